@@ -1,0 +1,51 @@
+# Two commands do everything, set-up included: `make run` and `make test`.
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo $$p && break; done)
+
+# uv neither reads pip's configuration nor downloads interpreters here: hand it pip's wheel folder.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types bench constraints clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
+
+$(VENV)/.ok: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "equiload needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(VENV)/.ok ## All algorithms on the default scenario: table, results.json, CSV, figures
+	$(PY) -m equiload.experiments.benchmark $(ARGS)
+
+test: $(VENV)/.ok ## Run the tests (ARGS='-m "not slow"' for the fast ones)
+	$(PY) -m pytest $(ARGS)
+
+check: lint types test ## Everything that CI runs
+
+lint: $(VENV)/.ok ## Style and formatting
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.ok ## Static types
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.ok ## Benchmarks: prints tables with ratios measured within one run
+	$(PY) -m pytest tests/benchmarks --benchmark-only $(ARGS)
+
+constraints: $(VENV)/.ok ## Pin anew every version that the project is tested with
+	UV_FIND_LINKS= $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --extra dev --constraint <(echo 'torch==2.13.0') pyproject.toml \
+		--output-file constraints.txt
+	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" >> constraints.txt
+
+clean: ## Remove the environment and everything that runs leave behind
+	rm -rf $(VENV) outputs multirun .pytest_cache .mypy_cache .ruff_cache *.egg-info build dist

@@ -1,0 +1,1 @@
+"""Everything that decides: greedy rules, eGLB, eGLB-Off."""

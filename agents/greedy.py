@@ -1,0 +1,77 @@
+"""The equity-unaware rules: GLB-Cost, GLB-Carbon, GLB-Water, GLB-Dist (paper, section 4.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equiload.envs import DataError, Dispatch, Fleet, Objective, Slot
+from equiload.envs.typing import FloatArray
+
+
+class GLBCost:
+    """Each slot: ``argmin_y Σ p·x`` plus routing cost."""
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        del objective, horizon, batch
+        self._fleet = fleet
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the cheapest allocation ``[..., J, N]``."""
+        unit = slot.price * self._fleet.pue
+        return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
+
+
+class GLBFootprint:
+    """Each slot: ``argmin_y Σ e_k·x`` for one footprint kind (GLB-Carbon, GLB-Water).
+
+    Parameters
+    ----------
+    footprint
+        The kind, ``"carbon"`` say.
+    """
+
+    def __init__(self, footprint: str) -> None:
+        self.footprint = footprint
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`; raises :class:`DataError` for an unknown kind."""
+        del horizon, batch
+        if self.footprint not in objective.footprints:
+            raise DataError(
+                f"there is no footprint kind {self.footprint!r}, "
+                f"the instance has {', '.join(objective.footprints)}"
+            )
+        self._fleet = fleet
+        self._kind = objective.footprints.index(self.footprint)
+        self._dispatch = Dispatch(fleet.reachable)
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the allocation ``[..., J, N]`` of least footprint."""
+        unit = slot.intensity[..., self._kind, :] * self._fleet.pue
+        return self._dispatch.allocation(unit, slot.demand, slot.capacity)
+
+
+class GLBDist:
+    """Each slot: every gateway to its nearest reachable data center with room.
+
+    Where gateways compete for room, the total distance travelled is least.
+    """
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`; raises :class:`DataError` without distances."""
+        del objective, horizon
+        if fleet.distance is None:
+            raise DataError("GLB-Dist needs the fleet's distance [gateways, data centers] in km")
+        self._dispatch = Dispatch(fleet.reachable, fleet.distance)
+        self._zero = np.zeros((*batch, len(fleet.datacenters)))
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the allocation ``[..., J, N]`` of least distance."""
+        return self._dispatch.allocation(self._zero, slot.demand, slot.capacity)

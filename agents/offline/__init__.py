@@ -1,0 +1,1 @@
+"""eGLB-Off: the offline optimum."""

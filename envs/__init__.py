@@ -1,0 +1,34 @@
+"""The world: instances, data, dispatch, dynamics."""
+
+from equiload.envs.bounds import DualBound, dual_bound
+from equiload.envs.dispatch import Dispatch
+from equiload.envs.dynamics import SlotCost, State, shadow_cost, slot_cost, transition
+from equiload.envs.errors import DataError, EquiloadError, InfeasibleError, SolverError
+from equiload.envs.feasibility import check_allocation
+from equiload.envs.instance import Fleet, Instance, Objective, Trace
+from equiload.envs.outcome import Outcome, rollout
+from equiload.envs.policy import Policy, Slot
+
+__all__ = [
+    "DataError",
+    "Dispatch",
+    "DualBound",
+    "EquiloadError",
+    "Fleet",
+    "InfeasibleError",
+    "Instance",
+    "Objective",
+    "Outcome",
+    "Policy",
+    "Slot",
+    "SlotCost",
+    "SolverError",
+    "State",
+    "Trace",
+    "check_allocation",
+    "dual_bound",
+    "rollout",
+    "shadow_cost",
+    "slot_cost",
+    "transition",
+]

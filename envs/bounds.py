@@ -1,0 +1,63 @@
+"""Lower bounds on the offline optimum, by weak duality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equiload.envs.errors import DataError
+from equiload.envs.instance import Instance
+from equiload.envs.outcome import Outcome
+from equiload.envs.typing import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class DualBound:
+    """The dual function at shadow prices ``weights``: a lower bound on ``J`` of every allocation.
+
+    Parameters
+    ----------
+    value
+        ``[...]``, US$.
+    weights
+        ``[..., K, R]``, on the simplex over regions for each kind.
+    outcome
+        The dispatch that attains it.
+    """
+
+    value: FloatArray
+    weights: FloatArray
+    outcome: Outcome
+
+
+def dual_bound(instance: Instance, weights: FloatArray) -> DualBound:
+    """Evaluate ``L(w) = Σ_t min_y Σ_i (p + Σ_k μ_k w[k, r] e[k, t, i])·x[t, i] <= min J``.
+
+    Since ``max_r S >= Σ_r w_r S_r`` for ``w`` on the simplex. Costs ``T`` independent dispatches.
+
+    Parameters
+    ----------
+    instance
+        One problem or a batch.
+    weights
+        ``[..., K, R]``, not negative, each row summing to 1.
+
+    Raises
+    ------
+    DataError
+        If the weights are not on the simplex.
+    """
+    weights = np.asarray(weights, dtype=np.float64)
+    if not ((weights >= 0).all() and np.allclose(weights.sum(-1), 1.0, rtol=0, atol=1e-9)):
+        raise DataError("shadow-price weights must be at least 0 and sum to 1 over the regions")
+    weights = weights / weights.sum(-1, keepdims=True)
+    trace, fleet, mu = instance.trace, instance.fleet, instance.objective.mu
+    unit = trace.price.copy()
+    for k in range(len(mu)):  # kind by kind: a year of 100 data centers fits in memory
+        unit += (mu[k] * weights[..., None, k, fleet.region_of]) * trace.intensity[..., k, :, :]
+    unit *= fleet.pue
+    load, routing = fleet.dispatch.load(unit, trace.demand, instance.capacity)
+    value = np.einsum("...tn,...tn->...", unit, load) + routing.sum(-1)
+    outcome = Outcome(instance=instance, load=load, routing=routing)
+    return DualBound(np.asarray(value), weights, outcome)

@@ -1,0 +1,204 @@
+"""Cheapest feasible allocation of one slot's demand: exact, batched, full or partial reachability.
+
+Every algorithm of the project, the decomposition and the shadow-price action call it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from equiload.envs.dispatch import kernels
+from equiload.envs.typing import BoolArray, FloatArray, IntArray
+
+# Beyond this many cuts the rank function costs more than shortest paths.
+_MOST_CUTS = 64
+
+
+class Dispatch:
+    """Solves ``argmin_y Σ_ji (c[i] + routing_cost[j, i])·y[j, i]`` over a slot's feasible set.
+
+    The feasible set: ``Σ_i y[j, i] = demand[j]``, ``Σ_j y[j, i] <= capacity[i]``, ``y >= 0``,
+    ``y[j, i] = 0`` where not reachable. Gateways with equal reachability and equal routing cost are
+    one to the solver. Ties go to the data center with the lower index.
+
+    Parameters
+    ----------
+    reachable
+        ``[J, N]`` bool.
+    routing_cost
+        ``[J, N]``, US$ per MWh (or any other cost per unit sent), or none.
+    """
+
+    def __init__(self, reachable: BoolArray, routing_cost: FloatArray | None = None) -> None:
+        self.reachable = np.asarray(reachable, dtype=np.bool_)
+        self.routing_cost = routing_cost
+        J = self.reachable.shape[0]
+        rows = self.reachable.astype(np.float64)
+        if routing_cost is not None:
+            # The cost of a forbidden pair does not tell gateways apart.
+            rows = np.hstack([rows, np.where(self.reachable, routing_cost, 0.0)])
+        _, first, group_of = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        #: ``[J]``: the group of each gateway; equal gateways share one.
+        self.group_of: IntArray = group_of.reshape(J)
+        self._group_reachable = np.ascontiguousarray(self.reachable[first], dtype=np.float64)
+        self._group_cost = (
+            np.zeros(self._group_reachable.shape)
+            if routing_cost is None
+            else np.where(self.reachable, routing_cost, 0.0)[first]
+        )
+        self._grouping = np.eye(len(first))[self.group_of]
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of equal gateways."""
+        return len(self._group_reachable)
+
+    def load(
+        self, unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Cheapest loads, and what routing them costs.
+
+        Parameters
+        ----------
+        unit_cost
+            ``[..., N]``, cost of a unit served by each data center.
+        demand
+            ``[..., J]``, servable; its leading axes are the last of ``unit_cost``'s, or none.
+        capacity
+            ``[..., N]``, likewise.
+
+        Returns
+        -------
+        load : ``[..., N]``
+        routing : ``[...]``, zero without routing cost
+        """
+        cost, lead = _rows(unit_cost)
+        load = np.empty_like(cost)
+        if self.routing_cost is not None or self._cuts is None:
+            flow, _ = self._transport(cost, self._by_group(demand), capacity, self._group_cost)
+            routing = np.einsum("bgi,gi->b", flow, self._group_cost)
+            return flow.sum(1).reshape(*lead, -1), routing.reshape(lead)
+        cap, _ = _rows(capacity)
+        if self.groups == 1 and self.reachable.all():
+            kernels.fill(cost, _rows(np.asarray(demand).sum(-1)[..., None])[0][:, 0], cap, load)
+        else:
+            offset, member = self._cuts
+            kernels.fill_cuts(cost, _rows(self._by_group(demand) @ offset)[0], cap, member, load)
+        return load.reshape(*lead, -1), np.zeros(lead)
+
+    def allocation(
+        self, unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray
+    ) -> FloatArray:
+        """Cheapest allocation ``[..., J, N]``; arguments as for :meth:`load`.
+
+        Equal gateways send equal shares of their demand to each data center.
+        """
+        if self.groups == 1 and self.reachable.all():
+            return self.split(self.load(unit_cost, demand, capacity)[0], demand)
+        cost, lead = _rows(unit_cost)
+        flow, _ = self._transport(cost, self._by_group(demand), capacity, self._group_cost)
+        return self._ungroup(flow.reshape(*lead, *flow.shape[1:]), demand)
+
+    def split(self, load: FloatArray, demand: FloatArray) -> FloatArray:
+        """Allocation ``[..., J, N]`` with the given servable ``load [..., N]``.
+
+        The cheapest one in routing cost. Where every gateway may use every data center and routing
+        is free, each sends the same shares.
+        """
+        if self.groups == 1 and self.reachable.all():
+            demand, load = np.asarray(demand), np.asarray(load)
+            total = demand.sum(-1)[..., None, None]
+            share = load[..., None, :] / np.where(total > 0, total, 1.0)
+            return demand[..., :, None] * share
+        rows, lead = _rows(load)
+        # A hair of room keeps rounding in `load` from leaving the last crumb of demand unplaced.
+        room = rows + 1e-13 * rows.sum(-1, keepdims=True)
+        flow, _ = self._transport(
+            np.zeros_like(rows), self._by_group(demand), room, self._group_cost
+        )
+        return self._ungroup(flow.reshape(*lead, *flow.shape[1:]), demand)
+
+    def unserved(self, demand: FloatArray, capacity: FloatArray) -> FloatArray:
+        """``[...]``: demand that no allocation can place (maximum flow), 0 where all is servable.
+
+        Rounding leaves a value of the order of 1e-16 times the demand where all just fits.
+        """
+        grouped = self._by_group(demand)
+        shortage: FloatArray
+        if self._cuts is not None:
+            offset, member = self._cuts
+            served = np.min(grouped @ offset + np.asarray(capacity) @ member.T, axis=-1)
+            shortage = np.maximum(grouped.sum(-1) - served, 0.0)
+            return shortage
+        rows, lead = _rows(grouped)
+        zeros = np.zeros((len(rows), self.reachable.shape[1]))
+        _, left = self._transport(zeros, rows, capacity, np.zeros_like(self._group_cost))
+        shortage = left.sum(-1).reshape(lead)
+        return shortage
+
+    def bottleneck(self, demand: FloatArray, capacity: FloatArray) -> IntArray:
+        """Gateways of the tightest cut of one slot: those that ask more than their reach can serve.
+
+        ``demand [J]``, ``capacity [N]``.
+        """
+        grouped = self._by_group(demand)
+        zeros = np.zeros((1, self.reachable.shape[1]))
+        flow, left = self._transport(zeros, grouped, capacity, np.zeros_like(self._group_cost))
+        reach = self._group_reachable > 0
+        stuck = left[0] > 1e-12 * grouped.sum()
+        while True:  # who else sends to the data centers that the stuck ones may use?
+            contested = reach[stuck].any(0)
+            more = stuck | (flow[0][:, contested] > 0).any(1)
+            if (more == stuck).all():
+                return np.flatnonzero(stuck[self.group_of] & (np.asarray(demand) > 0))
+            stuck = more
+
+    @cached_property
+    def _cuts(self) -> tuple[FloatArray, FloatArray] | None:
+        """``offset [G, C]`` and ``member [C, N]`` of the rank function, if there are few cuts.
+
+        One cut for each distinct union ``W`` of the groups' reaches: data centers in ``W`` count by
+        their capacity, groups not confined to ``W`` by their demand.
+        """
+        reach = self._group_reachable > 0
+        unions = {tuple(np.zeros(reach.shape[1], dtype=bool))}
+        for row in reach:
+            unions |= {tuple(np.array(u) | row) for u in unions}
+            if len(unions) > _MOST_CUTS:
+                return None
+        member = np.array(sorted(unions))
+        confined = ~(reach[:, None, :] & ~member[None, :, :]).any(-1)
+        return np.ascontiguousarray(~confined, dtype=np.float64), member.astype(np.float64)
+
+    def _by_group(self, demand: FloatArray) -> FloatArray:
+        grouped: FloatArray = np.asarray(demand, dtype=np.float64) @ self._grouping
+        return grouped
+
+    def _ungroup(self, flow: FloatArray, demand: FloatArray) -> FloatArray:
+        if self.groups == len(self.group_of):
+            return flow[..., self.group_of, :]
+        grouped = self._by_group(demand)[..., self.group_of]
+        share = np.asarray(demand) / np.where(grouped > 0, grouped, 1.0)
+        return flow[..., self.group_of, :] * share[..., None]
+
+    def _transport(
+        self,
+        unit_cost: FloatArray,
+        grouped: FloatArray,
+        capacity: FloatArray,
+        pair_cost: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
+        B, N = unit_cost.shape
+        flow = np.empty((B, self.groups, N))
+        left = np.empty((B, self.groups))
+        demand, room = _rows(grouped)[0], _rows(capacity)[0]
+        kernels.transport(unit_cost, pair_cost, demand, room, self._group_reachable, flow, left)
+        return flow, left
+
+
+def _rows(array: FloatArray) -> tuple[FloatArray, tuple[int, ...]]:
+    """``[..., M]`` as contiguous rows ``[B, M]``, and the leading axes."""
+    array = np.asarray(array, dtype=np.float64)
+    return np.ascontiguousarray(array.reshape(-1, array.shape[-1])), array.shape[:-1]

@@ -1,0 +1,171 @@
+"""Compiled dispatch kernels. All in one module: numba's cache misses changes across files.
+
+Every kernel is exact, serial and releases the interpreter lock. Rows are independent problems.
+An argument with fewer rows than there are problems repeats (row ``b % rows``).
+"""
+
+import numpy as np
+from numba import njit
+
+from equiload.envs.typing import FloatArray, IntArray
+
+_SMALL = 24  # up to here insertion sort beats the library's sort
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sort(cost: FloatArray, order: IntArray) -> None:
+    """Stable order of ``cost``, ascending, written into ``order``."""
+    n = cost.shape[0]
+    if n > _SMALL:
+        order[:] = np.argsort(cost, kind="mergesort")
+        return
+    for i in range(n):
+        c = cost[i]
+        j = i
+        while j > 0 and cost[order[j - 1]] > c:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill(unit_cost: FloatArray, total: FloatArray, capacity: FloatArray, out: FloatArray) -> None:
+    """Cheapest loads under full reachability: fill data centers in ascending unit cost.
+
+    ``unit_cost [B, N]``, ``total [.., ]`` demand per row, ``capacity [.., N]`` -> ``out [B, N]``.
+    """
+    B, N = unit_cost.shape
+    order = np.empty(N, np.int64)
+    for b in range(B):
+        left = total[b % total.shape[0]]
+        cap = capacity[b % capacity.shape[0]]
+        _sort(unit_cost[b], order)
+        for k in range(N):
+            i = order[k]
+            load = min(left, cap[i])
+            out[b, i] = load
+            left -= load
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_cuts(
+    unit_cost: FloatArray,
+    offset: FloatArray,
+    capacity: FloatArray,
+    member: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Cheapest loads under partial reachability, by the greedy rule for polymatroids.
+
+    The servable loads form the base of a polymatroid with rank
+    ``f(S) = min_c offset[c] + Σ_{i in S} member[c, i]·capacity[i]`` (one ``c`` for each cut of the
+    gateway–data-center graph), so taking data centers in ascending unit cost, each as far as ``f``
+    lets it, is optimal (Edmonds 1970).
+
+    ``unit_cost [B, N]``, ``offset [.., C]``, ``capacity [.., N]``, ``member [C, N]``.
+    """
+    B, N = unit_cost.shape
+    C = member.shape[0]
+    order = np.empty(N, np.int64)
+    value = np.empty(C)
+    for b in range(B):
+        cap = capacity[b % capacity.shape[0]]
+        _sort(unit_cost[b], order)
+        before = np.inf
+        for c in range(C):
+            value[c] = offset[b % offset.shape[0], c]
+            before = min(before, value[c])
+        for k in range(N):
+            i = order[k]
+            rank = np.inf
+            for c in range(C):
+                value[c] += member[c, i] * cap[i]
+                rank = min(rank, value[c])
+            out[b, i] = min(rank - before, cap[i])
+            before = rank
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def transport(
+    unit_cost: FloatArray,
+    pair_cost: FloatArray,
+    demand: FloatArray,
+    capacity: FloatArray,
+    reachable: FloatArray,
+    out: FloatArray,
+    unserved: FloatArray,
+) -> None:
+    """Cheapest allocation by successive shortest paths (capacitated transportation problem).
+
+    The cost of sending a unit from ``g`` to ``i`` is ``unit_cost[i] + pair_cost[g, i]``. What no
+    augmenting path can place is left in ``unserved``; it is placed nowhere.
+
+    ``unit_cost [B, N]``, ``pair_cost [G, N]``, ``demand [.., G]``, ``capacity [.., N]``,
+    ``reachable [G, N]`` (0 or 1) -> ``out [B, G, N]``, ``unserved [B, G]``.
+    """
+    B, N = unit_cost.shape
+    G = pair_cost.shape[0]
+    room = np.empty(N)
+    distance = np.empty(N)
+    previous = np.empty(N, np.int64)  # the data center that a path comes from, -1 at its start
+    via = np.empty(N, np.int64)  # the gateway whose load it moves along the way
+    for b in range(B):
+        flow = out[b]
+        flow[:, :] = 0.0
+        cost = unit_cost[b]
+        largest = 1e-300
+        for i in range(N):
+            room[i] = capacity[b % capacity.shape[0], i]
+            largest = max(largest, abs(cost[i]))
+        for g in range(G):
+            for i in range(N):
+                largest = max(largest, abs(pair_cost[g, i]))
+        margin = 1e-13 * largest  # differences below it are rounding, and could circle for ever
+        for g in range(G):
+            left = demand[b % demand.shape[0], g]
+            while left > 0.0:
+                for i in range(N):
+                    previous[i] = -1
+                    via[i] = g
+                    distance[i] = cost[i] + pair_cost[g, i] if reachable[g, i] > 0 else np.inf
+                for _ in range(N):  # label correcting: settles in at most N rounds
+                    settled = True
+                    for i in range(N):
+                        if distance[i] == np.inf:
+                            continue
+                        for h in range(G):
+                            if flow[h, i] <= 0.0:
+                                continue
+                            base = distance[i] - cost[i] - pair_cost[h, i]
+                            for k in range(N):
+                                if reachable[h, k] > 0 and k != i:
+                                    d = base + cost[k] + pair_cost[h, k]
+                                    if d < distance[k] - margin:
+                                        distance[k] = d
+                                        previous[k] = i
+                                        via[k] = h
+                                        settled = False
+                    if settled:
+                        break
+                end = -1
+                for i in range(N):
+                    found = room[i] > 0.0 and distance[i] < np.inf
+                    if found and (end < 0 or distance[i] < distance[end]):
+                        end = i
+                if end < 0:
+                    break
+                amount = min(left, room[end])
+                k = end
+                while previous[k] >= 0:
+                    amount = min(amount, flow[via[k], previous[k]])
+                    k = previous[k]
+                room[end] -= amount
+                left -= amount
+                k = end
+                while True:
+                    flow[via[k], k] += amount
+                    if previous[k] < 0:
+                        break
+                    flow[via[k], previous[k]] -= amount
+                    k = previous[k]
+            unserved[b, g] = left

@@ -1,0 +1,453 @@
+"""What a problem is made of: fleet, trace, objective, and the three together.
+
+Shapes are time-first. A trace may carry leading batch axes, written ``...`` below: a batch is one
+more leading axis on every array of the trace, over one fleet and one objective.
+
+Letters: ``T`` slots, ``N`` data centers, ``J`` gateways, ``R`` regions, ``K`` footprint kinds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from equiload.envs.dispatch import Dispatch
+from equiload.envs.errors import DataError, InfeasibleError
+from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
+
+#: Units of the footprint kinds that the project knows; others are reported as "units".
+FOOTPRINT_UNITS: Mapping[str, str] = MappingProxyType({"carbon": "t", "water": "m³"})
+
+_A = TypeVar("_A", bound="np.ndarray[Any, Any]")
+
+# Filled in by __post_init__ from the other fields.
+_DERIVED: Any = None
+
+# How far demand may exceed what can be served before it is an error: rounding, relative.
+_SERVABLE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fleet:
+    """The static side of a problem: data centers, gateways, and who may use whom.
+
+    Parameters
+    ----------
+    datacenters
+        ``N`` names.
+    gateways
+        ``J`` names: where requests enter.
+    capacity
+        ``[N]``, MWh of server energy per slot that each data center can serve.
+    reachable
+        ``[J, N]`` bool: may gateway ``j`` use data center ``i``? Default: all (*full* GLB).
+    regions
+        ``R`` names. Default: each data center is a region of its own.
+    region_of
+        ``[N]`` int: the region of each data center, an index into ``regions``.
+    pue
+        ``[N]``, power usage effectiveness: energy drawn per unit of load, at least 1. Default: 1.
+    routing_cost
+        ``[J, N]``, US$ per MWh sent from gateway to data center. Default: none.
+    distance
+        ``[J, N]``, km; needed by GLB-Dist alone. Default: none.
+    location
+        ``[N, 2]``, latitude and longitude of the data centers in degrees; for maps. Default: none.
+
+    Raises
+    ------
+    DataError
+        A shape, name or number that does not fit, with what was expected.
+    """
+
+    datacenters: tuple[str, ...]
+    gateways: tuple[str, ...]
+    capacity: FloatArray
+    reachable: BoolArray = _DERIVED
+    regions: tuple[str, ...] = _DERIVED
+    region_of: IntArray = _DERIVED
+    pue: FloatArray = _DERIVED
+    routing_cost: FloatArray | None = None
+    distance: FloatArray | None = None
+    location: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        N, J = len(self.datacenters), len(self.gateways)
+        _set(self, datacenters=_names("data center", self.datacenters))
+        _set(self, gateways=_names("gateway", self.gateways))
+        if self.region_of is None:
+            if self.regions is not None:
+                raise DataError("regions are named, but region_of does not say which is whose")
+            _set(self, regions=self.datacenters, region_of=np.arange(N))
+        elif self.regions is None:
+            _set(self, regions=tuple(f"region {r}" for r in range(int(np.max(self.region_of)) + 1)))
+        _set(self, regions=_names("region", self.regions), region_of=_integers(self.region_of))
+        if self.region_of.shape != (N,) or set(self.region_of) != set(range(len(self.regions))):
+            raise DataError(
+                f"region_of must give each of the {N} data centers one of the "
+                f"{len(self.regions)} regions, and leave no region empty; "
+                f"got {self.region_of.tolist()}"
+            )
+        reachable = np.ones((J, N)) if self.reachable is None else self.reachable
+        _set(self, reachable=_booleans("reachable", reachable, (J, N)))
+        _set(self, capacity=_numbers("capacity", self.capacity, (N,), minimum=0.0))
+        pue = np.ones(N) if self.pue is None else self.pue
+        _set(self, pue=_numbers("pue", pue, (N,), minimum=1.0))
+        if self.routing_cost is not None:
+            _set(self, routing_cost=_numbers("routing_cost", self.routing_cost, (J, N)))
+        if self.distance is not None:
+            _set(self, distance=_numbers("distance", self.distance, (J, N), minimum=0.0))
+        if self.location is not None:
+            _set(self, location=_numbers("location", self.location, (N, 2)))
+
+    @property
+    def full(self) -> bool:
+        """May every gateway use every data center?"""
+        return bool(self.reachable.all())
+
+    @cached_property
+    def one_region_each(self) -> bool:
+        """Is data center ``i`` region ``i``, for every ``i``?"""
+        return bool(np.array_equal(self.region_of, np.arange(len(self.regions))))
+
+    @cached_property
+    def dispatch(self) -> Dispatch:
+        """The dispatch over this fleet's reachability and routing cost."""
+        return Dispatch(self.reachable, self.routing_cost)
+
+    @cached_property
+    def membership(self) -> FloatArray:
+        """``[N, R]``: 1 where a data center lies in a region."""
+        return np.eye(len(self.regions))[self.region_of]
+
+    def replace(self, **changes: Any) -> Fleet:
+        """Copy with some fields changed, validated anew."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trace:
+    """The exogenous series: what no decision changes.
+
+    Parameters
+    ----------
+    price
+        ``[..., T, N]``, US$/MWh, may be negative.
+    intensity
+        ``[..., K, T, N]``, footprint per MWh drawn: t/MWh (= kg/kWh) of carbon,
+        m³/MWh (= L/kWh) of water, or the unit of another kind.
+    demand
+        ``[..., T, J]``, MWh of server energy per slot arriving at each gateway.
+    footprints
+        ``K`` names of the footprint kinds, ``("carbon", "water")`` say.
+    timestamps
+        ``[..., T]`` ``datetime64``, UTC: slot ``t`` covers ``[timestamps[t], timestamps[t + 1])``;
+        regular.
+    availability
+        ``[..., T, N]`` in ``[0, 1]``: share of each data center's capacity that is up.
+        Default: all of it.
+    provenance
+        Where the numbers came from: source, seed, options, checksums.
+
+    Raises
+    ------
+    DataError
+        A shape, a number or a timestamp that does not fit; the message says where and what.
+    """
+
+    price: FloatArray
+    intensity: FloatArray
+    demand: FloatArray
+    timestamps: TimeArray
+    footprints: tuple[str, ...] = ("carbon", "water")
+    availability: FloatArray | None = None
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        price, demand = np.asarray(self.price), np.asarray(self.demand)
+        if price.ndim < 2 or demand.ndim < 2:
+            raise DataError("price needs axes [..., T, N] and demand [..., T, J]")
+        *batch, T, N = price.shape
+        _set(self, footprints=_names("footprint", self.footprints))
+        _set(self, price=_numbers("price", price, (*batch, T, N)))
+        _set(self, demand=_numbers("demand", demand, (*batch, T, demand.shape[-1]), minimum=0.0))
+        shape = (*batch, len(self.footprints), T, N)
+        _set(self, intensity=_numbers("intensity", self.intensity, shape, minimum=0.0))
+        if self.availability is not None:
+            up = _numbers("availability", self.availability, (*batch, T, N), minimum=0.0, maximum=1)
+            _set(self, availability=up)
+        _set(self, timestamps=_clock(self.timestamps, (*batch, T)))
+        _set(self, provenance=MappingProxyType(dict(self.provenance)))
+
+    @property
+    def horizon(self) -> int:
+        """Number of slots ``T``."""
+        return int(self.price.shape[-2])
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Leading batch axes; ``()`` for one trace."""
+        return self.price.shape[:-2]
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each footprint kind."""
+        return tuple(FOOTPRINT_UNITS.get(name, "units") for name in self.footprints)
+
+    def window(self, start: int, length: int) -> Trace:
+        """Slots ``start`` to ``start + length`` (excluded) as a trace of their own."""
+        if not (start >= 0 and length >= 1 and start + length <= self.horizon):
+            raise DataError(
+                f"slots {start} to {start + length} are not within the trace's {self.horizon} slots"
+            )
+        cut = slice(start, start + length)
+        return dataclasses.replace(
+            self,
+            price=self.price[..., cut, :],
+            intensity=self.intensity[..., cut, :],
+            demand=self.demand[..., cut, :],
+            timestamps=self.timestamps[..., cut],
+            availability=None if self.availability is None else self.availability[..., cut, :],
+        )
+
+    def __getitem__(self, index: int | slice | tuple[int, ...] | IntArray) -> Trace:
+        """One trace (or some) of a batch."""
+        if not self.batch:
+            raise DataError("this trace has no batch axis to take one from")
+        return dataclasses.replace(
+            self,
+            price=self.price[index],
+            intensity=self.intensity[index],
+            demand=self.demand[index],
+            timestamps=self.timestamps[index],
+            availability=None if self.availability is None else self.availability[index],
+        )
+
+    @classmethod
+    def stack(cls, traces: Sequence[Trace]) -> Trace:
+        """Several traces of equal shape as a batch."""
+        if not traces:
+            raise DataError("there is no trace to stack")
+        if len({(t.price.shape, t.demand.shape, t.footprints) for t in traces}) > 1:
+            raise DataError("only traces of equal shape and equal footprint kinds can be stacked")
+        up = [np.ones(t.price.shape) if t.availability is None else t.availability for t in traces]
+        return cls(
+            price=np.stack([t.price for t in traces]),
+            intensity=np.stack([t.intensity for t in traces]),
+            demand=np.stack([t.demand for t in traces]),
+            timestamps=np.stack([t.timestamps for t in traces]),
+            footprints=traces[0].footprints,
+            availability=None if all(t.availability is None for t in traces) else np.stack(up),
+            provenance={"stacked": [dict(t.provenance) for t in traces]},
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Objective:
+    """What is minimised: energy (and routing) cost plus the weighted max-regional-costs.
+
+    ``J = Σ_t Σ_i p·x + Σ_k μ_k · max_r S[k, r]``.
+
+    Parameters
+    ----------
+    equity_weight
+        ``μ_k`` by footprint kind, US$ per unit of it (US$/t, US$/m³), not negative.
+    """
+
+    equity_weight: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        weight = {str(k): float(v) for k, v in self.equity_weight.items()}
+        for kind, value in weight.items():
+            if not (np.isfinite(value) and value >= 0):
+                raise DataError(f"the equity weight of {kind} must be at least 0, got {value}")
+        _set(self, equity_weight=MappingProxyType(weight))
+
+    @property
+    def footprints(self) -> tuple[str, ...]:
+        """The kinds, in the order of ``mu``."""
+        return tuple(self.equity_weight)
+
+    @cached_property
+    def mu(self) -> FloatArray:
+        """``[K]``, the weights in the order of ``footprints``."""
+        return _frozen(np.array(list(self.equity_weight.values()), dtype=np.float64))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Instance:
+    """One problem, or a batch of problems on one fleet: validated once, then frozen.
+
+    The objective's kinds are put in the trace's order. Every slot's demand must be servable; the
+    error names the slot, the gateways that cannot be served and by how much (Hall's condition).
+
+    Raises
+    ------
+    DataError
+        Parts that do not fit each other.
+    InfeasibleError
+        A slot whose demand exceeds what its gateways can reach.
+    """
+
+    fleet: Fleet
+    trace: Trace
+    objective: Objective
+    name: str = "instance"
+
+    def __post_init__(self) -> None:
+        N, J = len(self.fleet.datacenters), len(self.fleet.gateways)
+        if self.trace.price.shape[-1] != N or self.trace.demand.shape[-1] != J:
+            raise DataError(
+                f"the trace has {self.trace.price.shape[-1]} data centers and "
+                f"{self.trace.demand.shape[-1]} gateways, the fleet {N} and {J}"
+            )
+        kinds = self.trace.footprints
+        if set(kinds) != set(self.objective.footprints):
+            raise DataError(
+                f"the trace has the footprint kinds {', '.join(kinds)}, "
+                f"the objective weighs {', '.join(self.objective.footprints)}"
+            )
+        ordered = {k: self.objective.equity_weight[k] for k in kinds}
+        _set(self, objective=Objective(equity_weight=ordered))
+        self._check_servable()
+
+    @property
+    def horizon(self) -> int:
+        """Number of slots ``T``."""
+        return self.trace.horizon
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Leading batch axes; ``()`` for one problem."""
+        return self.trace.batch
+
+    @cached_property
+    def capacity(self) -> FloatArray:
+        """``[..., T, N]``, capacity that is up in each slot; a read-only view where all is."""
+        if self.trace.availability is None:
+            return np.broadcast_to(self.fleet.capacity, self.trace.price.shape)
+        return _frozen(self.fleet.capacity * self.trace.availability)
+
+    def replace(self, **changes: Any) -> Instance:
+        """Copy with some fields changed, validated anew."""
+        return dataclasses.replace(self, **changes)
+
+    def window(self, start: int, length: int) -> Instance:
+        """Slots ``start`` to ``start + length`` (excluded) as a problem of their own."""
+        return self.replace(trace=self.trace.window(start, length))
+
+    def __getitem__(self, index: int | slice | tuple[int, ...] | IntArray) -> Instance:
+        """One problem (or some) of a batch."""
+        return self.replace(trace=self.trace[index])
+
+    def with_full_reachability(self) -> Instance:
+        """The same problem where every gateway may use every data center."""
+        if self.fleet.full:
+            return self
+        return self.replace(fleet=self.fleet.replace(reachable=None))
+
+    def _check_servable(self) -> None:
+        demand, dispatch = self.trace.demand, self.fleet.dispatch
+        unserved = dispatch.unserved(demand, self.capacity)
+        limit = _SERVABLE_TOLERANCE * np.maximum(demand.sum(-1), 1e-300)
+        if not (unserved > limit).any():
+            return
+        where = tuple(int(i) for i in np.argwhere(unserved > limit)[0])
+        gateways = dispatch.bottleneck(demand[where], self.capacity[where])
+        names = ", ".join(self.fleet.gateways[j] for j in gateways)
+        place = f"slot {where[-1]} ({self.trace.timestamps[where]} UTC)"
+        if self.batch:
+            place = f"problem {where[:-1]}, {place}"
+        raise InfeasibleError(
+            f"{place}: the gateways {names} ask for {demand[where][gateways].sum():.6g} MWh, "
+            f"{unserved[where]:.6g} MWh more than the data centers in their reach can serve"
+        )
+
+
+def _set(target: Any, **values: Any) -> None:
+    for name, value in values.items():
+        object.__setattr__(target, name, value)
+
+
+def _frozen(array: _A) -> _A:
+    array.flags.writeable = False
+    return array
+
+
+def _names(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(str(name) for name in names)
+    if not names:
+        raise DataError(f"at least one {what} is needed")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{what} {twice[0]!r} is named more than once")
+    return names
+
+
+def _integers(values: Any) -> IntArray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise DataError(f"region_of must hold whole numbers, got {array.dtype}")
+    return _frozen(array.astype(np.int64))
+
+
+def _booleans(what: str, values: Any, shape: tuple[int, ...]) -> BoolArray:
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise DataError(f"{what} must have shape {shape}, got {array.shape}")
+    if not np.isin(array, (0, 1)).all():
+        raise DataError(f"{what} must hold only 0 and 1")
+    return _frozen(array.astype(np.bool_))
+
+
+def _numbers(
+    what: str,
+    values: Any,
+    shape: tuple[int, ...],
+    *,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+) -> FloatArray:
+    try:
+        array = np.asarray(values, dtype=np.float64)
+        if array.flags.writeable:  # ours already where it is not
+            array = array.copy()
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must hold numbers: {error}") from None
+    if array.shape != shape:
+        raise DataError(f"{what} must have shape {shape}, got {array.shape}")
+    good = np.isfinite(array) & (array >= minimum) & (array <= maximum)
+    if not good.all():
+        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        bounds = "" if np.isinf(minimum) else f" of at least {minimum:g}"
+        bounds += "" if np.isinf(maximum) else f" and at most {maximum:g}"
+        raise DataError(f"{what}{list(place)} is {array[place]}, expected a finite number{bounds}")
+    return _frozen(array)
+
+
+def _clock(values: Any, shape: tuple[int, ...]) -> TimeArray:
+    stamps: TimeArray = np.array(values)
+    if stamps.dtype.kind != "M":
+        raise DataError(f"timestamps must be datetime64 in UTC, got {stamps.dtype}")
+    stamps = stamps.astype("datetime64[s]")
+    if stamps.shape != shape:
+        raise DataError(f"timestamps must have shape {shape}, got {stamps.shape}")
+    if np.isnat(stamps).any():
+        raise DataError("timestamps hold a value that is not a time")
+    steps = np.diff(stamps, axis=-1).astype(np.int64)
+    if steps.size and (steps[..., :1] <= 0).any():
+        raise DataError("timestamps must increase")
+    if (steps != steps[..., :1]).any():
+        place = tuple(int(i) for i in np.argwhere(steps != steps[..., :1])[0])
+        raise DataError(
+            f"timestamps must be regular: {stamps[place]} is followed by "
+            f"{stamps[(*place[:-1], place[-1] + 1)]}, "
+            f"expected a step of {int(steps[(*place[:-1], 0)])} s"
+        )
+    return _frozen(stamps)

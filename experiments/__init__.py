@@ -1,0 +1,1 @@
+"""Hydra entry points, metrics, figures."""

@@ -1,0 +1,111 @@
+"""The dispatch against HiGHS, and the maximum flow against Hall's condition."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from equiload.envs import Dispatch, Instance, check_allocation
+from equiload.envs.policy import Slot
+from strategies import instances
+
+
+def highs(cost: np.ndarray, demand: np.ndarray, capacity: np.ndarray, reachable: np.ndarray):
+    """Optimal value of the transportation problem with ``cost [J, N]``, by HiGHS."""
+    J, N = cost.shape
+    bounds = [(0, None if reachable[j, i] else 0) for j in range(J) for i in range(N)]
+    solution = linprog(
+        cost.ravel(),
+        A_ub=np.tile(np.eye(N), J),
+        b_ub=capacity * (1 + 1e-12),
+        A_eq=np.kron(np.eye(J), np.ones(N)),
+        b_eq=demand,
+        bounds=bounds,
+        method="highs",
+    )
+    assert solution.status == 0, solution.message
+    return solution.fun
+
+
+@settings(max_examples=500)
+@given(instances(most_datacenters=6, most_gateways=6), st.integers(0, 2**32 - 1))
+def test_allocation_is_feasible_and_as_cheap_as_highs(instance: Instance, seed: int) -> None:
+    fleet, dispatch = instance.fleet, instance.fleet.dispatch
+    rng = np.random.default_rng(seed)
+    routing = 0.0 if fleet.routing_cost is None else fleet.routing_cost
+    for t in range(instance.horizon):
+        slot = Slot.of(instance, t)
+        unit = rng.choice([rng.normal(size=len(capacity := slot.capacity)), slot.price])
+        allocation = dispatch.allocation(unit, slot.demand, capacity)
+        check_allocation(allocation, slot, fleet.reachable)
+        load, routed = dispatch.load(unit, slot.demand, capacity)
+        best = highs(unit + routing + 0 * allocation, slot.demand, capacity, fleet.reachable)
+        scale = 1e-9 * (1 + abs(best))
+        assert (allocation * (unit + routing)).sum() == pytest.approx(best, abs=scale)
+        assert unit @ load + routed == pytest.approx(best, abs=scale)
+        assert (load <= capacity * (1 + 1e-12)).all()
+
+
+@given(instances(most_datacenters=6, most_gateways=6, full=False), st.integers(0, 2**32 - 1))
+def test_batch_gives_what_its_rows_give(instance: Instance, seed: int) -> None:
+    dispatch, trace = instance.fleet.dispatch, instance.trace
+    unit = np.random.default_rng(seed).normal(size=(3, *trace.price.shape))
+    allocation = dispatch.allocation(unit, trace.demand, instance.capacity)
+    load, routing = dispatch.load(unit, trace.demand, instance.capacity)
+    for p in range(3):
+        for t in range(instance.horizon):
+            row = (unit[p, t], trace.demand[t], instance.capacity[t])
+            np.testing.assert_array_equal(allocation[p, t], dispatch.allocation(*row))
+            alone, routed = dispatch.load(*row)
+            np.testing.assert_array_equal(load[p, t], alone)
+            assert routing[p, t] == routed
+
+
+@given(instances(most_datacenters=6, most_gateways=6), st.integers(0, 2**32 - 1))
+def test_split_recovers_the_load_at_least_routing_cost(instance: Instance, seed: int) -> None:
+    fleet, trace = instance.fleet, instance.trace
+    unit = np.random.default_rng(seed).normal(size=trace.price.shape)
+    load, routing = fleet.dispatch.load(unit, trace.demand, instance.capacity)
+    allocation = fleet.dispatch.split(load, trace.demand)
+    np.testing.assert_allclose(allocation.sum(-2), load, atol=1e-9)
+    np.testing.assert_allclose(allocation.sum(-1), trace.demand, atol=1e-9)
+    assert (allocation[..., ~fleet.reachable] == 0).all()
+    if fleet.routing_cost is not None:
+        paid = (allocation * fleet.routing_cost).sum((-1, -2))
+        assert (paid <= routing + 1e-9 * (1 + np.abs(routing))).all()
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_unserved_is_the_worst_shortage_over_groups_of_gateways(J: int, N: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    reachable = rng.random((J, N)) < 0.5
+    demand, capacity = rng.uniform(0, 2, J), rng.uniform(0, 2, N)
+    shortage = max(
+        demand[list(some)].sum() - capacity[reachable[list(some)].any(0)].sum()
+        for size in range(1, J + 1)
+        for some in combinations(range(J), size)
+    )
+    dispatch = Dispatch(reachable)
+    assert dispatch.unserved(demand, capacity) == pytest.approx(max(shortage, 0.0), abs=1e-12)
+    dispatch.__dict__["_cuts"] = None  # many cuts: by maximum flow
+    assert dispatch.unserved(demand, capacity) == pytest.approx(max(shortage, 0.0), abs=1e-12)
+    if shortage > 1e-9:
+        named = dispatch.bottleneck(demand, capacity)
+        reach = capacity[reachable[named].any(0)].sum()
+        assert demand[named].sum() - reach == pytest.approx(shortage, abs=1e-12)
+
+
+def test_many_gateways_and_datacenters() -> None:
+    rng = np.random.default_rng(0)
+    J, N = 40, 30
+    reachable = rng.random((J, N)) < 0.3
+    reachable[np.arange(J), rng.integers(0, N, J)] = True
+    planned = rng.uniform(0, 1, (J, N)) * reachable
+    cost = rng.normal(size=N)
+    capacity = planned.sum(0) * 1.05
+    load, _ = Dispatch(reachable).load(cost, planned.sum(1), capacity)
+    best = highs(np.tile(cost, (J, 1)), planned.sum(1), capacity, reachable)
+    assert cost @ load == pytest.approx(best, rel=1e-10)
