@@ -1,4 +1,7 @@
-"""eGLB-Off: the offline optimum of the equity-aware objective, in three independent ways."""
+"""eGLB-Off: the offline optimum of the equity-aware objective, in three independent ways.
+
+``lp`` and ``decomposition`` are for use; ``reference`` is the readable CVXPY model.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from typing import Literal
 
 from equiload.agents.offline.decomposition import solve_decomposition
 from equiload.agents.offline.lp import solve_lp
-from equiload.agents.offline.reference import solve_reference
 from equiload.agents.offline.solution import OfflineSolver, Solution, relative_gap
 from equiload.envs import DataError, Instance
 
@@ -17,7 +19,6 @@ __all__ = [
     "relative_gap",
     "solve_decomposition",
     "solve_lp",
-    "solve_reference",
 ]
 
 Solver = Literal["auto", "lp", "decomposition", "reference"]
@@ -61,6 +62,8 @@ class EGLBOff:
         if solver == "lp":
             return solve_lp(instance)
         if solver == "reference":
+            from equiload.agents.offline.reference import solve_reference  # CVXPY loads slowly
+
             return solve_reference(instance)
         return solve_decomposition(instance, tolerance=self.tolerance)
 

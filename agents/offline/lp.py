@@ -9,8 +9,7 @@ import highspy
 import numpy as np
 from scipy import sparse
 
-from equiload.agents.offline.reference import weights_from_duals
-from equiload.agents.offline.solution import Solution
+from equiload.agents.offline.solution import Solution, weights_from_duals
 from equiload.envs import Instance, Outcome, SolverError
 from equiload.envs.typing import FloatArray, IntArray
 
@@ -56,10 +55,12 @@ def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choos
         raise SolverError(f"HiGHS stopped: {solver.modelStatusToString(status)}")
     solution = solver.getSolution()
     K, R = len(instance.objective.mu), len(instance.fleet.regions)
-    sent = np.maximum(np.array(solution.col_value)[K:], 0.0)
+    sent: FloatArray = np.maximum(np.array(solution.col_value, dtype=np.float64)[K:], 0.0)
     T, N = instance.trace.price.shape
-    load = np.bincount(columns.slot * N + columns.datacenter, sent, minlength=T * N)
-    routing = np.bincount(columns.slot, sent * columns.routing, minlength=T)
+    load = np.zeros((T, N))
+    np.add.at(load, (columns.slot, columns.datacenter), sent)
+    routing = np.zeros(T)
+    np.add.at(routing, columns.slot, sent * columns.routing)
     duals = -np.array(solution.row_dual[: K * R]).reshape(K, R)
     return Solution.certified(
         Outcome(instance=instance, load=load.reshape(T, N), routing=routing),

@@ -10,9 +10,8 @@ import time
 import cvxpy as cp
 import numpy as np
 
-from equiload.agents.offline.solution import Solution
+from equiload.agents.offline.solution import Solution, weights_from_duals
 from equiload.envs import Instance, Outcome, SolverError
-from equiload.envs.typing import FloatArray
 
 
 def solve_reference(instance: Instance) -> Solution:
@@ -59,14 +58,3 @@ def solve_reference(instance: Instance) -> Solution:
         "optimal",
         {"method": "reference", "seconds": time.perf_counter() - begin},
     )
-
-
-def weights_from_duals(duals: FloatArray) -> FloatArray:
-    """Simplex weights ``[K, R]`` from the multipliers of the rows ``S[k, r] <= highest[k]``.
-
-    A kind whose multipliers are all zero (its equity weight is) gets equal weights.
-    """
-    positive = np.maximum(duals, 0.0)
-    total = positive.sum(-1, keepdims=True)
-    equal = np.full_like(positive, 1.0 / positive.shape[-1])
-    return np.where(total > 0, positive / np.where(total > 0, total, 1.0), equal)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from equiload.envs import Instance, Outcome, dual_bound
 from equiload.envs.typing import FloatArray
 
@@ -72,3 +74,14 @@ def relative_gap(objective: float, lower_bound: float) -> float:
     return (
         difference / abs(lower_bound) if lower_bound else (0.0 if difference == 0 else float("inf"))
     )
+
+
+def weights_from_duals(duals: FloatArray) -> FloatArray:
+    """Simplex weights ``[K, R]`` from the multipliers of the rows ``S[k, r] <= highest[k]``.
+
+    A kind whose multipliers are all zero (its equity weight is) gets equal weights.
+    """
+    positive = np.maximum(duals, 0.0)
+    total = positive.sum(-1, keepdims=True)
+    equal = np.full_like(positive, 1.0 / positive.shape[-1])
+    return np.where(total > 0, positive / np.where(total > 0, total, 1.0), equal)
