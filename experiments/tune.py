@@ -46,15 +46,14 @@ def main(cfg: TuneConfig) -> None:
     settings = list(itertools.product(cfg.horizons, cfg.reachability))
     with bars() as shown:
         step = shown.step("draws", cfg.draws * len(settings))
-        # [families, grid, draws]
-        gaps = np.concatenate(
+        gaps = np.concatenate(  # families × grid × draws
             [gaps_of(draw, families, grid) for draw in draws(cfg, settings, step)], axis=-1
         )
     error = gaps.std(-1, ddof=1) / np.sqrt(gaps.shape[-1])
     trials = [
-        Trial(*family, *map(float, grid[g]), float(gaps[f, g].mean()), float(error[f, g]))
-        for f, family in enumerate(families)
-        for g in range(len(grid))
+        Trial(mirror, schedule, float(size), float(z_max), float(gaps[f, g].mean()), error[f, g])
+        for f, (mirror, schedule) in enumerate(families)
+        for g, (size, z_max) in enumerate(grid)
     ]
     trials.sort(key=lambda trial: trial.gap)
     write_json(
