@@ -78,7 +78,18 @@ CASES = {
         lambda rows: rows[:12] + rows[11:],
         "row 13: the time is '2022-09-22 10', expected '2022-09-22 11'",
     ),
-    "other clock": (lambda rows: [row.replace(" ", "T") for row in rows], "row 2: the time is"),
+    "other clock": (
+        lambda rows: [rows[0], *(row.replace(" ", "T") for row in rows[1:])],
+        "row 2: the time is '2022-09-22T00', expected '2022-09-22 00'",
+    ),
+    "digits grouped": (
+        lambda rows: [*rows[:11], "2022-09-22 10,1_000", *rows[12:]],
+        "the value is '1_000'",
+    ),
+    "endless field": (
+        lambda rows: [*rows[:11], "2022-09-22 10," + "9" * 200_000, *rows[12:]],
+        "is not a CSV file",
+    ),
     "too short": (lambda rows: rows[:100], "ends after row 100, expected 457 hours"),
     "empty file": (lambda rows: [], "there is no column 'Price (USD/MWh)'|the file is empty"),
     "other column": (
@@ -111,7 +122,7 @@ def test_missing_folder_and_file(root: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         bloom10(root / "nowhere")
     (root / "price" / "Belguim_Price.csv").unlink()
-    with pytest.raises(DataError, match="Belguim_Price.csv: no such file"):
+    with pytest.raises(DataError, match=r"Belguim_Price\.csv: no such file"):
         bloom10(root)
     (root / "price" / "Belguim_Price.csv").write_bytes(b"\xff\xfe\x00broken")
     with pytest.raises(DataError, match="cannot be read as text"):
