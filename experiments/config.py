@@ -31,7 +31,9 @@ class TuneConfig:
 
     #: ``_target_`` and its arguments, without seed, horizon and reachability.
     instance: dict[str, Any] = MISSING
-    #: Training draws of each horizon.
+    #: Which draws: ``train``, ``validation`` or ``test``.
+    split: str = MISSING
+    #: Draws of each horizon and reachability.
     draws: int = MISSING
     horizons: list[int] = MISSING
     reachability: list[str] = MISSING
