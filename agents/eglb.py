@@ -86,17 +86,29 @@ class EGLB:
 
     def act(self, slot: Slot) -> FloatArray:
         """Return the allocation ``[..., J, N]`` and update the multipliers."""
+        allocation = self.dispatch(slot, self.multipliers)
+        self.update(slot, allocation)
+        return allocation
+
+    def dispatch(self, slot: Slot, multipliers: FloatArray) -> FloatArray:
+        """Step 1 at multipliers ``[..., K, R]``: the cheapest allocation ``[..., J, N]``."""
         fleet = self._fleet
-        # Rows [B, ...] for the kernels; these are views, so the multipliers change in place.
-        gamma = self.multipliers.reshape(-1, *self.multipliers.shape[-2:])
+        gamma = multipliers.reshape(-1, *multipliers.shape[-2:])
         price = slot.price.reshape(-1, slot.price.shape[-1])
         intensity = slot.intensity.reshape(-1, gamma.shape[1], price.shape[1])
         unit = np.empty(price.shape)
         _shadow_cost(price, intensity, gamma, self._mu, fleet.pue, fleet.region_of, unit)
-        allocation = fleet.dispatch.allocation(
+        return fleet.dispatch.allocation(
             unit.reshape(slot.price.shape), slot.demand, slot.capacity
         )
-        drawn = (allocation.sum(-2) * fleet.pue).reshape(price.shape)
+
+    def update(self, slot: Slot, allocation: FloatArray) -> None:
+        """Steps 2 and 3: move the multipliers by what was played in the slot."""
+        fleet = self._fleet
+        # Rows [B, ...] for the kernel; these are views, so the multipliers change in place.
+        gamma = self.multipliers.reshape(-1, *self.multipliers.shape[-2:])
+        drawn = (allocation.sum(-2) * fleet.pue).reshape(len(gamma), -1)
+        intensity = slot.intensity.reshape(-1, gamma.shape[1], drawn.shape[1])
         clock = self._horizon if self.schedule == "constant" else slot.index + 1
         _mirror_step(
             drawn,
@@ -110,7 +122,6 @@ class EGLB:
             self._scale,
             gamma,
         )
-        return allocation
 
 
 # A slot costs about 20 numpy calls without these two, which is most of its time.

@@ -28,6 +28,8 @@ class Solution:
         ``"optimal"``, or why the solver stopped before the tolerance was met.
     stats
         What the solver did: method, rounds, seconds, ….
+    start
+        ``[K, R]``, regional footprints from before the first slot, which the maximum counts too.
     """
 
     outcome: Outcome
@@ -35,11 +37,15 @@ class Solution:
     lower_bound: float
     status: str
     stats: Mapping[str, Any] = field(default_factory=dict)
+    start: FloatArray | None = None
 
     @property
     def objective(self) -> float:
-        """``J``, US$: an upper bound on the optimum."""
-        return float(self.outcome.objective)
+        """``J``, US$, with what was there at the start: an upper bound on the optimum."""
+        if self.start is None:
+            return float(self.outcome.objective)
+        highest = (self.start + self.outcome.footprint).max(-1)
+        return float(self.outcome.energy_cost + highest @ self.outcome.instance.objective.mu)
 
     @property
     def gap(self) -> float:
@@ -53,11 +59,23 @@ class Solution:
 
     @classmethod
     def certified(
-        cls, outcome: Outcome, weights: FloatArray, status: str, stats: Mapping[str, Any]
+        cls,
+        outcome: Outcome,
+        weights: FloatArray,
+        status: str,
+        stats: Mapping[str, Any],
+        start: FloatArray | None = None,
     ) -> Solution:
         """Solution whose bound is evaluated here, whatever solver the weights came from."""
-        bound = float(dual_bound(outcome.instance, weights).value)
-        return cls(outcome=outcome, weights=weights, lower_bound=bound, status=status, stats=stats)
+        bound = float(dual_bound(outcome.instance, weights, start=start).value)
+        return cls(
+            outcome=outcome,
+            weights=weights,
+            lower_bound=bound,
+            status=status,
+            stats=stats,
+            start=start,
+        )
 
 
 class OfflineSolver(Protocol):
