@@ -1,134 +1,132 @@
-"""eGLB-MPC: eGLB-Off on a forecast of what is left, again and again."""
+"""Online algorithms that use forecasts: eGLB-MPC, and eGLB with predicted duals."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from equiload.agents.forecast.series import Forecaster, History, Recorder, Series, servable
-from equiload.agents.offline.decomposition import Decomposition
-from equiload.envs import (
-    DataError,
-    Fleet,
-    Instance,
-    Objective,
-    Slot,
-    Trace,
-    shadow_cost,
-    slot_cost,
-)
+from equiload.agents.eglb import EGLB
+from equiload.agents.forecast.planner import Planner
+from equiload.agents.forecast.series import Forecaster
+from equiload.envs import DataError, Fleet, Objective, Slot, shadow_cost
 from equiload.envs.typing import FloatArray
 
 
-class Planner:
-    """Dual weights of eGLB-Off for the rest of an episode, on a forecast.
+class EGLBMPC:
+    """Dispatch at the duals of eGLB-Off for the rest of the episode, solved again as time goes by.
 
-    Minimises ``Σ_{s >= t} p·x + Σ_k μ_k max_r (S[k, r] + Σ_{s >= t} e_k·x)``, where ``S`` are the
-    footprints so far: slot ``t`` as it is, later slots as forecast. Each solution starts from the
-    columns of the one before.
+    Every ``every`` slots the problem that is left is solved on a forecast, from the footprints so
+    far; in each slot the cheapest allocation at the dual weights is played, with the slot's true
+    prices and intensities. The weights follow the solutions as a moving average, from equal
+    weights on: what one forecast got wrong the next may get right.
 
     Parameters
     ----------
     forecaster
-        Point forecasts, or samples, whose dual weights are then averaged.
+        Point forecasts, or samples, whose dual weights are averaged.
+    every
+        Slots from one solution to the next.
+    memory
+        Slots over which solutions are averaged; at most ``every``: only the last one counts.
     tolerance
         Relative gap at which a solution is good enough.
     """
 
-    def __init__(self, forecaster: Forecaster, *, tolerance: float) -> None:
-        if not tolerance > 0:
-            raise DataError(f"tolerance must be positive, got {tolerance}")
-        self.forecaster, self.tolerance = forecaster, tolerance
-
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...]
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        *,
+        every: int = 1,
+        memory: float = 1.0,
+        tolerance: float = 3e-4,
     ) -> None:
-        """Begin an episode; arguments as for :class:`~equiload.envs.Policy`."""
-        self._fleet, self._objective, self._horizon = fleet, objective, horizon
-        self._recorder = Recorder(horizon)
-        self._solvers: dict[tuple[int, ...], Decomposition] = {}
-        #: ``[..., K, R]``: the footprints before the current slot.
-        self.footprint = np.zeros((*batch, len(objective.footprints), len(fleet.regions)))
-
-    def see(self, slot: Slot) -> None:
-        """Take note of the current slot."""
-        self._history = self._recorder.record(slot)
-
-    def played(self, slot: Slot, allocation: FloatArray) -> None:
-        """Count what was played in the current slot."""
-        load = allocation.sum(-2)
-        cost = slot_cost(slot.price, slot.intensity, load, self._fleet)
-        self.footprint = self.footprint + cost.footprint
-
-    def weights(self) -> FloatArray:
-        """``[..., K, R]``: dual weights from the current slot on."""
-        rest = self._rest(self._history)
-        weights = np.empty(self.footprint.shape)
-        for member in np.ndindex(weights.shape[:-2]):
-            solved = [
-                self._solve((sample, *member), rest.map(lambda array, at=(sample, *member): array[at]))
-                for sample in range(len(rest.price))
-            ]
-            weights[member] = np.mean(solved, axis=0)
-        return weights
-
-    def _rest(self, history: History) -> Series:
-        """The current slot and the forecast of the later ones, ``[S, ..., H, N]``."""
-        later = self._horizon - history.slots
-        now = history.seen.map(lambda array: array[None, ..., -1:, :])
-        if not later:
-            return now
-        forecast = servable(self._fleet, self.forecaster.forecast(history, later))
-
-        def joined(first: FloatArray, after: FloatArray) -> FloatArray:
-            first = np.broadcast_to(first, (*after.shape[:-2], 1, after.shape[-1]))
-            return np.concatenate([first, after], axis=-2)
-
-        return now.zip(forecast, joined)
-
-    def _solve(self, key: tuple[int, ...], rest: Series) -> FloatArray:
-        solver = self._solvers.setdefault(key, Decomposition(tolerance=self.tolerance))
-        up = np.divide(rest.capacity, self._fleet.capacity, out=np.zeros_like(rest.capacity), where=self._fleet.capacity > 0)
-        instance = Instance(
-            fleet=self._fleet,
-            trace=Trace(
-                price=rest.price,
-                intensity=rest.intensity,
-                demand=rest.demand,
-                availability=np.minimum(up, 1.0),
-                timestamps=np.datetime64("1970-01-01", "s") + np.arange(rest.slots) * np.timedelta64(1, "h"),
-                footprints=self._objective.footprints,
-            ),
-            objective=self._objective,
-        )
-        return solver.solve(instance, start=self.footprint[key[1:]]).weights
-
-
-class EGLBMPC:
-    """Each slot, or each ``every`` slots: eGLB-Off for the rest on a forecast; dispatch at its duals.
-
-    Parameters
-    ----------
-    """
-
-    def __init__(self, forecaster: Forecaster, *, every: int = 1, tolerance: float = 1e-3) -> None:
-        if every < 1:
-            raise DataError(f"every must be at least 1, got {every}")
-        self.every = every
+        if every < 1 or not memory > 0:
+            raise DataError(f"every and memory must be at least 1, got {every} and {memory}")
+        self.every, self.memory = every, memory
         self.planner = Planner(forecaster, tolerance=tolerance)
 
     def reset(
         self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
     ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
         self._fleet, self._mu = fleet, objective.mu
+        self.planner.reset(fleet, objective, horizon, batch)
+        #: ``[..., K, R]``, the weights in use.
+        self.weights = np.full_like(self.planner.footprint, 1.0 / len(fleet.regions))
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the allocation ``[..., J, N]``."""
+        self.planner.see(slot)
+        if slot.index % self.every == 0:
+            step = min(1.0, self.every / self.memory)
+            self.weights = self.weights + step * (self.planner.weights() - self.weights)
+        unit = shadow_cost(slot.price, slot.intensity, self.weights, self._fleet, self._mu)
+        allocation = self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
+        self.planner.play(slot, allocation)
+        return allocation
+
+    def observe(self, slot: Slot, allocation: FloatArray) -> None:
+        """Count ``allocation``, which was played in ``slot`` in place of what was proposed."""
+        self.planner.play(slot, allocation)
+
+
+class EGLBPredicted:
+    """eGLB that trusts predicted duals as far as it is told to.
+
+    When slot ``after`` comes, eGLB-Off for the rest on a forecast gives weights ``ŵ``. The
+    multipliers become ``trust·ŵ + (1 − trust)·γ`` once, and each slot from then on is dispatched at
+    ``trust·ŵ + (1 − trust)·γ`` while mirror descent moves ``γ``. With ``trust`` 0 it is eGLB, with
+    1 the dispatch at ``ŵ``.
+
+    Parameters
+    ----------
+    forecaster
+        See :class:`EGLBMPC`.
+    trust
+        From 0 to 1.
+    after
+        Slots of plain eGLB before the forecast is made, for forecasters that need a history.
+    eglb
+        The mirror descent; by default eGLB's defaults.
+    tolerance
+        Relative gap at which a solution is good enough.
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        *,
+        trust: float = 0.5,
+        after: int = 0,
+        eglb: EGLB | None = None,
+        tolerance: float = 3e-4,
+    ) -> None:
+        if not 0 <= trust <= 1:
+            raise DataError(f"trust must be from 0 to 1, got {trust}")
+        if after < 0:
+            raise DataError(f"after must be at least 0, got {after}")
+        self.trust, self.after = trust, after
+        self.eglb = EGLB() if eglb is None else eglb
+        self.planner = Planner(forecaster, tolerance=tolerance)
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self.eglb.reset(fleet, objective, horizon, batch)
         self.planner.reset(fleet, objective, horizon, batch)
 
     def act(self, slot: Slot) -> FloatArray:
-        self.planner.see(slot)
-        if slot.index % self.every == 0:
-            self.weights = self.planner.weights()
-        unit = shadow_cost(slot.price, slot.intensity, self.weights, self._fleet, self._mu)
-        allocation = self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
-        self.planner.played(slot, allocation)
+        """Return the allocation ``[..., J, N]``."""
+        eglb = self.eglb
+        if slot.index <= self.after:
+            self.planner.see(slot)
+        if slot.index == self.after:
+            self.predicted = self.planner.weights()
+            eglb.multipliers += self.trust * (self.predicted - eglb.multipliers)
+        weights = eglb.multipliers
+        if slot.index >= self.after:
+            weights = self.trust * self.predicted + (1 - self.trust) * weights
+        allocation = eglb.dispatch(slot, weights)
+        eglb.update(slot, allocation)
+        self.planner.play(slot, allocation)
         return allocation

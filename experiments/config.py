@@ -44,8 +44,29 @@ class TuneConfig:
     schedule: list[str] = MISSING
 
 
+@dataclass
+class PredictionsConfig:
+    """``python -m equiload.experiments.predictions``."""
+
+    #: ``_target_`` and its arguments, without the seed.
+    instance: dict[str, Any] = MISSING
+    #: Which draws: ``train``, ``validation`` or ``test``.
+    split: str = MISSING
+    draws: int = MISSING
+    #: By name: a ``forecaster`` that wraps the perfect one (``base``), and ``sizes`` of its error.
+    errors: dict[str, Any] = field(default_factory=dict)
+    #: By name: a policy that takes a ``forecaster``.
+    algorithms: dict[str, Any] = field(default_factory=dict)
+    #: By name: a policy that is told nothing of the truth.
+    references: dict[str, Any] = field(default_factory=dict)
+    #: Of the bootstrap intervals.
+    confidence: float = 0.95
+    figures: bool = True
+
+
 def register() -> None:
     """Make the schemas known to Hydra; calling it again changes nothing."""
     store = ConfigStore.instance()
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="tune_schema", node=TuneConfig)
+    store.store(name="predictions_schema", node=PredictionsConfig)
