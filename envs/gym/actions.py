@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium import spaces
 
-from equiload.envs.dynamics import shadow_cost
+from equiload.envs.dynamics import namespace, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Fleet, Objective
@@ -141,7 +140,7 @@ def finite_actions(action: Any, shape: tuple[int, ...]) -> FloatArray:
 
 def softmax(logits: Array) -> Array:
     """Softmax over the last axis."""
-    xp = array_namespace(logits)
+    xp = namespace(logits)
     shifted = xp.exp(logits - xp.max(logits, axis=-1)[..., None])
     return shifted / xp.sum(shifted, axis=-1)[..., None]
 

@@ -6,14 +6,15 @@ The single environment is a batch of one over it, the vector environment a batch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy, deepcopy
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.errors import DataError, EquiloadError
-from equiload.envs.gym.actions import action_box, finite_actions, make_action
-from equiload.envs.gym.observer import Observer
+from equiload.envs.gym.actions import action_box, make_action
+from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Episodes, InstanceLike, Source
 from equiload.envs.typing import FloatArray
@@ -34,9 +35,12 @@ class Options(TypedDict, total=False):
 
 
 class Step(NamedTuple):
-    """What a step of ``B`` episodes returns; ``info`` maps names to arrays ``[B, ...]``."""
+    """What a step of ``B`` episodes returns.
 
-    observation: Any
+    ``observation [B, size]`` flat, ``reward [B]``, and in ``info`` arrays ``[B, ...]`` by name.
+    """
+
+    observation: Float32Array
     reward: FloatArray
     done: bool
     info: dict[str, FloatArray]
@@ -86,17 +90,32 @@ class Core:
         self.fleet, self.objective = self.source.fleet, self.source.objective
         self.action = make_action(action, self.fleet, self.objective, action_scale)
         self.reward = make_reward(reward)
-        self.observer = Observer(observation, price_scale=price_scale)
+        self.observer = Observer(price_scale=price_scale)
         self.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
+        shown = Observer(observation)
+        shown.reset(self.fleet, self.objective, self.source.horizon)
+        #: Turns flat observations into what the environment shows.
+        self.present = shown.present
         self.action_space = action_box(self.action)
-        self.observation_space = self.observer.space
+        self.observation_space = shown.space
         #: The running episodes; none before the first reset.
         self.episodes: Episodes | None = None
 
+    def sibling(self, count: int) -> Core:
+        """Another core for ``count`` episodes of the same source, with its own reward and state."""
+        other = copy(self)
+        other.count, other.reward = count, deepcopy(self.reward)
+        other.observer = Observer(price_scale=self.observer.price_scale)
+        other.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
+        return other
+
     def reset(
-        self, rngs: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
-    ) -> tuple[Any, dict[str, FloatArray]]:
-        """Draw the next episodes and observe their first slot."""
+        self,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any] | None = None,
+        out: Float32Array | None = None,
+    ) -> tuple[Float32Array, dict[str, FloatArray]]:
+        """Draw the next episodes and observe their first slot (in ``out``, if given)."""
         self.episodes = self.source.draw(rngs, options)
         self.reward.reset(self.episodes)
         shape = (self.count, len(self.objective.mu), len(self.fleet.regions))
@@ -107,15 +126,14 @@ class Core:
         self._slot = self.episodes.slot(0)
         nothing = np.zeros(self.count)
         info = self._info(nothing, nothing.copy(), self.state.footprint.max(-1))
-        return self.observer.observe(self._slot, self.state.footprint), info
+        return self.observer.observe(self._slot, self.state.footprint, out), info
 
-    def step(self, action: Any) -> Step:
-        """Act in the current slot of every episode."""
+    def step(self, action: FloatArray, out: Float32Array | None = None) -> Step:
+        """Act in the current slot of every episode: finite numbers ``[B, *action.shape]``."""
         if self.episodes is None or self.t >= self.source.horizon:
             raise EquiloadError("the episode is over (or has not begun): call reset first")
-        values = finite_actions(action, (self.count, *self.action.shape))
         slot, before = self._slot, self.totals
-        decision = self.action.decide(values, slot)
+        decision = self.action.decide(action, slot)
         load = decision.load
         cost = slot_cost(slot.price, slot.intensity, load, self.fleet, decision.routing)
         self.state = state = transition(self.state, cost)
@@ -125,10 +143,10 @@ class Core:
         last = self.t == self.source.horizon
         reward = self.reward(Transition(slot, load, cost, state, before, self.totals, last))
         if last:
-            observation = self.observer.final(slot, state.footprint)
+            observation = self.observer.final(slot, state.footprint, out)
         else:
             self._slot = self.episodes.slot(self.t)
-            observation = self.observer.observe(self._slot, state.footprint)
+            observation = self.observer.observe(self._slot, state.footprint, out)
         self.load = load
         info = self._info(cost.energy + cost.routing, decision.moved, highest)
         return Step(observation, reward, last, info)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+import numpy.typing as npt
 from gymnasium import spaces
 
+from equiload.envs.dynamics import namespace
 from equiload.envs.errors import DataError
+from equiload.envs.gym import kernels
 from equiload.envs.instance import Fleet, Objective
 from equiload.envs.policy import Slot
 from equiload.envs.typing import Array, FloatArray
+
+Float32Array: TypeAlias = npt.NDArray[np.float32]
 
 #: No feature leaves ``[-LIMIT, LIMIT]``; all are of order one, so only freak inputs reach it.
 LIMIT = 100.0
 LAYOUTS = ("flat", "dict")
 
-_DAY = 86400.0
-_TIME = ("hour_sin", "hour_cos", "week_sin", "week_cos", "time_left")
+_TIME = ("hour_sin", "week_sin", "hour_cos", "week_cos", "time_left")
+# Angle of the day and of the week (from Monday; 1970 began on a Thursday) at a second since 1970.
+_ANGLE = 2 * np.pi / np.array([86400.0, 7 * 86400.0])
+_PHASE = 2 * np.pi * np.array([0.0, 3 / 7])
 
 
 class Observer:
@@ -40,7 +47,7 @@ class Observer:
     ``cumulative_KIND``  R      ``μ_k S[k, r] / (c T ΣM)``: what the region has taken so far
     ``share_KIND``       R      ``S[k, r] / max_r S[k, r]``: 1 marks the region that pays
     ``demand``           J      demand over the fleet's mean capacity per gateway
-    ``time``             5      sine and cosine of hour and weekday (UTC), share of slots left
+    ``time``             5      sine, then cosine, of hour and weekday (UTC); share of slots left
     ===================  =====  ==============================================================
 
     After the last slot there is no price, intensity, demand or capacity: those are 0.
@@ -66,17 +73,23 @@ class Observer:
     ) -> None:
         """Learn what is known before the first slot, and forget the running means."""
         self._horizon, self._batch = horizon, batch
-        self._sums: tuple[Array, Array] | None = None
+        self._sum: Array | None = None
         N, J, R = len(fleet.datacenters), len(fleet.gateways), len(fleet.regions)
+        self._kinds = K = len(objective.mu)
         total = max(float(fleet.capacity.sum()), 1e-300)
-        weight = objective.mu / self.price_scale
-        self._scale: dict[str, float | FloatArray] = {
-            "price": 1.0 / self.price_scale,
-            "intensity": weight[:, None] / R,
-            "capacity": N / total,
-            "cumulative": weight[:, None] / (horizon * total),
-            "demand": J / total,
-        }
+        price, weight = 1.0 / self.price_scale, objective.mu / self.price_scale
+        local = np.repeat(np.append(price, weight / R), N)  # a price and K intensities
+        self._scale: FloatArray = np.concatenate(
+            [
+                local,
+                np.full(N, N / total),
+                local,
+                np.repeat(weight / (horizon * total), R),
+                np.ones(K * R),
+                np.full(J, J / total),
+                np.ones(len(_TIME)),
+            ]
+        )
         kinds = objective.footprints
         blocks: dict[str, tuple[str, ...]] = {"price": fleet.datacenters}
         blocks |= {f"intensity_{kind}": fleet.datacenters for kind in kinds}
@@ -110,78 +123,89 @@ class Observer:
             return _box(self.size)
         return spaces.Dict({k: _box(cut.stop - cut.start) for k, cut in self.blocks.items()})
 
-    def observe(self, slot: Slot, footprint: Array) -> Any:
+    def observe(self, slot: Slot, footprint: Array, out: Float32Array | None = None) -> Any:
         """Observe a slot before acting in it: once per slot, in order.
 
         ``footprint [..., K, R]`` are the cumulative footprints so far. Numpy arrays come out as
-        float32, torch tensors in their own type.
+        float32 (written into ``out [..., size]``, if given), torch tensors in their own type.
         """
-        before = self._sums or (0.0, 0.0)
-        sums = (before[0] + slot.price, before[1] + slot.intensity)
-        self._sums = sums
-        return self._build(slot, footprint, sums, slot.index + 1)
+        left = 1.0 - slot.index / self._horizon
+        return self._build(slot, footprint, slot.index + 1, left, out)
 
-    def final(self, slot: Slot, footprint: Array) -> Any:
+    def final(self, slot: Slot, footprint: Array, out: Float32Array | None = None) -> Any:
         """Observe the end of the episode; of ``slot``, the last one, only the clock is used."""
-        if self._sums is None:
-            raise DataError("the episode has no slot to have ended after: call observe first")
-        nothing: Any = SimpleNamespace(
-            index=slot.index + 1,
-            timestamp=slot.timestamp,
+        nothing = dataclasses.replace(
+            slot,
             price=slot.price * 0.0,
             intensity=slot.intensity * 0.0,
             demand=slot.demand * 0.0,
             capacity=slot.capacity * 0.0,
         )
-        return self._build(nothing, footprint, self._sums, self._horizon)
+        return self._build(nothing, footprint, self._horizon, 0.0, out)
 
-    def _build(self, slot: Slot, footprint: Array, sums: tuple[Array, Array], seen: int) -> Any:
-        xp = array_namespace(slot.price)
-        scale = {name: self._like(value, slot.price, xp) for name, value in self._scale.items()}
-        highest = xp.max(footprint, axis=-1)[..., None]
+    def _build(
+        self, slot: Slot, footprint: Array, seen: int, left: float, out: Float32Array | None
+    ) -> Any:
+        seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
+        angle = seconds[..., None] * _ANGLE + _PHASE
+        if not isinstance(slot.price, np.ndarray):
+            return self.present(self._build_tensor(slot, footprint, seen, left, angle))
+        if out is None:
+            out = np.empty((*self._batch, self.size), dtype=np.float32)
+        if self._sum is None:
+            self._sum = np.zeros((math.prod(self._batch), (1 + self._kinds) * slot.price.shape[-1]))
+        kernels.features(
+            _rows(slot.price),
+            _rows(_flat(slot.intensity)),
+            _rows(slot.capacity),
+            _rows(slot.demand),
+            footprint.reshape(-1, *footprint.shape[-2:]),
+            _rows(angle),
+            self._sum,
+            self._scale,
+            float(seen),
+            left,
+            LIMIT,
+            _rows(out),
+        )
+        return self.present(out)
+
+    def _build_tensor(
+        self, slot: Slot, footprint: Array, seen: int, left: float, angle: FloatArray
+    ) -> Array:
+        """The same as the compiled kernel, for tensors: differentiable, on any device."""
+        xp = namespace(slot.price)
+        local = xp.concat([slot.price, _flat(slot.intensity)], axis=-1)
+        self._sum = local if self._sum is None else self._sum + local
+        clock = np.concatenate(
+            [np.sin(angle), np.cos(angle), np.full((*angle.shape[:-1], 1), left)], axis=-1
+        )
+        time, scale = (
+            xp.asarray(a, dtype=local.dtype, device=local.device) for a in (clock, self._scale)
+        )
         parts = [
-            slot.price * scale["price"],
-            _flat(slot.intensity * scale["intensity"]),
-            slot.capacity * scale["capacity"],
-            sums[0] * (scale["price"] / seen),
-            _flat(sums[1] * (scale["intensity"] / seen)),
-            _flat(footprint * scale["cumulative"]),
-            _flat(footprint / xp.where(highest > 0, highest, 1.0)),
-            slot.demand * scale["demand"],
-            self._time(slot, slot.price, xp),
+            local,
+            slot.capacity,
+            self._sum / seen,
+            _flat(footprint),
+            _flat(footprint / (xp.max(footprint, axis=-1)[..., None] + 1e-30)),
+            slot.demand,
+            xp.broadcast_to(time, (*local.shape[:-1], len(_TIME))),
         ]
-        if is_numpy_array(slot.price):
-            flat = np.concatenate(parts, axis=-1, dtype=np.float32, casting="same_kind")
-            np.minimum(np.maximum(flat, -LIMIT, out=flat), LIMIT, out=flat)
-        else:
-            flat = xp.clip(xp.concat(parts, axis=-1), -LIMIT, LIMIT)
+        return xp.clip(xp.concat(parts, axis=-1) * scale, -LIMIT, LIMIT)
+
+    def present(self, flat: Array) -> Any:
+        """Give a flat observation ``[..., size]`` this observer's layout."""
         if self.layout == "flat":
             return flat
         return {name: flat[..., cut] for name, cut in self.blocks.items()}
 
-    def _time(self, slot: Slot, like: Array, xp: Any) -> Array:
-        seconds = slot.timestamp
-        if isinstance(seconds, np.ndarray | np.datetime64):
-            seconds = seconds.astype("datetime64[s]").astype(np.int64)
-        phase = np.empty((*self._batch, 5))
-        hour = (seconds % _DAY) * (2 * np.pi / _DAY)
-        week = ((seconds + 3 * _DAY) % (7 * _DAY)) * (2 * np.pi / (7 * _DAY))  # from Monday
-        np.sin(hour, out=phase[..., 0])
-        np.cos(hour, out=phase[..., 1])
-        np.sin(week, out=phase[..., 2])
-        np.cos(week, out=phase[..., 3])
-        phase[..., 4] = 1.0 - slot.index / self._horizon
-        return phase if is_numpy_array(like) else self._like(phase, like, xp)
-
-    @staticmethod
-    def _like(value: float | FloatArray, like: Array, xp: Any) -> Any:
-        if isinstance(value, float) or is_numpy_array(like):
-            return value
-        return xp.asarray(value, dtype=like.dtype, device=like.device)
-
-
 def _flat(array: Array) -> Array:
     return array.reshape((*array.shape[:-2], -1))
+
+
+def _rows(array: Array) -> Array:
+    return array.reshape(-1, array.shape[-1])
 
 
 def _box(size: int) -> spaces.Box:

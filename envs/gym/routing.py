@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
 
 from equiload.envs.dispatch import kernels
+from equiload.envs.dynamics import namespace
 from equiload.envs.instance import Fleet
 from equiload.envs.typing import Array, FloatArray
 
@@ -25,7 +25,7 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet
     within capacity comes back as it was. Differentiable almost everywhere on torch tensors, but
     for the last step, whose change counts as constant.
     """
-    xp = array_namespace(wanted)
+    xp = namespace(wanted)
     reachable = xp.asarray(fleet.reachable, dtype=wanted.dtype)
     sent, left = _within(wanted, capacity, xp)
     for _ in range(1 if fleet.full else _ROUNDS):
@@ -38,7 +38,7 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet
         placed = xp.where(total > 0, left, 0.0)
         sent, back = _within(sent + placed[..., None] * share, capacity, xp)
         left = left - placed + back
-    if is_numpy_array(wanted):
+    if isinstance(wanted, np.ndarray):
         return _complete(sent, left, demand, capacity, fleet)
     parts = (a.detach().cpu().numpy() for a in (sent, left, demand, capacity))
     whole = xp.asarray(_complete(*parts, fleet), dtype=sent.dtype, device=sent.device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import gymnasium as gym
-import numpy as np
 
 from equiload.envs.errors import DataError, EquiloadError
 from equiload.envs.gym.actions import finite_actions
@@ -67,7 +66,7 @@ class GLBEnv(gym.Env[Any, Any]):
             from equiload.envs.gym.render import History
 
             self._history = History.of(self.core)
-        return _first(observation), _scalars(info)
+        return self.core.present(observation[0]), _scalars(info)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Place the slot's load; raises :class:`DataError` for an action that is not numbers."""
@@ -75,7 +74,7 @@ class GLBEnv(gym.Env[Any, Any]):
         observation, reward, done, info = self.core.step(values[None])
         if self._history is not None:
             self._history.add(self.core)
-        return _first(observation), float(reward[0]), done, False, _scalars(info)
+        return self.core.present(observation[0]), float(reward[0]), done, False, _scalars(info)
 
     def render(self) -> Any:
         """Text, or a picture ``[height, width, 3]`` of uint8, by ``render_mode``."""
@@ -104,12 +103,6 @@ def check_render_mode(render_mode: str | None) -> None:
     """Raise :class:`DataError` unless it is one of the modes, or none."""
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise DataError(f"render_mode must be {', '.join(RENDER_MODES)} or None, got {render_mode}")
-
-
-def _first(observation: Any) -> Any:
-    if isinstance(observation, dict):
-        return {name: values[0] for name, values in observation.items()}
-    return observation[0]
 
 
 def _scalars(info: dict[str, Any]) -> dict[str, Any]:

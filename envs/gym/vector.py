@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Unpack
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 from gymnasium.utils import seeding
@@ -11,10 +14,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.gym.actions import finite_actions
 from equiload.envs.gym.core import Core, Options
+from equiload.envs.gym.observer import Float32Array
 from equiload.envs.gym.single import RENDER_MODES, check_render_mode
-from equiload.envs.instance import Instance
+from equiload.envs.instance import Instance, Trace
 from equiload.envs.typing import BoolArray, FloatArray
+
+# Episodes per shard. Shards run on all cores; smaller ones spend their time passing the lock on.
+_SHARD = 4096
+
+_T = TypeVar("_T")
 
 
 class GLBVectorEnv(VectorEnv[Any, Any, Any]):
@@ -54,7 +64,14 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
-        self.core = Core(num_envs, **options)
+        widest = num_envs if render_mode else _SHARD
+        first = Core(min(num_envs, widest), **options)
+        #: The episodes, in shards that fit a core's cache.
+        self.shards = [(slice(0, first.count), first)]
+        for start in range(widest, num_envs, widest):
+            cut = slice(start, min(start + widest, num_envs))
+            self.shards.append((cut, first.sibling(cut.stop - cut.start)))
+        self.core = first
         self.single_action_space = self.core.action_space
         self.single_observation_space = self.core.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -79,7 +96,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
             raise DataError("episodes run in lock-step: reset_mask must hold for all of them")
         self._seed(seed)
         observation, info = self._begin(options)
-        return observation, _masked(info, self._ones())
+        return observation, self._tell(info)
 
     def step(
         self, actions: Any
@@ -89,16 +106,23 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         if self._over and self.autoreset_mode is AutoresetMode.NEXT_STEP:
             observation, info = self._begin({})
             return observation, np.zeros(self.num_envs), never.copy(), never, self._tell(info)
-        observation, reward, done, info = self.core.step(actions)
+        values = finite_actions(actions, self.action_space.shape or ())
+        observation = self._blank()
+        steps = self._each(lambda cut, core: core.step(values[cut], observation[cut]))
+        reward = np.concatenate([step.reward for step in steps])
+        info, done = _joined([step.info for step in steps]), steps[0].done
         if self._history is not None:
             self._history.add(self.core)
         self._over = done
         told = self._tell(info)
         if done and self.autoreset_mode is AutoresetMode.SAME_STEP:
-            final = {"final_obs": _rows(observation, self.num_envs), "final_info": told}
-            observation, info = self._begin({})
-            told = self._tell(info) | _masked(final, self._ones())
-        return observation, reward, np.full(self.num_envs, done), never, told
+            rows = np.empty(self.num_envs, dtype=object)
+            rows[:] = [self.core.present(row) for row in observation]
+            shown, info = self._begin({})
+            told = self._tell(info) | self._tell({"final_obs": rows, "final_info": told})
+        else:
+            shown = self.core.present(observation)
+        return shown, reward, np.full(self.num_envs, done), never, told
 
     def render(self) -> Any:
         """One text or picture per environment: meant for a few, not for thousands."""
@@ -114,7 +138,8 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         """The running episodes with all their slots, a batch: for evaluation, not for acting."""
         if self.core.episodes is None:
             raise EquiloadError("there is no episode before the first reset")
-        return self.core.episodes.instance()
+        parts = [core.episodes.instance() for _, core in self.shards if core.episodes]
+        return parts[0].replace(trace=Trace.stack([p.trace[b] for p in parts for b in range(p.batch[0])]))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -138,30 +163,41 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _begin(self, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         self._over = False
-        observation, info = self.core.reset(self._rngs, options)
+        observation = self._blank()
+        begun = self._each(
+            lambda cut, core: core.reset(self._rngs[cut], options, observation[cut])
+        )
         if self.render_mode is not None:
             from equiload.envs.gym.render import History
 
             self._history = History.of(self.core)
-        return observation, info
+        return self.core.present(observation), _joined([info for _, info in begun])
+
+    def _blank(self) -> Float32Array:
+        return np.empty((self.num_envs, self.core.observer.size), dtype=np.float32)
+
+    def _each(self, work: Callable[[slice, Core], _T]) -> list[_T]:
+        """Run the shards, on all cores where there are several."""
+        if len(self.shards) == 1:
+            return [work(*self.shards[0])]
+        return list(_threads().map(lambda shard: work(*shard), self.shards))
 
     def _tell(self, info: dict[str, Any]) -> dict[str, Any]:
-        return _masked(info, self._ones())
-
-    def _ones(self) -> BoolArray:
-        return np.ones(self.num_envs, dtype=np.bool_)
-
-
-def _masked(info: dict[str, Any], mask: BoolArray) -> dict[str, Any]:
-    """Gymnasium's convention: ``_name`` says for which environments ``name`` holds."""
-    return info | {f"_{name}": mask for name in info}
+        """Gymnasium's convention: ``_name`` says for which environments ``name`` holds."""
+        mask = np.ones(self.num_envs, dtype=np.bool_)
+        return info | {f"_{name}": mask for name in info}
 
 
-def _rows(observation: Any, count: int) -> Any:
-    rows = np.empty(count, dtype=object)
-    for b in range(count):
-        if isinstance(observation, dict):
-            rows[b] = {name: values[b] for name, values in observation.items()}
-        else:
-            rows[b] = observation[b]
-    return rows
+def _joined(infos: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
+    if len(infos) == 1:
+        return infos[0]
+    return {name: np.concatenate([info[name] for info in infos]) for name in infos[0]}
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="equiload")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_threads.cache_clear)
