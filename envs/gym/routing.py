@@ -7,7 +7,7 @@ import numpy as np
 from equiload.envs.dispatch import kernels
 from equiload.envs.dynamics import namespace
 from equiload.envs.instance import Fleet
-from equiload.envs.typing import Array, FloatArray
+from equiload.envs.typing import Array, BoolArray, FloatArray
 
 # Rounds of proportional moves before paths are searched. With full reachability one is exact.
 _ROUNDS = 4
@@ -26,7 +26,7 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet
     for the last step, whose change counts as constant.
     """
     xp = namespace(wanted)
-    reachable = xp.asarray(fleet.reachable, dtype=wanted.dtype)
+    reachable: Array = fleet.reachable
     sent, left = _within(wanted, capacity, xp)
     for _ in range(1 if fleet.full else _ROUNDS):
         if not bool((left > 0).any()):
@@ -39,10 +39,9 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet
         sent, back = _within(sent + placed[..., None] * share, capacity, xp)
         left = left - placed + back
     if isinstance(wanted, np.ndarray):
-        return _complete(sent, left, demand, capacity, fleet)
-    parts = (a.detach().cpu().numpy() for a in (sent, left, demand, capacity))
-    whole = xp.asarray(_complete(*parts, fleet), dtype=sent.dtype, device=sent.device)
-    return sent + (whole - sent).detach()
+        return _complete(sent, left, demand, capacity, fleet.reachable)
+    parts = (a.detach().cpu().double().numpy() for a in (sent, left, demand, capacity, reachable))
+    return sent + (sent.new_tensor(_complete(*parts)) - sent).detach()
 
 
 def _within(sent: Array, capacity: Array, xp: Array) -> tuple[Array, Array]:
@@ -55,7 +54,11 @@ def _within(sent: Array, capacity: Array, xp: Array) -> tuple[Array, Array]:
 
 
 def _complete(
-    sent: FloatArray, left: FloatArray, demand: FloatArray, capacity: FloatArray, fleet: Fleet
+    sent: FloatArray,
+    left: FloatArray,
+    demand: FloatArray,
+    capacity: FloatArray,
+    reachable: FloatArray | BoolArray,
 ) -> FloatArray:
     stuck = left.sum(-1) > _CRUMB * demand.sum(-1)
     if not stuck.any():
@@ -63,6 +66,6 @@ def _complete(
     sent = sent.copy()
     flow, rest = np.ascontiguousarray(sent[stuck]), np.ascontiguousarray(left[stuck])
     room = np.maximum(capacity[stuck] - flow.sum(-2), 0.0)
-    kernels.augment(flow, rest, room, fleet.reachable.astype(np.float64))
+    kernels.augment(flow, rest, room, reachable.astype(np.float64))
     sent[stuck] = flow
     return sent
