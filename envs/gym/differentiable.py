@@ -72,7 +72,7 @@ class DifferentiableSimulator:
         #: ``[K]``, the equity weights.
         self.mu = tensor(instance.objective.mu)
         self._fleet = cast(
-            Fleet,
+            "Fleet",
             SimpleNamespace(  # what the dynamics read of a fleet, on the device
                 pue=tensor(fleet.pue),
                 membership=tensor(fleet.membership),
@@ -96,9 +96,7 @@ class DifferentiableSimulator:
 
     def reset(self) -> tuple[State, Any]:
         """State before the first slot, and the observation of it."""
-        self.observer.reset(
-            self.instance.fleet, self.instance.objective, self.horizon, self.batch
-        )
+        self.observer.reset(self.instance.fleet, self.instance.objective, self.horizon, self.batch)
         shape = (*self.batch, len(self.mu), len(self.instance.fleet.regions))
         state = State(self._price.new_zeros(self.batch), self._price.new_zeros(shape))
         return state, self.observer.observe(self.slot(0), state.footprint)

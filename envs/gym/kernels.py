@@ -8,7 +8,6 @@ from numba import njit
 from equiload.envs.typing import FloatArray
 
 
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def features(
     price: FloatArray,

@@ -200,6 +200,7 @@ class Observer:
             return flat
         return {name: flat[..., cut] for name, cut in self.blocks.items()}
 
+
 def _flat(array: Array) -> Array:
     return array.reshape((*array.shape[:-2], -1))
 

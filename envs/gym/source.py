@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,7 +68,9 @@ class Episodes:
         K, N = len(self.objective.footprints), len(self.fleet.datacenters)
         by_kind = rows[..., intensity].reshape(*rows.shape[:-1], K, N)
         full = self.fleet.capacity
-        up = np.divide(rows[..., capacity], full, out=np.ones(rows.shape[:-1] + (N,)), where=full > 0)
+        up = np.divide(
+            rows[..., capacity], full, out=np.ones((*rows.shape[:-1], N)), where=full > 0
+        )
         trace = Trace(
             price=rows[..., price],
             intensity=np.moveaxis(by_kind, -2, -3),
@@ -83,7 +86,7 @@ class Episodes:
         N, J = len(self.fleet.datacenters), len(self.fleet.gateways)
         K = len(self.objective.footprints)
         ends = np.cumsum([0, N, K * N, J, N, 1]).tolist()
-        return tuple(slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(a, b) for a, b in itertools.pairwise(ends))
 
 
 class Source:
@@ -125,7 +128,7 @@ class Source:
         self._change = _Change(reachability, equity_weight)
         self._generator = None if isinstance(instance, Instance) else instance
         if self._generator is None:
-            known = self._change(cast(Instance, instance))
+            known = self._change(cast("Instance", instance))
         else:  # what the fleet is, and how long the problems are; not one of the episodes
             known = self._generated(np.random.default_rng(0))
         self.fleet, self.objective = known.fleet, known.objective
@@ -162,7 +165,7 @@ class Source:
         return Episodes(self.fleet, self.objective, self.horizon, table, first)
 
     def _generated(self, rng: np.random.Generator) -> Instance:
-        drawn = cast(InstanceGenerator, self._generator)(rng, ())
+        drawn = cast("InstanceGenerator", self._generator)(rng, ())
         if not isinstance(drawn, Instance) or drawn.batch:
             raise DataError("the generator must return one Instance for an empty batch")
         return self._change(drawn)
@@ -225,9 +228,7 @@ def _table(instance: Instance) -> FloatArray:
     return joined.reshape(-1, joined.shape[-1])
 
 
-def _pick(
-    rng: np.random.Generator, name: str, last: int, options: Mapping[str, Any]
-) -> int:
+def _pick(rng: np.random.Generator, name: str, last: int, options: Mapping[str, Any]) -> int:
     if name not in options:
         return int(rng.integers(last + 1)) if last else 0
     value = int(options[name])

@@ -98,9 +98,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         observation, info = self._begin(options)
         return observation, self._tell(info)
 
-    def step(
-        self, actions: Any
-    ) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
         """Place every episode's load; at the end of the episodes see ``autoreset_mode``."""
         never = np.zeros(self.num_envs, dtype=np.bool_)
         if self._over and self.autoreset_mode is AutoresetMode.NEXT_STEP:
@@ -139,7 +137,9 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         if self.core.episodes is None:
             raise EquiloadError("there is no episode before the first reset")
         parts = [core.episodes.instance() for _, core in self.shards if core.episodes]
-        return parts[0].replace(trace=Trace.stack([p.trace[b] for p in parts for b in range(p.batch[0])]))
+        return parts[0].replace(
+            trace=Trace.stack([p.trace[b] for p in parts for b in range(p.batch[0])])
+        )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -164,9 +164,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
     def _begin(self, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         self._over = False
         observation = self._blank()
-        begun = self._each(
-            lambda cut, core: core.reset(self._rngs[cut], options, observation[cut])
-        )
+        begun = self._each(lambda cut, core: core.reset(self._rngs[cut], options, observation[cut]))
         if self.render_mode is not None:
             from equiload.envs.gym.render import History
 
