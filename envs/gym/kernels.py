@@ -30,19 +30,19 @@ def features(
     ``out [B, F]``.
     """
     B, N = price.shape
-    L, J = sums.shape[1], demand.shape[1]
+    width, J = sums.shape[1], demand.shape[1]
     K, R = footprint.shape[1], footprint.shape[2]
     for b in range(B):
         row = out[b]
-        mean = L + N
-        for i in range(L):
+        mean = width + N
+        for i in range(width):
             value = price[b, i] if i < N else intensity[b, i - N]
             sums[b, i] += value
             row[i] = value * scale[i]
             row[mean + i] = sums[b, i] / seen * scale[mean + i]
         for i in range(N):
-            row[L + i] = capacity[b, i] * scale[L + i]
-        at = mean + L
+            row[width + i] = capacity[b, i] * scale[width + i]
+        at = mean + width
         for k in range(K):
             highest = 0.0
             for r in range(R):

@@ -79,14 +79,16 @@ def picture(history: History, index: int = 0) -> npt.NDArray[np.uint8]:
     kinds = history.objective_of.footprints
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.35, 1))
+    parts: Any = figure.subfigures(1, 2, width_ratios=(1.35, 1))
+    left, right = parts
     above, below = left.subplots(2, 1, height_ratios=(1.25, 1), sharex=True)
     _loads(above, history, index)
     _objective(below, history, index)
     for k, axes in enumerate(right.subplots(len(kinds), 1, squeeze=False)[:, 0]):
         _footprint(axes, history, index, k)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return pixels[..., :3].copy()
 
 
 def _loads(axes: Any, history: History, index: int) -> None:
@@ -128,13 +130,12 @@ def _footprint(axes: Any, history: History, index: int, k: int) -> None:
     axes.barh(places, S, color=colors, height=0.72)
     if S[peak] > 0:
         axes.axvline(S.mean(), color=_GREY, lw=1, ls=":")
-        axes.text(S.mean(), len(S) - 0.42, " mean", fontsize=7, color=_GREY, va="top")
         inside = f"max: {S[peak] / S.mean():.2f} x mean "
         axes.text(S[peak], peak, inside, ha="right", va="center", fontsize=7, color="white")
     axes.set_yticks(places, history.fleet.regions, fontsize=7)
     axes.set_ylim(len(S) - 0.4, -0.6)
     unit = FOOTPRINT_UNITS.get(kind, "units")
-    title = f"{kind.capitalize()} so far, by region ({unit})"
+    title = f"{kind.capitalize()} so far, by region ({unit}; dotted: mean)"
     axes.set_title(title, loc="left", fontsize=9, color=_INK)
     _plain(axes)
 

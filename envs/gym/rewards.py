@@ -139,7 +139,8 @@ class HindsightDual:
             raise DataError(f"the dual weights have shape {weights.shape}, expected {expected}")
         if not ((weights >= 0).all() and np.allclose(weights.sum(-1), 1.0, rtol=0, atol=1e-6)):
             raise DataError("the dual weights must be at least 0 and sum to 1 over the regions")
-        return weights / weights.sum(-1, keepdims=True)
+        simplex: FloatArray = weights / weights.sum(-1, keepdims=True)
+        return simplex
 
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""

@@ -113,12 +113,14 @@ class SB3VecEnv(VecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Not possible: the environments are one."""
+        del value, indices
         raise DataError(f"{attr_name} cannot be set: make a new environment with other options")
 
     def env_method(
         self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> list[Any]:
         """Not possible: the environments are one."""
+        del args, indices, kwargs
         raise DataError(f"{method_name} cannot be called on single environments of a batch")
 
     def env_is_wrapped(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import gymnasium as gym
 
@@ -46,7 +46,10 @@ class GLBEnv(gym.Env[Any, Any]):
         See :class:`~equiload.envs.gym.core.Core`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 12}
+    metadata: dict[str, Any] = {  # noqa: RUF012 (as in Gymnasium's base class)
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 12,
+    }
 
     def __init__(self, render_mode: str | None = None, **options: Unpack[Options]) -> None:
         check_render_mode(render_mode)

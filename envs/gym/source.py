@@ -123,7 +123,7 @@ class Source:
             )
         elif not (isinstance(instance, Instance) or callable(instance)):
             raise DataError(
-                f"instance must be a name, a generator or an Instance, got {type(instance).__name__}"
+                f"instance must be a name, a generator or an Instance, got {instance!r}"
             )
         self._change = _Change(reachability, equity_weight)
         self._generator = None if isinstance(instance, Instance) else instance
@@ -198,7 +198,7 @@ class _Synthetic:
     def __call__(self, rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
         from equiload.envs.data import synthetic
 
-        seed = int(rng.integers(2**31))
+        seed = int(rng.integers(2**31))  # of the training split
         return synthetic(seed, batch=batch, reachability=self.reachability)
 
 

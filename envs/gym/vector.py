@@ -45,7 +45,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         See :class:`~equiload.envs.gym.core.Core`.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012: Gymnasium's base class has it mutable
+    metadata: dict[str, Any] = {  # noqa: RUF012 (as in Gymnasium's base class)
         "render_modes": list(RENDER_MODES),
         "render_fps": 12,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
@@ -155,7 +155,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
             seeds = list(seed)
         if len(seeds) != self.num_envs:
             raise DataError(f"expected {self.num_envs} seeds, got {len(seeds)}")
-        old = self._rngs or [None] * self.num_envs
+        old: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
         self._rngs = [
             rng if rng is not None and s is None else seeding.np_random(s)[0]
             for s, rng in zip(seeds, old, strict=True)
