@@ -16,6 +16,10 @@ from equiload.envs.policy import Slot
 from equiload.envs.typing import Array, FloatArray
 
 
+# Beyond it differences of logits could overflow; softmax cannot tell anyway.
+_HUGE = 1e100
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
     """What an action came to in one slot.
@@ -132,7 +136,9 @@ def finite_actions(action: Any, shape: tuple[int, ...]) -> FloatArray:
         raise DataError(f"the action must hold numbers of shape {shape}: {error}") from None
     if values.shape != shape:
         raise DataError(f"the action has shape {values.shape}, expected {shape}")
-    if not np.isfinite(values).all():
+    if not np.abs(values).max() <= _HUGE:  # also where it is not a number
+        if np.isfinite(values).all():
+            return np.clip(values, -_HUGE, _HUGE)
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise DataError(f"the action is {values[place]} at {list(place)}, expected finite numbers")
     return values

@@ -27,6 +27,8 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet
     """
     xp = namespace(wanted)
     reachable: Array = fleet.reachable
+    if not isinstance(reachable, type(wanted)):
+        reachable = xp.asarray(reachable.copy(), dtype=wanted.dtype, device=wanted.device)
     sent, left = _within(wanted, capacity, xp)
     for _ in range(1 if fleet.full else _ROUNDS):
         if not bool((left > 0).any()):
