@@ -15,7 +15,6 @@ from equiload.envs.instance import Fleet, Objective
 from equiload.envs.policy import Slot
 from equiload.envs.typing import Array, FloatArray
 
-
 # Beyond it differences of logits could overflow; softmax cannot tell anyway.
 _HUGE = 1e100
 

@@ -343,9 +343,9 @@ def test_wrappers_of_gymnasium(world: Instance) -> None:
     env = NormalizeReward(RecordEpisodeStatistics(FlattenObservation(env)))
     observation, _ = env.reset(seed=0)
     assert observation.shape == env.observation_space.shape
-    total, done = 0.0, False
+    done = False
     while not done:  # the loop of every tutorial
-        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        observation, _, terminated, truncated, info = env.step(env.action_space.sample())
         done = terminated or truncated
     assert info["episode"]["l"] == 24
     assert info["episode"]["r"] == pytest.approx(-info["objective"])
