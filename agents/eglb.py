@@ -51,9 +51,9 @@ class EGLB:
     def __init__(
         self,
         *,
-        step_size: float | FloatArray = 1.0,
-        z_max: float | FloatArray = 1.0,
-        mirror: Mirror = "euclidean",
+        step_size: float | FloatArray = 1.5,
+        z_max: float | FloatArray = 1.5,
+        mirror: Mirror = "entropic",
         schedule: Schedule = "constant",
     ) -> None:
         if mirror not in ("euclidean", "entropic"):

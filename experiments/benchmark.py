@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import to_absolute_path
 
@@ -54,11 +55,12 @@ def main(cfg: BenchmarkConfig) -> None:
 def build_agents(cfg: BenchmarkConfig) -> dict[str, Policy | OfflineSolver]:
     """Return the configured algorithms by name."""
     agents: dict[str, Policy | OfflineSolver] = {}
-    for key in cfg.algorithms:
-        algorithm = cfg.algorithms[key]
-        if algorithm.name in agents:
-            raise DataError(f"two algorithms are named {algorithm.name!r}")
-        agents[algorithm.name] = build(algorithm.agent)
+    for key, row in cfg.algorithms.items():
+        if set(row) != {"name", "agent"}:
+            raise DataError(f"algorithms.{key} must have a name and an agent, got {row}")
+        if row["name"] in agents:
+            raise DataError(f"two algorithms are named {row['name']!r}")
+        agents[row["name"]] = build(row["agent"])
     if not agents:
         raise DataError("there is no algorithm to run, expected some in the group 'algorithm'")
     return agents
@@ -72,9 +74,18 @@ def build_instance(cfg: BenchmarkConfig, reachability: str) -> Instance:
     if instance.batch:
         raise DataError("the benchmark compares on one instance, not on a batch")
     if cfg.equity_weight is not None:
-        weights = {str(kind): float(value) for kind, value in cfg.equity_weight.items()}
-        instance = instance.replace(objective=Objective(equity_weight=weights))
+        instance = instance.replace(objective=_reweighted(instance, cfg.equity_weight))
     return instance
+
+
+def _reweighted(instance: Instance, changes: Any) -> Objective:
+    try:
+        given = {str(kind): float(weight) for kind, weight in changes.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise DataError(
+            f"equity_weight must map footprint kinds to numbers, got {changes!r}"
+        ) from None
+    return Objective(equity_weight={**instance.objective.equity_weight, **given})
 
 
 def write_results(folder: Path, comparisons: Mapping[str, Sequence[Row]]) -> None:

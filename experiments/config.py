@@ -10,24 +10,18 @@ from omegaconf import MISSING
 
 
 @dataclass
-class AlgorithmConfig:
-    """One row of the benchmark."""
-
-    #: As it stands in tables and results.
-    name: str = MISSING
-    #: ``_target_`` and its arguments: a :class:`~equiload.envs.Policy` or an offline solver.
-    agent: dict[str, Any] = MISSING
-
-
-@dataclass
 class BenchmarkConfig:
     """``python -m equiload.experiments.benchmark``."""
 
     #: ``_target_`` and its arguments: a function that returns an instance.
     instance: dict[str, Any] = MISSING
-    algorithms: dict[str, AlgorithmConfig] = field(default_factory=dict)
+    #: Rows by key: each a ``name``, as it stands in tables and results, and an ``agent``, the
+    #: ``_target_`` and arguments of a :class:`~equiload.envs.Policy` or an offline solver.
+    algorithms: dict[str, Any] = field(default_factory=dict)
     reachability: list[str] = MISSING
-    equity_weight: dict[str, float] | None = None
+    #: By footprint kind; kinds that are not named keep the instance's. (A typed dict that may be
+    #: null cannot be overridden on the command line.)
+    equity_weight: Any = None
     figures: bool = True
 
 
@@ -37,7 +31,9 @@ class TuneConfig:
 
     #: ``_target_`` and its arguments, without seed, horizon and reachability.
     instance: dict[str, Any] = MISSING
-    #: Training draws of each horizon.
+    #: Which draws: ``train``, ``validation`` or ``test``.
+    split: str = MISSING
+    #: Draws of each horizon and reachability.
     draws: int = MISSING
     horizons: list[int] = MISSING
     reachability: list[str] = MISSING

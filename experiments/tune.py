@@ -2,7 +2,8 @@
 
 ``python -m equiload.experiments.tune``: every combination of step size, ``z_max``, mirror map and
 schedule on every draw; the score is the mean gap to eGLB-Off. All combinations of a mirror map and
-a schedule run in lock-step as one batch. Neither test draws nor ``bloom10`` take part.
+a schedule run in lock-step as one batch. ``bloom10`` takes no part, test draws only when asked for
+by name, to report what the choice is worth.
 """
 
 from __future__ import annotations
@@ -60,16 +61,17 @@ def main(cfg: TuneConfig) -> None:
         run_folder() / "tune.json",
         {"trials": [asdict(trial) for trial in trials], "versions": versions()},
     )
-    show(_table(trials[:12], gaps.shape[-1]))
+    show(_table(trials[:12], f"{gaps.shape[-1]} {cfg.split} draws"))
 
 
 def draws(
     cfg: TuneConfig, settings: list[tuple[int, str]], step: Iterator[None]
 ) -> Iterator[Instance]:
-    """Yield one training draw after the other, for every horizon and reachability."""
+    """Yield one draw of the split after the other, for every horizon and reachability."""
     for horizon, reachability in settings:
         for seed in range(cfg.draws):
-            yield build(cfg.instance, seed=seed, horizon=horizon, reachability=reachability)
+            draw = f"{cfg.split}/{seed}"
+            yield build(cfg.instance, seed=draw, horizon=horizon, reachability=reachability)
             next(step, None)
 
 
@@ -87,8 +89,8 @@ def _eglb(family: tuple[Any, Any], grid: FloatArray) -> EGLB:
     return EGLB(step_size=grid[:, 0], z_max=grid[:, 1], mirror=mirror, schedule=schedule)
 
 
-def _table(trials: list[Trial], count: int) -> Table:
-    title = f"eGLB: mean gap to eGLB-Off over {count} training draws, best first"
+def _table(trials: list[Trial], draws: str) -> Table:
+    title = f"eGLB: mean gap to eGLB-Off over {draws}, best first"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for header in ("Mirror", "Schedule", "Step size", "z_max", "Gap", "± s.e."):
         table.add_column(header, justify="left" if header in ("Mirror", "Schedule") else "right")

@@ -290,7 +290,8 @@ class _Maker:
         noise = autoregression(normal[:, 0] @ mix, _NOISE_HOURS * per_hour)
         spike = pulses(normal[:, 1], rate / (7 * 24 * per_hour) * scale, _SPIKE_HOURS * per_hour)
         price += 0.5 * own * scale * noise * (size + typical) + _SPIKE * typical * spike
-        return np.maximum(price, floor)
+        floored: FloatArray = np.maximum(price, floor)
+        return floored
 
     def _by_site(
         self, price: FloatArray, out: Output, towers: FloatArray, site: FloatArray

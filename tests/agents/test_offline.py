@@ -65,7 +65,7 @@ def test_no_policy_beats_the_bound(instance: Instance, seed: int) -> None:
     weights = np.random.default_rng(seed).dirichlet(np.ones(R), K)
     slack = 1e-9 * size(instance)
     assert dual_bound(instance, weights).value <= optimum + slack
-    for policy in (GLBCost(), EGLB(), EGLB(mirror="entropic"), ShadowPrices(weights)):
+    for policy in (GLBCost(), EGLB(), EGLB(mirror="euclidean"), ShadowPrices(weights)):
         assert rollout(policy, instance).objective >= optimum - slack
 
 
