@@ -16,7 +16,7 @@ from equiload.robust.safe import Ledger, Rates, SafeSet, Step, like
 
 
 class Blend(NamedTuple):
-    """What is played: ``alpha [...]`` in [0, 1], ``allocation [..., J, N]``, and the books after it."""
+    """What is played: ``alpha [...]`` in [0, 1], ``allocation [..., J, N]``, the ledger after."""
 
     alpha: Array
     allocation: Array
@@ -101,7 +101,7 @@ def feasible(
 ) -> Array:
     """Return ``[...]`` bool: is the allocation one that the data centers can serve?
 
-    ``tolerance`` is relative to the slot's demand. An allocation that is not finite is not feasible.
+    ``tolerance`` is relative to the slot's demand. What is not finite is not feasible.
     """
     allowed = tolerance * np.maximum(demand.sum(-1), 1e-300)[..., None]
     good = np.isfinite(allocation).all((-1, -2)) & (allocation >= -allowed[..., None]).all((-1, -2))

@@ -12,6 +12,7 @@ fixed     a fixed mixture of the two                                   no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -178,7 +179,7 @@ class FixedMethod:
 
 
 #: Methods by their name in a configuration.
-METHODS = {
+METHODS: dict[str, Callable[[], Method]] = {
     "blend": BlendMethod,
     "project": ProjectMethod,
     "switch": SwitchMethod,

@@ -98,11 +98,11 @@ class RobustLayer:
         ledger = self.safe.open(rates) if self.ledger is None else self.ledger
         expert_step = self.safe.step(rates, expert)
         followed = self.safe.follow(ledger, rates, expert_step, slot.index)
-        alpha, allocation, self.ledger = self.method(
-            followed, rates, slot, expert, proposed, expert_step
-        )
-        alpha = np.where(refused, 0.0, alpha)
-        self._entries.append(Entry(expert, alpha, refused, self.ledger))
+        played = self.method(followed, rates, slot, expert, proposed, expert_step)
+        self.ledger = played.ledger
+        alpha = np.where(refused, 0.0, played.alpha)
+        self._entries.append(Entry(expert, alpha, refused, played.ledger))
+        allocation: FloatArray = played.allocation
         return allocation
 
     def certificate(self) -> Certificate:
@@ -168,6 +168,6 @@ class RobustPolicy:
 
 
 def footprint_bound(fleet: Fleet, intensity: FloatArray) -> FloatArray:
-    """Return ``Ē [..., K, R]`` from a bound ``[..., K, N]`` on the intensities: all at full load."""
+    """Return ``Ē [..., K, R]`` from a bound ``[..., K, N]`` on the intensities: at full load."""
     bound: FloatArray = (np.asarray(intensity) * (fleet.pue * fleet.capacity)) @ fleet.membership
     return bound

@@ -214,7 +214,7 @@ class SafeSet:
         right = xp.where(right > ledger.right, right, ledger.right)
         head, breach, kept = ledger.head, ledger.breach, ledger.left
         if self.footprint_bound is not None:
-            bound = like(self.footprint_bound, peak) * (1 + BOUND_ROOM)
+            bound = like(self.footprint_bound, peak) * (1 + BOUND_ROOM) + 2 * _tiny(peak)
             left_over = (self.horizon - 1 - index) * bound
             fresh = peak[..., None] - high - left_over
             fresh = fresh - 4 * eps * (peak[..., None] + high + left_over)

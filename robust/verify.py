@@ -97,7 +97,8 @@ def verify(
     played = np.asarray(allocations, dtype=np.float64)
     if played.shape != certificate.expert.shape:
         raise DataError(
-            f"the allocations have shape {played.shape}, the certificate's {certificate.expert.shape}"
+            f"the allocations have shape {played.shape}, "
+            f"the certificate's {certificate.expert.shape}"
         )
     if played.shape[-3] > instance.horizon or played.shape[:-3] != instance.batch:
         raise DataError(
@@ -338,7 +339,7 @@ def _filter(
 def _series(
     instance: Instance, allocation: Array
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Cost ``[..., T]`` and footprint ``[..., K, T, R]`` of each slot; the same of absolute terms."""
+    """Cost ``[..., T]`` and footprint ``[..., K, T, R]`` per slot; the same of absolute terms."""
     fleet, trace, wide = instance.fleet, instance.trace, np.longdouble
     steps = allocation.shape[-3]
     price = trace.price[..., :steps, :].astype(wide) * fleet.pue
