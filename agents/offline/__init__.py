@@ -37,7 +37,7 @@ class EGLBOff:
         Relative gap at which the decomposition stops.
     """
 
-    def __init__(self, *, solver: Solver = "auto", tolerance: float = 1e-6) -> None:
+    def __init__(self, *, solver: Solver = "auto", tolerance: float = 1e-7) -> None:
         if solver not in ("auto", "lp", "decomposition", "reference"):
             raise DataError(
                 f"solver must be 'auto', 'lp', 'decomposition' or 'reference', got {solver!r}"
