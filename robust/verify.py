@@ -302,8 +302,10 @@ def _filter(
     if certificate.footprint_bound is not None:
         bound = np.asarray(certificate.footprint_bound, dtype=wide)[..., :, None, :]
         left_over = (instance.horizon - 1 - np.arange(steps))[:, None] * bound
-        head = np.maximum(behind - left_over, 0)
+        head = behind - left_over
         head_size = peak[..., None] + reached + left_over
+        head_size = np.where(head < -unit * head_size, 0, head_size)  # then it is 0 for certain
+        head = np.maximum(head, 0)
         limit = bound * (1 + wide(1) / 10**9)
         breach = (his[1] > limit * (1 - unit)).any((-1, -3))
         clear &= ~(breach & ~certificate.breach)
@@ -328,7 +330,10 @@ def _filter(
     episodes = clear.all(-1)
     # Where the expert was followed throughout, the end is as exact as the slots were.
     followed = ~moved.any(-1)
-    episodes &= followed | (last + unit * last_size <= certificate.excess)
+    highest = last + unit * last_size
+    if certificate.complete or certificate.footprint_bound is None:  # the condition bounds it too
+        highest = np.minimum(highest, (left + unit * left_size)[..., -1])
+    episodes &= followed | (highest <= certificate.excess)
     episodes &= ~followed | (certificate.excess >= 0)
     episodes &= (certificate.excess <= certificate.allowed) | (not certificate.complete)
     episodes &= certificate.allowed <= right[..., -1] - unit * right_size[..., -1]
