@@ -71,7 +71,8 @@ class Replay:
 
     def act(self, slot: Slot) -> FloatArray:
         """Return the slot's allocation."""
-        return self.allocations[slot.index]
+        allocation: FloatArray = self.allocations[slot.index]
+        return allocation
 
 
 def played(policy: Policy, instance: Instance) -> FloatArray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -14,8 +15,12 @@ from equiload.envs.typing import FloatArray
 from equiload.robust import RobustPolicy, Verification, verify
 
 _BATCH = {"blend": 4096, "switch": 4096, "project": 256}
+#: On average.
+EPISODES_PER_BATCH = 3136
+
 _RHO = (0.0, 0.0, 1e-9, 0.01, 0.1, 1.0)
 _KINDS = 6  # of hostile advice
+_SPOT_CHECKS = 8  # of each batch, in rational arithmetic in any case
 
 
 @dataclass
@@ -157,19 +162,15 @@ def attack(
 ) -> Verification:
     """Run hostile advice against an expert on a batch of problems, and verify every episode."""
     seed = int(rng.integers(2**32))
-    experts: list[Policy] = [
-        [EGLB(), EGLB()],
-        [GLBCost(), GLBCost()],
-        [RandomVertices(seed), RandomVertices(seed)],
-    ][rng.integers(3)]
+    make: Callable[[], Policy] = (EGLB, GLBCost, partial(RandomVertices, seed))[rng.integers(3)]
     bound = None
     if horizon_aware:
         drawn = instance.fleet.pue * instance.capacity[..., None, :, :]
         bound = (instance.trace.intensity * drawn @ instance.fleet.membership).max(-2)
     player = Recorder(
         RobustPolicy(
-            Adversary(experts[0], seed),
-            experts[1],
+            Adversary(make(), seed),
+            make(),
             rho=float(rng.choice(_RHO)),
             allowance=float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
             method=method,
@@ -177,7 +178,9 @@ def attack(
         )
     )
     rollout(player, instance)
-    return verify(player.policy.certificate(), instance, player.allocations)
+    return verify(
+        player.policy.certificate(), instance, player.allocations, spot_checks=_SPOT_CHECKS
+    )
 
 
 def random_instances(rng: np.random.Generator, batch: int) -> Instance:
@@ -211,7 +214,7 @@ def random_instances(rng: np.random.Generator, batch: int) -> Instance:
             reachable=reachable,
             regions=tuple(f"region{r}" for r in range(R)),
             region_of=rng.permutation(np.concatenate([np.arange(R), rng.integers(0, R, N - R)])),
-            pue=rng.uniform(1, 1.5, N) if rng.random() < 0.5 else None,
+            pue=rng.uniform(1, 1.5, N) if rng.random() < 0.5 else np.ones(N),
             routing_cost=numbers((J, N), -1, 5) if rng.random() < 0.3 else None,
         ),
         trace=Trace(

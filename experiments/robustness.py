@@ -25,7 +25,7 @@ from equiload.experiments.advice import (
     perfect_weights,
     played,
 )
-from equiload.experiments.campaign import Recorder, campaign
+from equiload.experiments.campaign import EPISODES_PER_BATCH, Recorder, Tally, campaign
 from equiload.experiments.config import RobustnessConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
@@ -185,13 +185,12 @@ def _campaign(cfg: RobustnessConfig) -> None:
         raise DataError(f"campaign must be 'adversarial', got {cfg.campaign!r}")
     if cfg.episodes < 1:
         raise DataError(f"episodes must be at least 1, got {cfg.episodes}")
-    tally = None
+    tally = Tally()
     with bars() as shown:
-        step = None
-        for tally in campaign(cfg.episodes, cfg.seed):
-            step = step or shown.step("batches", cfg.episodes // 3136 + 1)
+        step = shown.step("batches", -(-cfg.episodes // EPISODES_PER_BATCH))
+        for found in campaign(cfg.episodes, cfg.seed):
+            tally = found
             next(step, None)
-    assert tally is not None
     for violation in tally.violations[:20]:
         print(violation, file=sys.stderr)  # noqa: T201
     print(f"settled in rational arithmetic: {tally.exact} episodes")  # noqa: T201
