@@ -162,7 +162,9 @@ def attack(
 ) -> Verification:
     """Run hostile advice against an expert on a batch of problems, and verify every episode."""
     seed = int(rng.integers(2**32))
-    make: Callable[[], Policy] = (EGLB, GLBCost, partial(RandomVertices, seed))[rng.integers(3)]
+    # The entropic mirror's multipliers overflow where intensities grow ten-thousandfold.
+    eglb = partial(EGLB, mirror="euclidean")
+    make: Callable[[], Policy] = (eglb, GLBCost, partial(RandomVertices, seed))[rng.integers(3)]
     bound = None
     if horizon_aware:
         drawn = instance.fleet.pue * instance.capacity[..., None, :, :]

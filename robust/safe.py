@@ -319,4 +319,5 @@ def like(array: FloatArray, other: Array) -> Array:
     """Return a numpy array of the problem's, in the kind, precision and device of ``other``."""
     if isinstance(other, np.ndarray | np.generic):
         return array
-    return array_namespace(other).asarray(array, dtype=other.dtype, device=other.device)
+    copy = np.array(array)  # torch warns of arrays that are read-only
+    return array_namespace(other).asarray(copy, dtype=other.dtype, device=other.device)
