@@ -20,8 +20,9 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from equiload.envs import DataError, Slot, SolverError
+from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.typing import Array
-from equiload.robust.blend import Blend, blend
+from equiload.robust.blend import Blend, blend, feasible
 from equiload.robust.project import Projector
 from equiload.robust.safe import Ledger, Rates, SafeSet, Step
 
@@ -106,6 +107,10 @@ class ProjectMethod:
                         expert[index],
                         advice[index],
                     )
+        good = feasible(
+            nearest, slot.demand, slot.capacity, self._safe.fleet.reachable, TOLERANCE / 4
+        )
+        nearest = np.where(good[..., None, None], nearest, advice)
         alpha, allocation, ledger = blend(self._safe, followed, rates, expert, nearest, expert_step)
         apart = np.linalg.norm(advice - expert, axis=(-2, -1))
         moved = np.linalg.norm(advice - allocation, axis=(-2, -1))

@@ -102,8 +102,10 @@ class Projector:
         limits: list[float],
     ) -> FloatArray:
         size, fixed = len(target), len(self._pairs) + len(demand) + len(room)
+        unit = max(float(demand.sum()), 1e-300)  # the solver's tolerance is absolute
+        target, demand, room = target / unit, demand / unit, room / unit
         rows = np.vstack([self._sends, self._serves, *cuts])
-        upper = np.concatenate([np.full(size, _FREE), demand, room, limits])
+        upper = np.concatenate([np.full(size, _FREE), demand, room, np.array(limits) / unit])
         lower = np.concatenate([np.zeros(size), demand, np.full(len(room) + len(cuts), -_FREE)])
         sense = np.zeros(len(upper), dtype=np.int32)
         sense[size : size + len(demand)] = _EQUALITY
@@ -124,4 +126,4 @@ class Projector:
             self._multipliers = np.zeros(fixed)
             raise SolverError(f"the projection on the safe set failed: DAQP ended with {flag}")
         self._multipliers = np.asarray(info["lam"])[:fixed]
-        return np.asarray(solution)
+        return np.asarray(solution) * unit
