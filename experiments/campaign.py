@@ -12,7 +12,7 @@ from equiload.agents import EGLB
 from equiload.agents.greedy import GLBCost
 from equiload.envs import Fleet, Instance, Objective, Policy, Slot, Trace, rollout
 from equiload.envs.typing import FloatArray
-from equiload.robust import RobustPolicy, Verification, verify
+from equiload.robust import Method, RobustPolicy, Verification, verify
 
 _BATCH = {"blend": 4096, "switch": 4096, "project": 256}
 #: On average.
@@ -158,7 +158,11 @@ def campaign(episodes: int, seed: int) -> Iterator[Tally]:
 
 
 def attack(
-    instance: Instance, rng: np.random.Generator, method: str, *, horizon_aware: bool
+    instance: Instance,
+    rng: np.random.Generator,
+    method: str | Method,
+    *,
+    horizon_aware: bool,
 ) -> Verification:
     """Run hostile advice against an expert on a batch of problems, and verify every episode."""
     seed = int(rng.integers(2**32))
