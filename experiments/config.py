@@ -44,8 +44,34 @@ class TuneConfig:
     schedule: list[str] = MISSING
 
 
+@dataclass
+class RobustnessConfig:
+    """``python -m equiload.experiments.robustness``."""
+
+    #: ``_target_`` and its arguments: a function that returns an instance.
+    instance: dict[str, Any] = MISSING
+    #: ``_target_`` and its arguments: the policy that the guarantee refers to.
+    expert: dict[str, Any] = MISSING
+    advice: list[str] = MISSING
+    #: ``_target_`` and its arguments of the kind of advice called ``learned``.
+    learned: Any = None
+    rho: list[float] = MISSING
+    #: ``B`` as shares of the expert's ``J``.
+    allowance: list[float] = MISSING
+    method: list[str] = MISSING
+    horizon_aware: bool = False
+    #: Gradient steps of the adversary.
+    rounds: int = MISSING
+    seed: int = 0
+    figures: bool = True
+    #: ``adversarial``: a campaign over random problems instead.
+    campaign: str | None = None
+    episodes: int = MISSING
+
+
 def register() -> None:
     """Make the schemas known to Hydra; calling it again changes nothing."""
     store = ConfigStore.instance()
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="tune_schema", node=TuneConfig)
+    store.store(name="robustness_schema", node=RobustnessConfig)

@@ -29,15 +29,20 @@ def _sort(cost: FloatArray, order: IntArray) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: FloatArray) -> None:
+def fill(
+    unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: FloatArray
+) -> float:
     """Cheapest loads under full reachability: fill data centers in ascending unit cost.
 
-    ``unit_cost [B, N]``, ``demand [.., J]``, ``capacity [.., N]`` -> ``out [B, N]``.
+    ``unit_cost [B, N]``, ``demand [.., J]``, ``capacity [.., N]`` -> ``out [B, N]``; returns the
+    largest share of a row's demand that found no room.
     """
     B, N = unit_cost.shape
     order = np.empty(N, np.int64)
+    worst = 0.0
     for b in range(B):
-        left = demand[b % demand.shape[0]].sum()
+        total = demand[b % demand.shape[0]].sum()
+        left = total
         cap = capacity[b % capacity.shape[0]]
         _sort(unit_cost[b], order)
         for k in range(N):
@@ -45,6 +50,9 @@ def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: F
             load = min(left, cap[i])
             out[b, i] = load
             left -= load
+        if left > 0.0:
+            worst = max(worst, left / total)
+    return worst
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -75,7 +83,7 @@ def fill_cuts(
     capacity: FloatArray,
     member: FloatArray,
     out: FloatArray,
-) -> None:
+) -> float:
     """Cheapest loads under partial reachability, by the greedy rule for polymatroids.
 
     The servable loads form the base of a polymatroid with rank
@@ -83,19 +91,23 @@ def fill_cuts(
     gateway–data-center graph), so taking data centers in ascending unit cost, each as far as ``f``
     lets it, is optimal (Edmonds 1970).
 
-    ``unit_cost [B, N]``, ``offset [.., C]``, ``capacity [.., N]``, ``member [C, N]``.
+    ``unit_cost [B, N]``, ``offset [.., C]``, ``capacity [.., N]``, ``member [C, N]``; returns the
+    largest share of a row's demand that found no room.
     """
     B, N = unit_cost.shape
     C = member.shape[0]
+    worst = 0.0
     order = np.empty(N, np.int64)
     value = np.empty(C)
     for b in range(B):
         cap = capacity[b % capacity.shape[0]]
         _sort(unit_cost[b], order)
         before = np.inf
+        total = 0.0  # all demand: of the cut without a data center
         for c in range(C):
             value[c] = offset[b % offset.shape[0], c]
             before = min(before, value[c])
+            total = max(total, value[c])
         for k in range(N):
             i = order[k]
             rank = np.inf
@@ -104,6 +116,9 @@ def fill_cuts(
                 rank = min(rank, value[c])
             out[b, i] = min(rank - before, cap[i])
             before = rank
+        if before < total:
+            worst = max(worst, (total - before) / total)
+    return worst
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -115,18 +130,14 @@ def _augment(
     unserved: FloatArray,
     room: FloatArray,
 ) -> None:
-    """Successive shortest paths of one problem, from a cheapest ``flow`` for its own loads."""
+    """Successive shortest paths of one problem, from a cheapest ``flow`` for its own loads.
+
+    Costs so far apart that rounding makes a cycle look cheap leave NaN in ``unserved``.
+    """
     G, N = flow.shape
     distance = np.empty(N)
     previous = np.empty(N, np.int64)  # the data center that a path comes from, -1 at its start
     via = np.empty(N, np.int64)  # the gateway whose load it moves along the way
-    largest = 1e-300
-    for i in range(N):
-        largest = max(largest, abs(cost[i]))
-    for g in range(G):
-        for i in range(N):
-            largest = max(largest, abs(pair_cost[g, i]))
-    margin = 1e-13 * largest  # differences below it are rounding, and could circle for ever
     for g in range(G):
         left = unserved[g]
         while left > 0.0:
@@ -146,7 +157,10 @@ def _augment(
                         for k in range(N):
                             if reachable[h, k] > 0 and k != i:
                                 d = base + cost[k] + pair_cost[h, k]
-                                if d < distance[k] - margin:
+                                # A smaller gain is rounding, and could circle for ever.
+                                size = abs(distance[i]) + abs(cost[i]) + abs(pair_cost[h, i])
+                                size += abs(cost[k]) + abs(pair_cost[h, k])
+                                if d < distance[k] - 1e-15 * size:
                                     distance[k] = d
                                     previous[k] = i
                                     via[k] = h
@@ -162,9 +176,14 @@ def _augment(
                 break
             amount = min(left, room[end])
             k = end
-            while previous[k] >= 0:
+            for _ in range(N):
+                if previous[k] < 0:
+                    break
                 amount = min(amount, flow[via[k], previous[k]])
                 k = previous[k]
+            if previous[k] >= 0:  # a cycle
+                left = np.nan
+                break
             room[end] -= amount
             left -= amount
             k = end
