@@ -29,9 +29,7 @@ def _sort(cost: FloatArray, order: IntArray) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill(
-    unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: FloatArray
-) -> float:
+def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: FloatArray) -> float:
     """Cheapest loads under full reachability: fill data centers in ascending unit cost.
 
     ``unit_cost [B, N]``, ``demand [.., J]``, ``capacity [.., N]`` -> ``out [B, N]``; returns the
