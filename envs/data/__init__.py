@@ -1,5 +1,9 @@
 """Where instances come from: one module per source, each a function that returns an instance."""
 
 from equiload.envs.data.bloom10 import bloom10
+from equiload.envs.data.draw import Draw, Split
+from equiload.envs.data.ranges import Ranges
+from equiload.envs.data.regions import Region, world
+from equiload.envs.data.synthetic import synthetic
 
-__all__ = ["bloom10"]
+__all__ = ["Draw", "Ranges", "Region", "Split", "bloom10", "synthetic", "world"]

@@ -1,4 +1,17 @@
-"""The paper's ten regions and who may use whom (MODEL; paper, section 4)."""
+"""The regions of the world that the generator knows, and the paper's ten among them.
+
+Every regional constant stands in ``regions.csv`` beside this file; docs/worlds.md says what each
+column means, its unit and its source.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -46,25 +59,126 @@ def paper_reachability(name: str) -> BoolArray:
     raise DataError(f"reachability must be 'full' or 'partial', got {name!r}")
 
 
-# Latitude and longitude of a city with data centers in each region, degrees.
-_LOCATION = (
-    (32.78, -96.80),  # Dallas
-    (39.04, -77.49),  # Ashburn
-    (33.75, -84.39),  # Atlanta
-    (39.53, -119.81),  # Reno
-    (50.11, 8.68),  # Frankfurt
-    (50.47, 3.87),  # Mons
-    (53.44, 6.83),  # Eemshaven
-    (55.56, 9.75),  # Fredericia
-    (35.69, 139.69),  # Tokyo
-    (1.35, 103.82),  # Singapore
-)
 _EARTH_RADIUS_KM = 6371.0088
+#: Beyond the paper's fleet, *partial* reachability ends here: about a tenth of a second there and
+#: back through fibre.
+PARTIAL_REACH_KM = 6500.0
+#: Fuels of the generation mix, in the order of the columns of ``regions.csv``.
+FUELS = ("nuclear", "hydro", "wind", "solar", "biomass", "coal", "gas", "oil")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """One row of ``regions.csv``.
+
+    Parameters
+    ----------
+    name, place, zone, market
+        Name, city with data centers, IANA time zone, fuel market.
+    latitude, longitude
+        Degrees.
+    temperature, season, day, front
+        °C: yearly mean; half the range over the year and over the day; standard deviation of
+        weather fronts.
+    humidity, cloud
+        Yearly mean relative humidity and cloud cover, 0 to 1.
+    wind_cf
+        Mean capacity factor of wind power.
+    nuclear, hydro, wind, solar, biomass, coal, gas, oil
+        Shares of a typical year's generation; they sum to 1. Biomass includes geothermal and waste.
+    heating, cooling
+        Rise in electricity demand per °C below 15 °C and above 20 °C, relative to its mean.
+    price, markup
+        US$/MWh, typical yearly mean of the wholesale price; and what the merit order's price is
+        multiplied by to meet it.
+    volatility, spikes, floor
+        Standard deviation of the price's own noise, relative; spikes per week; and the lowest
+        price, US$/MWh.
+    """
+
+    name: str
+    place: str
+    zone: str
+    market: str
+    latitude: float
+    longitude: float
+    temperature: float
+    season: float
+    day: float
+    front: float
+    humidity: float
+    cloud: float
+    wind_cf: float
+    nuclear: float
+    hydro: float
+    wind: float
+    solar: float
+    biomass: float
+    coal: float
+    gas: float
+    oil: float
+    heating: float
+    cooling: float
+    price: float
+    markup: float
+    volatility: float
+    spikes: float
+    floor: float
+
+
+@cache
+def world() -> dict[str, Region]:
+    """Every region by name, the paper's ten first."""
+    text = (files(__package__) / "regions.csv").read_text(encoding="utf-8")
+    kinds = {field.name: str if field.type == "str" else float for field in fields(Region)}
+    rows = csv.DictReader(text.splitlines())
+    values: list[dict[str, Any]] = [{k: kinds[k](v) for k, v in row.items()} for row in rows]
+    regions = [Region(**row) for row in values]
+    return {region.name: region for region in regions}
+
+
+def named_regions(names: Iterable[str]) -> tuple[Region, ...]:
+    """The regions of these names.
+
+    Raises
+    ------
+    DataError
+        For a name that is not in the table.
+    """
+    table, names = world(), tuple(names)
+    for name in names:
+        if name not in table:
+            raise DataError(f"there is no region {name!r}, expected one of {', '.join(table)}")
+    return tuple(table[name] for name in names)
+
+
+def location(names: Iterable[str]) -> FloatArray:
+    """``[R, 2]``: latitude and longitude of these regions, degrees."""
+    return np.array([[r.latitude, r.longitude] for r in named_regions(names)])
+
+
+def reachability(names: tuple[str, ...], kind: str) -> BoolArray:
+    """``[R, R]``: which region's gateway may use which region's data centers.
+
+    ``full``: all. ``partial``: the paper's matrix between the paper's regions, and otherwise
+    whatever lies within :data:`PARTIAL_REACH_KM`.
+    """
+    paper = paper_reachability(kind)  # refuses any other word
+    place = location(names)
+    reach: BoolArray = np.ones((len(names),) * 2, dtype=np.bool_)
+    if kind == "partial":
+        reach = great_circle(place, place) <= PARTIAL_REACH_KM
+        index = {name: i for i, name in enumerate(PAPER_REGIONS)}
+        for j, gateway in enumerate(names):
+            for i, datacenter in enumerate(names):
+                if gateway in index and datacenter in index:
+                    reach[j, i] = paper[index[gateway], index[datacenter]]
+    return reach
 
 
 def paper_location() -> FloatArray:
     """``[10, 2]``: latitude and longitude of the paper's regions, degrees."""
-    return np.array(_LOCATION)
+    return location(PAPER_REGIONS)
 
 
 def paper_distance() -> FloatArray:

@@ -1,0 +1,89 @@
+"""Which random numbers an instance is made from: a split and a place in it, never a global state.
+
+The splits are disjoint seed spaces: a draw's split is part of the key that numpy's
+``SeedSequence`` hashes, so no index of one split can name a stream of another.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from equiload.envs.errors import DataError
+
+# Changed whenever the generator's numbers change on purpose.
+_ENTROPY = 0x0E9011_0AD_0001
+
+
+class Split(Enum):
+    """A seed space. Its value is part of every stream's key, so it never changes."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One stream of random numbers: ``index`` within a split, ``member`` of a batch drawn there.
+
+    A whole number stands for a draw of the training split; validation and test must be asked for
+    by name, ``Draw.validation(7)``, ``Draw.test(7)`` or, in a configuration, ``"test/7"``.
+    """
+
+    split: Split
+    index: int
+    member: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.split, Split):
+            raise DataError(f"a draw's split must be a Split, got {self.split!r}")
+        for name, value in (("index", self.index), ("member", self.member)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise DataError(f"a draw's {name} must be a whole number from 0, got {value!r}")
+
+    @classmethod
+    def train(cls, index: int) -> Draw:
+        """Draw ``index`` of the training split."""
+        return cls(Split.TRAIN, index)
+
+    @classmethod
+    def validation(cls, index: int) -> Draw:
+        """Draw ``index`` of the validation split."""
+        return cls(Split.VALIDATION, index)
+
+    @classmethod
+    def test(cls, index: int) -> Draw:
+        """Draw ``index`` of the test split."""
+        return cls(Split.TEST, index)
+
+    @classmethod
+    def of(cls, seed: int | str | Draw) -> Draw:
+        """Read ``7`` (training), ``"test/7"`` or a draw."""
+        if isinstance(seed, Draw):
+            return seed
+        if isinstance(seed, str):
+            match = re.fullmatch(r"(train|validation|test)/(\d+)", seed)
+            if match is None:
+                raise DataError(
+                    f"a seed must be a whole number (training) or train/7, validation/7, test/7; "
+                    f"got {seed!r}"
+                )
+            return cls(Split[match[1].upper()], int(match[2]))
+        return cls.train(seed)
+
+    def of_member(self, member: int) -> Draw:
+        """The draw of one member of the batch drawn here."""
+        return Draw(self.split, self.index, member)
+
+    def generator(self) -> np.random.Generator:
+        """A fresh generator at the start of this draw's stream."""
+        key = (self.split.value, int(self.index), int(self.member))
+        return np.random.default_rng(np.random.SeedSequence(_ENTROPY, spawn_key=key))
+
+    def __str__(self) -> str:
+        member = f"[{self.member}]" if self.member else ""
+        return f"{self.split.name.lower()}/{self.index}{member}"

@@ -1,0 +1,225 @@
+"""Power systems of the generator: residual load, a merit order, and the footprints of what runs.
+
+Each region is a system of mean load 1. Sun, wind and nuclear run first; what load they leave, the
+residual load, climbs a supply curve made of blocks. A block offers its capacity evenly between two
+prices, so blocks overlap, and the price follows from the residual load as in a market.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from equiload.envs.data.clock import Sky
+from equiload.envs.data.regions import FUELS, Region
+from equiload.envs.data.supply import SupplyCurve
+from equiload.envs.data.weather import Weather, clearness
+from equiload.envs.typing import FloatArray
+
+#: t CO2e per MWh, life cycle, medians: IPCC AR5 WG3 Annex III (2014), table A.III.2; oil: UNECE.
+CARBON = dict(zip(FUELS, (0.012, 0.024, 0.011, 0.045, 0.230, 0.820, 0.490, 0.700), strict=True))
+#: m³ consumed per MWh, medians: Macknick et al. (2012), with towers; 3.79 L to the gallon.
+WATER = dict(zip(FUELS, (2.54, 17.0, 0.0, 0.10, 2.09, 2.60, 0.75, 1.80), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Fuel prices of a part of the world in a middling year, and how far they swing together.
+
+    ``gas``, ``coal`` in US$ per MWh of heat, ``carbon`` in US$/t, ``swing`` the standard deviation
+    of the logarithm of the gas price from year to year.
+    """
+
+    gas: float
+    coal: float
+    carbon: float
+    swing: float
+
+
+#: World Bank Commodity Price Data (Henry Hub, TTF, Japan LNG; Australian and US coal), ICAP
+#: carbon prices, 2021–2024.
+MARKETS = {
+    "north america": Market(gas=12.0, coal=9.0, carbon=5.0, swing=0.35),
+    "europe": Market(gas=35.0, coal=17.0, carbon=65.0, swing=0.60),
+    "asia": Market(gas=42.0, coal=18.0, carbon=3.0, swing=0.35),
+    "other": Market(gas=24.0, coal=12.0, carbon=3.0, swing=0.25),
+}
+
+#: Shares of a fuel's yearly output that run whatever the price: heat contracts, river flow.
+_MUST_RUN = {"hydro": 0.45, "coal": 0.30, "gas": 0.15, "oil": 0.0}
+#: How much of its flexible capacity a fuel uses in a typical year.
+_USED = {"hydro": 0.55, "coal": 0.65, "gas": 0.50, "oil": 0.25}
+# Sun and wind beyond need, relative to mean load, at which the price is at its floor: neighbours
+# take more where wind is a large part.
+_SPILL, _SPILL_FOR_WIND = 0.45, 1.0
+# Capacity of peaking plants, and of imports: neighbours stand by where wind is a large part.
+_PEAKING, _SCARCITY, _IMPORT, _IMPORT_FOR_WIND = 0.15, 0.25, 0.12, 1.0
+_WIND_SPREAD = 1.3  # of the logit of wind's capacity factor
+_WARM, _COLD = 20.0, 15.0  # °C where cooling and heating begin
+# Electricity demand at each local hour, relative to its mean (ENTSO-E and EIA load curves).
+# fmt: off
+_WEEKDAY = (
+    0.83, 0.80, 0.78, 0.78, 0.80, 0.86, 0.96, 1.05, 1.09, 1.10, 1.10, 1.10,
+    1.09, 1.09, 1.08, 1.08, 1.09, 1.13, 1.15, 1.13, 1.08, 1.02, 0.95, 0.88,
+)
+# fmt: on
+_WEEKEND = 0.91
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class System:
+    """What a region's power system is made of, ``[R]`` each, relative to its mean load.
+
+    ``solar`` and ``wind`` turn irradiance and capacity factor into output, ``resting`` is what
+    heating and cooling add to load in a typical year, ``wind_median`` the logit of the capacity
+    factor in middling wind.
+    """
+
+    share: dict[str, FloatArray]
+    solar: FloatArray
+    wind: FloatArray
+    wind_median: FloatArray
+    resting: FloatArray
+    heating: FloatArray
+    cooling: FloatArray
+
+
+@lru_cache(maxsize=8)
+def system(regions: tuple[Region, ...], sky: Sky) -> System:
+    """Scale sun and wind so that a typical year gives the table's shares."""
+    column = {
+        name: np.array([getattr(r, name) for r in regions])
+        for name in (*FUELS, "heating", "cooling", "wind_cf", "cloud", "temperature", "season")
+    }
+    day = np.array([r.day for r in regions])
+    point, weight = np.polynomial.hermite_e.hermegauss(31)
+    weight = weight / weight.sum()
+    cloudiness = 1.37 * np.log(column["cloud"] / (1.0 - column["cloud"]))
+    cloud = 1.0 / (1.0 + np.exp(-(cloudiness + 1.5 * point[:, None])))
+    sun = sky.sun.mean(0) * (weight @ clearness(cloud))
+    # The median whose logit-normal has the wanted mean, by fixed point.
+    cf = column["wind_cf"]
+    median = np.log(cf / (1.0 - cf))
+    for _ in range(30):
+        mean = weight @ (1.0 / (1.0 + np.exp(-(median + _WIND_SPREAD * point[:, None]))))
+        median += np.log(cf / (1.0 - cf)) - np.log(mean / (1.0 - mean))
+    normal = column["temperature"] + column["season"] * sky.season + day * sky.day
+    resting = column["heating"] * np.maximum(_COLD - normal, 0.0).mean(0)
+    resting += column["cooling"] * np.maximum(normal - _WARM, 0.0).mean(0)
+    return System(
+        share={fuel: column[fuel] for fuel in FUELS},
+        solar=column["solar"] / sun,
+        wind=column["wind"] / cf,
+        wind_median=median,
+        resting=resting,
+        heating=column["heating"],
+        cooling=column["cooling"],
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Year:
+    """What differs from year to year, ``[B, R]`` each, 1 in a typical one.
+
+    ``hydro`` inflow, ``wind``, ``nuclear`` availability, and ``fuel``, the standard score of the
+    year's fuel prices, ``[B, 1]``.
+    """
+
+    hydro: FloatArray
+    wind: FloatArray
+    nuclear: FloatArray
+    fuel: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """What the grid gives, ``[B, T, R]``: price of the merit order and the mix's footprints.
+
+    ``price`` US$/MWh, ``carbon`` t/MWh, ``water`` m³/MWh, ``residual`` load relative to mean load.
+    """
+
+    price: FloatArray
+    carbon: FloatArray
+    water: FloatArray
+    residual: FloatArray
+
+
+def load_shape(minutes: int) -> FloatArray:
+    """``[W]``: electricity demand over the slots of a local week, relative to its mean."""
+    hour = (np.arange(24 * 60 // minutes) + 0.5) * minutes / 60
+    day = np.interp(hour, np.arange(24) + 0.5, _WEEKDAY, period=24)
+    week = np.concatenate([day] * 5 + [_WEEKEND * day] * 2)
+    return np.asarray(week / week.mean())
+
+
+def power(
+    air: Weather, shape: FloatArray, year: Year, plant: System, regions: tuple[Region, ...]
+) -> Output:
+    """Run the systems: ``shape [B, T, R]`` is electricity demand before weather, mean 1."""
+    load = shape + plant.heating * np.maximum(_COLD - air.temperature, 0.0) - plant.resting
+    load += plant.cooling * np.maximum(air.temperature - _WARM, 0.0)
+    share = plant.share
+    sun = plant.solar * air.sun
+    factor = 1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind)))
+    blow = (plant.wind * year.wind)[:, None] * factor
+    nuclear = share["nuclear"] * year.nuclear
+    firm = {fuel: part * share[fuel] for fuel, part in _MUST_RUN.items()}
+    base = nuclear + share["biomass"] + firm["coal"] + firm["gas"] + firm["hydro"] * year.hydro
+    residual = load - sun - blow - base[:, None]
+    price, carbon, water = supply(year, plant, regions).climb(residual + spill(plant))
+    running = {"nuclear": nuclear, "biomass": share["biomass"], "coal": firm["coal"]}
+    running |= {"gas": firm["gas"], "hydro": firm["hydro"] * year.hydro}
+    for fuel, amount in running.items():
+        carbon += CARBON[fuel] * np.broadcast_to(amount, base.shape)[:, None]
+        water += WATER[fuel] * np.broadcast_to(amount, base.shape)[:, None]
+    carbon += CARBON["solar"] * sun + CARBON["wind"] * blow
+    water += WATER["solar"] * sun
+    total = np.maximum(load, base[:, None] + sun + blow)
+    return Output(price=price, carbon=carbon / total, water=water / total, residual=residual)
+
+
+def spill(plant: System) -> FloatArray:
+    """``[R]``: how far residual load falls below zero until the price is at its floor."""
+    return _SPILL + _SPILL_FOR_WIND * plant.share["wind"]
+
+
+def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurve:
+    """The regions' supply curves. Their foot lies :func:`spill` below a residual load of zero.
+
+    Blocks, ``[B, R]`` each: output that is paid not to run, hydro reservoirs at what their water is
+    worth, coal, gas, oil, imports, peaking plants, and scarcity.
+    """
+    market = [MARKETS[region.market] for region in regions]
+    column = {n: np.array([getattr(m, n) for m in market]) for n in Market.__slots__}
+    gas_price = column["gas"] * np.exp(column["swing"] * year.fuel)
+    coal_price = column["coal"] * np.exp(0.6 * column["swing"] * year.fuel)
+    gas = gas_price / 0.50 + 0.37 * column["carbon"] + 3.0
+    coal = coal_price / 0.38 + 0.90 * column["carbon"] + 4.0
+    oil = np.maximum(120.0, 1.4 * gas)
+    # Water is worth what it displaces, and more when there is less of it.
+    water = 0.75 * gas * year.hydro**-1.5
+    floor = np.broadcast_to([r.floor for r in regions], gas.shape)
+    cheapest = np.minimum(np.minimum(gas, coal), water)
+    peak = 2.6 * gas
+    share, flexible = plant.share, {}
+    for fuel, part in _MUST_RUN.items():
+        flexible[fuel] = (1.0 - part) * share[fuel] / _USED[fuel]
+    blocks: list[tuple[FloatArray, FloatArray, FloatArray]] = [  # from, to, capacity
+        (floor, 0.6 * cheapest, spill(plant)),
+        (0.6 * water, 1.4 * water, flexible["hydro"] * year.hydro),
+        (0.85 * coal, 1.25 * coal, flexible["coal"]),
+        (0.85 * gas, 1.35 * gas, flexible["gas"]),
+        (oil, 1.5 * oil, flexible["oil"]),
+        (0.95 * gas, 1.7 * gas, _IMPORT + _IMPORT_FOR_WIND * share["wind"]),
+        (1.35 * gas, peak, np.full_like(gas, _PEAKING)),
+        (peak, peak + 500.0, np.full_like(gas, _SCARCITY)),
+    ]
+    burning = ("", "hydro", "coal", "gas", "oil", "gas", "gas", "gas")
+    low, high, capacity = (
+        np.stack([np.broadcast_to(ends, gas.shape) for ends in column], axis=-1)
+        for column in zip(*blocks, strict=True)
+    )
+    footprint = np.array([[factor.get(f, 0.0) for f in burning] for factor in (CARBON, WATER)])
+    return SupplyCurve.of_blocks(low, high, capacity, footprint)

@@ -1,0 +1,59 @@
+"""Stationary noise over batches: autoregressions, rare events that fade, nodes read in between.
+
+Everything is a deterministic function of standard normal numbers, with time on axis 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import log_ndtr, ndtr, ndtri
+
+from equiload.envs.typing import FloatArray
+
+
+def autoregression(normal: FloatArray, memory: float) -> FloatArray:
+    """AR(1) of unit variance from ``normal [B, T, ...]``, correlation ``exp(−lag/memory)``."""
+    decay = math.exp(-1.0 / memory)
+    fresh = math.sqrt(1.0 - decay * decay)
+    path = np.moveaxis(normal, 1, 0) * fresh
+    path[0] /= fresh
+    for t in range(1, len(path)):
+        path[t] += decay * path[t - 1]
+    return np.moveaxis(path, 0, 1)
+
+
+def pulses(normal: FloatArray, rate: FloatArray | float, memory: float) -> FloatArray:
+    """Rare events that fade: ``y_t = max(y_{t−1}·exp(−1/memory), e_t)``.
+
+    An event comes with probability ``rate`` a step; its size is exponential with mean 1. Both are
+    read off ``normal [B, T, ...]``: the event is an exceedance, the size how far it goes.
+    """
+    rate = np.broadcast_to(np.asarray(rate, dtype=np.float64), normal.shape)
+    event = normal > -ndtri(rate)
+    size = np.zeros(normal.shape)
+    size[event] = np.log(rate[event]) - log_ndtr(-normal[event])
+    if not event.any():
+        return size
+    decay = math.exp(-1.0 / memory)
+    path = np.moveaxis(size, 1, 0)
+    for t in range(1, len(path)):
+        np.maximum(path[t], decay * path[t - 1], out=path[t])
+    return size
+
+
+def between(nodes: FloatArray, every: int, slots: int) -> FloatArray:
+    """Values at ``slots`` slots from ``nodes [B, C, ...]``, one node ``every`` slots, linearly."""
+    if every == 1:
+        return nodes[:, :slots]
+    weight = (np.arange(every) / every).reshape(1, 1, -1, *[1] * (nodes.ndim - 2))
+    left, step = nodes[:, :-1, None], np.diff(nodes, axis=1)[:, :, None]
+    dense = left + weight * step
+    return dense.reshape(len(nodes), -1, *nodes.shape[2:])[:, :slots]
+
+
+def uniform(normal: FloatArray, low: FloatArray | float, high: FloatArray | float) -> FloatArray:
+    """Numbers between ``low`` and ``high``, uniform, from normal ones."""
+    value: FloatArray = low + (high - low) * ndtr(normal)
+    return value

@@ -1,0 +1,113 @@
+"""What differs from one draw of the generator to the next: domain randomisation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from equiload.envs.errors import DataError
+
+#: A number, or the low and the high end of a range to draw from.
+Range = float | tuple[float, float]
+
+# Where a range may lie at all.
+_LIMITS = {
+    "year": (1990, 2100),
+    "day": (1, 365),
+    "fuel": (-3, 3),
+    "warmth": (-10, 10),
+    "hydro": (0.3, 2),
+    "wind": (0, 2),
+    "nuclear": (0, 1.5),
+    "volatility": (0, 4),
+    "correlation": (1, 20000),
+    "utilisation": (0.05, 0.9),
+    "growth": (-0.5, 0.5),
+    "flash_crowds": (0, 50),
+    "outages": (0, 10),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """What is drawn anew for every instance, uniformly within ``(low, high)``, or a fixed number.
+
+    Parameters
+    ----------
+    year
+        Calendar year of the first slot.
+    day
+        Day of the year of the first slot: the season.
+    fuel
+        Standard score of the year's fuel prices: 2 is a crisis like 2022, above all in Europe.
+    warmth
+        °C by which the year is warmer than the region's normal, per region.
+    hydro
+        Inflow of rivers relative to a typical year, per region: 0.65 is a drought.
+    wind
+        Wind relative to a typical year, per region.
+    nuclear
+        Availability of nuclear plants relative to a typical year, per region.
+    volatility
+        Multiplies the noise of prices and demand and the rate of price spikes.
+    correlation
+        km over which weather, and what follows from it, loses correlation (1/e).
+    utilisation
+        Mean demand as a share of capacity.
+    growth
+        Growth of demand per week.
+    flash_crowds
+        Flash crowds per gateway and week.
+    outages
+        Outages per data center and week; where they would leave demand unservable, they wait.
+    """
+
+    year: Range = (2018, 2025)
+    day: Range = (1, 365)
+    fuel: Range = (-1.0, 2.0)
+    warmth: Range = (-1.0, 2.0)
+    hydro: Range = (0.65, 1.2)
+    wind: Range = (0.85, 1.15)
+    nuclear: Range = (0.8, 1.05)
+    volatility: Range = (0.6, 1.5)
+    correlation: Range = (500.0, 1500.0)
+    utilisation: Range = (0.52, 0.68)
+    growth: Range = (0.0, 0.03)
+    flash_crowds: Range = (0.0, 1.0)
+    outages: Range = (0.0, 0.3)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            low, high = self.ends(field.name)
+            least, most = _LIMITS[field.name]
+            if not (least <= low <= high <= most):
+                raise DataError(
+                    f"the range {field.name} must lie within {least:g} to {most:g}, "
+                    f"low end first, got {getattr(self, field.name)!r}"
+                )
+            object.__setattr__(self, field.name, (low, high))
+
+    def ends(self, name: str) -> tuple[float, float]:
+        """Low and high end of a range."""
+        value = getattr(self, name)
+        try:
+            ends = (value, value) if isinstance(value, int | float) else tuple(value)
+            low, high = (float(end) for end in ends)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"the range {name} must be a number or two, low and high, got {value!r}"
+            ) from None
+        return low, high
+
+    @classmethod
+    def of(cls, options: Ranges | Mapping[str, Any] | None) -> Ranges:
+        """Read a mapping of some of the fields, from a configuration say."""
+        if isinstance(options, Ranges):
+            return options
+        options = dict(options or {})
+        unknown = sorted(set(options) - set(_LIMITS))
+        if unknown:
+            raise DataError(f"there is no range {unknown[0]!r}, expected {', '.join(_LIMITS)}")
+        return cls(**options)

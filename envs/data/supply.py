@@ -1,0 +1,57 @@
+"""Supply curves: blocks of capacity that each offer evenly between two prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equiload.envs.typing import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SupplyCurve:
+    """Piecewise linear curves of cumulative capacity, one per problem and region.
+
+    Parameters
+    ----------
+    capacity
+        ``[B, R, P]``: capacity offered up to each breakpoint, ascending.
+    value
+        ``[V, B, R, P]``: price at each breakpoint, then the footprints of what runs up to there.
+    """
+
+    capacity: FloatArray
+    value: FloatArray
+
+    @classmethod
+    def of_blocks(
+        cls, low: FloatArray, high: FloatArray, capacity: FloatArray, footprint: FloatArray
+    ) -> SupplyCurve:
+        """Merge blocks ``[B, R, F]`` that offer ``capacity`` evenly from ``low`` to ``high``.
+
+        ``footprint [V - 1, F]`` per MWh. Breakpoints are the blocks' ends in order of price.
+        """
+        ends = np.sort(np.concatenate([low, high], axis=-1), axis=-1)
+        width = np.maximum(high - low, 1e-9)
+        offered = (ends[..., :, None] - low[..., None, :]) / width[..., None, :]
+        offered = np.clip(offered, 0.0, 1.0) * capacity[..., None, :]
+        prints = np.moveaxis(offered @ footprint.T, -1, 0)
+        return cls(offered.sum(-1), np.concatenate([ends[None], prints]))
+
+    def climb(self, demand: FloatArray) -> FloatArray:
+        """``[V, B, T, R]``: price and footprints where the curve meets ``demand [B, T, R]``.
+
+        Below its foot and beyond its top the curve's ends hold.
+        """
+        result = np.repeat(self.value[:, :, None, :, 0], demand.shape[1], axis=2)
+        steps = np.maximum(np.diff(self.capacity, axis=-1), 1e-9)
+        rises = np.diff(self.value, axis=-1)
+        filled = np.empty_like(demand)
+        for k in range(steps.shape[-1]):
+            np.subtract(demand, self.capacity[:, None, :, k], out=filled)
+            filled /= steps[:, None, :, k]
+            np.clip(filled, 0.0, 1.0, out=filled)
+            for v in range(len(result)):
+                result[v] += rises[v, :, None, :, k] * filled
+        return result

@@ -1,0 +1,323 @@
+"""``synthetic``: the training distribution, worlds drawn from ranges around real regions.
+
+Weather drives power systems, which make prices and footprints; local clocks drive demand. Nothing
+is fitted to a published trace. docs/worlds.md tells the model and its sources.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equiload.envs.data.clock import Clock, Sky, clock, sky
+from equiload.envs.data.draw import Draw
+from equiload.envs.data.fleets import world_fleet
+from equiload.envs.data.grid import Output, Year, load_shape, power, system
+from equiload.envs.data.noise import autoregression, between, pulses, uniform
+from equiload.envs.data.ranges import Ranges
+from equiload.envs.data.regions import (
+    PAPER_EQUITY_WEIGHT,
+    PAPER_REGIONS,
+    Region,
+    great_circle,
+    named_regions,
+)
+from equiload.envs.data.requests import outages, requests
+from equiload.envs.data.weather import cooling_water, weather
+from equiload.envs.errors import DataError
+from equiload.envs.instance import Fleet, Instance, Objective, Trace
+from equiload.envs.typing import FloatArray, IntArray, TimeArray
+
+_NODE_HOURS = 3  # weather is drawn so often and read in between
+_CHUNK = 1 << 16  # slots × regions worked on at once, so that they stay in cache
+# Fuel and scarcity shift a market's level over days: standard deviation of its logarithm, memory.
+_DRIFT, _DRIFT_HOURS = 0.2, 120.0
+_NOISE_HOURS, _SPIKE_HOURS = 6.0, 1.5  # memory of a price's own noise, and of a spike
+_SPIKE = 2.0  # mean size of a spike, relative to the mean price
+_LOAD_NOISE, _LOAD_HOURS = 0.025, 12.0
+
+# Drawn once for an instance, and once for each of its regions.
+_PER_INSTANCE = (
+    "fuel",
+    "volatility",
+    "correlation",
+    "utilisation",
+    "growth",
+    "flash_crowds",
+    "outages",
+)
+_PER_REGION = ("hydro", "wind", "nuclear", "warmth")
+
+
+def synthetic(
+    seed: int | str | Draw = 0,
+    *,
+    horizon: int = 672,
+    batch: int | Sequence[int] = (),
+    reachability: str = "full",
+    regions: int | Sequence[str] = PAPER_REGIONS,
+    sites: int | Sequence[int] = 1,
+    slot_minutes: int = 60,
+    ranges: Ranges | Mapping[str, Any] | None = None,
+    equity_weight: Mapping[str, float] | None = None,
+) -> Instance:
+    """Draw an instance, or a batch of them, from the training distribution.
+
+    Parameters
+    ----------
+    seed
+        Which draw. A whole number is a draw of the training split; validation and test draws are
+        asked for by name, ``Draw.test(7)`` or ``"test/7"``, and share no stream with it.
+    horizon
+        Slots.
+    batch
+        Leading axes. Member ``b`` (in C order) is the same instance whatever the batch's size, and
+        ``()`` gives member 0; no two seeds share a member.
+    reachability
+        ``"full"``, or ``"partial"``: the paper's between its regions, elsewhere within 6,500 km.
+    regions
+        Names from :func:`world`, or how many of them, the paper's ten first.
+    sites
+        Data centers per region, one number or one for each. Each has capacity 1; sites of a region
+        share its weather and grid and differ a little in price and water.
+    slot_minutes
+        15, 30 or 60.
+    ranges
+        What varies from draw to draw, as :class:`Ranges` or a mapping of its fields.
+    equity_weight
+        US$ per t of carbon and per m³ of water. Default: the paper's, 1500 and 60.
+
+    Raises
+    ------
+    DataError
+        An option out of its range.
+    """
+    draw, ranges = Draw.of(seed), Ranges.of(ranges)
+    shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
+    if any(axis < 1 for axis in shape):
+        raise DataError(f"every axis of the batch must be at least 1, got {shape}")
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+        raise DataError(f"horizon must be a whole number of slots from 1, got {horizon!r}")
+    if slot_minutes not in (15, 30, 60):
+        raise DataError(f"slot_minutes must be 15, 30 or 60, got {slot_minutes!r}")
+    fleet = world_fleet(regions, sites, reachability, capacity=slot_minutes / 60)
+    maker = _Maker(fleet, ranges, int(horizon), int(slot_minutes))
+    series = maker.make(draw, math.prod(shape))
+    for array in series.values():
+        array.flags.writeable = False  # made here, so the trace need not copy it
+    return Instance(
+        name="synthetic",
+        fleet=fleet,
+        trace=Trace(
+            **{name: array.reshape(*shape, *array.shape[1:]) for name, array in series.items()},
+            provenance={
+                "source": "synthetic",
+                "draw": str(draw),
+                "ranges": dataclasses.asdict(ranges),
+            },
+        ),
+        objective=Objective(equity_weight=equity_weight or PAPER_EQUITY_WEIGHT),
+    )
+
+
+class _Normals:
+    """Standard normal numbers of a chunk, handed out in a fixed order; a row for each draw."""
+
+    def __init__(self, draws: Sequence[Draw], count: int) -> None:
+        self._values = np.empty((len(draws), count))
+        for row, draw in zip(self._values, draws, strict=True):
+            draw.generator().standard_normal(out=row)
+        self._used = 0
+
+    def take(self, *shape: int) -> FloatArray:
+        """The next ``[B, *shape]``."""
+        first, self._used = self._used, self._used + math.prod(shape)
+        return self._values[:, first : self._used].reshape(-1, *shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """Makes series for one fleet and one set of ranges, a chunk of the batch at a time."""
+
+    fleet: Fleet
+    ranges: Ranges
+    slots: int
+    minutes: int
+
+    def make(self, draw: Draw, members: int) -> dict[str, Any]:
+        """Series of the draw's members by field of :class:`Trace`, ``[members, ...]`` each."""
+        T, N, J = self.slots, len(self.fleet.datacenters), len(self.fleet.gateways)
+        series = {
+            "price": np.empty((members, T, N)),
+            "intensity": np.empty((members, 2, T, N)),
+            "demand": np.empty((members, T, J)),
+            "timestamps": np.empty((members, T), dtype="datetime64[s]"),
+        }
+        if self.ranges.ends("outages")[1] > 0:
+            series["availability"] = np.empty((members, T, N))
+        size = max(1, _CHUNK // (T * J))
+        for first in range(0, members, size):
+            chunk = range(first, min(first + size, members))
+            made = self._chunk([draw.of_member(b) for b in chunk])
+            for name, array in series.items():
+                array[first : chunk.stop] = made[name]
+        return series
+
+    def _chunk(self, draws: Sequence[Draw]) -> dict[str, Any]:
+        T, N, R, C = self.slots, len(self.fleet.datacenters), len(self.fleet.regions), self._nodes
+        normals = _Normals(
+            draws, len(_PER_INSTANCE) + 2 + 4 * R + 5 * C * R + 4 * T * R + C * N + N
+        )
+        chosen = self._uniform(_PER_INSTANCE, normals.take(len(_PER_INSTANCE)))
+        start, index, times = self._window(normals.take(2))
+        mix = _neighbours(self.fleet, chosen["correlation"])
+        chosen |= self._uniform(_PER_REGION, np.moveaxis(normals.take(4, R) @ mix, 1, -1))
+        nodes = normals.take(5, C, R) @ mix[:, None]
+        regions = named_regions(self.fleet.regions)
+        out, wet_bulb = self._power(nodes, chosen, times, index, regions)
+        price = self._price(out.price, nodes[:, 4], normals.take(2, T, R), mix, chosen, regions)
+        demand = requests(
+            normals.take(T, R),
+            normals.take(T, R),
+            times.week_slot[index],
+            minutes=self.minutes,
+            utilisation=chosen["utilisation"],
+            growth=chosen["growth"],
+            crowds=chosen["flash_crowds"],
+            volatility=chosen["volatility"],
+        )
+        demand *= np.bincount(self.fleet.region_of) * self.minutes / 60
+        up = outages(normals.take(C, N), chosen["outages"], self._every, T, self._node_hours)
+        self._postpone(demand, up)
+        return {
+            **self._by_site(price, out, cooling_water(wet_bulb), normals.take(N)),
+            "demand": demand,
+            "timestamps": start,
+            "availability": up,
+        }
+
+    @property
+    def _every(self) -> int:
+        return _NODE_HOURS * 60 // self.minutes
+
+    @property
+    def _nodes(self) -> int:
+        return math.ceil(self.slots / self._every) + 1
+
+    @property
+    def _node_hours(self) -> float:
+        return self._every * self.minutes / 60
+
+    def _uniform(self, names: Sequence[str], normal: FloatArray) -> dict[str, FloatArray]:
+        """Uniform numbers within the ranges of these names, from ``normal [..., names]``."""
+        columns = np.moveaxis(normal, -1, 0)
+        return {
+            name: uniform(column, *self.ranges.ends(name))
+            for name, column in zip(names, columns, strict=True)
+        }
+
+    def _window(self, normal: FloatArray) -> tuple[TimeArray, IntArray, Clock]:
+        """Stamps and table rows ``[B, T]`` of windows that start in the season and year drawn."""
+        low, high = (int(end) for end in self.ranges.ends("year"))
+        year = np.minimum(np.floor(uniform(normal[:, 0], low, high + 1)), high).astype(np.int64)
+        first, last = self.ranges.ends("day")
+        hour = np.floor(uniform(normal[:, 1], 24 * (first - 1), 24 * last)).astype(np.int64)
+        hour = np.minimum(hour, 24 * int(last) - 1)
+        zones = tuple(region.zone for region in named_regions(self.fleet.regions))
+        years_long = math.ceil(self.slots * self.minutes / (365 * 24 * 60))
+        times = clock(zones, (low, high + years_long), self.minutes)
+        begin: TimeArray = (year - 1970).astype("datetime64[Y]").astype("datetime64[s]")
+        begin = begin + (3600 * hour).astype("timedelta64[s]")
+        step, offset = np.timedelta64(self.minutes * 60, "s"), np.arange(self.slots)
+        index: IntArray = ((begin - times.start) // step)[:, None] + offset
+        stamps: TimeArray = begin[:, None] + offset * step
+        return stamps, index, times
+
+    def _power(
+        self,
+        nodes: FloatArray,
+        chosen: Mapping[str, FloatArray],
+        times: Clock,
+        index: IntArray,
+        regions: tuple[Region, ...],
+    ) -> tuple[Output, FloatArray]:
+        """Run the regions' power systems in drawn weather; and the wet-bulb temperature."""
+        table: Sky = sky(regions, self.minutes)
+        air = weather(
+            nodes[:, :3],
+            chosen["warmth"],
+            table,
+            times.year_slot[index],
+            regions,
+            every=self._every,
+            node_hours=self._node_hours,
+        )
+        noise = autoregression(nodes[:, 3], _LOAD_HOURS / self._node_hours)
+        load = load_shape(self.minutes)[times.week_slot[index]]
+        load += _LOAD_NOISE * between(noise, self._every, self.slots)
+        year = Year(chosen["hydro"], chosen["wind"], chosen["nuclear"], chosen["fuel"][:, None])
+        return power(air, load, year, system(regions, table), regions), air.wet_bulb
+
+    def _price(
+        self,
+        merit: FloatArray,
+        drift: FloatArray,
+        normal: FloatArray,
+        mix: FloatArray,
+        chosen: Mapping[str, FloatArray],
+        regions: tuple[Region, ...],
+    ) -> FloatArray:
+        """Merit-order price at the region's level, as it drifts, with noise of its own and spikes.
+
+        ``drift [B, C, R]`` are nodes, ``normal [B, 2, T, R]`` noise and spikes.
+        """
+        per_hour = 60 / self.minutes
+        markup, own, rate, floor = (
+            np.array([getattr(region, name) for region in regions])
+            for name in ("markup", "volatility", "spikes", "floor")
+        )
+        scale = chosen["volatility"][:, None, None]
+        slow = autoregression(drift, _DRIFT_HOURS / self._node_hours)
+        level = _DRIFT * scale * between(slow, self._every, self.slots)
+        price = markup * merit * np.exp(level)
+        size = np.abs(price)
+        typical = size.mean(1, keepdims=True)
+        noise = autoregression(normal[:, 0] @ mix, _NOISE_HOURS * per_hour)
+        spike = pulses(normal[:, 1], rate / (7 * 24 * per_hour) * scale, _SPIKE_HOURS * per_hour)
+        price += 0.5 * own * scale * noise * (size + typical) + _SPIKE * typical * spike
+        return np.maximum(price, floor)
+
+    def _by_site(
+        self, price: FloatArray, out: Output, towers: FloatArray, site: FloatArray
+    ) -> dict[str, FloatArray]:
+        """Series of the data centers: sites of one region differ by a few per cent."""
+        of = self.fleet.region_of
+        if not self.fleet.one_region_each:
+            apart = np.tanh(site)[:, None]
+            price, towers = price[..., of] * (1 + 0.03 * apart), towers[..., of] * (1 + 0.1 * apart)
+            return {
+                "price": price,
+                "intensity": np.stack([out.carbon[..., of], out.water[..., of] + towers], axis=1),
+            }
+        return {"price": price, "intensity": np.stack([out.carbon, out.water + towers], axis=1)}
+
+    def _postpone(self, demand: FloatArray, up: FloatArray) -> None:
+        """Take outages back, in place, in slots where demand could not be served otherwise."""
+        if self.ranges.ends("outages")[1] > 0:
+            short = self.fleet.dispatch.unserved(demand, self.fleet.capacity * up) > 1e-12
+            up[short] = 1.0
+
+
+def _neighbours(fleet: Fleet, length: FloatArray) -> FloatArray:
+    """``[B, R, R]``: mixes independent columns into ones correlated ``exp(−distance/length)``."""
+    first = np.unique(fleet.region_of, return_index=True)[1]
+    place = fleet.location[first]  # type: ignore[index]
+    distance = great_circle(place, place)
+    correlation = np.exp(-distance / length[:, None, None]) + 1e-9 * np.eye(len(place))
+    mix: FloatArray = np.swapaxes(np.linalg.cholesky(correlation), -1, -2)
+    return np.ascontiguousarray(mix)
