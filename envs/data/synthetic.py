@@ -284,13 +284,14 @@ class _Maker:
         scale = chosen["volatility"][:, None, None]
         slow = autoregression(drift, _DRIFT_HOURS / self._node_hours)
         level = _DRIFT * scale * between(slow, self._every, self.slots)
-        price = markup * merit * np.exp(level)
+        price: FloatArray = markup * merit * np.exp(level)
         size = np.abs(price)
         typical = size.mean(1, keepdims=True)
         noise = autoregression(normal[:, 0] @ mix, _NOISE_HOURS * per_hour)
         spike = pulses(normal[:, 1], rate / (7 * 24 * per_hour) * scale, _SPIKE_HOURS * per_hour)
         price += 0.5 * own * scale * noise * (size + typical) + _SPIKE * typical * spike
-        return np.maximum(price, floor)
+        np.maximum(price, floor, out=price)
+        return price
 
     def _by_site(
         self, price: FloatArray, out: Output, towers: FloatArray, site: FloatArray
