@@ -55,7 +55,8 @@ def _psychrometrics() -> ModuleType:
     import psychrolib
 
     psychrolib.SetUnitSystem(psychrolib.SI)
-    return psychrolib
+    module: ModuleType = psychrolib
+    return module
 
 
 def site_water(temperature: FloatArray, humidity: FloatArray, elevation: float = 0.0) -> FloatArray:

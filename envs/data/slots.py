@@ -82,7 +82,7 @@ class Slots:
         inside = (slot >= 0) & (slot < len(self.stamps))
         count = np.bincount(slot[inside], minlength=len(self.stamps))
         sums = np.bincount(slot[inside], column.values[inside], minlength=len(self.stamps))
-        value: FloatArray = sums if total else sums / np.maximum(count, 1)
+        value: FloatArray = np.asarray(sums / (1 if total else np.maximum(count, 1)), np.float64)
         return self._fill(value, count == self.seconds // step, column, gaps)
 
     def _fill(

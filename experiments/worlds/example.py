@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ import numpy as np
 from equiload.envs.data.clock import sky
 from equiload.envs.data.regions import named_regions
 from equiload.envs.data.requests import request_shape
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import FloatArray, TimeArray
 
 _START = np.datetime64("2024-10-25T00:00", "s")
 _HOURS = 120
@@ -34,6 +35,7 @@ def write_example(folder: Path, seed: int = 2024) -> list[Path]:
     hours = np.array([[m.weekday() * 24 + m.hour for m in moments] for moments in local]).T
     shape = request_shape(60)[hours]
     wind = np.clip(9.0 + np.cumsum(rng.normal(0, 0.8, _HOURS)), 1.0, 25.0)  # GW
+    weather = np.cumsum(rng.normal(0, 0.5, (_HOURS, 2)), axis=0)  # °C
     german = {
         "Biomass": 4300.0 + rng.normal(0, 40, _HOURS),
         "Fossil Brown coal/Lignite": 9000.0 + 1500 * (shape[:, 0] - 1) + rng.normal(0, 200, _HOURS),
@@ -48,11 +50,17 @@ def write_example(folder: Path, seed: int = 2024) -> list[Path]:
         _entsoe_generation(folder / "germany_generation_per_type.csv", local[0], german),
         _electricity_maps(folder / "germany_carbon_intensity.csv", stamps, german),
         _open_meteo(
-            folder / "germany_weather.csv", stamps, 9.5 + 4 * day[:, 0], (50.11, 8.68, 112)
+            folder / "germany_weather.csv",
+            stamps,
+            9.5 + 4 * day[:, 0] + weather[:, 0],
+            (50.11, 8.68, 112),
         ),
         _eia(folder / "california_generation_by_fuel.csv", stamps, shape[:, 1], sun[:, 1], rng),
         _open_meteo(
-            folder / "california_weather.csv", stamps, 16 + 6 * day[:, 1], (37.35, -121.95, 22)
+            folder / "california_weather.csv",
+            stamps,
+            16 + 6 * day[:, 1] + weather[:, 1],
+            (37.35, -121.95, 22),
         ),
         _wide(
             folder / "california_prices.csv",
@@ -69,15 +77,15 @@ def write_example(folder: Path, seed: int = 2024) -> list[Path]:
     ]
 
 
-def _local(stamps: Iterable[np.datetime64], zone: str) -> list[np.datetime64]:
-    utc = ZoneInfo("UTC")
-    return [s.item().replace(tzinfo=utc).astimezone(ZoneInfo(zone)) for s in stamps]  # type: ignore[attr-defined]
+def _local(stamps: TimeArray, zone: str) -> list[datetime]:
+    seconds = stamps.astype(np.int64)
+    return [datetime.fromtimestamp(int(s), tz=ZoneInfo(zone)) for s in seconds]
 
 
 def _write(path: Path, rows: Iterable[Sequence[object]], *, quote: bool = False) -> Path:
-    style = csv.QUOTE_ALL if quote else csv.QUOTE_MINIMAL
     with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, quoting=style, lineterminator="\n").writerows(rows)
+        style = csv.QUOTE_ALL if quote else csv.QUOTE_MINIMAL
+        csv.writer(file, quoting=style, lineterminator="\n").writerows(rows)  # type: ignore[arg-type]
     return path
 
 
@@ -89,19 +97,19 @@ def _wide(
     return _write(path, [header, *body])
 
 
-def _mtu(local: Sequence[object]) -> list[str]:
+def _mtu(local: Sequence[datetime]) -> list[str]:
     day = "%d.%m.%Y %H:%M"
     ends = [*local[1:], local[-1]]
     return [f"{a:{day}} - {b:{day}}" for a, b in zip(local, ends, strict=True)]
 
 
-def _entsoe_price(path: Path, local: Sequence[object], price: FloatArray) -> Path:
+def _entsoe_price(path: Path, local: Sequence[datetime], price: FloatArray) -> Path:
     header = ("MTU (CET/CEST)", "Day-ahead Price [EUR/MWh]", "Currency", "BZN|DE-LU")
     body = [(t, f"{p:.2f}", "EUR", "") for t, p in zip(_mtu(local), price, strict=True)]
     return _write(path, [header, *body], quote=True)
 
 
-def _entsoe_generation(path: Path, local: Sequence[object], mix: dict[str, FloatArray]) -> Path:
+def _entsoe_generation(path: Path, local: Sequence[datetime], mix: dict[str, FloatArray]) -> Path:
     unused = ("Nuclear", "Fossil Oil shale")
     names = sorted([*mix, *unused])
     header = ("Area", "MTU", *(f"{name}  - Actual Aggregated [MW]" for name in names))
