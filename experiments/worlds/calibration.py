@@ -11,7 +11,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from equiload.envs.data import Draw, bloom10, synthetic, world
 from equiload.envs.data.grid import CARBON
@@ -21,6 +23,7 @@ from equiload.envs.typing import FloatArray
 
 #: Slots of a window, as many as the published trace has; and windows drawn.
 WINDOW, WINDOWS = 457, 256
+_MOMENTS = ("mean", "deviation", "lag 1", "lag 24")
 
 
 def moments(values: FloatArray) -> FloatArray:
@@ -67,7 +70,7 @@ def moment_table(made: Trace, published: Trace | None) -> str:
             "",
             f"**{kind}**, {units[kind]}",
             "",
-            "| region | mean | deviation | lag 1 | lag 24 | bloom10: mean | dev. | lag 1 | lag 24 |",
+            f"| region | {' | '.join(_MOMENTS)} | bloom10: {' | '.join(_MOMENTS)} |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         left = moments(values)
@@ -81,7 +84,7 @@ def moment_table(made: Trace, published: Trace | None) -> str:
 def level_table(made: Trace) -> str:
     """Markdown: every region's mean price and carbon beside the table's."""
     lines = [
-        "| region | price, table | generated | carbon of the table's mix | generated | slots ≤ 0 US$ |",
+        "| region | price, table | generated | carbon, table | generated | slots ≤ 0 US$ |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for r, region in enumerate(world().values()):
@@ -124,9 +127,10 @@ def moment_figure(made: Trace, published: Trace | None) -> Figure:
     return figure
 
 
-def _against(axes: plt.Axes, kind: str, made: FloatArray, published: FloatArray) -> None:
+def _against(axes: Axes, kind: str, made: FloatArray, published: FloatArray) -> None:
     windows = made.mean(1)
-    middle, low, high = windows.mean(0), *np.quantile(windows, [0.05, 0.95], axis=0)
+    middle = windows.mean(0)
+    low, high = np.quantile(windows, 0.05, axis=0), np.quantile(windows, 0.95, axis=0)
     target = published.mean((0, 1))
     axes.errorbar(target, middle, [middle - low, high - middle], fmt="o", ms=5, capsize=2)
     ends = np.array([0.0, 1.1 * max(target.max(), high.max())])
@@ -155,9 +159,17 @@ def main(arguments: Iterable[str]) -> None:
     text = f"{level_table(everywhere)}\n\n{moment_table(made, published)}\n"
     write_whole(folder / "worlds_calibration.md", lambda draft: draft.write_text(text, "utf-8"))
     figure = moment_figure(made, published)
-    write_whole(folder / "worlds_moments.png", lambda draft: figure.savefig(draft, dpi=80))
     page = portrait(synthetic(Draw.test(0)))
-    write_whole(folder / "worlds_portrait.png", lambda draft: page.savefig(draft, dpi=75))
+    write_whole(folder / "worlds_moments.png", lambda draft: _save_small(figure, draft))
+    write_whole(folder / "worlds_portrait.png", lambda draft: _save_small(page, draft))
+
+
+def _save_small(figure: Figure, path: Path) -> None:
+    """A PNG with few colours: a third of the size, and nothing that a page would miss."""
+    figure.savefig(path, dpi=80)
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(96)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def _week(
         axes.plot(stamps[shown], column, color=colour, linewidth=0.9)
     axes.set_ylabel(label)
     axes.set_title("first week, UTC", fontsize=9)
-    axes.xaxis.set_major_formatter(DateFormatter("%d %b"))
+    axes.xaxis.set_major_formatter(DateFormatter("%d %b"))  # type: ignore[no-untyped-call]
     axes.tick_params(axis="x", labelsize=8)
     axes.margins(x=0)
     _limit(axes, values)
