@@ -38,7 +38,7 @@ lint: $(VENV)/.ok ## Style and formatting
 types: $(VENV)/.ok ## Static types
 	$(VENV)/bin/mypy
 
-bench: $(VENV)/.ok ## Benchmarks: prints tables with ratios measured within one run
+bench: $(VENV)/.ok ## Benchmarks: tables with ratios measured within one run
 	$(PY) -m pytest tests/benchmarks --benchmark-only $(ARGS)
 
 constraints: $(VENV)/.ok ## Pin anew every version that the project is tested with

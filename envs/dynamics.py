@@ -74,4 +74,4 @@ def transition(state: State, cost: SlotCost) -> State:
 def _like(array: Array, other: Array, xp: Array) -> Array:
     if isinstance(other, type(array)):
         return array
-    return xp.asarray(array, dtype=other.dtype, device=other.device)
+    return xp.asarray(array.copy(), dtype=other.dtype, device=other.device)  # frozen, it is

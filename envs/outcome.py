@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,8 +99,14 @@ class Outcome:
         return running
 
 
-def rollout(policy: Policy, instance: Instance) -> Outcome:
+def rollout(
+    policy: Policy,
+    instance: Instance,
+    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> Outcome:
     """Run an online policy over an instance (or a batch, in lock-step), slot by slot.
+
+    ``track`` wraps the slots to show progress, as ``tqdm`` does.
 
     Raises
     ------
@@ -110,7 +117,7 @@ def rollout(policy: Policy, instance: Instance) -> Outcome:
     load = np.empty(instance.trace.price.shape)
     routing = np.zeros((*instance.batch, T))
     policy.reset(fleet, instance.objective, T, instance.batch)
-    for t in range(T):
+    for t in track(range(T)):
         slot = Slot.of(instance, t)
         allocation = np.asarray(policy.act(slot), dtype=np.float64)
         check_allocation(allocation, slot, fleet.reachable)

@@ -1,1 +1,78 @@
-"""eGLB-Off: the offline optimum."""
+"""eGLB-Off: the offline optimum of the equity-aware objective, in three independent ways.
+
+``lp`` and ``decomposition`` are for use; ``reference`` is the readable CVXPY model.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from equiload.agents.offline.decomposition import solve_decomposition
+from equiload.agents.offline.lp import solve_lp
+from equiload.agents.offline.solution import OfflineSolver, Solution, relative_gap
+from equiload.envs import DataError, Instance
+
+__all__ = [
+    "EGLBOff",
+    "OfflineSolver",
+    "Solution",
+    "relative_gap",
+    "solve_decomposition",
+    "solve_lp",
+]
+
+Solver = Literal["auto", "lp", "decomposition", "reference"]
+
+
+class EGLBOff:
+    """Minimise ``J`` with the whole instance known.
+
+    Parameters
+    ----------
+    solver
+        ``"lp"`` (HiGHS on the aggregated linear program), ``"decomposition"`` (certified bounds,
+        for scale), ``"reference"`` (CVXPY, slow), or ``"auto"``: one of the first two by size.
+        The solution's ``stats["method"]`` says which ran.
+    tolerance
+        Relative gap at which the decomposition stops.
+    """
+
+    def __init__(self, *, solver: Solver = "auto", tolerance: float = 1e-7) -> None:
+        if solver not in ("auto", "lp", "decomposition", "reference"):
+            raise DataError(
+                f"solver must be 'auto', 'lp', 'decomposition' or 'reference', got {solver!r}"
+            )
+        if not tolerance > 0:
+            raise DataError(f"tolerance must be positive, got {tolerance}")
+        self.solver, self.tolerance = solver, tolerance
+
+    def solve(self, instance: Instance) -> Solution:
+        """Solve one instance.
+
+        Raises
+        ------
+        DataError
+            For a batch of instances.
+        SolverError
+            If the solver stops without an optimum.
+        """
+        if instance.batch:
+            raise DataError("eGLB-Off solves one instance at a time: index the batch first")
+        solver = _by_size(instance) if self.solver == "auto" else self.solver
+        if solver == "lp":
+            return solve_lp(instance)
+        if solver == "reference":
+            from equiload.agents.offline.reference import solve_reference  # CVXPY loads slowly
+
+            return solve_reference(instance)
+        return solve_decomposition(instance, tolerance=self.tolerance)
+
+
+def _by_size(instance: Instance) -> Solver:
+    """Where the two cross: measured by ``tests/benchmarks/bench_offline.py``.
+
+    The linear program grows with slots times groups of gateways; the decomposition's rounds grow
+    with the number of regions.
+    """
+    groups, N = instance.fleet.dispatch.groups, len(instance.fleet.datacenters)
+    return "lp" if instance.horizon * groups <= 30 * N else "decomposition"

@@ -140,7 +140,11 @@ def read_hourly(
     if column not in header:
         found = ", ".join(repr(name) for name in header)
         raise DataError(f"{path}: there is no column {column!r}, found {found}")
-    return np.array(list(_values(path, rows, column, header.index(column), start, slots, minimum)))
+    try:
+        values = list(_values(path, rows, column, header.index(column), start, slots, minimum))
+    except csv.Error as error:
+        raise DataError(f"{path}, row {rows.line_num}: is not a CSV file ({error})") from None
+    return np.array(values)
 
 
 def _values(
@@ -162,7 +166,7 @@ def _values(
             raise DataError(f"{place}: the time is {(row or [''])[0]!r}, expected {expected!r}")
         raw = row[index] if index < len(row) else ""
         try:
-            value = float(raw)
+            value = math.nan if "_" in raw else float(raw)  # Python reads 1_000 as a number
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and value >= minimum):

@@ -49,6 +49,8 @@ class Dispatch:
             else np.where(self.reachable, routing_cost, 0.0)[first]
         )
         self._grouping = np.eye(len(first))[self.group_of]
+        # May every gateway use every data center, at no difference in routing cost?
+        self._free = len(first) == 1 and bool(self.reachable.all())
 
     @property
     def groups(self) -> int:
@@ -75,14 +77,13 @@ class Dispatch:
         routing : ``[...]``, zero without routing cost
         """
         cost, lead = _rows(unit_cost)
-        load = np.empty_like(cost)
         if self.routing_cost is not None or self._cuts is None:
             flow, _ = self._transport(cost, self._by_group(demand), capacity, self._group_cost)
             routing = np.einsum("bgi,gi->b", flow, self._group_cost)
             return flow.sum(1).reshape(*lead, -1), routing.reshape(lead)
-        cap, _ = _rows(capacity)
-        if self.groups == 1 and self.reachable.all():
-            kernels.fill(cost, _rows(np.asarray(demand).sum(-1)[..., None])[0][:, 0], cap, load)
+        load, cap = np.empty(cost.shape), _rows(capacity)[0]
+        if self._free:
+            kernels.fill(cost, _rows(demand)[0], cap, load)
         else:
             offset, member = self._cuts
             kernels.fill_cuts(cost, _rows(self._by_group(demand) @ offset)[0], cap, member, load)
@@ -95,11 +96,11 @@ class Dispatch:
 
         Equal gateways send equal shares of their demand to each data center.
         """
-        if self.groups == 1 and self.reachable.all():
+        if self._free:
             return self.split(self.load(unit_cost, demand, capacity)[0], demand)
         cost, lead = _rows(unit_cost)
         flow, _ = self._transport(cost, self._by_group(demand), capacity, self._group_cost)
-        return self._ungroup(flow.reshape(*lead, *flow.shape[1:]), demand)
+        return self._ungroup(flow, demand, lead)
 
     def split(self, load: FloatArray, demand: FloatArray) -> FloatArray:
         """Allocation ``[..., J, N]`` with the given servable ``load [..., N]``.
@@ -107,18 +108,15 @@ class Dispatch:
         The cheapest one in routing cost. Where every gateway may use every data center and routing
         is free, each sends the same shares.
         """
-        if self.groups == 1 and self.reachable.all():
-            demand, load = np.asarray(demand), np.asarray(load)
-            total = demand.sum(-1)[..., None, None]
-            share = load[..., None, :] / np.where(total > 0, total, 1.0)
-            return demand[..., :, None] * share
         rows, lead = _rows(load)
+        if self._free:
+            return self._ungroup(rows[:, None, :], demand, lead)
         # A hair of room keeps rounding in `load` from leaving the last crumb of demand unplaced.
         room = rows + 1e-13 * rows.sum(-1, keepdims=True)
         flow, _ = self._transport(
             np.zeros_like(rows), self._by_group(demand), room, self._group_cost
         )
-        return self._ungroup(flow.reshape(*lead, *flow.shape[1:]), demand)
+        return self._ungroup(flow, demand, lead)
 
     def unserved(self, demand: FloatArray, capacity: FloatArray) -> FloatArray:
         """``[...]``: demand that no allocation can place (maximum flow), 0 where all is servable.
@@ -176,12 +174,11 @@ class Dispatch:
         grouped: FloatArray = np.asarray(demand, dtype=np.float64) @ self._grouping
         return grouped
 
-    def _ungroup(self, flow: FloatArray, demand: FloatArray) -> FloatArray:
-        if self.groups == len(self.group_of):
-            return flow[..., self.group_of, :]
-        grouped = self._by_group(demand)[..., self.group_of]
-        share = np.asarray(demand) / np.where(grouped > 0, grouped, 1.0)
-        return flow[..., self.group_of, :] * share[..., None]
+    def _ungroup(self, flow: FloatArray, demand: FloatArray, lead: tuple[int, ...]) -> FloatArray:
+        B, _, N = flow.shape
+        out = np.empty((B, len(self.group_of), N))
+        kernels.spread(flow, _rows(demand)[0], self.group_of, out)
+        return out.reshape(*lead, *out.shape[1:])
 
     def _transport(
         self,

@@ -29,15 +29,15 @@ def _sort(cost: FloatArray, order: IntArray) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill(unit_cost: FloatArray, total: FloatArray, capacity: FloatArray, out: FloatArray) -> None:
+def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: FloatArray) -> None:
     """Cheapest loads under full reachability: fill data centers in ascending unit cost.
 
-    ``unit_cost [B, N]``, ``total [.., ]`` demand per row, ``capacity [.., N]`` -> ``out [B, N]``.
+    ``unit_cost [B, N]``, ``demand [.., J]``, ``capacity [.., N]`` -> ``out [B, N]``.
     """
     B, N = unit_cost.shape
     order = np.empty(N, np.int64)
     for b in range(B):
-        left = total[b % total.shape[0]]
+        left = demand[b % demand.shape[0]].sum()
         cap = capacity[b % capacity.shape[0]]
         _sort(unit_cost[b], order)
         for k in range(N):
@@ -45,6 +45,27 @@ def fill(unit_cost: FloatArray, total: FloatArray, capacity: FloatArray, out: Fl
             load = min(left, cap[i])
             out[b, i] = load
             left -= load
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def spread(flow: FloatArray, demand: FloatArray, group_of: IntArray, out: FloatArray) -> None:
+    """Allocation per gateway from one per group: each gets its share of the group's demand.
+
+    ``flow [B, G, N]``, ``demand [.., J]``, ``group_of [J]`` -> ``out [B, J, N]``.
+    """
+    B, G, N = flow.shape
+    J = len(group_of)
+    total = np.empty(G)
+    for b in range(B):
+        need = demand[b % demand.shape[0]]
+        total[:] = 0.0
+        for j in range(J):
+            total[group_of[j]] += need[j]
+        for j in range(J):
+            g = group_of[j]
+            share = need[j] / total[g] if total[g] > 0.0 else 0.0
+            for i in range(N):
+                out[b, j, i] = share * flow[b, g, i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -1,0 +1,60 @@
+"""eGLB-Off as one reads it in the paper (equations 1–5): a CVXPY model, gateway by gateway.
+
+Slow, and plain on purpose: the other solvers are held against it.
+"""
+
+from __future__ import annotations
+
+import time
+
+import cvxpy as cp
+import numpy as np
+
+from equiload.agents.offline.solution import Solution, weights_from_duals
+from equiload.envs import Instance, Outcome, SolverError
+
+
+def solve_reference(instance: Instance) -> Solution:
+    """Solve ``min_y Σ_t Σ_i p·x + Σ_k μ_k max_r Σ_t Σ_{i in r} e_k·x`` by CVXPY and HiGHS.
+
+    Raises
+    ------
+    SolverError
+        If HiGHS does not return an optimum.
+    """
+    begin = time.perf_counter()
+    fleet, trace, mu = instance.fleet, instance.trace, instance.objective.mu
+    T, J = trace.demand.shape
+    N = len(fleet.datacenters)
+
+    allocation = [cp.Variable((T, N), nonneg=True) for _ in range(J)]
+    load = cp.sum(allocation)
+    constraints = [load <= instance.capacity]
+    for j, sent in enumerate(allocation):
+        constraints.append(cp.sum(sent, axis=1) == trace.demand[:, j])
+        if not fleet.reachable[j].all():
+            constraints.append(sent[:, ~fleet.reachable[j]] == 0)
+
+    cost = cp.sum(cp.multiply(trace.price * fleet.pue, load))
+    if fleet.routing_cost is not None:
+        cost += sum(cp.sum(sent @ fleet.routing_cost[j]) for j, sent in enumerate(allocation))
+
+    highest = cp.Variable(len(mu))
+    equity = []
+    for k in range(len(mu)):
+        by_datacenter = cp.sum(cp.multiply(trace.intensity[k] * fleet.pue, load), axis=0)
+        equity.append(by_datacenter @ fleet.membership <= highest[k])
+
+    problem = cp.Problem(cp.Minimize(cost + mu @ highest), constraints + equity)
+    problem.solve(solver=cp.HIGHS)
+    if problem.status != cp.OPTIMAL:
+        raise SolverError(f"HiGHS stopped with status {problem.status} on the CVXPY model")
+    routing = np.zeros(T)
+    if fleet.routing_cost is not None:
+        routing = sum(sent.value @ fleet.routing_cost[j] for j, sent in enumerate(allocation))
+    return Solution.certified(
+        Outcome(instance=instance, load=np.asarray(load.value), routing=routing),
+        weights_from_duals(np.array([row.dual_value for row in equity])),
+        "optimal",
+        {"method": "reference", "seconds": time.perf_counter() - begin},
+    )

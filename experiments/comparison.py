@@ -1,0 +1,133 @@
+"""Run algorithms on an instance and put what came of it side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equiload.agents.offline import EGLBOff, OfflineSolver, Solution, relative_gap
+from equiload.envs import DataError, Instance, Outcome, Policy, rollout
+
+#: Wraps an iterable of slots to show progress, as ``tqdm`` does.
+Track = Callable[[Iterable[int]], Iterable[int]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """One algorithm on one instance.
+
+    ``lower_bound`` (US$) is the best certified bound on eGLB-Off that the comparison knows,
+    ``gap`` the algorithm's relative distance to it, ``seconds`` its wall-clock time.
+    """
+
+    algorithm: str
+    reachability: str
+    outcome: Outcome
+    lower_bound: float
+    seconds: float
+    solution: Solution | None = None
+
+    @property
+    def gap(self) -> float:
+        """``(J − lower bound) / |lower bound|``."""
+        return relative_gap(float(self.outcome.objective), self.lower_bound)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as in ``results.json``."""
+        outcome = self.outcome
+        footprints = zip(
+            outcome.instance.trace.footprints,
+            outcome.max_footprint.tolist(),
+            outcome.mean_footprint.tolist(),
+            outcome.par.tolist(),
+            strict=True,
+        )
+        row = {
+            "algorithm": self.algorithm,
+            "reachability": self.reachability,
+            "energy_cost": float(outcome.energy_cost),
+            "objective": float(outcome.objective),
+            "lower_bound": self.lower_bound,
+            "gap": self.gap,
+            "seconds": self.seconds,
+            "footprints": {
+                kind: {"max": highest, "mean": mean, "par": par}
+                for kind, highest, mean, par in footprints
+            },
+        }
+        if self.solution is not None:
+            row["solver"] = {"status": self.solution.status, **self.solution.stats}
+        return row
+
+
+def run(
+    agent: Policy | OfflineSolver, instance: Instance, track: Track = iter
+) -> tuple[Outcome, Solution | None, float]:
+    """Run one algorithm: its outcome, its solution if it is an offline solver, and its seconds.
+
+    A run on the first slot comes before the clock starts, so that compiling is not counted.
+    """
+    first = instance.window(0, 1)
+    if isinstance(agent, Policy):
+        rollout(agent, first)
+        begin = time.perf_counter()
+        outcome = rollout(agent, instance, track)
+        return outcome, None, time.perf_counter() - begin
+    if not hasattr(agent, "solve"):
+        raise DataError(
+            f"{type(agent).__name__} is neither a policy (reset, act) nor an offline solver (solve)"
+        )
+    agent.solve(first)
+    begin = time.perf_counter()
+    solution = agent.solve(instance)
+    return solution.outcome, solution, time.perf_counter() - begin
+
+
+def compare(
+    agents: Mapping[str, Policy | OfflineSolver],
+    instance: Instance,
+    *,
+    reachability: str,
+    track: Callable[[str], Track] = lambda _: iter,
+) -> list[Row]:
+    """Run every algorithm on one instance, and measure each against the same lower bound.
+
+    ``track`` is given an algorithm's name before it runs.
+    """
+    done = {name: run(agent, instance, track(name)) for name, agent in agents.items()}
+    bounds = [solution.lower_bound for _, solution, _ in done.values() if solution is not None]
+    bound = max(bounds) if bounds else EGLBOff().solve(instance).lower_bound
+    return [
+        Row(
+            algorithm=name,
+            reachability=reachability,
+            outcome=outcome,
+            lower_bound=bound,
+            seconds=seconds,
+            solution=solution,
+        )
+        for name, (outcome, solution, seconds) in done.items()
+    ]
+
+
+def describe(instance: Instance) -> dict[str, Any]:
+    """Return what an instance is, as in ``results.json``."""
+    fleet, trace = instance.fleet, instance.trace
+    return {
+        "name": instance.name,
+        "slots": instance.horizon,
+        "start": f"{trace.timestamps[0]}Z",
+        "slot_seconds": int(np.diff(trace.timestamps[:2]).astype(int)[0])
+        if instance.horizon > 1
+        else None,
+        "datacenters": list(fleet.datacenters),
+        "gateways": list(fleet.gateways),
+        "regions": list(fleet.regions),
+        "footprints": dict(zip(trace.footprints, trace.units, strict=True)),
+        "equity_weight": dict(instance.objective.equity_weight),
+        "provenance": dict(trace.provenance),
+    }

@@ -1,0 +1,217 @@
+"""The benchmark as its user runs it: files, contract, and what goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import equiload.conf
+from equiload.agents import EGLB
+from equiload.experiments import config
+from equiload.experiments.files import replacing, write_json
+
+CONF = Path(next(iter(equiload.conf.__path__)))
+SHORT = ["instance.horizon=24", "algorithm=[glb_cost,eglb,eglb_off]"]
+NAMES = ["GLB-Cost", "GLB-Carbon", "GLB-Water", "GLB-Dist", "eGLB", "eGLB-Off"]
+
+
+def run(folder: Path, *overrides: str, program: str = "benchmark") -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            f"equiload.experiments.{program}",
+            *overrides,
+            f"hydra.run.dir={folder}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder.parent,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    done = run(folder, "instance.horizon=24")
+    assert done.returncode == 0, done.stderr
+    assert "GLB-Carbon" in done.stdout
+    assert "\x1b" not in done.stdout  # no colours, no bars where nobody watches
+    return folder
+
+
+def test_results_keep_the_contract(finished: Path) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    assert results["schema"] == 1
+    assert results["instance"]["slots"] == 24
+    assert results["versions"]["highspy"]
+    rows = results["rows"]
+    assert [row["algorithm"] for row in rows] == NAMES * 2
+    assert [row["reachability"] for row in rows] == ["full"] * 6 + ["partial"] * 6
+    weight = results["instance"]["equity_weight"]
+    for row in rows:
+        footprints = row["footprints"]
+        equity = sum(weight[kind] * footprints[kind]["max"] for kind in ("carbon", "water"))
+        assert row["objective"] == pytest.approx(row["energy_cost"] + equity)
+        for kind in ("carbon", "water"):
+            values = footprints[kind]
+            assert values["par"] == pytest.approx(values["max"] / values["mean"])
+        assert row["gap"] == pytest.approx(row["objective"] / row["lower_bound"] - 1, abs=1e-12)
+        assert row["gap"] >= -1e-9
+        assert row["seconds"] > 0
+    off = rows[5]
+    assert off["gap"] <= 1e-7
+    assert off["solver"]["method"] in ("lp", "decomposition")
+    assert min(row["objective"] for row in rows[:6]) == off["objective"]
+
+
+def test_csv_and_figures(finished: Path) -> None:
+    with (finished / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    results = json.loads((finished / "results.json").read_text())["rows"]
+    assert [float(row["objective"]) for row in rows] == [row["objective"] for row in results]
+    assert float(rows[3]["carbon_par"]) == results[3]["footprints"]["carbon"]["par"]
+    names = {path.name for path in finished.glob("*.png")}
+    assert {"objective.png", "peak_to_average.png", "cumulative_water_partial.png"} <= names
+    assert {path.stem for path in finished.glob("*.pdf")} == {Path(name).stem for name in names}
+    assert not list(finished.glob(".*.*"))  # no drafts left behind
+
+
+def test_algorithms_and_options_come_from_the_command_line(tmp_path: Path) -> None:
+    mine = "+algorithms.mine={name: Mine, agent: {_target_: equiload.agents.GLBCost}}"
+    done = run(
+        tmp_path / "run",
+        *SHORT,
+        mine,
+        "algorithms.eglb.agent.mirror=euclidean",
+        "algorithms.eglb_off.agent.solver=decomposition",
+        "reachability=[partial]",
+        "equity_weight={carbon: 0, water: 0}",
+        "figures=false",
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
+    by_name = {row["algorithm"]: row for row in rows}
+    assert by_name["Mine"]["objective"] == by_name["GLB-Cost"]["objective"]
+    # Without equity weights the cheapest is optimal.
+    assert by_name["Mine"]["gap"] == pytest.approx(0, abs=1e-9)
+    assert by_name["eGLB-Off"]["solver"]["method"] == "decomposition"
+    assert not list((tmp_path / "run").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("+instance.colour=red", "unexpected keyword argument 'colour'"),
+        ("instance.horizon=0", "horizon must be"),
+        ("reachability=[half]", "reachability must be 'full' or 'partial', got 'half'"),
+        ("reachability=[]", "reachability names nothing to run"),
+        ("equity_weight={carbon: -1}", "the equity weight of carbon must be at least 0, got -1.0"),
+        ("equity_weight={carbon: heavy}", "equity_weight must map footprint kinds to numbers"),
+        ("algorithms.eglb.agent.step_size=0", "step_size must be positive, got 0"),
+        ("algorithms.eglb.name=GLB-Cost", "two algorithms are named 'GLB-Cost'"),
+        ("algorithms.eglb.agent._target_=builtins.dict", "dict is neither a policy"),
+        ("+algorithms.mine.agent.x=1", "algorithms.mine must have a name and an agent"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_and_status_2(
+    tmp_path: Path, override: str, sentence: str
+) -> None:
+    done = run(tmp_path / "run", *SHORT, override)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert not (tmp_path / "run" / "results.csv").exists()
+
+
+def test_a_broken_file_ends_in_one_sentence_and_status_2(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "AI_workload.csv").write_text("Time (UTC),Power (Watt)\n2022-09-22 00,lots\n")
+    done = run(tmp_path / "run", "instance=bloom10", f"instance.root={root}")
+    assert done.returncode == 2
+    assert "AI_workload.csv, row 2, column 'Power (Watt)': the value is 'lots'" in done.stderr
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_what_must_be_given_is_asked_for(tmp_path: Path) -> None:
+    done = run(tmp_path / "run", "instance=bloom10")
+    assert done.returncode == 2
+    assert done.stderr == "error: instance.root must be given: instance.root=VALUE\n"
+
+
+def test_unknown_choices_get_hydras_suggestion(tmp_path: Path) -> None:
+    done = run(tmp_path / "run", "instance=bloom11")
+    assert done.returncode == 1
+    assert "bloom10" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def configs(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("algorithm", configs("algorithm"))
+def test_every_algorithm_config_can_be_built(algorithm: str) -> None:
+    config.register()
+    with initialize_config_module("equiload.conf", version_base="1.3"):
+        cfg = compose("benchmark", [f"algorithm=[{algorithm}]"])
+    (row,) = cfg.algorithms.values()
+    agent = instantiate(row.agent)
+    assert hasattr(agent, "act") or hasattr(agent, "solve")
+
+
+def test_eglbs_yaml_and_python_defaults_agree() -> None:
+    settings = OmegaConf.load(CONF / "algorithm" / "eglb.yaml").agent
+    default = EGLB()
+    for name, value in settings.items():
+        if name != "_target_":
+            assert getattr(default, name) == value
+
+
+@pytest.mark.slow
+def test_tune_finds_the_best_of_what_it_tries(tmp_path: Path) -> None:
+    done = run(
+        tmp_path / "run",
+        "draws=2",
+        "horizons=[24]",
+        "reachability=[full]",
+        "step_size=[0.5,1e-9]",
+        "z_max=[1]",
+        "mirror=[entropic]",
+        "schedule=[constant]",
+        program="tune",
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads((tmp_path / "run" / "tune.json").read_text())["trials"]
+    assert first["gap"] <= second["gap"]
+    assert {first["step_size"], second["step_size"]} == {0.5, 1e-9}
+
+
+def test_files_are_whole_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": 1}
+
+    def broken() -> None:
+        with replacing(path) as draft:
+            draft.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        broken()
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,52 @@
+"""The README's code runs as it stands there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_own_policy(tmp_path: Path) -> None:
+    policy = next(block for block in blocks("python") if "mypolicy.py" in block)
+    (tmp_path / "mypolicy.py").write_text(policy, encoding="utf-8")
+    command = next(block for block in blocks("console") if "mypolicy" in block)
+    arguments = shlex.split(command.replace("\\\n", ""))[3:]  # after PYTHONPATH=. python -m
+    assert arguments[0] == "equiload.experiments.benchmark"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            *arguments,
+            "instance.horizon=12",
+            "figures=false",
+            "hydra.run.dir=run",
+        ],
+        env={"PYTHONPATH": "."},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Proportional" in done.stdout
+
+
+def test_from_python() -> None:
+    example = next(block for block in blocks("python") if "EGLBOff" in block)
+    names: dict = {}
+    exec(example, names)
+    assert 1.0 <= names["outcome"].objective / names["best"].lower_bound < 1.2
+
+
+def test_files_that_are_named_exist() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target

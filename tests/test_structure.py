@@ -1,0 +1,99 @@
+"""The shape of the project: folders, packages, and which may import which."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ORDER = ["envs", "robust", "agents", "experiments"]
+FOLDERS = [name for name in (*ORDER, "conf") if (ROOT / name).is_dir()]
+SOURCES = [path for name in FOLDERS for path in sorted((ROOT / name).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the project's folders that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("equiload.")}
+
+
+@pytest.mark.parametrize("folder", [name for name in ORDER if name in FOLDERS])
+def test_arrows_go_one_way(folder: str) -> None:
+    allowed = set(ORDER[: ORDER.index(folder) + 1])
+    for path in (ROOT / folder).rglob("*.py"):
+        assert imported(path) <= allowed, path
+
+
+def test_arrows_are_seen(tmp_path: Path) -> None:
+    """The check above would notice a wrong arrow."""
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("def f():\n    from equiload.agents import EGLB\n    return EGLB\n")
+    assert imported(wrong) == {"agents"}
+
+
+def test_every_folder_is_listed_as_a_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = set(project["tool"]["setuptools"]["packages"])
+    on_disk = {"equiload." + ".".join(path.parent.relative_to(ROOT).parts) for path in SOURCES}
+    assert listed == on_disk
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_source_and_config(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
+    subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    wanted = [*SOURCES, *(ROOT / "conf").rglob("*.yaml")]
+    missing = [path for path in wanted if f"equiload/{path.relative_to(ROOT)}" not in packed]
+    assert not missing
+
+
+def test_type_checkers_are_shown_every_folder() -> None:
+    shown = {path.name for path in (ROOT / ".typing" / "equiload").iterdir()}
+    assert shown == set(FOLDERS)
+    for name in FOLDERS:
+        assert (ROOT / ".typing" / "equiload" / name).resolve() == ROOT / name
+
+
+@pytest.mark.slow
+def test_types_are_strict_and_every_file_is_checked(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mypy", "--linecount-report", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    report = (tmp_path / "linecount.txt").read_text(encoding="utf-8").splitlines()
+    checked = {line.split()[-1] for line in report}
+    for path in SOURCES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        assert ".".join(["equiload", *parts]).removesuffix(".__init__") in checked, path
+
+
+def test_lint_and_format() -> None:
+    for arguments in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *arguments, "."],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_no_data_of_the_paper_is_in_the_repository() -> None:
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    assert not any(name in files for name in ("AI_workload", "Belguim"))
