@@ -135,8 +135,16 @@ def _against(axes: Axes, kind: str, made: FloatArray, published: FloatArray) -> 
     axes.errorbar(target, middle, [middle - low, high - middle], fmt="o", ms=5, capsize=2)
     ends = np.array([0.0, 1.1 * max(target.max(), high.max())])
     axes.plot(ends, ends, color="0.7", zorder=0)
-    for name, x, y in zip(PAPER_REGIONS, target, middle, strict=True):
-        axes.annotate(name, (x, y), (4, 3), textcoords="offset points", fontsize=7)
+    for place, r in enumerate(np.argsort(middle)):  # neighbours in height on either side
+        side, align = ((5, "left"), (-5, "right"))[place % 2]
+        axes.annotate(
+            PAPER_REGIONS[r],
+            (target[r], middle[r]),
+            (side, 2),
+            textcoords="offset points",
+            ha=align,
+            fontsize=7,
+        )
     axes.set(xlabel="mean in bloom10", ylabel="mean generated, 5–95 % of windows")
     axes.set_title(f"{kind}: level")
 
@@ -165,10 +173,10 @@ def main(arguments: Iterable[str]) -> None:
 
 
 def _save_small(figure: Figure, path: Path) -> None:
-    """A PNG with few colours: a third of the size, and nothing that a page would miss."""
+    """A PNG of 256 colours: half the size, and nothing that a page would miss."""
     figure.savefig(path, dpi=80)
     with Image.open(path) as image:
-        small = image.convert("RGB").quantize(96)
+        small = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=2)
     small.save(path, optimize=True)
 
 
