@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -33,8 +33,23 @@ _DERIVED: Any = None
 _SERVABLE_TOLERANCE = 1e-9
 
 
+class _Frozen:
+    """Copies are the thing itself; pickling keeps mappings and arrays read-only."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: dict(v) if isinstance(v, Mapping) else v for k, v in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            kept = MappingProxyType(value) if isinstance(value, dict) else value
+            _set(self, **{name: _frozen(kept) if isinstance(kept, np.ndarray) else kept})
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Fleet:
+class Fleet(_Frozen):
     """The static side of a problem: data centers, gateways, and who may use whom.
 
     Parameters
@@ -132,7 +147,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trace:
+class Trace(_Frozen):
     """The exogenous series: what no decision changes.
 
     Parameters
@@ -249,7 +264,7 @@ class Trace:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Objective:
+class Objective(_Frozen):
     """What is minimised: energy (and routing) cost plus the weighted max-regional-costs.
 
     ``J = Σ_t Σ_i p·x + Σ_k μ_k · max_r S[k, r]``.
@@ -281,7 +296,7 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Instance:
+class Instance(_Frozen):
     """One problem, or a batch of problems on one fleet: validated once, then frozen.
 
     The objective's kinds are put in the trace's order. Every slot's demand must be servable; the

@@ -48,7 +48,8 @@ class Dispatch:
             if routing_cost is None
             else np.where(self.reachable, routing_cost, 0.0)[first]
         )
-        self._grouping = np.eye(len(first))[self.group_of]
+        #: ``[J, G]``: 1 where a gateway belongs to a group.
+        self.grouping = np.eye(len(first))[self.group_of]
         # May every gateway use every data center, at no difference in routing cost?
         self._free = len(first) == 1 and bool(self.reachable.all())
 
@@ -77,7 +78,7 @@ class Dispatch:
         routing : ``[...]``, zero without routing cost
         """
         cost, lead = _rows(unit_cost)
-        if self.routing_cost is not None or self._cuts is None:
+        if self.routing_cost is not None or self.cuts is None:
             flow, _ = self._transport(cost, self._by_group(demand), capacity, self._group_cost)
             routing = np.einsum("bgi,gi->b", flow, self._group_cost)
             return flow.sum(1).reshape(*lead, -1), routing.reshape(lead)
@@ -85,7 +86,7 @@ class Dispatch:
         if self._free:
             kernels.fill(cost, _rows(demand)[0], cap, load)
         else:
-            offset, member = self._cuts
+            offset, member = self.cuts
             kernels.fill_cuts(cost, _rows(self._by_group(demand) @ offset)[0], cap, member, load)
         return load.reshape(*lead, -1), np.zeros(lead)
 
@@ -125,8 +126,8 @@ class Dispatch:
         """
         grouped = self._by_group(demand)
         shortage: FloatArray
-        if self._cuts is not None:
-            offset, member = self._cuts
+        if self.cuts is not None:
+            offset, member = self.cuts
             served = np.min(grouped @ offset + np.asarray(capacity) @ member.T, axis=-1)
             shortage = np.maximum(grouped.sum(-1) - served, 0.0)
             return shortage
@@ -154,7 +155,7 @@ class Dispatch:
             stuck = more
 
     @cached_property
-    def _cuts(self) -> tuple[FloatArray, FloatArray] | None:
+    def cuts(self) -> tuple[FloatArray, FloatArray] | None:
         """``offset [G, C]`` and ``member [C, N]`` of the rank function, if there are few cuts.
 
         One cut for each distinct union ``W`` of the groups' reaches: data centers in ``W`` count by
@@ -171,7 +172,7 @@ class Dispatch:
         return np.ascontiguousarray(~confined, dtype=np.float64), member.astype(np.float64)
 
     def _by_group(self, demand: FloatArray) -> FloatArray:
-        grouped: FloatArray = np.asarray(demand, dtype=np.float64) @ self._grouping
+        grouped: FloatArray = np.asarray(demand, dtype=np.float64) @ self.grouping
         return grouped
 
     def _ungroup(self, flow: FloatArray, demand: FloatArray, lead: tuple[int, ...]) -> FloatArray:

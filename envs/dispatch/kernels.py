@@ -107,6 +107,77 @@ def fill_cuts(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _augment(
+    cost: FloatArray,
+    pair_cost: FloatArray,
+    reachable: FloatArray,
+    flow: FloatArray,
+    unserved: FloatArray,
+    room: FloatArray,
+) -> None:
+    """Successive shortest paths of one problem, from a cheapest ``flow`` for its own loads."""
+    G, N = flow.shape
+    distance = np.empty(N)
+    previous = np.empty(N, np.int64)  # the data center that a path comes from, -1 at its start
+    via = np.empty(N, np.int64)  # the gateway whose load it moves along the way
+    largest = 1e-300
+    for i in range(N):
+        largest = max(largest, abs(cost[i]))
+    for g in range(G):
+        for i in range(N):
+            largest = max(largest, abs(pair_cost[g, i]))
+    margin = 1e-13 * largest  # differences below it are rounding, and could circle for ever
+    for g in range(G):
+        left = unserved[g]
+        while left > 0.0:
+            for i in range(N):
+                previous[i] = -1
+                via[i] = g
+                distance[i] = cost[i] + pair_cost[g, i] if reachable[g, i] > 0 else np.inf
+            for _ in range(N):  # label correcting: settles in at most N rounds
+                settled = True
+                for i in range(N):
+                    if distance[i] == np.inf:
+                        continue
+                    for h in range(G):
+                        if flow[h, i] <= 0.0:
+                            continue
+                        base = distance[i] - cost[i] - pair_cost[h, i]
+                        for k in range(N):
+                            if reachable[h, k] > 0 and k != i:
+                                d = base + cost[k] + pair_cost[h, k]
+                                if d < distance[k] - margin:
+                                    distance[k] = d
+                                    previous[k] = i
+                                    via[k] = h
+                                    settled = False
+                if settled:
+                    break
+            end = -1
+            for i in range(N):
+                found = room[i] > 0.0 and distance[i] < np.inf
+                if found and (end < 0 or distance[i] < distance[end]):
+                    end = i
+            if end < 0:
+                break
+            amount = min(left, room[end])
+            k = end
+            while previous[k] >= 0:
+                amount = min(amount, flow[via[k], previous[k]])
+                k = previous[k]
+            room[end] -= amount
+            left -= amount
+            k = end
+            while True:
+                flow[via[k], k] += amount
+                if previous[k] < 0:
+                    break
+                flow[via[k], previous[k]] -= amount
+                k = previous[k]
+        unserved[g] = left
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def transport(
     unit_cost: FloatArray,
     pair_cost: FloatArray,
@@ -125,68 +196,21 @@ def transport(
     ``reachable [G, N]`` (0 or 1) -> ``out [B, G, N]``, ``unserved [B, G]``.
     """
     B, N = unit_cost.shape
-    G = pair_cost.shape[0]
     room = np.empty(N)
-    distance = np.empty(N)
-    previous = np.empty(N, np.int64)  # the data center that a path comes from, -1 at its start
-    via = np.empty(N, np.int64)  # the gateway whose load it moves along the way
     for b in range(B):
-        flow = out[b]
-        flow[:, :] = 0.0
-        cost = unit_cost[b]
-        largest = 1e-300
-        for i in range(N):
-            room[i] = capacity[b % capacity.shape[0], i]
-            largest = max(largest, abs(cost[i]))
-        for g in range(G):
-            for i in range(N):
-                largest = max(largest, abs(pair_cost[g, i]))
-        margin = 1e-13 * largest  # differences below it are rounding, and could circle for ever
-        for g in range(G):
-            left = demand[b % demand.shape[0], g]
-            while left > 0.0:
-                for i in range(N):
-                    previous[i] = -1
-                    via[i] = g
-                    distance[i] = cost[i] + pair_cost[g, i] if reachable[g, i] > 0 else np.inf
-                for _ in range(N):  # label correcting: settles in at most N rounds
-                    settled = True
-                    for i in range(N):
-                        if distance[i] == np.inf:
-                            continue
-                        for h in range(G):
-                            if flow[h, i] <= 0.0:
-                                continue
-                            base = distance[i] - cost[i] - pair_cost[h, i]
-                            for k in range(N):
-                                if reachable[h, k] > 0 and k != i:
-                                    d = base + cost[k] + pair_cost[h, k]
-                                    if d < distance[k] - margin:
-                                        distance[k] = d
-                                        previous[k] = i
-                                        via[k] = h
-                                        settled = False
-                    if settled:
-                        break
-                end = -1
-                for i in range(N):
-                    found = room[i] > 0.0 and distance[i] < np.inf
-                    if found and (end < 0 or distance[i] < distance[end]):
-                        end = i
-                if end < 0:
-                    break
-                amount = min(left, room[end])
-                k = end
-                while previous[k] >= 0:
-                    amount = min(amount, flow[via[k], previous[k]])
-                    k = previous[k]
-                room[end] -= amount
-                left -= amount
-                k = end
-                while True:
-                    flow[via[k], k] += amount
-                    if previous[k] < 0:
-                        break
-                    flow[via[k], previous[k]] -= amount
-                    k = previous[k]
-            unserved[b, g] = left
+        out[b][:, :] = 0.0
+        unserved[b, :] = demand[b % demand.shape[0]]
+        room[:] = capacity[b % capacity.shape[0]]
+        _augment(unit_cost[b], pair_cost, reachable, out[b], unserved[b], room)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def augment(flow: FloatArray, left: FloatArray, room: FloatArray, reachable: FloatArray) -> None:
+    """Place what is ``left`` along augmenting paths, where a given flow leaves no direct way.
+
+    In place: ``flow [B, G, N]``, ``left [B, G]`` (what no path can place stays), ``room [B, N]``.
+    """
+    B, G, N = flow.shape
+    unit, pair = np.zeros(N), np.zeros((G, N))
+    for b in range(B):
+        _augment(unit, pair, reachable, flow[b], left[b], room[b])
