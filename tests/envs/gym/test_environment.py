@@ -203,7 +203,8 @@ def test_shards_are_one_batch(world: Instance, monkeypatch: pytest.MonkeyPatch) 
         actions = np.random.default_rng(0).normal(size=(13, *env.action_space.shape))
         results.append([env.step(a)[:2] for a in actions])
         assert env.instance.batch == (7,)
-    assert data_equivalence(results[0], results[1], exact=True)
+    # Sums of a shard may differ from the whole batch's in the last bit.
+    assert data_equivalence(results[0], results[1], exact=False)
 
 
 def test_autoreset_modes(world: Instance) -> None:
