@@ -39,11 +39,11 @@ class Dispatch:
         self.reachable = np.asarray(reachable, dtype=np.bool_)
         self.routing_cost = routing_cost
         if self.reachable.ndim != 2 or (
-            routing_cost is not None and np.shape(routing_cost) != self.reachable.shape
+            routing_cost is not None and np.asarray(routing_cost).shape != self.reachable.shape
         ):
             raise DataError(
                 "reachable and routing_cost must have one shape (gateways, data centers), "
-                f"got {self.reachable.shape} and {np.shape(routing_cost)}"
+                f"got {self.reachable.shape} and {np.asarray(routing_cost).shape}"
             )
         J = self.reachable.shape[0]
         rows = self.reachable.astype(np.float64)
