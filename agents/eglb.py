@@ -27,8 +27,9 @@ class EGLB:
        (entropic, from ``1 / R``).
 
     ``η`` and ``z_max`` are given without units: they are scaled by the equity cost that an average
-    region would add per slot at full load and the first slot's intensities, which is known when the
-    first decision is due. The same numbers then serve instances of any size and currency.
+    region would add per slot at full load, at the mean of the intensities seen so far. The same
+    numbers then serve instances of any size and currency. An entropic step changes a multiplier by
+    a factor of at most ``e²``, so that no freak slot throws it out of reach.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ class EGLB:
         #: ``[..., K, R]``, the multipliers.
         self.multipliers = np.full((*batch, K, R), start)
         self._full_load = fleet.pue * fleet.capacity / R
-        self._scale = np.zeros((math.prod(batch), K))
+        self._scale = np.zeros((math.prod(batch), K))  # summed over the slots seen
         self._step, self._z_max = (
             np.ascontiguousarray(np.broadcast_to(option, batch)).reshape(-1)
             for option in (self.step_size, self.z_max)
@@ -98,9 +99,7 @@ class EGLB:
         intensity = slot.intensity.reshape(-1, gamma.shape[1], price.shape[1])
         unit = np.empty(price.shape)
         _shadow_cost(price, intensity, gamma, self._mu, fleet.pue, fleet.region_of, unit)
-        return fleet.dispatch.allocation(
-            unit.reshape(slot.price.shape), slot.demand, slot.capacity
-        )
+        return fleet.dispatch.allocation(unit.reshape(slot.price.shape), slot.demand, slot.capacity)
 
     def update(self, slot: Slot, allocation: FloatArray) -> None:
         """Steps 2 and 3: move the multipliers by what was played in the slot."""
@@ -118,6 +117,7 @@ class EGLB:
             self._full_load,
             self._step / math.sqrt(clock),
             self._z_max,
+            slot.index + 1,
             self.mirror == "entropic",
             self._scale,
             gamma,
@@ -156,14 +156,12 @@ def _mirror_step(
     full_load: FloatArray,
     step: FloatArray,
     z_max: FloatArray,
+    seen: int,
     entropic: bool,
     scale: FloatArray,
     gamma: FloatArray,
 ) -> None:
-    """Steps 2 and 3 for rows: ``drawn [B, N]``, ``scale [B, K]`` and ``gamma [B, K, R]`` change.
-
-    The first intensities that are not zero set the scale.
-    """
+    """Steps 2 and 3 for rows: ``drawn [B, N]``; ``scale [B, K]`` and ``gamma [B, K, R]`` change."""
     B, K, R = gamma.shape
     used = np.empty(R)
     for b in range(B):
@@ -173,17 +171,18 @@ def _mirror_step(
             for i in range(drawn.shape[1]):
                 used[region_of[i]] += mu[k] * intensity[b, k, i] * drawn[b, i]
                 full += mu[k] * intensity[b, k, i] * full_load[i]
-            if scale[b, k] == 0.0:
-                scale[b, k] = full
-            if scale[b, k] == 0.0:
+            scale[b, k] += full
+            unit = scale[b, k] / seen
+            if unit == 0.0:
                 continue
             total = 0.0
             for r in range(R):
                 total += max(gamma[b, k, r], 0.0)
             for r in range(R):
-                z = z_max[b] * scale[b, k] if total > 1.0 and gamma[b, k, r] > 0.0 else 0.0
-                move = step[b] / scale[b, k] * (used[r] - z)
+                z = z_max[b] * unit if total > 1.0 and gamma[b, k, r] > 0.0 else 0.0
+                move = step[b] * (used[r] - z) / unit
                 if entropic:
-                    gamma[b, k, r] *= math.exp(move)
+                    gamma[b, k, r] *= math.exp(min(max(move, -2.0), 2.0))
+                    gamma[b, k, r] = min(gamma[b, k, r], 1e6)  # where all must go there anyway
                 else:
                     gamma[b, k, r] += move

@@ -5,6 +5,7 @@ from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import SlotCost, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError, EquiloadError, InfeasibleError, SolverError
 from equiload.envs.feasibility import check_allocation
+from equiload.envs.gym import register_environments
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
 from equiload.envs.outcome import Outcome, rollout
 from equiload.envs.policy import Policy, Slot
@@ -27,8 +28,11 @@ __all__ = [
     "Trace",
     "check_allocation",
     "dual_bound",
+    "register_environments",
     "rollout",
     "shadow_cost",
     "slot_cost",
     "transition",
 ]
+
+register_environments()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from equiload.envs.instance import Fleet
@@ -34,7 +35,7 @@ class State:
 
     def objective(self, mu: Array) -> Array:
         """Return ``[...]``, US$: the objective so far, ``F + Σ_k μ_k max_r S[k, r]``."""
-        xp = array_namespace(self.footprint)
+        xp = namespace(self.footprint)
         return self.cost + xp.sum(mu * xp.max(self.footprint, axis=-1), axis=-1)
 
 
@@ -45,12 +46,12 @@ def slot_cost(
 
     ``intensity`` has shape ``[..., K, N]``; ``routing [...]`` is what sending it cost.
     """
-    xp = array_namespace(load)
+    xp = namespace(load)
     energy = load * _like(fleet.pue, load, xp)
     footprint = intensity * energy[..., None, :]
     if not fleet.one_region_each:
         footprint = footprint @ _like(fleet.membership, load, xp)
-    cost = xp.sum(price * energy, axis=-1)
+    cost = xp.vecdot(price, energy)
     return SlotCost(cost, cost * 0.0 + routing, footprint)
 
 
@@ -59,11 +60,16 @@ def shadow_cost(price: Array, intensity: Array, weights: Array, fleet: Fleet, mu
 
     ``price [..., N]`` US$/MWh, ``intensity [..., K, N]``, ``weights [..., K, R]``, ``mu [K]``.
     """
-    xp = array_namespace(price)
+    xp = namespace(price)
     if not fleet.one_region_each:
         weights = weights @ _like(fleet.membership.T, price, xp)
     weighted = xp.sum(mu[:, None] * weights * intensity, axis=-2)
     return (price + weighted) * _like(fleet.pue, price, xp)
+
+
+def namespace(array: Array) -> Array:
+    """Array-API namespace of an array; numpy's own at once, since small steps are many."""
+    return np if isinstance(array, np.ndarray) else array_namespace(array)
 
 
 def transition(state: State, cost: SlotCost) -> State:

@@ -57,11 +57,40 @@ class PredictionsConfig:
     errors: dict[str, Any] = field(default_factory=dict)
     #: By name: a policy that takes a ``forecaster``.
     algorithms: dict[str, Any] = field(default_factory=dict)
+    #: The first of these algorithms also wrapped in the robust layer, at each ρ, …
+    rho: list[float] = field(default_factory=list)
+    #: … against this expert: ``_target_`` and its arguments.
+    expert: dict[str, Any] = MISSING
     #: By name: a policy that is told nothing of the truth.
     references: dict[str, Any] = field(default_factory=dict)
     #: Of the bootstrap intervals.
     confidence: float = 0.95
     figures: bool = True
+
+
+@dataclass
+class RobustnessConfig:
+    """``python -m equiload.experiments.robustness``."""
+
+    #: ``_target_`` and its arguments: a function that returns an instance.
+    instance: dict[str, Any] = MISSING
+    #: ``_target_`` and its arguments: the policy that the guarantee refers to.
+    expert: dict[str, Any] = MISSING
+    advice: list[str] = MISSING
+    #: ``_target_`` and its arguments of the kind of advice called ``learned``.
+    learned: Any = None
+    rho: list[float] = MISSING
+    #: ``B`` as shares of the expert's ``J``.
+    allowance: list[float] = MISSING
+    method: list[str] = MISSING
+    horizon_aware: bool = False
+    #: Gradient steps of the adversary.
+    rounds: int = MISSING
+    seed: int = 0
+    figures: bool = True
+    #: ``adversarial``: a campaign over random problems instead.
+    campaign: str | None = None
+    episodes: int = MISSING
 
 
 def register() -> None:
@@ -70,3 +99,4 @@ def register() -> None:
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="tune_schema", node=TuneConfig)
     store.store(name="predictions_schema", node=PredictionsConfig)
+    store.store(name="robustness_schema", node=RobustnessConfig)

@@ -32,7 +32,9 @@ def gap_by_error(scores: Sequence[Score]) -> Figure:
             for style, score in zip(
                 ("--", ":", "-."), (s for s in scores if s.error == REFERENCE), strict=False
             ):
-                axes.axhline(100 * score.gap, color="black", lw=0.9, ls=style, label=score.algorithm)
+                axes.axhline(
+                    100 * score.gap, color="black", lw=0.9, ls=style, label=score.algorithm
+                )
             axes.set(title=kind, ylim=(0, None))
         for axes in panels[len(kinds) :]:
             axes.set_visible(False)

@@ -21,12 +21,13 @@ from scipy.stats import bootstrap
 from equiload.agents import EGLBOff
 from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
 from equiload.agents.offline import relative_gap
-from equiload.envs import DataError, Instance, Policy, rollout
+from equiload.envs import DataError, Instance, Policy, SolverError, rollout
 from equiload.experiments.config import PredictionsConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
 from equiload.experiments.progress import bars
 from equiload.experiments.tables import show
+from equiload.robust import RobustPolicy
 
 #: Version of the layout of ``predictions.json``.
 SCHEMA = 1
@@ -126,13 +127,19 @@ def forecasters(
 
 
 def advised(cfg: PredictionsConfig, forecaster: Forecaster) -> Iterator[tuple[str, Policy]]:
-    """Yield every algorithm that takes a forecast."""
-    for name, node in cfg.algorithms.items():
+    """Yield every algorithm that takes a forecast, and the first one with the guarantee."""
+    for number, (name, node) in enumerate(cfg.algorithms.items()):
         yield name, build(node, forecaster=forecaster)
+        for rho in cfg.rho if number == 0 else ():
+            advice, expert = build(node, forecaster=forecaster), build(cfg.expert)
+            yield f"Robust({name}), ρ = {rho:g}", RobustPolicy(advice, expert, rho=rho)
 
 
 def _gap(policy: Policy, instance: Instance, bound: float) -> float:
-    return relative_gap(float(rollout(policy, instance).objective), bound)
+    outcome = rollout(policy, instance)
+    if isinstance(policy, RobustPolicy) and not policy.certificate().holds.all():
+        raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
+    return relative_gap(float(outcome.objective), bound)
 
 
 def _score(

@@ -53,7 +53,7 @@ class Learned:
             np.einsum("...hni,hi->...hn", stacked, self._weights[f, seen, lead]) * scale
             for f, (stacked, scale) in enumerate(inputs)
         )
-        return Series(*(array[None] for array in (price, intensity, demand)), capacity).physical()
+        return Series(price[None], intensity[None], demand[None], capacity).physical()
 
     def _inputs(
         self, history: History, slots: int

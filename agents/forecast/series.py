@@ -55,7 +55,9 @@ class Series:
         """Copy without intensities, demand or capacities below 0."""
         return Series(
             self.price,
-            *(np.maximum(array, 0.0) for array in (self.intensity, self.demand, self.capacity)),
+            np.maximum(self.intensity, 0.0),
+            np.maximum(self.demand, 0.0),
+            np.maximum(self.capacity, 0.0),
         )
 
 
@@ -63,7 +65,7 @@ class Series:
 class History:
     """Everything seen up to and including the current slot, which is the last of ``seen``.
 
-    ``timestamps [..., H]`` are UTC, ``slots_per_day`` is read off them (1 slot: an hour each).
+    ``timestamps [..., H]`` are UTC. With one slot seen, a slot is taken for an hour.
     """
 
     seen: Series

@@ -64,7 +64,9 @@ class SameHour:
             return np.asarray(np.where(known, again, mean)[None])
 
         forecast = history.seen.map(repeated)
-        return Series(forecast.price, forecast.intensity, forecast.demand, _capacity(history, slots))
+        return Series(
+            forecast.price, forecast.intensity, forecast.demand, _capacity(history, slots)
+        )
 
     def _index(self, history: History, slots: int) -> IntArray:
         day = history.slots_per_day
@@ -88,7 +90,7 @@ class Climatology:
         Hours in which the departure fades to 1/e.
     """
 
-    def __init__(self, *, prior: float = 1.0, memory: float = 12.0) -> None:
+    def __init__(self, *, prior: float = 0.5, memory: float = 24.0) -> None:
         if not (prior > 0 and memory > 0):
             raise DataError(f"prior and memory must be positive, got {prior} and {memory}")
         self.prior, self.memory = prior, memory
@@ -96,20 +98,15 @@ class Climatology:
     def forecast(self, history: History, slots: int) -> Series:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
         day, now = history.slots_per_day, history.slots
-        phases = [np.arange(now - 1, now + slots) % length for length in (day, 7 * day)]
-        counters = [_counter(now, length) for length in (day, 7 * day)]
+        phase = np.arange(now - 1, now + slots) % (7 * day)
+        of_day, of_week = _counter(now, day), _counter(now, 7 * day)
         lead = np.arange(1, slots + 1) * 24 / day
         fade = np.exp(-lead / self.memory)[:, None]
 
         def climate(seen: FloatArray) -> FloatArray:
-            mean = seen.mean(-2, keepdims=True)
-            for phase, counter in zip(phases, counters, strict=True):
-                total, count = counter @ seen, counter.sum(-1)[:, None]
-                coarse = np.broadcast_to(mean, total.shape) if mean.shape[-2] == 1 else np.tile(
-                    mean, (*[1] * (mean.ndim - 2), 7, 1)
-                )
-                mean = (total + self.prior * coarse) / (count + self.prior)
-            course = mean[..., phase, :]
+            daily = self._towards(seen.mean(-2, keepdims=True), seen, of_day)
+            weekly = self._towards(np.concatenate([daily] * 7, axis=-2), seen, of_week)
+            course = weekly[..., phase, :]
             departure = seen[..., -1:, :] - course[..., :1, :]
             return np.asarray((course[..., 1:, :] + departure * fade)[None])
 
@@ -117,6 +114,12 @@ class Climatology:
         return Series(
             forecast.price, forecast.intensity, forecast.demand, _capacity(history, slots)
         ).physical()
+
+    def _towards(self, coarse: FloatArray, seen: FloatArray, counter: FloatArray) -> FloatArray:
+        """Mean of each phase, drawn towards a coarser mean."""
+        count = counter.sum(-1)[:, None]
+        mean: FloatArray = (counter @ seen + self.prior * coarse) / (count + self.prior)
+        return mean
 
 
 class PastDays:

@@ -90,9 +90,7 @@ class Biased:
 
 
 class Delayed:
-    """A forecast that comes ``size`` slots late: what it says of a slot happened, or would have
-    happened, ``size`` slots before.
-    """
+    """A forecast that comes late: what it says of a slot belongs ``size`` slots earlier."""
 
     def __init__(self, base: Forecaster, *, size: float) -> None:
         if size != int(size):
@@ -132,8 +130,10 @@ class Swapped:
 
 
 class Adversarial:
-    """Prices and intensities mirrored at the mean of the data centers: at ``size`` 1 the cheap and
-    clean ones look dear and dirty, and the other way round; at 1/2 all look alike.
+    """Prices and intensities mirrored at the mean of the data centers.
+
+    At ``size`` 1 the cheap and clean look dear and dirty, and the other way round; at 1/2 all look
+    alike.
     """
 
     def __init__(self, base: Forecaster, *, size: float) -> None:

@@ -56,7 +56,7 @@ _USED = {"hydro": 0.55, "coal": 0.65, "gas": 0.50, "oil": 0.25}
 _SPILL, _SPILL_FOR_WIND = 0.45, 1.0
 # Capacity of peaking plants, and of imports: neighbours stand by where wind is a large part.
 _PEAKING, _SCARCITY, _IMPORT, _IMPORT_FOR_WIND = 0.15, 0.25, 0.12, 1.0
-_WIND_SPREAD = 1.3  # of the logit of wind's capacity factor
+_WIND_SPREAD = 1.1  # of the logit of wind's capacity factor
 _WARM, _COLD = 20.0, 15.0  # °C where cooling and heating begin
 # Electricity demand at each local hour, relative to its mean (ENTSO-E and EIA load curves).
 # fmt: off

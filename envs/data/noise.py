@@ -30,10 +30,10 @@ def pulses(normal: FloatArray, rate: FloatArray | float, memory: float) -> Float
     An event comes with probability ``rate`` a step; its size is exponential with mean 1. Both are
     read off ``normal [B, T, ...]``: the event is an exceedance, the size how far it goes.
     """
-    rate = np.broadcast_to(np.asarray(rate, dtype=np.float64), normal.shape)
+    rate = np.asarray(rate, dtype=np.float64)
     event = normal > -ndtri(rate)
     size = np.zeros(normal.shape)
-    size[event] = np.log(rate[event]) - log_ndtr(-normal[event])
+    size[event] = np.log(np.broadcast_to(rate, normal.shape)[event]) - log_ndtr(-normal[event])
     if not event.any():
         return size
     decay = math.exp(-1.0 / memory)

@@ -41,7 +41,8 @@ class Ranges:
     day
         Day of the year of the first slot: the season.
     fuel
-        Standard score of the year's fuel prices: 2 is a crisis like 2022, above all in Europe.
+        Standard score of the year's fuel prices: 2 is a crisis like 2022, above all in Europe. The
+        default leans to dear years: the paper's equity weights belong to one.
     warmth
         °C by which the year is warmer than the region's normal, per region.
     hydro
@@ -66,14 +67,14 @@ class Ranges:
 
     year: Range = (2018, 2025)
     day: Range = (1, 365)
-    fuel: Range = (-1.0, 2.0)
+    fuel: Range = (0.0, 2.2)
     warmth: Range = (-1.0, 2.0)
     hydro: Range = (0.65, 1.2)
     wind: Range = (0.85, 1.15)
     nuclear: Range = (0.8, 1.05)
-    volatility: Range = (0.6, 1.5)
+    volatility: Range = (0.5, 1.2)
     correlation: Range = (500.0, 1500.0)
-    utilisation: Range = (0.52, 0.68)
+    utilisation: Range = (0.55, 0.68)
     growth: Range = (0.0, 0.03)
     flash_crowds: Range = (0.0, 1.0)
     outages: Range = (0.0, 0.3)

@@ -36,9 +36,9 @@ from equiload.envs.typing import FloatArray, IntArray, TimeArray
 _NODE_HOURS = 3  # weather is drawn so often and read in between
 _CHUNK = 1 << 16  # slots × regions worked on at once, so that they stay in cache
 # Fuel and scarcity shift a market's level over days: standard deviation of its logarithm, memory.
-_DRIFT, _DRIFT_HOURS = 0.2, 120.0
-_NOISE_HOURS, _SPIKE_HOURS = 6.0, 1.5  # memory of a price's own noise, and of a spike
-_SPIKE = 2.0  # mean size of a spike, relative to the mean price
+_DRIFT, _DRIFT_HOURS = 0.25, 96.0
+_NOISE_HOURS, _SPIKE_HOURS = 14.0, 2.5  # memory of a price's own noise, and of a spike
+_SPIKE = 1.0  # mean size of a spike, relative to the mean price
 _LOAD_NOISE, _LOAD_HOURS = 0.025, 12.0
 
 # Drawn once for an instance, and once for each of its regions.
@@ -284,14 +284,14 @@ class _Maker:
         scale = chosen["volatility"][:, None, None]
         slow = autoregression(drift, _DRIFT_HOURS / self._node_hours)
         level = _DRIFT * scale * between(slow, self._every, self.slots)
-        price = markup * merit * np.exp(level)
+        price: FloatArray = markup * merit * np.exp(level)
         size = np.abs(price)
         typical = size.mean(1, keepdims=True)
         noise = autoregression(normal[:, 0] @ mix, _NOISE_HOURS * per_hour)
         spike = pulses(normal[:, 1], rate / (7 * 24 * per_hour) * scale, _SPIKE_HOURS * per_hour)
-        price += 0.5 * own * scale * noise * (size + typical) + _SPIKE * typical * spike
-        floored: FloatArray = np.maximum(price, floor)
-        return floored
+        price += 0.35 * own * scale * noise * (size + typical) + _SPIKE * typical * spike
+        np.maximum(price, floor, out=price)
+        return price
 
     def _by_site(
         self, price: FloatArray, out: Output, towers: FloatArray, site: FloatArray

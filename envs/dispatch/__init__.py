@@ -10,7 +10,11 @@ from functools import cached_property
 import numpy as np
 
 from equiload.envs.dispatch import kernels
+from equiload.envs.errors import DataError, InfeasibleError, SolverError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray
+
+# Share of a slot's demand that may stay unplaced: rounding.
+_UNSERVABLE = 1e-9
 
 # Beyond this many cuts the rank function costs more than shortest paths.
 _MOST_CUTS = 64
@@ -34,6 +38,13 @@ class Dispatch:
     def __init__(self, reachable: BoolArray, routing_cost: FloatArray | None = None) -> None:
         self.reachable = np.asarray(reachable, dtype=np.bool_)
         self.routing_cost = routing_cost
+        if self.reachable.ndim != 2 or (
+            routing_cost is not None and np.asarray(routing_cost).shape != self.reachable.shape
+        ):
+            raise DataError(
+                "reachable and routing_cost must have one shape (gateways, data centers), "
+                f"got {self.reachable.shape} and {np.asarray(routing_cost).shape}"
+            )
         J = self.reachable.shape[0]
         rows = self.reachable.astype(np.float64)
         if routing_cost is not None:
@@ -48,7 +59,8 @@ class Dispatch:
             if routing_cost is None
             else np.where(self.reachable, routing_cost, 0.0)[first]
         )
-        self._grouping = np.eye(len(first))[self.group_of]
+        #: ``[J, G]``: 1 where a gateway belongs to a group.
+        self.grouping = np.eye(len(first))[self.group_of]
         # May every gateway use every data center, at no difference in routing cost?
         self._free = len(first) == 1 and bool(self.reachable.all())
 
@@ -75,18 +87,28 @@ class Dispatch:
         -------
         load : ``[..., N]``
         routing : ``[...]``, zero without routing cost
+
+        Raises
+        ------
+        DataError
+            Shapes that do not fit.
+        InfeasibleError
+            Demand that no allocation can serve.
         """
-        cost, lead = _rows(unit_cost)
-        if self.routing_cost is not None or self._cuts is None:
-            flow, _ = self._transport(cost, self._by_group(demand), capacity, self._group_cost)
+        cost, lead = self._rows(unit_cost, demand, capacity)
+        if self.routing_cost is not None or self.cuts is None:
+            flow = self._cheapest(cost, self._by_group(demand), capacity)
             routing = np.einsum("bgi,gi->b", flow, self._group_cost)
             return flow.sum(1).reshape(*lead, -1), routing.reshape(lead)
         load, cap = np.empty(cost.shape), _rows(capacity)[0]
         if self._free:
-            kernels.fill(cost, _rows(demand)[0], cap, load)
+            short = kernels.fill(cost, _rows(demand)[0], cap, load)
         else:
-            offset, member = self._cuts
-            kernels.fill_cuts(cost, _rows(self._by_group(demand) @ offset)[0], cap, member, load)
+            offset, member = self.cuts
+            cuts = _rows(self._by_group(demand) @ offset)[0]
+            short = kernels.fill_cuts(cost, cuts, cap, member, load)
+        if short > _UNSERVABLE:
+            raise _unservable(short)
         return load.reshape(*lead, -1), np.zeros(lead)
 
     def allocation(
@@ -98,8 +120,8 @@ class Dispatch:
         """
         if self._free:
             return self.split(self.load(unit_cost, demand, capacity)[0], demand)
-        cost, lead = _rows(unit_cost)
-        flow, _ = self._transport(cost, self._by_group(demand), capacity, self._group_cost)
+        cost, lead = self._rows(unit_cost, demand, capacity)
+        flow = self._cheapest(cost, self._by_group(demand), capacity)
         return self._ungroup(flow, demand, lead)
 
     def split(self, load: FloatArray, demand: FloatArray) -> FloatArray:
@@ -108,14 +130,12 @@ class Dispatch:
         The cheapest one in routing cost. Where every gateway may use every data center and routing
         is free, each sends the same shares.
         """
-        rows, lead = _rows(load)
+        rows, lead = self._rows(load, demand, load)
         if self._free:
             return self._ungroup(rows[:, None, :], demand, lead)
         # A hair of room keeps rounding in `load` from leaving the last crumb of demand unplaced.
         room = rows + 1e-13 * rows.sum(-1, keepdims=True)
-        flow, _ = self._transport(
-            np.zeros_like(rows), self._by_group(demand), room, self._group_cost
-        )
+        flow = self._cheapest(np.zeros_like(rows), self._by_group(demand), room)
         return self._ungroup(flow, demand, lead)
 
     def unserved(self, demand: FloatArray, capacity: FloatArray) -> FloatArray:
@@ -125,8 +145,8 @@ class Dispatch:
         """
         grouped = self._by_group(demand)
         shortage: FloatArray
-        if self._cuts is not None:
-            offset, member = self._cuts
+        if self.cuts is not None:
+            offset, member = self.cuts
             served = np.min(grouped @ offset + np.asarray(capacity) @ member.T, axis=-1)
             shortage = np.maximum(grouped.sum(-1) - served, 0.0)
             return shortage
@@ -169,7 +189,7 @@ class Dispatch:
             stuck = more
 
     @cached_property
-    def _cuts(self) -> tuple[FloatArray, FloatArray] | None:
+    def cuts(self) -> tuple[FloatArray, FloatArray] | None:
         """``offset [G, C]`` and ``member [C, N]`` of the rank function, if there are few cuts.
 
         One cut for each distinct union ``W`` of the groups' reaches: data centers in ``W`` count by
@@ -185,8 +205,39 @@ class Dispatch:
         confined = ~(reach[:, None, :] & ~member[None, :, :]).any(-1)
         return np.ascontiguousarray(~confined, dtype=np.float64), member.astype(np.float64)
 
+    def _rows(
+        self, per_datacenter: FloatArray, demand: FloatArray, capacity: FloatArray
+    ) -> tuple[FloatArray, tuple[int, ...]]:
+        """Rows of the first argument, once all three are known to fit each other."""
+        J, N = self.reachable.shape
+        rows, lead = _rows(per_datacenter)
+        shapes = np.shape(demand), np.shape(capacity)
+        fits = rows.shape[1] == N and (shapes[0][-1:], shapes[1][-1:]) == ((J,), (N,))
+        if not (fits and all(s[:-1] == lead[len(lead) + 1 - len(s) :] for s in shapes)):
+            raise DataError(
+                f"expected costs or loads [..., {N}], demand [..., {J}] and capacity [..., {N}], "
+                "with leading axes that are the last of the costs': got "
+                f"{np.shape(per_datacenter)}, {shapes[0]} and {shapes[1]}"
+            )
+        return rows, lead
+
+    def _cheapest(
+        self, unit_cost: FloatArray, grouped: FloatArray, capacity: FloatArray
+    ) -> FloatArray:
+        """Cheapest flow ``[B, G, N]`` that serves all."""
+        flow, left = self._transport(unit_cost, grouped, capacity, self._group_cost)
+        if np.isnan(left).any():
+            raise SolverError(
+                "costs differ by so many orders of magnitude that their differences are rounding: "
+                "forbid pairs by reachability, not by a huge cost"
+            )
+        demand = _rows(grouped)[0].sum(-1)
+        if (left.sum(-1).reshape(-1, len(demand)) > _UNSERVABLE * demand).any():
+            raise _unservable(float((left.sum(-1).reshape(-1, len(demand)) / demand).max()))
+        return flow
+
     def _by_group(self, demand: FloatArray) -> FloatArray:
-        grouped: FloatArray = np.asarray(demand, dtype=np.float64) @ self._grouping
+        grouped: FloatArray = np.asarray(demand, dtype=np.float64) @ self.grouping
         return grouped
 
     def _ungroup(self, flow: FloatArray, demand: FloatArray, lead: tuple[int, ...]) -> FloatArray:
@@ -208,6 +259,12 @@ class Dispatch:
         demand, room = _rows(grouped)[0], _rows(capacity)[0]
         kernels.transport(unit_cost, pair_cost, demand, room, self._group_reachable, flow, left)
         return flow, left
+
+
+def _unservable(share: float) -> InfeasibleError:
+    return InfeasibleError(
+        f"{share:.3g} of a slot's demand is more than the data centers in reach can serve"
+    )
 
 
 def _rows(array: FloatArray) -> tuple[FloatArray, tuple[int, ...]]:

@@ -29,15 +29,18 @@ def _sort(cost: FloatArray, order: IntArray) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: FloatArray) -> None:
+def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: FloatArray) -> float:
     """Cheapest loads under full reachability: fill data centers in ascending unit cost.
 
-    ``unit_cost [B, N]``, ``demand [.., J]``, ``capacity [.., N]`` -> ``out [B, N]``.
+    ``unit_cost [B, N]``, ``demand [.., J]``, ``capacity [.., N]`` -> ``out [B, N]``; returns the
+    largest share of a row's demand that found no room.
     """
     B, N = unit_cost.shape
     order = np.empty(N, np.int64)
+    worst = 0.0
     for b in range(B):
-        left = demand[b % demand.shape[0]].sum()
+        total = demand[b % demand.shape[0]].sum()
+        left = total
         cap = capacity[b % capacity.shape[0]]
         _sort(unit_cost[b], order)
         for k in range(N):
@@ -45,6 +48,9 @@ def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: F
             load = min(left, cap[i])
             out[b, i] = load
             left -= load
+        if left > 0.0:
+            worst = max(worst, left / total)
+    return worst
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -75,7 +81,7 @@ def fill_cuts(
     capacity: FloatArray,
     member: FloatArray,
     out: FloatArray,
-) -> None:
+) -> float:
     """Cheapest loads under partial reachability, by the greedy rule for polymatroids.
 
     The servable loads form the base of a polymatroid with rank
@@ -83,19 +89,23 @@ def fill_cuts(
     gateway–data-center graph), so taking data centers in ascending unit cost, each as far as ``f``
     lets it, is optimal (Edmonds 1970).
 
-    ``unit_cost [B, N]``, ``offset [.., C]``, ``capacity [.., N]``, ``member [C, N]``.
+    ``unit_cost [B, N]``, ``offset [.., C]``, ``capacity [.., N]``, ``member [C, N]``; returns the
+    largest share of a row's demand that found no room.
     """
     B, N = unit_cost.shape
     C = member.shape[0]
+    worst = 0.0
     order = np.empty(N, np.int64)
     value = np.empty(C)
     for b in range(B):
         cap = capacity[b % capacity.shape[0]]
         _sort(unit_cost[b], order)
         before = np.inf
+        total = 0.0  # all demand: of the cut without a data center
         for c in range(C):
             value[c] = offset[b % offset.shape[0], c]
             before = min(before, value[c])
+            total = max(total, value[c])
         for k in range(N):
             i = order[k]
             rank = np.inf
@@ -104,6 +114,84 @@ def fill_cuts(
                 rank = min(rank, value[c])
             out[b, i] = min(rank - before, cap[i])
             before = rank
+        if before < total:
+            worst = max(worst, (total - before) / total)
+    return worst
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _augment(
+    cost: FloatArray,
+    pair_cost: FloatArray,
+    reachable: FloatArray,
+    flow: FloatArray,
+    unserved: FloatArray,
+    room: FloatArray,
+) -> None:
+    """Successive shortest paths of one problem, from a cheapest ``flow`` for its own loads.
+
+    Costs so far apart that rounding makes a cycle look cheap leave NaN in ``unserved``.
+    """
+    G, N = flow.shape
+    distance = np.empty(N)
+    previous = np.empty(N, np.int64)  # the data center that a path comes from, -1 at its start
+    via = np.empty(N, np.int64)  # the gateway whose load it moves along the way
+    for g in range(G):
+        left = unserved[g]
+        while left > 0.0:
+            for i in range(N):
+                previous[i] = -1
+                via[i] = g
+                distance[i] = cost[i] + pair_cost[g, i] if reachable[g, i] > 0 else np.inf
+            for _ in range(N):  # label correcting: settles in at most N rounds
+                settled = True
+                for i in range(N):
+                    if distance[i] == np.inf:
+                        continue
+                    for h in range(G):
+                        if flow[h, i] <= 0.0:
+                            continue
+                        base = distance[i] - cost[i] - pair_cost[h, i]
+                        for k in range(N):
+                            if reachable[h, k] > 0 and k != i:
+                                d = base + cost[k] + pair_cost[h, k]
+                                # A smaller gain is rounding, and could circle for ever.
+                                size = abs(distance[i]) + abs(cost[i]) + abs(pair_cost[h, i])
+                                size += abs(cost[k]) + abs(pair_cost[h, k])
+                                if d < distance[k] - 1e-15 * size:
+                                    distance[k] = d
+                                    previous[k] = i
+                                    via[k] = h
+                                    settled = False
+                if settled:
+                    break
+            end = -1
+            for i in range(N):
+                found = room[i] > 0.0 and distance[i] < np.inf
+                if found and (end < 0 or distance[i] < distance[end]):
+                    end = i
+            if end < 0:
+                break
+            amount = min(left, room[end])
+            k = end
+            for _ in range(N):
+                if previous[k] < 0:
+                    break
+                amount = min(amount, flow[via[k], previous[k]])
+                k = previous[k]
+            if previous[k] >= 0:  # a cycle
+                left = np.nan
+                break
+            room[end] -= amount
+            left -= amount
+            k = end
+            while True:
+                flow[via[k], k] += amount
+                if previous[k] < 0:
+                    break
+                flow[via[k], previous[k]] -= amount
+                k = previous[k]
+        unserved[g] = left
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -125,68 +213,21 @@ def transport(
     ``reachable [G, N]`` (0 or 1) -> ``out [B, G, N]``, ``unserved [B, G]``.
     """
     B, N = unit_cost.shape
-    G = pair_cost.shape[0]
     room = np.empty(N)
-    distance = np.empty(N)
-    previous = np.empty(N, np.int64)  # the data center that a path comes from, -1 at its start
-    via = np.empty(N, np.int64)  # the gateway whose load it moves along the way
     for b in range(B):
-        flow = out[b]
-        flow[:, :] = 0.0
-        cost = unit_cost[b]
-        largest = 1e-300
-        for i in range(N):
-            room[i] = capacity[b % capacity.shape[0], i]
-            largest = max(largest, abs(cost[i]))
-        for g in range(G):
-            for i in range(N):
-                largest = max(largest, abs(pair_cost[g, i]))
-        margin = 1e-13 * largest  # differences below it are rounding, and could circle for ever
-        for g in range(G):
-            left = demand[b % demand.shape[0], g]
-            while left > 0.0:
-                for i in range(N):
-                    previous[i] = -1
-                    via[i] = g
-                    distance[i] = cost[i] + pair_cost[g, i] if reachable[g, i] > 0 else np.inf
-                for _ in range(N):  # label correcting: settles in at most N rounds
-                    settled = True
-                    for i in range(N):
-                        if distance[i] == np.inf:
-                            continue
-                        for h in range(G):
-                            if flow[h, i] <= 0.0:
-                                continue
-                            base = distance[i] - cost[i] - pair_cost[h, i]
-                            for k in range(N):
-                                if reachable[h, k] > 0 and k != i:
-                                    d = base + cost[k] + pair_cost[h, k]
-                                    if d < distance[k] - margin:
-                                        distance[k] = d
-                                        previous[k] = i
-                                        via[k] = h
-                                        settled = False
-                    if settled:
-                        break
-                end = -1
-                for i in range(N):
-                    found = room[i] > 0.0 and distance[i] < np.inf
-                    if found and (end < 0 or distance[i] < distance[end]):
-                        end = i
-                if end < 0:
-                    break
-                amount = min(left, room[end])
-                k = end
-                while previous[k] >= 0:
-                    amount = min(amount, flow[via[k], previous[k]])
-                    k = previous[k]
-                room[end] -= amount
-                left -= amount
-                k = end
-                while True:
-                    flow[via[k], k] += amount
-                    if previous[k] < 0:
-                        break
-                    flow[via[k], previous[k]] -= amount
-                    k = previous[k]
-            unserved[b, g] = left
+        out[b][:, :] = 0.0
+        unserved[b, :] = demand[b % demand.shape[0]]
+        room[:] = capacity[b % capacity.shape[0]]
+        _augment(unit_cost[b], pair_cost, reachable, out[b], unserved[b], room)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def augment(flow: FloatArray, left: FloatArray, room: FloatArray, reachable: FloatArray) -> None:
+    """Place what is ``left`` along augmenting paths, where a given flow leaves no direct way.
+
+    In place: ``flow [B, G, N]``, ``left [B, G]`` (what no path can place stays), ``room [B, N]``.
+    """
+    B, G, N = flow.shape
+    unit, pair = np.zeros(N), np.zeros((G, N))
+    for b in range(B):
+        _augment(unit, pair, reachable, flow[b], left[b], room[b])

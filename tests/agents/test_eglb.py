@@ -1,5 +1,6 @@
 """eGLB against the algorithm written out in plain loops, and its properties."""
 
+import dataclasses
 import math
 import re
 
@@ -21,7 +22,7 @@ def plain_eglb(instance: Instance, options: dict) -> tuple[np.ndarray, np.ndarra
     K, R = len(mu), len(fleet.regions)
     entropic = options["mirror"] == "entropic"
     gamma = [[1 / R if entropic else 0.0] * R for _ in range(K)]
-    scale = [0.0] * K
+    total = [0.0] * K
     loads = np.zeros((T, N))
     for t in range(T):
         unit = np.zeros(N)
@@ -35,8 +36,9 @@ def plain_eglb(instance: Instance, options: dict) -> tuple[np.ndarray, np.ndarra
         eta = options["step_size"] / math.sqrt(T if options["schedule"] == "constant" else t + 1)
         for k in range(K):
             full_load = sum(trace.intensity[k, t] * fleet.pue * fleet.capacity) / R
-            scale[k] = scale[k] or mu[k] * full_load
-            if not scale[k]:
+            total[k] += mu[k] * full_load
+            scale = total[k] / (t + 1)
+            if not scale:
                 continue
             crowded = sum(max(g, 0) for g in gamma[k]) > 1
             for r in range(R):
@@ -45,9 +47,10 @@ def plain_eglb(instance: Instance, options: dict) -> tuple[np.ndarray, np.ndarra
                     for i in range(N)
                     if fleet.region_of[i] == r
                 )
-                z = options["z_max"] * scale[k] if crowded and gamma[k][r] > 0 else 0.0
-                move = eta / scale[k] * (mu[k] * used - z)
-                gamma[k][r] = gamma[k][r] * math.exp(move) if entropic else gamma[k][r] + move
+                z = options["z_max"] * scale if crowded and gamma[k][r] > 0 else 0.0
+                move = eta / scale * (mu[k] * used - z)
+                factor = math.exp(min(max(move, -2), 2))
+                gamma[k][r] = min(gamma[k][r] * factor, 1e6) if entropic else gamma[k][r] + move
     return loads, np.array(gamma)
 
 
@@ -112,6 +115,21 @@ def test_units_do_not_matter(instance: Instance, currency: float) -> None:
     outcome, same = rollout(policy, instance), rollout(other, converted)
     if np.allclose(outcome.load, same.load, atol=1e-9):  # no tie broken by rounding
         np.testing.assert_allclose(policy.multipliers, other.multipliers, rtol=1e-6)
+
+
+@settings(max_examples=30)
+@given(instances(most_slots=12), st.integers(0, 11), st.sampled_from([0.0, 1e-9, 1e9]))
+def test_no_single_slot_throws_the_multipliers_out_of_reach(
+    instance: Instance, t: int, factor: float
+) -> None:
+    trace = instance.trace
+    intensity = trace.intensity.copy()
+    intensity[:, t % instance.horizon] *= factor
+    freak = instance.replace(trace=dataclasses.replace(trace, intensity=intensity))
+    policy = EGLB()
+    rollout(policy, freak)
+    assert np.isfinite(policy.multipliers).all()
+    assert (policy.multipliers >= 0).all()
 
 
 def test_many_parameters_run_as_a_batch(paper: Instance) -> None:

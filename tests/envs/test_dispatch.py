@@ -90,7 +90,7 @@ def test_unserved_is_the_worst_shortage_over_groups_of_gateways(J: int, N: int, 
     )
     dispatch = Dispatch(reachable)
     assert dispatch.unserved(demand, capacity) == pytest.approx(max(shortage, 0.0), abs=1e-12)
-    dispatch.__dict__["_cuts"] = None  # many cuts: by maximum flow
+    dispatch.__dict__["cuts"] = None  # many cuts: by maximum flow
     assert dispatch.unserved(demand, capacity) == pytest.approx(max(shortage, 0.0), abs=1e-12)
     if shortage > 1e-9:
         named = dispatch.bottleneck(demand, capacity)

@@ -1,0 +1,82 @@
+"""Physics and plausibility of data: a verdict per series, what it means, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from equiload.envs.data.checks.clocks import check_clock, check_summer_time
+from equiload.envs.data.checks.findings import Finding, Series, Verdict
+from equiload.envs.data.checks.values import check_twins, check_values
+from equiload.envs.data.table import RegionTable
+from equiload.envs.errors import DataError
+from equiload.envs.instance import Instance
+
+__all__ = ["Finding", "Series", "Verdict", "check_instance", "check_series", "check_table"]
+
+
+def check_series(all_series: Sequence[Series]) -> list[Finding]:
+    """Every check on every series, in the order of the series."""
+    findings = []
+    for series in all_series:
+        clocks = (check_clock(series), check_summer_time(series))
+        findings += [finding for finding in clocks if finding is not None]
+        findings += check_values(series)
+    for kind in dict.fromkeys(series.kind for series in all_series):
+        findings += check_twins([series for series in all_series if series.kind == kind])
+    return findings
+
+
+def check_instance(instance: Instance) -> list[Finding]:
+    """Check prices, carbon, water and demand of an instance.
+
+    Clocks can be told only of places: of a fleet with ``location``.
+
+    Raises
+    ------
+    DataError
+        For a batch.
+    """
+    return check_series(list(_instance_series(instance)))
+
+
+def check_table(instance: Instance, regions: Sequence[RegionTable]) -> list[Finding]:
+    """Check a table's instance and the raw series behind it."""
+    findings = check_instance(instance)
+    raw = []
+    for r, region in enumerate(regions):
+        place = None if instance.fleet.location is None else instance.fleet.location[r]
+        location = None if place is None else (float(place[0]), float(place[1]))
+        for kind in ("temperature", "site_water"):
+            if kind in region.values:
+                values = region.values[kind]
+                raw.append(Series(region.name, kind, values, instance.trace.timestamps, location))
+        price = region.columns["price"].source
+        if isinstance(price.rate, int | float):
+            findings.append(
+                Finding(
+                    region.name,
+                    "price",
+                    "exchange rate",
+                    Verdict.SUSPICIOUS,
+                    f"one fixed rate of {price.rate:g} US$ converts {price.unit}",
+                    "Rates move by several per cent within months: give 'rate' a file of its own.",
+                )
+            )
+    return findings + check_series(raw)
+
+
+def _instance_series(instance: Instance) -> Iterator[Series]:
+    if instance.batch:
+        raise DataError("checks read one instance; take one from the batch first")
+    fleet, trace = instance.fleet, instance.trace
+    for i, name in enumerate(fleet.datacenters):
+        place = None if fleet.location is None else fleet.location[i]
+        location = None if place is None else (float(place[0]), float(place[1]))
+        yield Series(name, "price", trace.price[:, i], trace.timestamps, location)
+        for k, kind in enumerate(trace.footprints):
+            yield Series(name, kind, trace.intensity[k, :, i], trace.timestamps, location)
+    for j, name in enumerate(fleet.gateways):
+        at = fleet.datacenters.index(name) if name in fleet.datacenters else None
+        place = None if fleet.location is None or at is None else fleet.location[at]
+        location = None if place is None else (float(place[0]), float(place[1]))
+        yield Series(name, "demand", trace.demand[:, j], trace.timestamps, location)

@@ -1,0 +1,64 @@
+"""Series that follow from others: footprints from a fuel mix, cooling water from the weather."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from equiload.envs.data.grid import CARBON, WATER
+from equiload.envs.data.weather import cooling_water
+from equiload.envs.errors import DataError
+from equiload.envs.typing import FloatArray
+
+_SEA_LEVEL = 101_325.0  # Pa
+_SCALE_HEIGHT = 8_434.0  # m
+
+
+def mix_footprint(mix: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Carbon t/MWh and water m³/MWh of a generation mix ``{fuel: [T]}`` in any common unit.
+
+    Negative output (a plant's own use, storage that fills) counts as none.
+
+    Raises
+    ------
+    DataError
+        A fuel without factors, or a slot in which nothing runs.
+    """
+    unknown = sorted(set(mix) - set(CARBON))
+    if unknown:
+        raise DataError(f"there is no fuel {unknown[0]!r}, expected one of {', '.join(CARBON)}")
+    output = {fuel: np.maximum(amount, 0.0) for fuel, amount in mix.items()}
+    total = np.sum(list(output.values()), axis=0)
+    if not (total > 0).all():
+        raise DataError(f"nothing runs in slot {int(np.argmin(total > 0))} of the generation mix")
+    carbon, water = (
+        np.asarray(sum(factor[fuel] * amount for fuel, amount in output.items()) / total)
+        for factor in (CARBON, WATER)
+    )
+    return carbon, water
+
+
+def wet_bulb(temperature: FloatArray, humidity: FloatArray, elevation: float = 0.0) -> FloatArray:
+    """Wet-bulb temperature, °C, from °C, relative humidity 0 to 1 and metres above the sea."""
+    pressure = _SEA_LEVEL * np.exp(-elevation / _SCALE_HEIGHT)
+    rh = np.clip(humidity, 0.01, 1.0)
+    value: FloatArray = _psychrometrics().GetTWetBulbFromRelHum(temperature, rh, pressure)
+    return value
+
+
+@cache
+def _psychrometrics() -> ModuleType:
+    """The library, in SI units. Setting them, it compiles its functions anew: seconds, so once."""
+    import psychrolib
+
+    psychrolib.SetUnitSystem(psychrolib.SI)
+    module: ModuleType = psychrolib
+    return module
+
+
+def site_water(temperature: FloatArray, humidity: FloatArray, elevation: float = 0.0) -> FloatArray:
+    """On-site water, m³/MWh, of a data center with cooling towers in this weather."""
+    return cooling_water(wet_bulb(temperature, humidity, elevation))

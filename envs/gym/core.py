@@ -1,0 +1,170 @@
+"""The environment's one kernel: ``B`` episodes in lock-step, every step a few array operations.
+
+The single environment is a batch of one over it, the vector environment a batch of ``B``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy, deepcopy
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+
+from equiload.envs.dynamics import State, slot_cost, transition
+from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.gym.actions import action_box, make_action
+from equiload.envs.gym.observer import Float32Array, Observer
+from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
+from equiload.envs.gym.source import Episodes, InstanceLike, Source
+from equiload.envs.typing import FloatArray
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of both environments; every one has a default (see :class:`Core`)."""
+
+    instance: InstanceLike
+    horizon: int | None
+    action: str
+    reward: str | Reward
+    observation: str
+    reachability: str | FloatArray | None
+    equity_weight: Mapping[str, float] | None
+    action_scale: float
+    price_scale: float
+
+
+class Step(NamedTuple):
+    """What a step of ``B`` episodes returns.
+
+    ``observation [B, size]`` flat, ``reward [B]``, and in ``info`` arrays ``[B, ...]`` by name.
+    """
+
+    observation: Float32Array
+    reward: FloatArray
+    done: bool
+    info: dict[str, FloatArray]
+
+
+class Core:
+    """``B`` episodes, each on its own instance.
+
+    Parameters
+    ----------
+    count
+        ``B``.
+    instance, horizon, reachability, equity_weight
+        See :class:`~equiload.envs.gym.source.Source`.
+    action
+        ``"shadow_prices"`` or ``"routing"``.
+    reward
+        ``"dense"``, ``"terminal"``, or a reward object.
+    observation
+        ``"flat"`` or ``"dict"``.
+    action_scale
+        Logits per unit of action.
+    price_scale
+        US$/MWh; see :class:`~equiload.envs.gym.observer.Observer`.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        instance: InstanceLike = "synthetic",
+        horizon: int | None = None,
+        action: str = "shadow_prices",
+        reward: str | Reward = "dense",
+        observation: str = "flat",
+        reachability: str | FloatArray | None = None,
+        equity_weight: Mapping[str, float] | None = None,
+        action_scale: float = 4.0,
+        price_scale: float = 100.0,
+    ) -> None:
+        if count < 1:
+            raise DataError(f"there must be at least one episode, got {count}")
+        self.count = count
+        self.source = Source(
+            instance, horizon=horizon, reachability=reachability, equity_weight=equity_weight
+        )
+        self.fleet, self.objective = self.source.fleet, self.source.objective
+        self.action = make_action(action, self.fleet, self.objective, action_scale)
+        self.reward = make_reward(reward)
+        self.observer = Observer(price_scale=price_scale)
+        self.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
+        shown = Observer(observation)
+        shown.reset(self.fleet, self.objective, self.source.horizon)
+        #: Turns flat observations into what the environment shows.
+        self.present = shown.present
+        self.action_space = action_box(self.action)
+        self.observation_space = shown.space
+        #: The running episodes; none before the first reset.
+        self.episodes: Episodes | None = None
+
+    def sibling(self, count: int) -> Core:
+        """Another core for ``count`` episodes of the same source, with its own reward and state."""
+        other = copy(self)
+        other.count, other.reward = count, deepcopy(self.reward)
+        other.observer = Observer(price_scale=self.observer.price_scale)
+        other.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
+        return other
+
+    def reset(
+        self,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any] | None = None,
+        out: Float32Array | None = None,
+    ) -> tuple[Float32Array, dict[str, FloatArray]]:
+        """Draw the next episodes and observe their first slot (in ``out``, if given)."""
+        self.episodes = self.source.draw(rngs, options)
+        self.reward.reset(self.episodes)
+        shape = (self.count, len(self.objective.mu), len(self.fleet.regions))
+        self.state = State(np.zeros(self.count), np.zeros(shape))
+        self.totals = np.zeros(self.count)
+        self.t = 0
+        self.observer.reset(self.fleet, self.objective, self.source.horizon, (self.count,))
+        self._slot = self.episodes.slot(0)
+        nothing = np.zeros(self.count)
+        info = self._info(nothing, nothing.copy(), self.state.footprint.max(-1))
+        return self.observer.observe(self._slot, self.state.footprint, out), info
+
+    def step(self, action: FloatArray, out: Float32Array | None = None) -> Step:
+        """Act in the current slot of every episode: finite numbers ``[B, *action.shape]``."""
+        if self.episodes is None or self.t >= self.source.horizon:
+            raise EquiloadError("the episode is over (or has not begun): call reset first")
+        slot, before = self._slot, self.totals
+        decision = self.action.decide(action, slot)
+        load = decision.load
+        cost = slot_cost(slot.price, slot.intensity, load, self.fleet, decision.routing)
+        self.state = state = transition(self.state, cost)
+        highest = state.footprint.max(-1)
+        self.totals = state.cost + highest @ self.objective.mu
+        self.t += 1
+        last = self.t == self.source.horizon
+        reward = self.reward(Transition(slot, load, cost, state, before, self.totals, last))
+        if last:
+            observation = self.observer.final(slot, state.footprint, out)
+        else:
+            self._slot = self.episodes.slot(self.t)
+            observation = self.observer.observe(self._slot, state.footprint, out)
+        self.load = load
+        info = self._info(cost.energy + cost.routing, decision.moved, highest)
+        return Step(observation, reward, last, info)
+
+    @property
+    def expert_objective(self) -> FloatArray | None:
+        """``[B]``, US$: the expert's objective so far, where the reward has an expert."""
+        return self.reward.expert_objective if isinstance(self.reward, Relative) else None
+
+    def _info(
+        self, cost: FloatArray, moved: FloatArray, highest: FloatArray
+    ) -> dict[str, FloatArray]:
+        return {  # copies: whoever keeps or changes them leaves the episode alone
+            "cost": cost,
+            "energy_cost": self.state.cost.copy(),
+            "footprint": self.state.footprint.copy(),
+            "max_footprint": highest,
+            "equity_cost": highest * self.objective.mu,
+            "objective": self.totals.copy(),
+            "moved": moved,
+        }

@@ -1,0 +1,145 @@
+"""The environment as a differentiable simulator: the same transition on torch tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equiload.envs.dispatch.torch_dispatch import TorchDispatch
+from equiload.envs.dynamics import State, shadow_cost, slot_cost, transition
+from equiload.envs.errors import DataError
+from equiload.envs.gym.actions import softmax
+from equiload.envs.gym.observer import Observer
+from equiload.envs.gym.routing import feasible_routing
+from equiload.envs.instance import Fleet, Instance
+from equiload.envs.policy import Slot
+
+
+class DifferentiableSimulator:
+    """Episodes of an instance (or of a batch) whose objective has gradients in the actions.
+
+    The inputs are exogenous, so ``J`` of a whole episode is a function of the actions alone, and
+    gradients flow through every slot. With shadow prices the dispatch is softened by a
+    ``temperature`` in US$/MWh (0: exact, piecewise constant); routing needs none, being smooth
+    almost everywhere.
+
+    >>> simulator = DifferentiableSimulator(instances, temperature=5.0)  # doctest: +SKIP
+    >>> loss = simulator.episode(network).mean()  # network: observations to actions
+    >>> loss.backward()
+
+    Parameters
+    ----------
+    instance
+        One problem or a batch; all of it goes to the device.
+    device, dtype
+        Where, and how exactly.
+    temperature
+        See :class:`~equiload.envs.dispatch.torch_dispatch.TorchDispatch`; may be changed later.
+    action
+        ``"shadow_prices"`` (actions ``[..., K, R]``) or ``"routing"`` (``[..., J, N]``).
+    observation, action_scale, price_scale
+        As for the environment: networks are interchangeable.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+        temperature: float = 0.0,
+        action: str = "shadow_prices",
+        observation: str = "flat",
+        action_scale: float = 4.0,
+        price_scale: float = 100.0,
+    ) -> None:
+        if action not in ("shadow_prices", "routing"):
+            raise DataError(f"the action must be shadow_prices or routing, got {action!r}")
+        self.instance, self.temperature = instance, temperature
+        self.horizon, self.batch = instance.horizon, instance.batch
+
+        def tensor(array: Any) -> Tensor:
+            return torch.tensor(np.asarray(array), device=device, dtype=dtype)
+
+        trace, fleet = instance.trace, instance.fleet
+        self._price, self._demand = tensor(trace.price), tensor(trace.demand)
+        self._intensity, self._capacity = tensor(trace.intensity), tensor(instance.capacity)
+        #: ``[K]``, the equity weights.
+        self.mu = tensor(instance.objective.mu)
+        self._fleet = cast(
+            "Fleet",
+            SimpleNamespace(  # what the dynamics read of a fleet, on the device
+                pue=tensor(fleet.pue),
+                membership=tensor(fleet.membership),
+                one_region_each=fleet.one_region_each,
+                reachable=tensor(fleet.reachable),
+                full=fleet.full,
+            ),
+        )
+        self._pairs = None if fleet.routing_cost is None else tensor(fleet.routing_cost)
+        self._mask = tensor(np.where(fleet.reachable, 0.0, -np.inf))
+        self._dispatch = TorchDispatch(fleet.dispatch, device=device, dtype=dtype)
+        self._routes, self._scale = action == "routing", action_scale
+        J, N = fleet.reachable.shape
+        #: Shape of one slot's actions, batch axes first.
+        self.action_shape = (
+            *self.batch,
+            *((J, N) if self._routes else (len(self.mu), len(fleet.regions))),
+        )
+        self.observer = Observer(observation, price_scale=price_scale)
+        self.observer.reset(fleet, instance.objective, self.horizon, self.batch)
+
+    def reset(self) -> tuple[State, Any]:
+        """State before the first slot, and the observation of it."""
+        self.observer.reset(self.instance.fleet, self.instance.objective, self.horizon, self.batch)
+        shape = (*self.batch, len(self.mu), len(self.instance.fleet.regions))
+        state = State(self._price.new_zeros(self.batch), self._price.new_zeros(shape))
+        return state, self.observer.observe(self.slot(0), state.footprint)
+
+    def step(self, t: int, state: State, action: Tensor) -> tuple[State, Any]:
+        """State after slot ``t`` and the next observation, for actions of ``action_shape``."""
+        if action.shape != self.action_shape:
+            raise DataError(
+                f"the action has shape {tuple(action.shape)}, expected {self.action_shape}"
+            )
+        slot = self.slot(t)
+        load, routing = self._decide(action, slot)
+        cost = slot_cost(slot.price, slot.intensity, load, self._fleet, routing)
+        state = transition(state, cost)
+        if t + 1 < self.horizon:
+            return state, self.observer.observe(self.slot(t + 1), state.footprint)
+        return state, self.observer.final(slot, state.footprint)
+
+    def episode(self, actor: Callable[[Any], Tensor]) -> Tensor:
+        """Objective ``J [...]``, US$, of an episode acted by ``actor``: observations to actions."""
+        state, observation = self.reset()
+        for t in range(self.horizon):
+            state, observation = self.step(t, state, actor(observation))
+        objective: Tensor = state.objective(self.mu)
+        return objective
+
+    def slot(self, t: int) -> Slot:
+        """Slot ``t`` with tensors for arrays."""
+        arrays: Any = (
+            self._price[..., t, :],
+            self._intensity[..., t, :],
+            self._demand[..., t, :],
+            self._capacity[..., t, :],
+        )
+        return Slot(t, self.instance.trace.timestamps[..., t], *arrays)
+
+    def _decide(self, action: Tensor, slot: Any) -> tuple[Tensor, Tensor]:
+        if not self._routes:
+            weights = softmax(action * self._scale)
+            unit = shadow_cost(slot.price, slot.intensity, weights, self._fleet, self.mu)
+            return self._dispatch.load(unit, slot.demand, slot.capacity, self.temperature)
+        wanted = softmax(action * self._scale + self._mask) * slot.demand[..., None]
+        sent = feasible_routing(wanted, slot.demand, slot.capacity, self._fleet)
+        if self._pairs is None:
+            return sent.sum(-2), torch.zeros_like(sent[..., 0, 0])
+        return sent.sum(-2), (sent * self._pairs).sum((-1, -2))

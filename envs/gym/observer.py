@@ -1,0 +1,213 @@
+"""What a learner sees: one builder for environments, the differentiable simulator and policies."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from equiload.envs.dynamics import namespace
+from equiload.envs.errors import DataError
+from equiload.envs.gym import kernels
+from equiload.envs.instance import Fleet, Objective
+from equiload.envs.policy import Slot
+from equiload.envs.typing import Array, FloatArray
+
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+
+#: No feature leaves ``[-LIMIT, LIMIT]``; all are of order one, so only freak inputs reach it.
+LIMIT = 100.0
+LAYOUTS = ("flat", "dict")
+
+_TIME = ("hour_sin", "week_sin", "hour_cos", "week_cos", "time_left")
+# Angle of the day and of the week (from Monday; 1970 began on a Thursday) at a second since 1970.
+_ANGLE = 2 * np.pi / np.array([86400.0, 7 * 86400.0])
+_PHASE = 2 * np.pi * np.array([0.0, 3 / 7])
+
+
+class Observer:
+    """Turns a slot and the cumulative footprints into features of order one.
+
+    The scales are constants known before the first slot (fleet, equity weights, horizon and
+    ``price_scale``); nothing later than the slot enters. In blocks, in this order:
+
+    ===================  =====  ==============================================================
+    block                size   feature
+    ===================  =====  ==============================================================
+    ``price``            N      ``p / c``, with ``c = price_scale``
+    ``intensity_KIND``   N      ``μ_k e_k / (c R)``: what it costs at equal shadow prices
+    ``capacity``         N      capacity that is up, over the fleet's mean capacity
+    ``mean_price``       N      mean of ``price`` over the slots seen so far, this one included
+    ``mean_intensity_…`` N      the same for the intensity
+    ``cumulative_KIND``  R      ``μ_k S[k, r] / (c T ΣM)``: what the region has taken so far
+    ``share_KIND``       R      ``S[k, r] / max_r S[k, r]``: 1 marks the region that pays
+    ``demand``           J      demand over the fleet's mean capacity per gateway
+    ``time``             5      sine, then cosine, of hour and weekday (UTC); share of slots left
+    ===================  =====  ==============================================================
+
+    After the last slot there is no price, intensity, demand or capacity: those are 0.
+
+    Parameters
+    ----------
+    layout
+        ``"flat"``: one array. ``"dict"``: one array per block, by name.
+    price_scale
+        ``c``, US$/MWh: a usual price.
+    """
+
+    def __init__(self, layout: str = "flat", *, price_scale: float = 100.0) -> None:
+        if layout not in LAYOUTS:
+            raise DataError(f"the observation must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+        if not (np.isfinite(price_scale) and price_scale > 0):
+            raise DataError(f"price_scale must be a number above 0, got {price_scale}")
+        self.layout = layout
+        self.price_scale = float(price_scale)
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """Learn what is known before the first slot, and forget the running means."""
+        self._horizon, self._batch = horizon, batch
+        self._sum: Array | None = None
+        N, J, R = len(fleet.datacenters), len(fleet.gateways), len(fleet.regions)
+        self._kinds = K = len(objective.mu)
+        total = max(float(fleet.capacity.sum()), 1e-300)
+        price, weight = 1.0 / self.price_scale, objective.mu / self.price_scale
+        local = np.repeat(np.append(price, weight / R), N)  # a price and K intensities
+        self._scale: FloatArray = np.concatenate(
+            [
+                local,
+                np.full(N, N / total),
+                local,
+                np.repeat(weight / (horizon * total), R),
+                np.ones(K * R),
+                np.full(J, J / total),
+                np.ones(len(_TIME)),
+            ]
+        )
+        kinds = objective.footprints
+        blocks: dict[str, tuple[str, ...]] = {"price": fleet.datacenters}
+        blocks |= {f"intensity_{kind}": fleet.datacenters for kind in kinds}
+        blocks |= {"capacity": fleet.datacenters, "mean_price": fleet.datacenters}
+        blocks |= {f"mean_intensity_{kind}": fleet.datacenters for kind in kinds}
+        blocks |= {f"cumulative_{kind}": fleet.regions for kind in kinds}
+        blocks |= {f"share_{kind}": fleet.regions for kind in kinds}
+        blocks |= {"demand": fleet.gateways, "time": _TIME}
+        #: Name of each feature, in the order of the flat layout.
+        self.feature_names = tuple(
+            name if block == "time" else f"{block}[{name}]"
+            for block, names in blocks.items()
+            for name in names
+        )
+        ends = np.cumsum([len(names) for names in blocks.values()])
+        #: Where each block lies in the flat layout.
+        self.blocks: Mapping[str, slice] = {
+            block: slice(int(end) - len(names), int(end))
+            for (block, names), end in zip(blocks.items(), ends, strict=True)
+        }
+
+    @property
+    def size(self) -> int:
+        """Number of features."""
+        return len(self.feature_names)
+
+    @property
+    def space(self) -> spaces.Space[Any]:
+        """Gymnasium's space of one observation (known after ``reset``)."""
+        if self.layout == "flat":
+            return _box(self.size)
+        return spaces.Dict({k: _box(cut.stop - cut.start) for k, cut in self.blocks.items()})
+
+    def observe(self, slot: Slot, footprint: Array, out: Float32Array | None = None) -> Any:
+        """Observe a slot before acting in it: once per slot, in order.
+
+        ``footprint [..., K, R]`` are the cumulative footprints so far. Numpy arrays come out as
+        float32 (written into ``out [..., size]``, if given), torch tensors in their own type.
+        """
+        left = 1.0 - slot.index / self._horizon
+        return self._build(slot, footprint, slot.index + 1, left, out)
+
+    def final(self, slot: Slot, footprint: Array, out: Float32Array | None = None) -> Any:
+        """Observe the end of the episode; of ``slot``, the last one, only the clock is used."""
+        nothing = dataclasses.replace(
+            slot,
+            price=slot.price * 0.0,
+            intensity=slot.intensity * 0.0,
+            demand=slot.demand * 0.0,
+            capacity=slot.capacity * 0.0,
+        )
+        return self._build(nothing, footprint, self._horizon, 0.0, out)
+
+    def _build(
+        self, slot: Slot, footprint: Array, seen: int, left: float, out: Float32Array | None
+    ) -> Any:
+        seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
+        angle = seconds[..., None] * _ANGLE + _PHASE
+        if not isinstance(slot.price, np.ndarray):
+            return self.present(self._build_tensor(slot, footprint, seen, left, angle))
+        if out is None:
+            out = np.empty((*self._batch, self.size), dtype=np.float32)
+        if self._sum is None:
+            self._sum = np.zeros((math.prod(self._batch), (1 + self._kinds) * slot.price.shape[-1]))
+        kernels.features(
+            _rows(slot.price),
+            _rows(_flat(slot.intensity)),
+            _rows(slot.capacity),
+            _rows(slot.demand),
+            footprint.reshape(-1, *footprint.shape[-2:]),
+            _rows(angle),
+            self._sum,
+            self._scale,
+            float(seen),
+            left,
+            LIMIT,
+            _rows(out),
+        )
+        return self.present(out)
+
+    def _build_tensor(
+        self, slot: Slot, footprint: Array, seen: int, left: float, angle: FloatArray
+    ) -> Array:
+        """The same as the compiled kernel, for tensors: differentiable, on any device."""
+        xp = namespace(slot.price)
+        local = xp.concat([slot.price, _flat(slot.intensity)], axis=-1)
+        self._sum = local if self._sum is None else self._sum + local
+        clock = np.concatenate(
+            [np.sin(angle), np.cos(angle), np.full((*angle.shape[:-1], 1), left)], axis=-1
+        )
+        time, scale = (
+            xp.asarray(a, dtype=local.dtype, device=local.device) for a in (clock, self._scale)
+        )
+        parts = [
+            local,
+            slot.capacity,
+            self._sum / seen,
+            _flat(footprint),
+            _flat(footprint / (xp.max(footprint, axis=-1)[..., None] + 1e-30)),
+            slot.demand,
+            xp.broadcast_to(time, (*local.shape[:-1], len(_TIME))),
+        ]
+        return xp.clip(xp.concat(parts, axis=-1) * scale, -LIMIT, LIMIT)
+
+    def present(self, flat: Array) -> Any:
+        """Give a flat observation ``[..., size]`` this observer's layout."""
+        if self.layout == "flat":
+            return flat
+        return {name: flat[..., cut] for name, cut in self.blocks.items()}
+
+
+def _flat(array: Array) -> Array:
+    return array.reshape((*array.shape[:-2], -1))
+
+
+def _rows(array: Array) -> Array:
+    return array.reshape(-1, array.shape[-1])
+
+
+def _box(size: int) -> spaces.Box:
+    return spaces.Box(-LIMIT, LIMIT, (size,), dtype=np.float32)

@@ -1,0 +1,171 @@
+"""Reward schemes. Each telescopes: an episode's sum is ``−J`` plus a constant of the instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from equiload.envs.dynamics import SlotCost, State, shadow_cost, slot_cost, transition
+from equiload.envs.errors import DataError
+from equiload.envs.gym.source import Episodes
+from equiload.envs.policy import Policy, Slot
+from equiload.envs.typing import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transition:
+    """One slot of ``B`` episodes: what was seen, what was done, what came of it.
+
+    ``objective_before`` and ``objective`` are ``[B]``, US$: the objective so far, before and after.
+    """
+
+    slot: Slot
+    load: FloatArray
+    cost: SlotCost
+    state: State
+    objective_before: FloatArray
+    objective: FloatArray
+    last: bool
+
+
+class Reward(Protocol):
+    """A reward scheme for episodes in lock-step."""
+
+    def reset(self, episodes: Episodes) -> None:
+        """Start the episodes. A reward may look ahead: it is for training, not for acting."""
+        ...
+
+    def __call__(self, step: Transition) -> FloatArray:
+        """Rewards ``[B]``, US$, of one slot."""
+        ...
+
+
+class Dense:
+    """``r_t = −(F_t − F_{t−1} + Σ_k μ_k (max_r S_t − max_r S_{t−1}))``; the sum is ``−J``."""
+
+    def reset(self, episodes: Episodes) -> None:
+        """See :class:`Reward`."""
+
+    def __call__(self, step: Transition) -> FloatArray:
+        """See :class:`Reward`."""
+        return step.objective_before - step.objective
+
+
+class Terminal:
+    """0 before the last slot, ``−J`` then; the sum is ``−J``."""
+
+    def reset(self, episodes: Episodes) -> None:
+        """See :class:`Reward`."""
+
+    def __call__(self, step: Transition) -> FloatArray:
+        """See :class:`Reward`."""
+        return -step.objective if step.last else np.zeros(len(step.objective))
+
+
+class Relative:
+    """What the slot cost the expert less what it cost here; the sum is ``J^expert − J``.
+
+    The expert runs on its own trajectory: nothing done here changes what it does. What is the
+    same for both, most of the variance, cancels.
+
+    Parameters
+    ----------
+    expert
+        Any online policy; it is reset and driven by the reward, so give each environment its own.
+    """
+
+    def __init__(self, expert: Policy) -> None:
+        self.expert = expert
+
+    def reset(self, episodes: Episodes) -> None:
+        """See :class:`Reward`."""
+        self._fleet, self._mu = episodes.fleet, episodes.objective.mu
+        B, K, R = len(episodes.first), len(self._mu), len(self._fleet.regions)
+        self.expert.reset(self._fleet, episodes.objective, episodes.horizon, (B,))
+        self._state = State(np.zeros(B), np.zeros((B, K, R)))
+        #: ``[B]``, US$: the expert's objective so far.
+        self.expert_objective = np.zeros(B)
+
+    def __call__(self, step: Transition) -> FloatArray:
+        """See :class:`Reward`."""
+        slot, pairs = step.slot, self._fleet.routing_cost
+        allocation = np.asarray(self.expert.act(slot), dtype=np.float64)
+        routing = 0.0 if pairs is None else np.einsum("bjn,jn->b", allocation, pairs)
+        cost = slot_cost(slot.price, slot.intensity, allocation.sum(-2), self._fleet, routing)
+        self._state = transition(self._state, cost)
+        before, self.expert_objective = self.expert_objective, self._state.objective(self._mu)
+        return (self.expert_objective - before) - (step.objective - step.objective_before)
+
+
+#: Solves one episode with all of it known: its shadow-price weights ``[K, R]`` on the simplex.
+Duals: TypeAlias = Callable[..., FloatArray]
+
+
+class HindsightDual:
+    """Each slot priced at weights ``w`` known in hindsight, against the slot's own best.
+
+    ``r_t = −(f_t + Σ_k μ_k w·e_t·x_t) + min_y (the same)``, and at the last slot also
+    ``−Σ_k μ_k (max_r S_T − w·S_T)``. The sum is ``L(w) − J`` with the dual bound ``L(w)``
+    (:func:`~equiload.envs.dual_bound`): never above 0, and 0 only at the optimum. Without the
+    baseline the minimum is left out and the sum is ``−J``.
+
+    Parameters
+    ----------
+    duals
+        Called with each episode as one :class:`~equiload.envs.Instance` at reset; returns ``w``,
+        eGLB-Off's dual weights say.
+    baseline
+        Subtract the slot's best?
+    """
+
+    def __init__(self, duals: Duals, *, baseline: bool = True) -> None:
+        self.duals, self.baseline = duals, baseline
+
+    def reset(self, episodes: Episodes) -> None:
+        """See :class:`Reward`; raises :class:`DataError` for weights off the simplex."""
+        self._fleet, self._mu = episodes.fleet, episodes.objective.mu
+        known: dict[int, FloatArray] = {}  # equal windows of one trace are solved once
+        for b, first in enumerate(episodes.first.tolist()):
+            if first not in known:
+                known[first] = self._weights(np.asarray(self.duals(episodes.instance(b))))
+        self.weights = np.stack([known[first] for first in episodes.first.tolist()])
+
+    def _weights(self, weights: FloatArray) -> FloatArray:
+        expected = (len(self._mu), len(self._fleet.regions))
+        if weights.shape != expected:
+            raise DataError(f"the dual weights have shape {weights.shape}, expected {expected}")
+        if not ((weights >= 0).all() and np.allclose(weights.sum(-1), 1.0, rtol=0, atol=1e-6)):
+            raise DataError("the dual weights must be at least 0 and sum to 1 over the regions")
+        simplex: FloatArray = weights / weights.sum(-1, keepdims=True)
+        return simplex
+
+    def __call__(self, step: Transition) -> FloatArray:
+        """See :class:`Reward`."""
+        slot, fleet = step.slot, self._fleet
+        unit = shadow_cost(slot.price, slot.intensity, self.weights, fleet, self._mu)
+        reward: FloatArray = -((unit * step.load).sum(-1) + step.cost.routing)
+        if self.baseline:
+            best, routing = fleet.dispatch.load(unit, slot.demand, slot.capacity)
+            reward += (unit * best).sum(-1) + routing
+        if step.last:
+            S = step.state.footprint
+            reward -= (S.max(-1) - (self.weights * S).sum(-1)) @ self._mu
+        return reward
+
+
+REWARDS: dict[str, Callable[[], Reward]] = {"dense": Dense, "terminal": Terminal}
+
+
+def make_reward(reward: str | Reward) -> Reward:
+    """Build a reward scheme by name, or pass one through."""
+    if not isinstance(reward, str):
+        return reward
+    if reward not in REWARDS:
+        raise DataError(
+            f"the reward must be {', '.join(REWARDS)} or a reward object "
+            f"(Relative, HindsightDual), got {reward!r}"
+        )
+    return REWARDS[reward]()

@@ -1,0 +1,73 @@
+"""Routing splits made feasible: overflow goes to where there is room, the rest stays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equiload.envs.dispatch import kernels
+from equiload.envs.dynamics import namespace
+from equiload.envs.instance import Fleet
+from equiload.envs.typing import Array, BoolArray, FloatArray
+
+# Rounds of proportional moves before paths are searched. With full reachability one is exact.
+_ROUNDS = 4
+# A remainder below this share of the demand is rounding.
+_CRUMB = 1e-12
+
+
+def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet) -> Array:
+    """Feasible allocation near ``wanted [..., J, N]``, which serves ``demand [..., J]`` in reach.
+
+    A data center over capacity keeps the same share of everything sent to it; each gateway spreads
+    what it gets back over the data centers in its reach in proportion to their room. With full
+    reachability that is exact at once. Otherwise it is repeated, and what still finds no room
+    (other gateways must make way for it) is placed along shortest augmenting paths. An allocation
+    within capacity comes back as it was. Differentiable almost everywhere on torch tensors, but
+    for the last step, whose change counts as constant.
+    """
+    xp = namespace(wanted)
+    reachable: Array = fleet.reachable
+    if not isinstance(reachable, type(wanted)):
+        reachable = xp.asarray(reachable.copy(), dtype=wanted.dtype, device=wanted.device)
+    sent, left = _within(wanted, capacity, xp)
+    for _ in range(1 if fleet.full else _ROUNDS):
+        if not bool((left > 0).any()):
+            return sent
+        room = xp.clip(capacity - xp.sum(sent, axis=-2), 0.0, None)
+        offer = reachable * room[..., None, :]
+        total = xp.sum(offer, axis=-1)
+        share = offer / xp.where(total > 0, total, 1.0)[..., None]
+        placed = xp.where(total > 0, left, 0.0)
+        sent, back = _within(sent + placed[..., None] * share, capacity, xp)
+        left = left - placed + back
+    if isinstance(wanted, np.ndarray):
+        return _complete(sent, left, demand, capacity, fleet.reachable)
+    parts = (a.detach().cpu().double().numpy() for a in (sent, left, demand, capacity, reachable))
+    return sent + (sent.new_tensor(_complete(*parts)) - sent).detach()
+
+
+def _within(sent: Array, capacity: Array, xp: Array) -> tuple[Array, Array]:
+    """Scale down what exceeds capacity; return the rest, and what each gateway gets back."""
+    load = xp.sum(sent, axis=-2)
+    over = load > capacity
+    keep = xp.where(over, capacity / xp.where(over, load, 1.0), 1.0)
+    kept = sent * keep[..., None, :]
+    return kept, xp.sum(sent * (1.0 - keep)[..., None, :], axis=-1)
+
+
+def _complete(
+    sent: FloatArray,
+    left: FloatArray,
+    demand: FloatArray,
+    capacity: FloatArray,
+    reachable: FloatArray | BoolArray,
+) -> FloatArray:
+    stuck = left.sum(-1) > _CRUMB * demand.sum(-1)
+    if not stuck.any():
+        return sent
+    sent = sent.copy()
+    flow, rest = np.ascontiguousarray(sent[stuck]), np.ascontiguousarray(left[stuck])
+    room = np.maximum(capacity[stuck] - flow.sum(-2), 0.0)
+    kernels.augment(flow, rest, room, reachable.astype(np.float64))
+    sent[stuck] = flow
+    return sent

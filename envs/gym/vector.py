@@ -1,0 +1,201 @@
+"""``equiload/GLB-v0`` natively batched: ``B`` episodes in array operations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar, Unpack
+
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.gym.actions import finite_actions
+from equiload.envs.gym.core import Core, Options
+from equiload.envs.gym.observer import Float32Array
+from equiload.envs.gym.single import RENDER_MODES, check_render_mode
+from equiload.envs.instance import Instance, Trace
+from equiload.envs.typing import BoolArray, FloatArray
+
+# Episodes per shard. Shards run on all cores; smaller ones spend their time passing the lock on.
+_SHARD = 4096
+
+_T = TypeVar("_T")
+
+
+class GLBVectorEnv(VectorEnv[Any, Any, Any]):
+    """``num_envs`` episodes in lock-step, each on its own instance; the numbers of single ones.
+
+    Episodes have one horizon, so all end together. Environment ``b`` draws from a generator of its
+    own, seeded ``seed + b`` as Gymnasium seeds single environments.
+
+    Parameters
+    ----------
+    num_envs
+        ``B``.
+    autoreset_mode
+        Gymnasium's: next step (default), same step, or disabled (call ``reset`` yourself).
+    render_mode
+        ``"ansi"``, ``"rgb_array"`` or none.
+    options
+        See :class:`~equiload.envs.gym.core.Core`.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 (as in Gymnasium's base class)
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 12,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        check_render_mode(render_mode)
+        self.render_mode = render_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.num_envs = num_envs
+        widest = num_envs if render_mode else _SHARD
+        first = Core(min(num_envs, widest), **options)
+        #: The episodes, in shards that fit a core's cache.
+        self.shards = [(slice(0, first.count), first)]
+        for start in range(widest, num_envs, widest):
+            cut = slice(start, min(start + widest, num_envs))
+            self.shards.append((cut, first.sibling(cut.stop - cut.start)))
+        self.core = first
+        self.single_action_space = self.core.action_space
+        self.single_observation_space = self.core.observation_space
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._rngs: list[np.random.Generator] = []
+        self._over = False
+        self._history: Any = None
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Draw every episode anew; ``seed`` is one number (environment ``b`` adds ``b``) or many.
+
+        ``options`` may hold ``start`` and ``member`` (see the single environment) and
+        ``reset_mask``, which must be all true, since episodes run in lock-step.
+        """
+        options = dict(options or {})
+        if not np.all(options.pop("reset_mask", True)):
+            raise DataError("episodes run in lock-step: reset_mask must hold for all of them")
+        self._seed(seed)
+        observation, info = self._begin(options)
+        return observation, self._tell(info)
+
+    def step(self, actions: Any) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
+        """Place every episode's load; at the end of the episodes see ``autoreset_mode``."""
+        never = np.zeros(self.num_envs, dtype=np.bool_)
+        if self._over and self.autoreset_mode is AutoresetMode.NEXT_STEP:
+            observation, info = self._begin({})
+            return observation, np.zeros(self.num_envs), never.copy(), never, self._tell(info)
+        values = finite_actions(actions, self.action_space.shape or ())
+        observation = self._blank()
+        steps = self._each(lambda cut, core: core.step(values[cut], observation[cut]))
+        reward = np.concatenate([step.reward for step in steps])
+        info, done = _joined([step.info for step in steps]), steps[0].done
+        if self._history is not None:
+            self._history.add(self.core)
+        self._over = done
+        told = self._tell(info)
+        if done and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            rows = np.empty(self.num_envs, dtype=object)
+            rows[:] = [self.core.present(row) for row in observation]
+            shown, info = self._begin({})
+            told = self._tell(info) | self._tell({"final_obs": rows, "final_info": told})
+        else:
+            shown = self.core.present(observation)
+        return shown, reward, np.full(self.num_envs, done), never, told
+
+    def render(self) -> Any:
+        """One text or picture per environment: meant for a few, not for thousands."""
+        if self.render_mode is None or self._history is None:
+            raise EquiloadError("nothing to render: give a render_mode, and reset first")
+        from equiload.envs.gym.render import picture, text
+
+        draw = text if self.render_mode == "ansi" else picture
+        return tuple(draw(self._history, b) for b in range(self.num_envs))
+
+    @property
+    def instance(self) -> Instance:
+        """The running episodes with all their slots, a batch: for evaluation, not for acting."""
+        if self.core.episodes is None:
+            raise EquiloadError("there is no episode before the first reset")
+        parts = [core.episodes.instance() for _, core in self.shards if core.episodes]
+        return parts[0].replace(
+            trace=Trace.stack([p.trace[b] for p in parts for b in range(p.batch[0])])
+        )
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Name of each feature of the flat observation."""
+        return self.core.observer.feature_names
+
+    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
+        if seed is None and self._rngs:
+            return
+        if seed is None or isinstance(seed, int | np.integer):
+            seeds = [None if seed is None else int(seed) + b for b in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise DataError(f"expected {self.num_envs} seeds, got {len(seeds)}")
+        old: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
+        self._rngs = [
+            rng if rng is not None and s is None else seeding.np_random(s)[0]
+            for s, rng in zip(seeds, old, strict=True)
+        ]
+
+    def _begin(self, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        self._over = False
+        observation = self._blank()
+        begun = self._each(lambda cut, core: core.reset(self._rngs[cut], options, observation[cut]))
+        if self.render_mode is not None:
+            from equiload.envs.gym.render import History
+
+            self._history = History.of(self.core)
+        return self.core.present(observation), _joined([info for _, info in begun])
+
+    def _blank(self) -> Float32Array:
+        return np.empty((self.num_envs, self.core.observer.size), dtype=np.float32)
+
+    def _each(self, work: Callable[[slice, Core], _T]) -> list[_T]:
+        """Run the shards, on all cores where there are several."""
+        if len(self.shards) == 1:
+            return [work(*self.shards[0])]
+        return list(_threads().map(lambda shard: work(*shard), self.shards))
+
+    def _tell(self, info: dict[str, Any]) -> dict[str, Any]:
+        """Gymnasium's convention: ``_name`` says for which environments ``name`` holds."""
+        mask = np.ones(self.num_envs, dtype=np.bool_)
+        return info | {f"_{name}": mask for name in info}
+
+
+def _joined(infos: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
+    if len(infos) == 1:
+        return infos[0]
+    return {name: np.concatenate([info[name] for info in infos]) for name in infos[0]}
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="equiload")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_threads.cache_clear)

@@ -1,0 +1,152 @@
+"""Advice for the robustness experiment, from the best to the worst."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import torch
+
+from equiload.agents import EGLBOff, ShadowPrices
+from equiload.envs import Fleet, Instance, Objective, Policy, Slot, shadow_cost
+from equiload.envs.typing import FloatArray
+from equiload.robust import SafeSet, blend
+
+
+def noisy(weights: FloatArray, seed: int, spread: float = 1.0) -> ShadowPrices:
+    """Shadow prices off by log-normal factors (``spread`` is their standard deviation)."""
+    rng = np.random.default_rng(seed)
+    moved = weights * np.exp(spread * rng.normal(size=weights.shape)) + 1e-12
+    return ShadowPrices(moved / moved.sum(-1, keepdims=True))
+
+
+class Stale:
+    """Dispatch by the prices and intensities of ``age`` slots ago, at given shadow prices."""
+
+    def __init__(self, weights: FloatArray, age: int = 24) -> None:
+        self.weights, self.age = weights, age
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        del horizon, batch
+        self._fleet, self._mu = fleet, objective.mu
+        self._past: deque[FloatArray] = deque(maxlen=self.age + 1)
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return an allocation ``[..., J, N]`` that would have been good."""
+        unit = shadow_cost(slot.price, slot.intensity, self.weights, self._fleet, self._mu)
+        self._past.append(unit)
+        return self._fleet.dispatch.allocation(self._past[0], slot.demand, slot.capacity)
+
+
+class Dearest:
+    """The dearest allocation of each slot, all footprints priced in."""
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        del horizon, batch
+        self._fleet, self._mu = fleet, objective.mu
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the allocation ``[..., J, N]``."""
+        ones = np.ones((len(self._mu), len(self._fleet.regions)))
+        unit = -shadow_cost(slot.price, slot.intensity, ones, self._fleet, self._mu)
+        return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
+
+
+class Replay:
+    """Allocations ``[T, J, N]`` fixed beforehand."""
+
+    def __init__(self, allocations: FloatArray) -> None:
+        self.allocations = allocations
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the slot's allocation."""
+        allocation: FloatArray = self.allocations[slot.index]
+        return allocation
+
+
+def played(policy: Policy, instance: Instance) -> FloatArray:
+    """``[T, J, N]``: what a policy does on an instance."""
+    policy.reset(instance.fleet, instance.objective, instance.horizon)
+    slots = (Slot.of(instance, t) for t in range(instance.horizon))
+    return np.stack([np.asarray(policy.act(slot)) for slot in slots])
+
+
+def hostile(
+    instance: Instance, expert: Policy, safe: SafeSet, rounds: int, seed: int = 0
+) -> Replay:
+    """Advice optimised by gradient, through the layer, to make ``J`` as large as it can.
+
+    Each slot's advice is a convex combination of extreme allocations (the dearest, the cheapest,
+    one that crowds each region), so it is always feasible; Adam climbs on the weights.
+    """
+    corners = torch.as_tensor(np.stack(_corners(instance), axis=1))  # [T, V, J, N]
+    own = torch.as_tensor(played(expert, instance))
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(corners.shape[:2], generator=generator, dtype=corners.dtype)
+    logits[:, 0] += 1.0
+    logits.requires_grad_()
+    adam = torch.optim.Adam([logits], lr=0.5)
+    best, worst = None, -np.inf
+    for _ in range(rounds):
+        advice = (torch.softmax(logits, -1)[..., None, None] * corners).sum(1)
+        harm = _harm(instance, safe, own, advice)
+        if float(harm) > worst:
+            best, worst = advice.detach().numpy().copy(), float(harm)
+        adam.zero_grad()
+        (-harm).backward()  # type: ignore[no-untyped-call]
+        adam.step()
+    assert best is not None
+    return Replay(best)
+
+
+def _harm(
+    instance: Instance, safe: SafeSet, own: torch.Tensor, advice: torch.Tensor
+) -> torch.Tensor:
+    """``J − J^π`` of an episode in which the layer gets this advice, differentiable."""
+    trace = instance.trace
+    price, capacity = (torch.as_tensor(a.copy()) for a in (trace.price, instance.capacity))
+    intensity = torch.as_tensor(trace.intensity.copy())
+    ledger = None
+    for t in range(instance.horizon):
+        rates = safe.rates(price[t], intensity[:, t], capacity[t])
+        ledger = safe.open(rates) if ledger is None else ledger
+        step = safe.step(rates, own[t])
+        followed = safe.follow(ledger, rates, step, t)
+        ledger = blend(safe, followed, rates, own[t], advice[t], step).ledger
+    assert ledger is not None
+    mu = torch.as_tensor(instance.objective.mu.copy())
+    mine, his = ledger.footprint + ledger.high, ledger.high
+    harm: torch.Tensor = ledger.cost + (mu * (mine.amax(-1) - his.amax(-1))).sum(-1)
+    return harm
+
+
+def _corners(instance: Instance) -> list[FloatArray]:
+    """Extreme allocations ``[T, J, N]``: dearest, cheapest, and one crowding each region."""
+    trace, fleet = instance.trace, instance.fleet
+    N = len(fleet.datacenters)
+    ones = np.ones((len(instance.objective.mu), len(fleet.regions)))
+    all_in = shadow_cost(
+        trace.price, np.moveaxis(trace.intensity, 0, 1), ones, fleet, instance.objective.mu
+    )
+    shift = 2 * np.abs(all_in).max() + 1
+    crowded = [-all_in - shift * (fleet.region_of == r) for r in range(min(len(fleet.regions), N))]
+    return [
+        fleet.dispatch.allocation(unit, trace.demand, instance.capacity)
+        for unit in (-all_in, all_in, *crowded)
+    ]
+
+
+def perfect_weights(instance: Instance) -> FloatArray:
+    """``w*`` of eGLB-Off, from the whole instance."""
+    return EGLBOff().solve(instance).weights

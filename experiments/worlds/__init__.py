@@ -1,0 +1,1 @@
+"""Tools around data: example files, fetching, checks as a report, portraits, calibration."""

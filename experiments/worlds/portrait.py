@@ -1,0 +1,219 @@
+"""One page about an instance: its map, its series, their days, durations and correlations."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.dates import DateFormatter
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from equiload.envs.errors import DataError
+from equiload.envs.instance import Instance
+from equiload.envs.typing import FloatArray
+
+_LABEL = {"carbon": "carbon, t/MWh", "water": "water, m³/MWh", "price": "price, US$/MWh"}
+_MOST_NAMED = 16
+
+
+def portrait(instance: Instance) -> Figure:
+    """Draw the page. For a batch, take one of it first.
+
+    Raises
+    ------
+    DataError
+        For a batch, or fewer than two slots.
+    """
+    if instance.batch:
+        raise DataError("a portrait shows one instance; take one from the batch first")
+    if instance.horizon < 2:
+        raise DataError("a portrait needs at least two slots")
+    figure = plt.figure(figsize=(13, 16), layout="constrained")
+    plt.close(figure)  # the caller's now: keep it out of pyplot's list
+    series = _series(instance)
+    grid = figure.add_gridspec(2 + len(series), 6, height_ratios=[1.7, *[1] * len(series), 1.5])
+    colours = _colours(len(instance.fleet.regions))
+    _map(figure.add_subplot(grid[0, :4]), instance, colours)
+    _facts(figure.add_subplot(grid[0, 4:]), instance)
+    for row, (label, names, values) in enumerate(series.values(), start=1):
+        of = _region_colours(instance, names, colours)
+        _week(figure.add_subplot(grid[row, :3]), instance, label, values, of)
+        _day(figure.add_subplot(grid[row, 3:5]), instance, values, of)
+        _duration(figure.add_subplot(grid[row, 5]), values, of)
+    row = 1 + len(series)
+    for column, kind in enumerate(list(series)[:3]):
+        label, names, values = series[kind]
+        axes = figure.add_subplot(grid[row, 2 * column : 2 * column + 2])
+        _correlation(axes, label, names, values)
+    figure.suptitle(f"{instance.name}  ({_window(instance)})", fontsize=15)
+    return figure
+
+
+def _window(instance: Instance) -> str:
+    stamps = instance.trace.timestamps
+    first, last = (str(stamp)[:16].replace("T", " ") for stamp in (stamps[0], stamps[-1]))
+    return f"{first} to {last} UTC"
+
+
+def _series(instance: Instance) -> dict[str, tuple[str, tuple[str, ...], FloatArray]]:
+    """Label, names and values ``[T, ·]`` of each kind of series."""
+    trace, fleet = instance.trace, instance.fleet
+    series = {"price": (_LABEL["price"], fleet.datacenters, trace.price)}
+    for k, kind in enumerate(trace.footprints):
+        label = _LABEL.get(kind, f"{kind}, {trace.units[k]} per MWh")
+        series[kind] = (label, fleet.datacenters, trace.intensity[k])
+    series["demand"] = ("demand, MWh per slot", fleet.gateways, trace.demand)
+    return series
+
+
+def _colours(count: int) -> list[Any]:
+    if count <= 10:
+        return list(plt.get_cmap("tab10").colors[:count])  # type: ignore[attr-defined]
+    return [plt.get_cmap("turbo")(x) for x in np.linspace(0.03, 0.95, count)]
+
+
+def _region_colours(instance: Instance, names: tuple[str, ...], colours: list[Any]) -> list[Any]:
+    fleet = instance.fleet
+    if names is fleet.datacenters:
+        return [colours[r] for r in fleet.region_of]
+    known = {name: colours[r] for r, name in enumerate(fleet.regions)}
+    return [known.get(name, "0.4") for name in names]
+
+
+def _map(axes: Axes, instance: Instance, colours: list[Any]) -> None:
+    axes.set(xlim=(-180, 180), ylim=(-58, 80), xticks=[], yticks=[], aspect=1.25)
+    for ring in _land():
+        axes.fill(ring[:, 0], ring[:, 1], facecolor="0.92", edgecolor="0.75", linewidth=0.5)
+    fleet = instance.fleet
+    if fleet.location is None:
+        axes.set_title("where: the fleet gives no location")
+        return
+    first = np.unique(fleet.region_of, return_index=True)[1]
+    counts = np.bincount(fleet.region_of)
+    for r, i in enumerate(first):
+        latitude, longitude = fleet.location[i]
+        axes.plot(
+            longitude, latitude, "o", color=colours[r], markersize=5 + 2 * counts[r] ** 0.5, mec="k"
+        )
+    axes.legend(
+        [Line2D([], [], marker="o", ls="", color=c, mec="k") for c in colours],
+        [
+            name if counts[r] == 1 else f"{name} ({counts[r]})"
+            for r, name in enumerate(fleet.regions)
+        ],
+        ncols=2 if len(colours) <= _MOST_NAMED else 4,
+        fontsize=8 if len(colours) <= _MOST_NAMED else 6,
+        loc="lower left",
+        framealpha=0.9,
+    )
+    axes.set_title("where (coastlines: Natural Earth)")
+
+
+def _land() -> list[FloatArray]:
+    text = (files(__package__) / "land.csv").read_text(encoding="utf-8")
+    rings = (np.array(line.split(), dtype=np.float64) for line in text.splitlines()[1:])
+    return [part for ring in rings for part in _cut(ring.reshape(-1, 2))]
+
+
+def _cut(ring: FloatArray) -> list[FloatArray]:
+    """A ring's parts on either side of the date line."""
+    jumps = np.flatnonzero(np.abs(np.diff(ring[:, 0])) > 180) + 1
+    return np.split(ring, jumps)
+
+
+def _facts(axes: Axes, instance: Instance) -> None:
+    fleet, trace = instance.fleet, instance.trace
+    used = trace.demand.sum(-1) / instance.capacity.sum(-1)
+    minutes = int((trace.timestamps[1] - trace.timestamps[0]) / np.timedelta64(60, "s"))
+    price = trace.price
+    rows = [
+        (
+            "data centers, regions, gateways",
+            f"{len(fleet.datacenters)}, {len(fleet.regions)}, {len(fleet.gateways)}",
+        ),
+        ("slots", f"{instance.horizon} of {minutes} min"),
+        ("pairs within reach", f"{fleet.reachable.mean():.0%}"),
+        ("capacity used: mean, highest", f"{used.mean():.0%}, {used.max():.0%}"),
+        ("capacity that is up, mean", f"{instance.capacity.mean() / fleet.capacity.mean():.1%}"),
+        ("price, US$/MWh: mean", f"{price.mean():.0f}"),
+        ("lowest, highest", f"{price.min():.0f}, {price.max():.0f}"),
+        ("slots at or below 0 US$/MWh", f"{(price <= 0).mean():.1%}"),
+    ]
+    for k, kind in enumerate(trace.footprints):
+        mean = trace.intensity[k].mean(0)
+        rows.append(
+            (
+                f"{kind}: least, most region",
+                f"{mean.min():.3g}, {mean.max():.3g} {trace.units[k]}/MWh",
+            )
+        )
+        weight = instance.objective.equity_weight[kind]
+        rows.append((f"equity weight of {kind}", f"{weight:g} US$/{trace.units[k]}"))
+    axes.axis("off")
+    for at, (name, value) in enumerate(rows):
+        y = 0.96 - at * 0.083
+        axes.text(0.0, y, name, fontsize=9, color="0.35", transform=axes.transAxes)
+        axes.text(1.0, y, value, fontsize=9, ha="right", transform=axes.transAxes)
+
+
+def _week(
+    axes: Axes, instance: Instance, label: str, values: FloatArray, colours: list[Any]
+) -> None:
+    """The first week, slot by slot."""
+    stamps = instance.trace.timestamps
+    shown = stamps < stamps[0] + np.timedelta64(7, "D")
+    for column, colour in zip(values[shown].T, colours, strict=True):
+        axes.plot(stamps[shown], column, color=colour, linewidth=0.9)
+    axes.set_ylabel(label)
+    axes.set_title("first week, UTC", fontsize=9)
+    axes.xaxis.set_major_formatter(DateFormatter("%d %b"))  # type: ignore[no-untyped-call]
+    axes.tick_params(axis="x", labelsize=8)
+    axes.margins(x=0)
+    _limit(axes, values)
+
+
+def _day(axes: Axes, instance: Instance, values: FloatArray, colours: list[Any]) -> None:
+    """The average day: mean over all days at each hour of the day."""
+    hour = (instance.trace.timestamps.astype("datetime64[h]").astype(np.int64)) % 24
+    hours = np.unique(hour)
+    for column, colour in zip(values.T, colours, strict=True):
+        mean = [np.median(column[hour == h]) for h in hours]
+        axes.plot(hours + 0.5, mean, color=colour, linewidth=1.3)
+    axes.set(xlim=(0, 24), xticks=range(0, 25, 6))
+    axes.set_title("median by hour of the day, UTC", fontsize=9)
+
+
+def _duration(axes: Axes, values: FloatArray, colours: list[Any]) -> None:
+    """How much of the time a value is exceeded."""
+    share = (np.arange(len(values)) + 0.5) / len(values) * 100
+    for column, colour in zip(values.T, colours, strict=True):
+        axes.plot(share, np.sort(column)[::-1], color=colour, linewidth=1.0)
+    axes.set(xlim=(0, 100), xticks=(0, 50, 100))
+    axes.set_title("duration, % of slots", fontsize=9)
+    _limit(axes, values)
+
+
+def _limit(axes: Axes, values: FloatArray) -> None:
+    """Cut off spikes, so that the rest can be seen."""
+    low, high = np.quantile(values, [0.0005, 0.998])
+    room = 0.06 * (high - low) or 1.0
+    axes.set_ylim(low - room, high + room)
+
+
+def _correlation(axes: Axes, label: str, names: tuple[str, ...], values: FloatArray) -> None:
+    moving = values.std(0) > 0
+    matrix = np.full((len(names),) * 2, np.nan)
+    if moving.sum() > 1:
+        matrix[np.ix_(moving, moving)] = np.corrcoef(values[:, moving].T)
+    image = axes.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
+    axes.set_title(f"correlation of {label.partition(',')[0]} between data centers", fontsize=9)
+    if len(names) <= 2 * _MOST_NAMED:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
+        axes.set_yticks(range(len(names)), names, fontsize=6)
+    else:
+        axes.set(xticks=[], yticks=[])
+    axes.figure.colorbar(image, ax=axes, shrink=0.7)

@@ -1,0 +1,37 @@
+"""The guarantee: any policy, with a bound on how much worse than an expert it can be."""
+
+from equiload.robust.blend import Blend, blend
+from equiload.robust.certificate import Certificate, lower_bound
+from equiload.robust.methods import (
+    BlendMethod,
+    FixedMethod,
+    Method,
+    ProjectMethod,
+    SwitchMethod,
+)
+from equiload.robust.policy import RobustLayer, RobustPolicy, footprint_bound
+from equiload.robust.project import Projector
+from equiload.robust.safe import Ledger, Rates, SafeSet
+from equiload.robust.verify import Verification, Violation, verify
+
+__all__ = [
+    "Blend",
+    "BlendMethod",
+    "Certificate",
+    "FixedMethod",
+    "Ledger",
+    "Method",
+    "ProjectMethod",
+    "Projector",
+    "Rates",
+    "RobustLayer",
+    "RobustPolicy",
+    "SafeSet",
+    "SwitchMethod",
+    "Verification",
+    "Violation",
+    "blend",
+    "footprint_bound",
+    "lower_bound",
+    "verify",
+]

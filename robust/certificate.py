@@ -1,0 +1,163 @@
+"""What the layer can prove about an episode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from equiload.envs import DataError, Outcome, dual_bound
+from equiload.envs.typing import BoolArray, FloatArray
+from equiload.robust.safe import Ledger, SafeSet
+
+_ASCENT_ROUNDS = 200
+
+
+class Entry(NamedTuple):
+    """A slot's record: ``expert [..., J, N]``, ``alpha [...]``, ``refused [...]``, the books."""
+
+    expert: FloatArray
+    alpha: FloatArray
+    refused: BoolArray
+    ledger: Ledger
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Certificate:
+    """Both sides of the condition in every slot, and of the guarantee at the end.
+
+    Every ``left`` and ``excess`` is an upper bound, every ``right`` and ``allowed`` a lower bound
+    on the exact number, so ``left <= right`` between the stored floats proves the inequality
+    between the exact ones. Sides are stated relative to the expert: ``F^π`` (for the guarantee,
+    ``J^π``) is subtracted from both.
+
+    Parameters
+    ----------
+    rho, allowance, footprint_bound
+        What was promised.
+    expert
+        ``[..., T, J, N]``, the expert's own allocations.
+    left, right
+        ``[..., T]``, US$.
+    alpha
+        ``[..., T]``: 1 where the advice was played, 0 where the expert was.
+    refused
+        ``[..., T]``: the advice was not a feasible allocation.
+    breach
+        ``[..., T]``: the slot exceeded ``footprint_bound``, on which (★′) leans.
+    excess
+        ``[...]``, US$: at least ``J − J^π`` so far.
+    allowed
+        ``[...]``, US$: at most ``ρ·(G^π + Σ_k μ_k M^π_k) + B`` so far.
+    complete
+        Did the episode reach its horizon?
+    """
+
+    rho: float
+    allowance: float
+    footprint_bound: FloatArray | None
+    expert: FloatArray
+    left: FloatArray
+    right: FloatArray
+    alpha: FloatArray
+    refused: BoolArray
+    breach: BoolArray
+    excess: FloatArray
+    allowed: FloatArray
+    complete: bool
+
+    @property
+    def slack(self) -> FloatArray:
+        """``[..., T]``, US$: what the condition leaves."""
+        slack: FloatArray = self.right - self.left
+        return slack
+
+    @property
+    def holds(self) -> BoolArray:
+        """``[...]``: was the condition certified in every slot, and the guarantee at the end?
+
+        False for an episode cut short where only the horizon-aware condition (★′) was kept.
+        """
+        held: BoolArray = (self.left <= self.right).all(-1) & (self.excess <= self.allowed)
+        return held
+
+    def ratio(self, outcome: Outcome, weights: FloatArray | None = None) -> FloatArray:
+        """``[...]``: certified bound on ``J / J(eGLB-Off)``, by weak duality.
+
+        Parameters
+        ----------
+        outcome
+            Of the episode.
+        weights
+            ``[..., K, R]``, shadow prices on the simplex. Default: found by mirror ascent.
+
+        Returns
+        -------
+        ``inf`` where the lower bound is not positive.
+        """
+        if weights is None:
+            lower = lower_bound(outcome)
+        else:
+            lower = dual_bound(outcome.instance, weights).value
+        ratio: FloatArray = np.where(
+            lower > 0, outcome.objective / np.where(lower > 0, lower, 1.0), np.inf
+        )
+        return ratio
+
+
+def certificate_of(safe: SafeSet, entries: Sequence[Entry]) -> Certificate:
+    """Certificate of the slots played so far.
+
+    Raises
+    ------
+    DataError
+        Before the first slot.
+    """
+    if not entries:
+        raise DataError("there is no slot to certify yet")
+    last = entries[-1].ledger
+    eps = float(np.finfo(np.float64).eps)
+    # At the end the expert's lagging regions cannot catch up any more.
+    peak = last.low.max(-1, keepdims=True)
+    head = np.maximum(peak - last.high - 4 * eps * (peak + last.high), 0.0)
+    excess = np.asarray(safe.left(last.cost, last.footprint, head))
+    complete = len(entries) == safe.horizon
+    if complete or safe.footprint_bound is None:  # then the condition itself bounds it too
+        excess = np.minimum(excess, last.left)
+    ledgers = [entry.ledger for entry in entries]
+    return Certificate(
+        rho=safe.rho,
+        allowance=safe.allowance,
+        footprint_bound=safe.footprint_bound,
+        expert=np.stack([entry.expert for entry in entries], axis=-3),
+        left=np.stack([ledger.left for ledger in ledgers], axis=-1),
+        right=np.stack([ledger.right for ledger in ledgers], axis=-1),
+        alpha=np.stack([entry.alpha for entry in entries], axis=-1),
+        refused=np.stack([entry.refused for entry in entries], axis=-1),
+        breach=np.stack([ledger.breach for ledger in ledgers], axis=-1),
+        excess=excess,
+        allowed=np.asarray(last.right),
+        complete=complete,
+    )
+
+
+def lower_bound(outcome: Outcome, rounds: int = _ASCENT_ROUNDS) -> FloatArray:
+    """``[...]``, US$: a lower bound on eGLB-Off's ``J``: the best of some rounds of mirror ascent.
+
+    The dual function's supergradient at ``w`` is the footprint of the dispatch at ``w``.
+    """
+    instance = outcome.instance
+    mu = instance.objective.mu[:, None]
+    weights = np.full_like(outcome.footprint, 1.0 / outcome.footprint.shape[-1])
+    best = np.full(outcome.objective.shape, -np.inf)
+    for i in range(rounds):
+        bound = dual_bound(instance, weights)
+        best = np.maximum(best, bound.value)
+        gain = mu * bound.outcome.footprint
+        gain = gain - gain.max(-1, keepdims=True)
+        spread = np.maximum(-gain.min((-1, -2), keepdims=True), 1e-300)
+        weights = weights * np.exp(2.0 * gain / (spread * np.sqrt(i + 1)))
+        weights = weights / weights.sum(-1, keepdims=True)
+    return best

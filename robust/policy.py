@@ -1,0 +1,173 @@
+"""The layer around an expert, and the policy that an expert and an advice make."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from equiload.envs import DataError, Fleet, Objective, Policy, Slot, check_allocation
+from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.typing import BoolArray, FloatArray
+from equiload.robust.blend import feasible
+from equiload.robust.certificate import Certificate, Entry, certificate_of
+from equiload.robust.methods import METHODS, Method
+from equiload.robust.safe import Ledger, SafeSet
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """An advice that wants to know what was played in place of what it proposed."""
+
+    def observe(self, slot: Slot, allocation: FloatArray) -> None:
+        """``allocation [..., J, N]`` was played in ``slot``."""
+        ...
+
+
+class RobustLayer:
+    """Turns any proposed allocation into one that keeps the guarantee against an expert.
+
+    ``J <= J^π + ρ·(Σ |f^π| + Σ_k μ_k max_r S^π[k, r]) + B`` for every instance and every advice.
+
+    Parameters
+    ----------
+    expert
+        Any online policy. It runs on its own virtual trajectory, whatever is played.
+    rho
+        ``ρ >= 0``.
+    allowance
+        ``B >= 0``, US$.
+    method
+        ``"blend"``, ``"project"``, ``"switch"``, or, without the guarantee, ``"fixed"``; or a
+        :class:`~equiload.robust.methods.Method`.
+    footprint_bound
+        ``Ē``, broadcasts to ``[..., K, R]``: the most that a slot can add to a region's footprint,
+        for the horizon-aware condition (★′). None: (★).
+    """
+
+    def __init__(
+        self,
+        expert: Policy,
+        *,
+        rho: float,
+        allowance: float = 0.0,
+        method: str | Method = "blend",
+        footprint_bound: FloatArray | None = None,
+    ) -> None:
+        if isinstance(method, str) and method not in METHODS:
+            raise DataError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        self.expert, self.rho, self.allowance = expert, rho, allowance
+        self.method: Method = METHODS[method]() if isinstance(method, str) else method
+        self.footprint_bound = footprint_bound
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self.safe = SafeSet(
+            fleet=fleet,
+            objective=objective,
+            rho=self.rho,
+            allowance=self.allowance,
+            horizon=horizon,
+            footprint_bound=self.footprint_bound,
+        )
+        self.expert.reset(fleet, objective, horizon, batch)
+        self.method.reset(self.safe, batch)
+        self.ledger: Ledger | None = None
+        self._entries: list[Entry] = []
+
+    def act(self, slot: Slot, advice: FloatArray) -> FloatArray:
+        """Return what is played ``[..., J, N]`` when ``advice`` is proposed.
+
+        Advice that is not finite or not feasible is refused: the expert's allocation is played.
+
+        Raises
+        ------
+        InfeasibleError
+            When the expert's allocation is not feasible.
+        DataError
+            When the advice has the wrong shape.
+        """
+        reachable = self.safe.fleet.reachable
+        expert = np.asarray(self.expert.act(slot), dtype=np.float64)
+        check_allocation(expert, slot, reachable)
+        expert = np.maximum(expert, 0.0)  # rounding below zero would let S^π fall
+        proposed, refused = self._screen(np.asarray(advice, dtype=np.float64), expert, slot)
+        rates = self.safe.rates(slot.price, slot.intensity, slot.capacity)
+        ledger = self.safe.open(rates) if self.ledger is None else self.ledger
+        expert_step = self.safe.step(rates, expert)
+        followed = self.safe.follow(ledger, rates, expert_step, slot.index)
+        played = self.method(followed, rates, slot, expert, proposed, expert_step)
+        self.ledger = played.ledger
+        alpha = np.where(refused, 0.0, played.alpha)
+        self._entries.append(Entry(expert, alpha, refused, played.ledger))
+        allocation: FloatArray = played.allocation
+        return allocation
+
+    def certificate(self) -> Certificate:
+        """Certificate of the episode so far."""
+        return certificate_of(self.safe, self._entries)
+
+    def _screen(
+        self, advice: FloatArray, expert: FloatArray, slot: Slot
+    ) -> tuple[FloatArray, BoolArray]:
+        if advice.shape != expert.shape:
+            raise DataError(
+                f"slot {slot.index}: the advice has shape {advice.shape}, expected {expert.shape} "
+                "(gateways, data centers)"
+            )
+        reachable = self.safe.fleet.reachable
+        good = feasible(advice, slot.demand, slot.capacity, reachable, TOLERANCE / 4)
+        return np.where(good[..., None, None], advice, expert), ~good
+
+
+class RobustPolicy:
+    """A policy that follows the advice as far as the guarantee against the expert allows.
+
+    Parameters
+    ----------
+    advice
+        Any policy, trusted or not. One with a method ``observe`` is told what was played.
+    expert, rho, allowance, method, footprint_bound
+        See :class:`RobustLayer`.
+    """
+
+    def __init__(
+        self,
+        advice: Policy,
+        expert: Policy,
+        *,
+        rho: float,
+        allowance: float = 0.0,
+        method: str | Method = "blend",
+        footprint_bound: FloatArray | None = None,
+    ) -> None:
+        self.advice = advice
+        self.layer = RobustLayer(
+            expert, rho=rho, allowance=allowance, method=method, footprint_bound=footprint_bound
+        )
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self.layer.reset(fleet, objective, horizon, batch)
+        self.advice.reset(fleet, objective, horizon, batch)
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the allocation ``[..., J, N]``."""
+        allocation = self.layer.act(slot, self.advice.act(slot))
+        if isinstance(self.advice, Listener):
+            self.advice.observe(slot, allocation)
+        return allocation
+
+    def certificate(self) -> Certificate:
+        """Certificate of the episode so far."""
+        return self.layer.certificate()
+
+
+def footprint_bound(fleet: Fleet, intensity: FloatArray) -> FloatArray:
+    """Return ``Ē [..., K, R]`` from a bound ``[..., K, N]`` on the intensities: at full load."""
+    bound: FloatArray = (np.asarray(intensity) * (fleet.pue * fleet.capacity)) @ fleet.membership
+    return bound

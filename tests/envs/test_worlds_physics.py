@@ -1,0 +1,98 @@
+"""Clocks, sun, supply curves and levels of the generator, against first principles."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from equiload.envs.data import synthetic, world
+from equiload.envs.data.clock import clock, sky, utc_offset
+from equiload.envs.data.grid import CARBON
+from equiload.envs.data.noise import autoregression, between, pulses
+from equiload.envs.data.regions import FUELS
+from equiload.envs.data.supply import SupplyCurve
+from equiload.experiments.worlds.calibration import correlations
+
+
+@pytest.mark.parametrize("zone", sorted({r.zone for r in world().values()}))
+def test_offsets_are_those_of_the_time_zone_database(zone: str) -> None:
+    stamps = np.arange(np.datetime64("2023-01-01T07:30", "m"), np.datetime64("2024-01-05", "m"), 90)
+    expected = [
+        datetime.fromtimestamp(int(s) * 60, tz=ZoneInfo(zone)).utcoffset().total_seconds() // 60
+        for s in stamps.astype(np.int64)
+    ]
+    np.testing.assert_array_equal(utc_offset(zone, stamps), expected)
+
+
+@given(st.integers(0, 365 * 24 - 1), st.sampled_from(list(world().values())))
+def test_the_local_week_begins_on_monday_at_midnight(hour: int, region) -> None:
+    table = clock((region.zone,), (2024, 2024), 60)
+    moment = datetime(2024, 1, 1, tzinfo=UTC).timestamp() + 3600 * hour
+    local = datetime.fromtimestamp(moment, tz=ZoneInfo(region.zone))
+    assert table.week_slot[hour, 0] == local.weekday() * 24 + local.hour
+
+
+@pytest.mark.parametrize("region", world().values(), ids=lambda r: r.name)
+def test_the_sun_is_highest_at_solar_noon_and_gone_at_midnight(region) -> None:
+    sun = sky((region,), 15).sun[:, 0].reshape(366, 96)
+    noon = (12 - region.longitude / 15) % 24
+    peak = (sun.mean(0).argmax() + 0.5) / 4
+    assert abs((peak - noon + 12) % 24 - 12) < 0.4
+    midnight = int((noon + 12) % 24 * 4) % 96
+    assert region.latitude > 60 or sun[:, midnight].max() == 0
+    summer = slice(160, 190) if region.latitude > 0 else slice(340, 366)
+    winter = slice(340, 366) if region.latitude > 0 else slice(160, 190)
+    assert abs(region.latitude) < 5 or sun[summer].sum() > sun[winter].sum()
+
+
+@given(st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_a_supply_curve_is_met_where_the_blocks_offer_what_is_asked(F: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(-50, 100, (1, 1, F))
+    high = low + rng.uniform(1, 100, (1, 1, F))
+    capacity, footprint = rng.uniform(0.1, 1, (1, 1, F)), rng.uniform(0, 1, (2, F))
+    curve = SupplyCurve.of_blocks(low, high, capacity, footprint)
+    asked = np.sort(rng.uniform(0, capacity.sum(), 20))[None, :, None]
+    price, *prints = curve.climb(asked)
+    running = np.clip((price - low[:, 0]) / (high - low)[:, 0], 0, 1) * capacity[:, 0]
+    np.testing.assert_allclose(running.sum(-1), asked[..., 0], atol=1e-6)
+    np.testing.assert_allclose(np.stack(prints)[:, 0, :, 0], footprint @ running[0].T, atol=1e-6)
+    assert (np.diff(price[0, :, 0]) >= -1e-9).all()
+
+
+def test_noise_has_the_moments_it_promises() -> None:
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=(400, 300, 2))
+    path = autoregression(normal.copy(), 10.0)
+    assert path.std() == pytest.approx(1.0, abs=0.02)
+    lag = (path[:, 5:] * path[:, :-5]).mean()
+    assert lag == pytest.approx(np.exp(-0.5), abs=0.02)
+    events = pulses(normal, 0.02, 1e-9)
+    assert (events > 0).mean() == pytest.approx(0.02, abs=0.002)
+    assert events[events > 0].mean() == pytest.approx(1.0, abs=0.05)
+    nodes = np.arange(5.0)[None, :, None]
+    np.testing.assert_allclose(between(nodes, 3, 10)[0, :, 0], np.arange(10) / 3)
+
+
+def test_levels_are_those_of_the_table() -> None:
+    reference = {"fuel": (-1, 2), "outages": 0}
+    trace = synthetic(9, batch=96, regions=len(world()), ranges=reference).trace
+    for r, region in enumerate(world().values()):
+        mix = sum(CARBON[fuel] * getattr(region, fuel) for fuel in FUELS)
+        assert trace.price[..., r].mean() == pytest.approx(region.price, rel=0.15), region.name
+        assert trace.intensity[:, 0, :, r].mean() == pytest.approx(mix, abs=0.07), region.name
+        if region.floor == 0:
+            assert trace.price[..., r].min() >= 0
+
+
+def test_neighbours_share_their_weather() -> None:
+    trace = synthetic(5, batch=24).trace
+    price, carbon = correlations(trace.price), correlations(trace.intensity[:, 0])
+    germany, belgium, texas = 4, 5, 0
+    assert price[germany, belgium] > price[germany, texas] + 0.3
+    assert carbon[germany, belgium] > 0.4
+    alone = synthetic(5, batch=24, ranges={"correlation": 1}).trace
+    assert correlations(alone.price)[germany, belgium] < price[germany, belgium] - 0.15

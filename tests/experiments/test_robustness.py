@@ -1,0 +1,50 @@
+"""The robustness program as its user runs it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equiload.experiments import campaign
+from equiload.robust import FixedMethod
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "equiload.experiments.robustness"]
+    return subprocess.run(
+        [*command, f"hydra.run.dir={folder}", *options], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+def test_campaign_ends_with_its_tally(tmp_path: Path) -> None:
+    done = run(tmp_path, "campaign=adversarial", "episodes=9000", "seed=7")
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.strip().splitlines()[-1]
+    assert re.fullmatch(
+        r"9000 episodes, \d+ slots, 0 violations, smallest relative slack \d\.\de[+-]\d+", last
+    )
+
+
+def test_a_violation_is_counted() -> None:
+    rng = np.random.default_rng(0)
+    tally = campaign.Tally()
+    for _ in range(20):
+        instance = campaign.random_instances(rng, 20)
+        tally.add(campaign.attack(instance, rng, FixedMethod(1.0), horizon_aware=False), "here")
+    assert tally.violations
+    assert "the condition does not hold" in "".join(tally.violations)
+
+
+@pytest.mark.slow
+def test_comparison_writes_table_and_figure(tmp_path: Path) -> None:
+    options = ["instance.horizon=24", "rounds=2", "rho=[0,0.1]", "allowance=[0]"]
+    done = run(tmp_path, *options, "method=[blend,project,switch,fixed]")
+    assert done.returncode == 0, done.stderr
+    for name in ("robustness.csv", "robustness.json", "robustness.png", "robustness.pdf"):
+        assert (tmp_path / name).stat().st_size > 0
+    lines = (tmp_path / "robustness.csv").read_text().splitlines()
+    assert len(lines) == 1 + 5 * 2 * 4
