@@ -37,7 +37,7 @@ class EGLBMPC:
         *,
         every: int = 1,
         memory: float = 1.0,
-        tolerance: float = 3e-4,
+        tolerance: float = 1e-3,
     ) -> None:
         if every < 1 or not memory > 0:
             raise DataError(f"every and memory must be at least 1, got {every} and {memory}")
@@ -98,7 +98,7 @@ class EGLBPredicted:
         trust: float = 0.5,
         after: int = 0,
         eglb: EGLB | None = None,
-        tolerance: float = 3e-4,
+        tolerance: float = 1e-3,
     ) -> None:
         if not 0 <= trust <= 1:
             raise DataError(f"trust must be from 0 to 1, got {trust}")

@@ -38,20 +38,19 @@ class Planner:
         self._recorder = Recorder(horizon)
         self._solvers: dict[tuple[int, ...], Decomposition] = {}
         shape = (*batch, len(objective.footprints), len(fleet.regions))
-        #: ``[..., K, R]``, before the current slot.
-        self.footprint = np.zeros(shape)
-        self._added = np.zeros(shape)
+        #: ``[..., K, R]``, with what is played in the current slot once that is known.
+        self.footprint = self._before = np.zeros(shape)
 
     def see(self, slot: Slot) -> None:
         """Take note of the slot that begins."""
-        self.footprint = self.footprint + self._added
-        self._added = np.zeros(self.footprint.shape)
+        self._before = self.footprint
         self._history = self._recorder.record(slot)
 
     def play(self, slot: Slot, allocation: FloatArray) -> None:
         """Take note of what is played in it; what was noted before is replaced."""
         load = np.asarray(allocation).sum(-2)
-        self._added = slot_cost(slot.price, slot.intensity, load, self._fleet).footprint
+        added = slot_cost(slot.price, slot.intensity, load, self._fleet).footprint
+        self.footprint = self._before + added
 
     def weights(self) -> FloatArray:
         """``[..., K, R]``: dual weights from the current slot on."""
@@ -97,4 +96,4 @@ class Planner:
             ),
             objective=self._objective,
         )
-        return solver.solve(instance, start=self.footprint[at[1:]]).weights
+        return solver.solve(instance, start=self._before[at[1:]]).weights
