@@ -74,8 +74,8 @@ class EGLBPredicted:
 
     When slot ``after`` comes, eGLB-Off for the rest on a forecast gives weights ``ŵ``. The
     multipliers become ``trust·ŵ + (1 − trust)·γ`` once, and each slot from then on is dispatched at
-    ``trust·ŵ + (1 − trust)·γ`` while mirror descent moves ``γ``. With ``trust`` 0 it is eGLB, with
-    1 the dispatch at ``ŵ``.
+    ``trust·ŵ + (1 − trust)·γ`` while mirror descent moves ``γ`` by what is played. With ``trust`` 0
+    it is eGLB, with 1 the dispatch at ``ŵ``.
 
     Parameters
     ----------
@@ -85,6 +85,8 @@ class EGLBPredicted:
         From 0 to 1.
     after
         Slots of plain eGLB before the forecast is made, for forecasters that need a history.
+    every
+        Slots until ``ŵ`` is found anew, from the footprints so far. None: never.
     eglb
         The mirror descent; by default eGLB's defaults.
     tolerance
@@ -97,6 +99,7 @@ class EGLBPredicted:
         *,
         trust: float = 0.5,
         after: int = 0,
+        every: int | None = None,
         eglb: EGLB | None = None,
         tolerance: float = 1e-3,
     ) -> None:
@@ -104,7 +107,9 @@ class EGLBPredicted:
             raise DataError(f"trust must be from 0 to 1, got {trust}")
         if after < 0:
             raise DataError(f"after must be at least 0, got {after}")
-        self.trust, self.after = trust, after
+        if every is not None and every < 1:
+            raise DataError(f"every must be at least 1, got {every}")
+        self.trust, self.after, self.every = trust, after, every
         self.eglb = EGLB() if eglb is None else eglb
         self.planner = Planner(forecaster, tolerance=tolerance)
 
@@ -117,14 +122,15 @@ class EGLBPredicted:
 
     def act(self, slot: Slot) -> FloatArray:
         """Return the allocation ``[..., J, N]``."""
-        eglb = self.eglb
-        if slot.index <= self.after:
+        eglb, since = self.eglb, slot.index - self.after
+        if self.every or since <= 0:
             self.planner.see(slot)
-        if slot.index == self.after:
+        if since == 0 or (self.every and since > 0 and since % self.every == 0):
             self.predicted = self.planner.weights()
+        if since == 0:
             eglb.multipliers += self.trust * (self.predicted - eglb.multipliers)
         weights = eglb.multipliers
-        if slot.index >= self.after:
+        if since >= 0:
             weights = self.trust * self.predicted + (1 - self.trust) * weights
         allocation = eglb.dispatch(slot, weights)
         eglb.update(slot, allocation)
