@@ -26,16 +26,17 @@ def gap_by_error(scores: Sequence[Score]) -> Figure:
                 line.sort(key=lambda s: s.footprint_mape)
                 at = [100 * s.footprint_mape for s in line]
                 colour = PALETTE[n % len(PALETTE)]
-                axes.plot(at, [100 * s.gap for s in line], "o-", ms=3, color=colour, label=name)
-                low, high = [100 * s.low for s in line], [100 * s.high for s in line]
+                axes.plot(at, [_percent(s.gap) for s in line], "o-", ms=3, color=colour, label=name)
+                low, high = [_percent(s.low) for s in line], [_percent(s.high) for s in line]
                 axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
             for style, score in zip(
                 ("--", ":", "-."), (s for s in scores if s.error == REFERENCE), strict=False
             ):
                 axes.axhline(
-                    100 * score.gap, color="black", lw=0.9, ls=style, label=score.algorithm
+                    _percent(score.gap), color="black", lw=0.9, ls=style, label=score.algorithm
                 )
-            axes.set(title=kind, ylim=(0, None))
+            axes.set(title=kind, yscale="log")
+            axes.yaxis.set_major_formatter("{x:g}")
         for axes in panels[len(kinds) :]:
             axes.set_visible(False)
         figure.supxlabel("MAPE of the forecast footprint intensities, %", fontsize="medium")
@@ -43,3 +44,8 @@ def gap_by_error(scores: Sequence[Score]) -> Figure:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize="small")
         return figure
+
+
+def _percent(gap: float) -> float:
+    """Per cent, at least 0.01: the axis is logarithmic."""
+    return max(100 * gap, 0.01)
