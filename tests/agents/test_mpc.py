@@ -147,6 +147,13 @@ def test_trust_none_and_all() -> None:
     assert value == pytest.approx(best.lower_bound, rel=1e-5)
 
 
+def test_predicted_anew_and_trusted_fully_it_is_mpc() -> None:
+    instance = synthetic(seed=4, horizon=60)
+    predicted = rollout(EGLBPredicted(SameHour(), trust=1.0, every=3), instance)
+    again = rollout(EGLBMPC(SameHour(), every=3), instance)
+    np.testing.assert_allclose(predicted.load, again.load, atol=1e-9)
+
+
 def test_what_was_played_counts_not_what_was_proposed() -> None:
     instance = synthetic(seed=4, horizon=30)
     advice = EGLBMPC(SameHour())
@@ -186,6 +193,7 @@ def test_perfect_on_the_paper_trace(bloom10_root, reachability: str) -> None:
         lambda: EGLBMPC(SameHour(), tolerance=0),
         lambda: EGLBPredicted(SameHour(), trust=1.5),
         lambda: EGLBPredicted(SameHour(), after=-1),
+        lambda: EGLBPredicted(SameHour(), every=0),
     ],
 )
 def test_options_are_checked(wrong) -> None:
