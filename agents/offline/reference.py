@@ -10,7 +10,7 @@ import time
 import cvxpy as cp
 import numpy as np
 
-from equiload.agents.offline.solution import Solution, weights_from_duals
+from equiload.agents.offline.solution import Solution, normalised, weights_from_duals
 from equiload.envs import Instance, Outcome, SolverError
 
 
@@ -23,13 +23,14 @@ def solve_reference(instance: Instance) -> Solution:
         If HiGHS does not return an optimum.
     """
     begin = time.perf_counter()
-    fleet, trace, mu = instance.fleet, instance.trace, instance.objective.mu
+    scaled, unit, money = normalised(instance)
+    fleet, trace, mu = scaled.fleet, scaled.trace, scaled.objective.mu
     T, J = trace.demand.shape
     N = len(fleet.datacenters)
 
     allocation = [cp.Variable((T, N), nonneg=True) for _ in range(J)]
     load = cp.sum(allocation)
-    constraints = [load <= instance.capacity]
+    constraints = [load <= scaled.capacity]
     for j, sent in enumerate(allocation):
         constraints.append(cp.sum(sent, axis=1) == trace.demand[:, j])
         if not fleet.reachable[j].all():
@@ -51,10 +52,10 @@ def solve_reference(instance: Instance) -> Solution:
         raise SolverError(f"HiGHS stopped with status {problem.status} on the CVXPY model")
     routing = np.zeros(T)
     if fleet.routing_cost is not None:
-        routing = sum(sent.value @ fleet.routing_cost[j] for j, sent in enumerate(allocation))
+        pairs = zip(allocation, fleet.routing_cost, strict=True)
+        routing = sum(sent.value @ (unit * money * cost) for sent, cost in pairs)
     return Solution.certified(
-        Outcome(instance=instance, load=np.asarray(load.value), routing=routing),
+        Outcome(instance=instance, load=unit * np.asarray(load.value), routing=routing),
         weights_from_duals(np.array([row.dual_value for row in equity])),
-        "optimal",
         {"method": "reference", "seconds": time.perf_counter() - begin},
     )
