@@ -56,7 +56,7 @@ def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choos
         raise SolverError(f"HiGHS stopped: {solver.modelStatusToString(status)}")
     solution = solver.getSolution()
     K, R = len(instance.objective.mu), len(instance.fleet.regions)
-    sent: FloatArray = unit * np.maximum(np.array(solution.col_value, dtype=np.float64)[K:], 0.0)
+    sent = unit * _serving(np.array(solution.col_value, dtype=np.float64)[K:], columns)
     T, N = instance.trace.price.shape
     load = np.zeros((T, N))
     np.add.at(load, (columns.slot, columns.datacenter), sent)
@@ -73,6 +73,16 @@ def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choos
             "seconds": time.perf_counter() - begin,
         },
     )
+
+
+def _serving(sent: FloatArray, columns: _Columns) -> FloatArray:
+    """Loads that serve the demand to the last digit, from loads that do within a tolerance."""
+    sent = np.maximum(sent, 0.0)
+    placed = np.zeros(columns.demand.shape)
+    np.add.at(placed, (columns.slot, columns.group), sent)
+    factor = np.divide(columns.demand, placed, out=np.zeros_like(placed), where=placed > 0)
+    served: FloatArray = sent * factor[columns.slot, columns.group]
+    return served
 
 
 def _columns(instance: Instance, aggregate: bool) -> _Columns:

@@ -12,6 +12,7 @@ import numpy as np
 
 from equiload.agents.offline.solution import Solution, normalised, weights_from_duals
 from equiload.envs import Instance, Outcome, SolverError
+from equiload.envs.typing import FloatArray
 
 
 def solve_reference(instance: Instance) -> Solution:
@@ -50,12 +51,25 @@ def solve_reference(instance: Instance) -> Solution:
     problem.solve(solver=cp.HIGHS)
     if problem.status != cp.OPTIMAL:
         raise SolverError(f"HiGHS stopped with status {problem.status} on the CVXPY model")
+    sends = [
+        unit * _serving(sent.value, demand)
+        for sent, demand in zip(allocation, trace.demand.T, strict=True)
+    ]
     routing = np.zeros(T)
     if fleet.routing_cost is not None:
-        pairs = zip(allocation, fleet.routing_cost, strict=True)
-        routing = sum(sent.value @ (unit * money * cost) for sent, cost in pairs)
+        pairs = zip(sends, fleet.routing_cost, strict=True)
+        routing = sum(sent @ (money * cost) for sent, cost in pairs)
     return Solution.certified(
-        Outcome(instance=instance, load=unit * np.asarray(load.value), routing=routing),
+        Outcome(instance=instance, load=np.sum(sends, axis=0), routing=routing),
         weights_from_duals(np.array([row.dual_value for row in equity])),
         {"method": "reference", "seconds": time.perf_counter() - begin},
     )
+
+
+def _serving(sent: FloatArray, demand: FloatArray) -> FloatArray:
+    """Loads ``[T, N]`` of one gateway that serve its demand ``[T]`` to the last digit."""
+    sent = np.maximum(sent, 0.0)
+    placed = sent.sum(-1)
+    factor = np.divide(demand, placed, out=np.zeros_like(placed), where=placed > 0)
+    served: FloatArray = sent * factor[:, None]
+    return served
