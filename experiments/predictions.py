@@ -139,7 +139,7 @@ def _gap(policy: Policy, instance: Instance, bound: float) -> float:
     outcome = rollout(policy, instance)
     if isinstance(policy, RobustPolicy) and not policy.certificate().holds.all():
         raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
-    return relative_gap(float(outcome.objective), bound)
+    return relative_gap(float(outcome.objective), bound, float(outcome.gross))
 
 
 def _score(

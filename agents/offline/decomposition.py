@@ -13,7 +13,7 @@ import time
 import highspy
 import numpy as np
 
-from equiload.agents.offline.solution import Solution, relative_gap
+from equiload.agents.offline.solution import TOLERANCE, Solution, relative_gap
 from equiload.envs import Instance, Outcome, SolverError, dual_bound
 from equiload.envs.typing import FloatArray
 
@@ -23,8 +23,8 @@ _SMOOTHING = 0.7
 def solve_decomposition(
     instance: Instance,
     *,
-    tolerance: float = 1e-6,
-    most_rounds: int = 1000,
+    tolerance: float = TOLERANCE,
+    most_rounds: int = 2000,
     start: FloatArray | None = None,
 ) -> Solution:
     """Solve eGLB-Off to a relative gap of ``tolerance``.
@@ -55,7 +55,7 @@ class Decomposition:
         See :func:`solve_decomposition`.
     """
 
-    def __init__(self, *, tolerance: float = 1e-6, most_rounds: int = 1000) -> None:
+    def __init__(self, *, tolerance: float = TOLERANCE, most_rounds: int = 2000) -> None:
         self.tolerance, self.most_rounds = tolerance, most_rounds
         self._kept: FloatArray | None = None
 
@@ -67,7 +67,7 @@ class Decomposition:
         if self._kept is None or self._kept.shape[1:] != before.shape:
             self._kept = np.full((1, *before.shape), 1.0 / R)
         first = self._kept
-        master, best, rounds = _Master(mu, R), -np.inf, 0
+        master, best, gross, rounds = _Master(mu, R), -np.inf, np.inf, 0
         tried: list[FloatArray] = []
         status = f"stopped after {self.most_rounds} rounds"
         while rounds < self.most_rounds:
@@ -80,7 +80,8 @@ class Decomposition:
             for cost, added in zip(columns.outcome.energy_cost, footprint, strict=True):
                 master.add(float(cost), added)
             upper, proposed, combination = master.solve()
-            if relative_gap(upper, best) <= self.tolerance:
+            gross = min(gross, float(columns.outcome.gross.min()))
+            if relative_gap(upper, best, gross) <= self.tolerance:
                 status = "optimal"
                 break
             first = (_SMOOTHING * centre + (1 - _SMOOTHING) * proposed)[None]
