@@ -66,7 +66,7 @@ def main(cfg: PredictionsConfig) -> None:
     gaps: dict[Cell, list[float]] = defaultdict(list)
     wrong: dict[tuple[str, float], list[tuple[float, float]]] = defaultdict(list)
     with bars() as shown:
-        for _, draw in zip(shown.step("draws", cfg.draws), range(cfg.draws), strict=True):
+        for draw in shown.track("draws")(range(cfg.draws)):
             _run_draw(cfg, draw, gaps, wrong)
     scores = [_score(cell, values, wrong, cfg.confidence) for cell, values in gaps.items()]
     folder = run_folder()
