@@ -87,17 +87,33 @@ class EGLB:
 
     def act(self, slot: Slot) -> FloatArray:
         """Return the allocation ``[..., J, N]`` and update the multipliers."""
-        fleet = self._fleet
-        # Rows [B, ...] for the kernels; these are views, so the multipliers change in place.
+        dispatch = self._fleet.dispatch
+        allocation = dispatch.allocation(self._unit(slot), slot.demand, slot.capacity)
+        self._learn(slot, allocation.sum(-2))
+        return allocation
+
+    def load(self, slot: Slot) -> FloatArray:
+        """Return only the loads ``[..., N]`` of :meth:`act`, which is faster, and update as it."""
+        dispatch = self._fleet.dispatch
+        load, _ = dispatch.load(self._unit(slot), slot.demand, slot.capacity)
+        self._learn(slot, load)
+        return load
+
+    def _rows(self, slot: Slot) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Price, intensity and multipliers as rows ``[B, ...]``: views, to be changed in place."""
         gamma = self.multipliers.reshape(-1, *self.multipliers.shape[-2:])
         price = slot.price.reshape(-1, slot.price.shape[-1])
-        intensity = slot.intensity.reshape(-1, gamma.shape[1], price.shape[1])
+        return price, slot.intensity.reshape(-1, gamma.shape[1], price.shape[1]), gamma
+
+    def _unit(self, slot: Slot) -> FloatArray:
+        fleet, (price, intensity, gamma) = self._fleet, self._rows(slot)
         unit = np.empty(price.shape)
         _shadow_cost(price, intensity, gamma, self._mu, fleet.pue, fleet.region_of, unit)
-        allocation = fleet.dispatch.allocation(
-            unit.reshape(slot.price.shape), slot.demand, slot.capacity
-        )
-        drawn = (allocation.sum(-2) * fleet.pue).reshape(price.shape)
+        return unit.reshape(slot.price.shape)
+
+    def _learn(self, slot: Slot, load: FloatArray) -> None:
+        fleet, (price, intensity, gamma) = self._fleet, self._rows(slot)
+        drawn = (load * fleet.pue).reshape(price.shape)
         clock = self._horizon if self.schedule == "constant" else slot.index + 1
         _mirror_step(
             drawn,
@@ -112,7 +128,6 @@ class EGLB:
             self._scale,
             gamma,
         )
-        return allocation
 
 
 # A slot costs about 20 numpy calls without these two, which is most of its time.

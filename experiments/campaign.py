@@ -166,9 +166,13 @@ def attack(
 ) -> Verification:
     """Run hostile advice against an expert on a batch of problems, and verify every episode."""
     seed = int(rng.integers(2**32))
-    # The entropic mirror's multipliers overflow where intensities grow ten-thousandfold.
-    eglb = partial(EGLB, mirror="euclidean")
-    make: Callable[[], Policy] = (eglb, GLBCost, partial(RandomVertices, seed))[rng.integers(3)]
+    experts: list[Callable[[], Policy]] = [
+        EGLB,
+        partial(EGLB, mirror="euclidean"),
+        GLBCost,
+        partial(RandomVertices, seed),
+    ]
+    make = experts[rng.integers(len(experts))]
     bound = None
     if horizon_aware:
         drawn = instance.fleet.pue * instance.capacity[..., None, :, :]

@@ -2,6 +2,7 @@
 
 from equiload.robust.blend import Blend, blend
 from equiload.robust.certificate import Certificate, lower_bound
+from equiload.robust.environment import EnvironmentLayer, pooled
 from equiload.robust.methods import (
     BlendMethod,
     FixedMethod,
@@ -18,6 +19,7 @@ __all__ = [
     "Blend",
     "BlendMethod",
     "Certificate",
+    "EnvironmentLayer",
     "FixedMethod",
     "Ledger",
     "Method",
@@ -33,5 +35,6 @@ __all__ = [
     "blend",
     "footprint_bound",
     "lower_bound",
+    "pooled",
     "verify",
 ]
