@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from equiload.envs import DataError, Fleet, Instance, Objective, Policy, Slot
+from equiload.envs import DataError, Fleet, InfeasibleError, Instance, Objective, Policy, Slot
 from equiload.envs.feasibility import TOLERANCE, check_allocation
 from equiload.envs.gym.actions import Decision
-from equiload.envs.typing import Array, FloatArray
+from equiload.envs.typing import Array, FloatArray, IntArray
 from equiload.robust.blend import blend
 from equiload.robust.certificate import Certificate, Entry, certificate_of
-from equiload.robust.kernels import blend_loads, pool
+from equiload.robust.kernels import blend_loads, pool, sound
 from equiload.robust.safe import BOUND_ROOM, Ledger, SafeSet, like
 
 
@@ -80,9 +79,11 @@ class EnvironmentLayer:
         )
         if self._rehearsed is None:
             self.expert.reset(fleet, objective, horizon, batch)
-        order = np.argsort(fleet.region_of, kind="stable")
-        ends = np.searchsorted(fleet.region_of[order], np.arange(len(fleet.regions) + 1))
-        self._members = order, ends
+        self._members: tuple[IntArray | None, IntArray | None] = None, None
+        if not fleet.one_region_each:
+            order = np.argsort(fleet.region_of, kind="stable")
+            ends = np.searchsorted(fleet.region_of[order], np.arange(len(fleet.regions) + 1))
+            self._members = order, ends
         self._bound = np.empty((0, len(objective.mu), len(fleet.regions)))
         if self.safe.footprint_bound is not None:
             shape = self.safe.footprint_bound.shape[:-2] or (1,)
@@ -166,25 +167,25 @@ class EnvironmentLayer:
 
     def _follow(self, slot: Slot, fleet: Fleet) -> FloatArray:
         """What the expert plays: ``[..., J, N]``, or ``[..., 1, N]`` where routing is free."""
-        free, demand, reachable = fleet.routing_cost is None, slot.demand, fleet.reachable
-        if free and isinstance(self.expert, LoadExpert):
-            allocation = np.asarray(self.expert.load(slot), dtype=np.float64)[..., None, :]
-            demand, reachable = demand.sum(-1, keepdims=True), np.ones_like(reachable[:1])
-        else:
-            allocation = np.asarray(self.expert.act(slot), dtype=np.float64)
-        J, N = reachable.shape
-        load = np.empty((*demand.shape[:-1], 1, N))
-        good = allocation.shape == (*demand.shape, N) and pool(
-            np.ascontiguousarray(allocation).reshape(-1, J, N),
-            demand.reshape(-1, J),
-            slot.capacity.reshape(-1, N),
-            (~reachable).astype(np.float64),
-            TOLERANCE,
-            load.reshape(-1, N),
-        )
-        if not good:
-            check_allocation(allocation, replace(slot, demand=demand), reachable)
-        return load if free else np.maximum(allocation, 0.0)
+        load = np.empty(slot.price.shape)
+        J, N = fleet.reachable.shape
+        rows, room = load.reshape(-1, N), slot.capacity.reshape(-1, N)
+        demand = slot.demand.reshape(-1, J)
+        if fleet.routing_cost is None and isinstance(self.expert, LoadExpert):
+            given = np.asarray(self.expert.load(slot), dtype=np.float64)
+            good = given.shape == load.shape
+            if not (good and sound(given.reshape(rows.shape), demand, room, TOLERANCE, rows)):
+                raise InfeasibleError(
+                    f"slot {slot.index}: the expert's loads do not serve all demand within capacity"
+                )
+            return load[..., None, :]
+        allocation = np.asarray(self.expert.act(slot), dtype=np.float64)
+        each = np.ascontiguousarray(allocation).reshape(-1, J, N)
+        blocked = (~fleet.reachable).astype(np.float64)
+        good = allocation.shape == (*slot.demand.shape, N)
+        if not (good and pool(each, demand, room, blocked, TOLERANCE, rows)):
+            check_allocation(allocation, slot, fleet.reachable)
+        return load[..., None, :] if fleet.routing_cost is None else np.maximum(allocation, 0.0)
 
 
 def pooled(problem: Fleet) -> Fleet:

@@ -289,6 +289,15 @@ def test_what_goes_wrong_gets_one_sentence() -> None:
     env.reset(seed=0)
     with pytest.raises(InfeasibleError, match="does not send out all demand"):
         env.step(np.zeros(env.action_space.shape))
+
+    class Greedy(GLBCost):
+        def load(self, slot: Slot) -> np.ndarray:
+            return super().act(slot).sum(-2) * np.nan
+
+    env = GLBEnv(instance=world, layer=EnvironmentLayer(Greedy(), rho=0.1))
+    env.reset(seed=0)
+    with pytest.raises(InfeasibleError, match="do not serve all demand"):
+        env.step(np.zeros(env.action_space.shape))
     dear = world.replace(fleet=world.fleet.replace(routing_cost=np.ones((3, 3))))
     with pytest.raises(DataError, match="needs the action 'routing'"):
         DifferentiableSimulator(dear, layer=EnvironmentLayer(GLBCost(), rho=0.1))
