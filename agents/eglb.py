@@ -53,7 +53,7 @@ class EGLB:
         self,
         *,
         step_size: float | FloatArray = 1.5,
-        z_max: float | FloatArray = 1.5,
+        z_max: float | FloatArray = 1.0,
         mirror: Mirror = "entropic",
         schedule: Schedule = "constant",
     ) -> None:

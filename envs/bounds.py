@@ -48,11 +48,16 @@ def dual_bound(instance: Instance, weights: FloatArray) -> DualBound:
     DataError
         If the weights are not on the simplex.
     """
+    trace, fleet, mu = instance.trace, instance.fleet, instance.objective.mu
     weights = np.asarray(weights, dtype=np.float64)
-    if not ((weights >= 0).all() and np.allclose(weights.sum(-1), 1.0, rtol=0, atol=1e-9)):
+    if weights.ndim < 2 or weights.shape[-2:] != (len(mu), len(fleet.regions)):
+        raise DataError(
+            f"shadow-price weights have shape {weights.shape}, "
+            f"expected [..., {len(mu)} kinds, {len(fleet.regions)} regions]"
+        )
+    if not ((weights >= 0).all() and (np.abs(weights.sum(-1) - 1.0) <= 1e-9).all()):
         raise DataError("shadow-price weights must be at least 0 and sum to 1 over the regions")
     weights = weights / weights.sum(-1, keepdims=True)
-    trace, fleet, mu = instance.trace, instance.fleet, instance.objective.mu
     unit = trace.price.copy()
     for k in range(len(mu)):  # kind by kind: a year of 100 data centers fits in memory
         unit += (mu[k] * weights[..., None, k, fleet.region_of]) * trace.intensity[..., k, :, :]

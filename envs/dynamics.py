@@ -63,7 +63,7 @@ def shadow_cost(price: Array, intensity: Array, weights: Array, fleet: Fleet, mu
     xp = namespace(price)
     if not fleet.one_region_each:
         weights = weights @ _like(fleet.membership.T, price, xp)
-    weighted = xp.sum(mu[:, None] * weights * intensity, axis=-2)
+    weighted = (mu[:, None] * weights * intensity).sum(-2)
     return (price + weighted) * _like(fleet.pue, price, xp)
 
 

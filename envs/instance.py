@@ -9,7 +9,8 @@ Letters: ``T`` slots, ``N`` data centers, ``J`` gateways, ``R`` regions, ``K`` f
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -28,6 +29,9 @@ _A = TypeVar("_A", bound="np.ndarray[Any, Any]")
 
 # Filled in by __post_init__ from the other fields.
 _DERIVED: Any = None
+
+# Products of such numbers stay finite.
+_LARGEST = 1e50
 
 # How far demand may exceed what can be served before it is an error: rounding, relative.
 _SERVABLE_TOLERANCE = 1e-9
@@ -93,15 +97,18 @@ class Fleet(_Frozen):
     location: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        N, J = len(self.datacenters), len(self.gateways)
         _set(self, datacenters=_names("data center", self.datacenters))
         _set(self, gateways=_names("gateway", self.gateways))
+        N, J = len(self.datacenters), len(self.gateways)
+        if self.region_of is not None:
+            _set(self, region_of=_integers(self.region_of))
         if self.region_of is None:
             if self.regions is not None:
                 raise DataError("regions are named, but region_of does not say which is whose")
             _set(self, regions=self.datacenters, region_of=np.arange(N))
         elif self.regions is None:
-            _set(self, regions=tuple(f"region {r}" for r in range(int(np.max(self.region_of)) + 1)))
+            count = len(np.unique(self.region_of))
+            _set(self, regions=tuple(f"region {r}" for r in range(count)))
         _set(self, regions=_names("region", self.regions), region_of=_integers(self.region_of))
         if self.region_of.shape != (N,) or set(self.region_of) != set(range(len(self.regions))):
             raise DataError(
@@ -139,7 +146,7 @@ class Fleet(_Frozen):
     @cached_property
     def membership(self) -> FloatArray:
         """``[N, R]``: 1 where a data center lies in a region."""
-        return np.eye(len(self.regions))[self.region_of]
+        return _frozen(np.eye(len(self.regions))[self.region_of])
 
     def replace(self, **changes: Any) -> Fleet:
         """Copy with some fields changed, validated anew."""
@@ -185,9 +192,11 @@ class Trace(_Frozen):
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        price, demand = np.asarray(self.price), np.asarray(self.demand)
+        price, demand = _array("price", self.price), _array("demand", self.demand)
         if price.ndim < 2 or demand.ndim < 2:
             raise DataError("price needs axes [..., T, N] and demand [..., T, J]")
+        if 0 in price.shape:
+            raise DataError(f"price has shape {price.shape}, expected at least one of each axis")
         *batch, T, N = price.shape
         _set(self, footprints=_names("footprint", self.footprints))
         _set(self, price=_numbers("price", price, (*batch, T, N)))
@@ -229,6 +238,7 @@ class Trace(_Frozen):
             demand=self.demand[..., cut, :],
             timestamps=self.timestamps[..., cut],
             availability=None if self.availability is None else self.availability[..., cut, :],
+            provenance={**self.provenance, "window": (start, length)},
         )
 
     def __getitem__(self, index: int | slice | tuple[int, ...] | IntArray) -> Trace:
@@ -259,7 +269,7 @@ class Trace(_Frozen):
             timestamps=np.stack([t.timestamps for t in traces]),
             footprints=traces[0].footprints,
             availability=None if all(t.availability is None for t in traces) else np.stack(up),
-            provenance={"stacked": [dict(t.provenance) for t in traces]},
+            provenance={"stacked": tuple(dict(t.provenance) for t in traces)},
         )
 
 
@@ -278,9 +288,14 @@ class Objective(_Frozen):
     equity_weight: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        weight = {str(k): float(v) for k, v in self.equity_weight.items()}
+        try:
+            weight = {str(k): float(v) for k, v in self.equity_weight.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise DataError(
+                f"equity_weight must map footprint kinds to numbers, got {self.equity_weight!r}"
+            ) from None
         for kind, value in weight.items():
-            if not (np.isfinite(value) and value >= 0):
+            if not 0 <= value <= _LARGEST:
                 raise DataError(f"the equity weight of {kind} must be at least 0, got {value}")
         _set(self, equity_weight=MappingProxyType(weight))
 
@@ -396,24 +411,28 @@ def _frozen(array: _A) -> _A:
 
 
 def _names(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DataError(f"the {what} names must be a sequence of texts, got {names!r}")
     names = tuple(str(name) for name in names)
     if not names:
         raise DataError(f"at least one {what} is needed")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{what} {twice[0]!r} is named more than once")
+    for name, count in Counter(names).items():
+        if not name.strip() or not name.isprintable():
+            raise DataError(f"a {what} needs a name that can be printed, got {name!r}")
+        if count > 1:
+            raise DataError(f"{what} {name!r} is named more than once")
     return names
 
 
 def _integers(values: Any) -> IntArray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu":
+    array = _array("region_of", values)
+    if array.size == 0 or array.dtype.kind not in "iu":
         raise DataError(f"region_of must hold whole numbers, got {array.dtype}")
     return _frozen(array.astype(np.int64))
 
 
 def _booleans(what: str, values: Any, shape: tuple[int, ...]) -> BoolArray:
-    array = np.asarray(values)
+    array = _array(what, values)
     if array.shape != shape:
         raise DataError(f"{what} must have shape {shape}, got {array.shape}")
     if not np.isin(array, (0, 1)).all():
@@ -429,25 +448,41 @@ def _numbers(
     minimum: float = -np.inf,
     maximum: float = np.inf,
 ) -> FloatArray:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-        if array.flags.writeable:  # ours already where it is not
-            array = array.copy()
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must hold numbers: {error}") from None
+    array = _array(what, values, np.float64)
+    if not _frozen_throughout(array):
+        array = array.copy()
     if array.shape != shape:
         raise DataError(f"{what} must have shape {shape}, got {array.shape}")
-    good = np.isfinite(array) & (array >= minimum) & (array <= maximum)
+    good = (np.abs(array) <= _LARGEST) & (array >= minimum) & (array <= maximum)
     if not good.all():
         place = tuple(int(i) for i in np.argwhere(~good)[0])
         bounds = "" if np.isinf(minimum) else f" of at least {minimum:g}"
         bounds += "" if np.isinf(maximum) else f" and at most {maximum:g}"
+        if np.isfinite(array[place]) and not bounds:
+            bounds = f" below {_LARGEST:g} in size"
         raise DataError(f"{what}{list(place)} is {array[place]}, expected a finite number{bounds}")
     return _frozen(array)
 
 
+def _array(what: str, values: Any, dtype: type | None = None) -> Any:
+    try:
+        return np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must hold numbers in a regular array: {error}") from None
+
+
+def _frozen_throughout(array: np.ndarray[Any, Any]) -> bool:
+    """Can nobody change the array, not through what it is a view of either?"""
+    view: Any = array
+    while isinstance(view, np.ndarray):
+        if view.flags.writeable:
+            return False
+        view = view.base
+    return view is None
+
+
 def _clock(values: Any, shape: tuple[int, ...]) -> TimeArray:
-    stamps: TimeArray = np.array(values)
+    stamps: TimeArray = _array("timestamps", values).copy()
     if stamps.dtype.kind != "M":
         raise DataError(f"timestamps must be datetime64 in UTC, got {stamps.dtype}")
     stamps = stamps.astype("datetime64[s]")

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from equiload.envs.errors import DataError
 from equiload.envs.feasibility import check_allocation
 from equiload.envs.instance import Instance
 from equiload.envs.policy import Policy, Slot
@@ -31,6 +32,10 @@ class Outcome:
     instance: Instance
     load: FloatArray
     routing: FloatArray
+
+    def __post_init__(self) -> None:
+        # What was done is a record, not a draft.
+        self.load.flags.writeable = self.routing.flags.writeable = False
 
     @cached_property
     def cost(self) -> FloatArray:
@@ -83,6 +88,14 @@ class Outcome:
         )
         return objective
 
+    @property
+    def gross(self) -> FloatArray:
+        """``[...]``, US$: the objective with every slot's cost taken positive; its scale."""
+        gross: FloatArray = np.asarray(
+            np.abs(self.cost).sum(-1) + self.max_footprint @ self.instance.objective.mu
+        )
+        return gross
+
     def cumulative_footprint(self) -> FloatArray:
         """``[..., K, T, R]``: regional footprints up to and including each slot."""
         trace, fleet = self.instance.trace, self.instance.fleet
@@ -113,6 +126,8 @@ def rollout(
     InfeasibleError
         When the policy returns an allocation outside the feasible set; the message says where.
     """
+    if not isinstance(policy, Policy):
+        raise DataError(f"{type(policy).__name__} is no policy: it lacks reset or act")
     fleet, T = instance.fleet, instance.horizon
     load = np.empty(instance.trace.price.shape)
     routing = np.zeros((*instance.batch, T))
@@ -124,6 +139,4 @@ def rollout(
         load[..., t, :] = allocation.sum(-2)
         if fleet.routing_cost is not None:
             routing[..., t] = np.einsum("...jn,jn->...", allocation, fleet.routing_cost)
-    # What the slots did is a record, not a draft.
-    load.flags.writeable = routing.flags.writeable = False
     return Outcome(instance=instance, load=load, routing=routing)

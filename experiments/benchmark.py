@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -56,8 +57,10 @@ def build_agents(cfg: BenchmarkConfig) -> dict[str, Policy | OfflineSolver]:
     """Return the configured algorithms by name."""
     agents: dict[str, Policy | OfflineSolver] = {}
     for key, row in cfg.algorithms.items():
-        if set(row) != {"name", "agent"}:
+        if not isinstance(row, Mapping) or set(row) != {"name", "agent"}:
             raise DataError(f"algorithms.{key} must have a name and an agent, got {row}")
+        if not (isinstance(row["name"], str) and row["name"].isprintable() and row["name"]):
+            raise DataError(f"algorithms.{key}.name must be a text, got {row['name']!r}")
         if row["name"] in agents:
             raise DataError(f"two algorithms are named {row['name']!r}")
         agents[row["name"]] = build(row["agent"])
@@ -91,16 +94,14 @@ def _reweighted(instance: Instance, changes: Any) -> Objective:
 def write_results(folder: Path, comparisons: Mapping[str, Sequence[Row]]) -> None:
     """Write ``results.json`` (the contract is in the README) and ``results.csv``."""
     rows = [row for rows in comparisons.values() for row in rows]
+    results = {
+        "schema": SCHEMA,
+        "instance": describe(rows[0].outcome.instance),
+        "rows": [row.as_dict() for row in rows],
+        "versions": versions(),
+    }
+    write_json(folder / "results.json", results)  # the one that may refuse comes first
     write_csv(folder / "results.csv", [flat(row) for row in rows])
-    write_json(
-        folder / "results.json",
-        {
-            "schema": SCHEMA,
-            "instance": describe(rows[0].outcome.instance),
-            "rows": [row.as_dict() for row in rows],
-            "versions": versions(),
-        },
-    )
 
 
 def write_figures(folder: Path, comparisons: Mapping[str, Sequence[Row]]) -> None:
@@ -113,7 +114,7 @@ def write_figures(folder: Path, comparisons: Mapping[str, Sequence[Row]]) -> Non
     }
     for reachability, rows in comparisons.items():
         for kind in rows[0].outcome.instance.trace.footprints:
-            name = f"cumulative_{kind}_{reachability}"
+            name = re.sub(r"[^\w-]+", "_", f"cumulative_{kind}_{reachability}")
             drawn[name] = figures.footprints_over_time(rows, kind)
     for name, figure in drawn.items():
         for ending in ("png", "pdf"):

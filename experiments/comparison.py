@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from equiload.agents.offline import EGLBOff, OfflineSolver, Solution, relative_gap
-from equiload.envs import DataError, Instance, Outcome, Policy, rollout
+from equiload.envs import DataError, Instance, Outcome, Policy, dual_bound, rollout
 
 #: Wraps an iterable of slots to show progress, as ``tqdm`` does.
 Track = Callable[[Iterable[int]], Iterable[int]]
@@ -33,8 +33,9 @@ class Row:
 
     @property
     def gap(self) -> float:
-        """``(J − lower bound) / |lower bound|``."""
-        return relative_gap(float(self.outcome.objective), self.lower_bound)
+        """``(J − lower bound) / |lower bound|``, see ``relative_gap`` of eGLB-Off."""
+        outcome = self.outcome
+        return relative_gap(float(outcome.objective), self.lower_bound, float(outcome.gross))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as in ``results.json``."""
@@ -99,8 +100,10 @@ def compare(
     ``track`` is given an algorithm's name before it runs.
     """
     done = {name: run(agent, instance, track(name)) for name, agent in agents.items()}
-    bounds = [solution.lower_bound for _, solution, _ in done.values() if solution is not None]
-    bound = max(bounds) if bounds else EGLBOff().solve(instance).lower_bound
+    solutions = [solution for _, solution, _ in done.values() if solution is not None]
+    # A solver's claim is taken for what the dispatch confirms of it.
+    weights = [solution.weights for solution in solutions] or [EGLBOff().solve(instance).weights]
+    bound = max(float(dual_bound(instance, w).value) for w in weights)
     return [
         Row(
             algorithm=name,

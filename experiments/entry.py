@@ -55,9 +55,19 @@ def build(node: Any, **arguments: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, EquiloadError):
             raise error.__cause__ from None
-        if error.__cause__ is None or isinstance(error.__cause__, TypeError):  # wrong arguments
+        # A target that cannot be found or called so; errors of its own code keep their traceback.
+        if error.__cause__ is None or _raised_by_the_call(error.__cause__):
             raise DataError(" ".join(str(error).split())) from None
         raise
+
+
+def _raised_by_the_call(error: BaseException) -> bool:
+    """Tell whether Python refused the import or the call, rather than code of the callee."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    in_hydra = traceback is not None and "hydra" in traceback.tb_frame.f_code.co_filename
+    return in_hydra or isinstance(error, ImportError)
 
 
 def run_folder() -> Path:

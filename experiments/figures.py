@@ -23,6 +23,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "pdf.fonttype": 42,
     "savefig.bbox": "tight",
+    "text.parse_math": False,  # names are names
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from equiload.experiments.comparison import Track
@@ -19,7 +20,7 @@ class Bars:
 
     def track(self, label: str) -> Track:
         """Return a wrapper that shows an iterable's progress under ``label``."""
-        task = self._progress.add_task(label, total=None)
+        task = self._progress.add_task(escape(label), total=None)
 
         def tracked(slots: Iterable[int]) -> Iterator[int]:
             return iter(self._progress.track(slots, task_id=task))
@@ -27,11 +28,11 @@ class Bars:
         return tracked
 
     def step(self, label: str, total: int) -> Iterator[None]:
-        """Advance a bar of ``total`` steps by one at each ``next``."""
+        """Advance a bar of ``total`` steps by one at each ``next``; it never ends by itself."""
         task = self._progress.add_task(label, total=total)
-        for _ in range(total):
-            yield
+        while True:
             self._progress.advance(task)
+            yield
 
 
 @contextmanager

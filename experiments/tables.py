@@ -7,6 +7,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from equiload.experiments.comparison import Row
@@ -16,7 +17,7 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
     """Table of one comparison for the terminal; the best online value of a column is bold."""
     trace = rows[0].outcome.instance.trace
     table = Table(
-        title=title,
+        title=escape(title),
         box=box.SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,
@@ -25,7 +26,7 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
     table.add_column("Algorithm", no_wrap=True)
     headers = ["Energy\nUS$"]
     for kind, unit in zip(trace.footprints, trace.units, strict=True):
-        name = kind.capitalize()
+        name = escape(kind.capitalize())
         headers += [f"{name}\nmax {unit}", f"{name}\nmean {unit}", f"{name}\nPAR"]
     headers += ["J\nUS$", "Gap\n%", "Time\ns"]
     for header in headers:
@@ -39,7 +40,7 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
             if numbers[i][column] == best:
                 texts[i][column] = f"[bold]{texts[i][column]}[/bold]"
     for row, text in zip(rows, texts, strict=True):
-        table.add_row(row.algorithm, *text)
+        table.add_row(escape(row.algorithm), *text)
     return table
 
 
@@ -74,7 +75,12 @@ def _texts(numbers: Sequence[float]) -> list[str]:
         highest, mean, par = numbers[1 + 3 * k : 4 + 3 * k]
         texts += [_amount(highest), _amount(mean), f"{par:.3f}"]
     objective, gap, seconds = numbers[-3:]
-    return [*texts, _amount(objective), f"{100 * max(gap, 0.0):.2f}", f"{seconds:.2f}"]
+    return [
+        *texts,
+        _amount(objective),
+        f"{100 * gap:.2f}".replace("-0.00", "0.00"),
+        f"{seconds:.2f}",
+    ]
 
 
 def _amount(value: float) -> str:

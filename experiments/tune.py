@@ -18,7 +18,7 @@ from rich import box
 from rich.table import Table
 
 from equiload.agents import EGLB, EGLBOff
-from equiload.envs import Instance, Trace, rollout
+from equiload.envs import DataError, Instance, Trace, rollout
 from equiload.envs.typing import FloatArray
 from equiload.experiments.config import TuneConfig
 from equiload.experiments.entry import build, entry_point, run_folder
@@ -42,15 +42,20 @@ class Trial:
 @entry_point("tune")
 def main(cfg: TuneConfig) -> None:
     """Try every combination, print the best ones and write all to ``tune.json``."""
+    if cfg.draws < 1 or not (cfg.horizons and cfg.reachability):
+        raise DataError("there is nothing to tune on: give draws, horizons and reachability")
     grid = np.array(list(itertools.product(cfg.step_size, cfg.z_max)))
     families = list(itertools.product(cfg.mirror, cfg.schedule))
+    if not (len(grid) and families):
+        raise DataError("there is nothing to try: give step_size, z_max, mirror and schedule")
     settings = list(itertools.product(cfg.horizons, cfg.reachability))
     with bars() as shown:
         step = shown.step("draws", cfg.draws * len(settings))
         gaps = np.concatenate(  # families × grid × draws
             [gaps_of(draw, families, grid) for draw in draws(cfg, settings, step)], axis=-1
         )
-    error = gaps.std(-1, ddof=1) / np.sqrt(gaps.shape[-1])
+    count = gaps.shape[-1]
+    error = gaps.std(-1, ddof=min(1, count - 1)) / np.sqrt(count)  # 0 for a single draw
     trials = [
         Trial(mirror, schedule, float(size), float(z_max), float(gaps[f, g].mean()), error[f, g])
         for f, (mirror, schedule) in enumerate(families)

@@ -40,10 +40,14 @@ def test_own_policy(tmp_path: Path) -> None:
 
 
 def test_from_python() -> None:
-    example = next(block for block in blocks("python") if "EGLBOff" in block)
     names: dict = {}
+    example, safe = (block for block in blocks("python") if "rollout" in block)
     exec(example, names)
-    assert 1.0 <= names["outcome"].objective / names["best"].lower_bound < 1.2
+    eglb = names["outcome"].objective
+    assert 1.0 <= eglb / names["best"].lower_bound < 1.2
+    exec(safe, names)
+    assert names["outcome"].objective <= 1.05 * eglb
+    assert names["safe"].certificate().holds
 
 
 def test_files_that_are_named_exist() -> None:

@@ -34,7 +34,8 @@ class EGLBOff:
         for scale), ``"reference"`` (CVXPY, slow), or ``"auto"``: one of the first two by size.
         The solution's ``stats["method"]`` says which ran.
     tolerance
-        Relative gap at which the decomposition stops.
+        Relative gap at which the decomposition stops. (The others solve to HiGHS's own tolerance.)
+        A solution's ``status`` says ``"optimal"`` only if its certified gap confirms it.
     """
 
     def __init__(self, *, solver: Solver = "auto", tolerance: float = 1e-7) -> None:
@@ -42,8 +43,8 @@ class EGLBOff:
             raise DataError(
                 f"solver must be 'auto', 'lp', 'decomposition' or 'reference', got {solver!r}"
             )
-        if not tolerance > 0:
-            raise DataError(f"tolerance must be positive, got {tolerance}")
+        if not isinstance(tolerance, int | float) or not tolerance > 0:
+            raise DataError(f"tolerance must be a positive number, got {tolerance!r}")
         self.solver, self.tolerance = solver, tolerance
 
     def solve(self, instance: Instance) -> Solution:
@@ -71,8 +72,9 @@ class EGLBOff:
 def _by_size(instance: Instance) -> Solver:
     """Where the two cross: measured by ``tests/benchmarks/bench_offline.py``.
 
-    The linear program grows with slots times groups of gateways; the decomposition's rounds grow
-    with the number of regions.
+    The linear program grows with slots times groups of gateways, the decomposition's rounds with
+    the number of regional footprints.
     """
-    groups, N = instance.fleet.dispatch.groups, len(instance.fleet.datacenters)
-    return "lp" if instance.horizon * groups <= 30 * N else "decomposition"
+    footprints = len(instance.objective.mu) * len(instance.fleet.regions)
+    size = instance.horizon * instance.fleet.dispatch.groups
+    return "lp" if size <= 0.4 * footprints**2 else "decomposition"

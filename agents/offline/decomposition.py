@@ -13,7 +13,7 @@ import time
 import highspy
 import numpy as np
 
-from equiload.agents.offline.solution import Solution, relative_gap
+from equiload.agents.offline.solution import TOLERANCE, Solution, relative_gap
 from equiload.envs import Instance, Outcome, SolverError, dual_bound
 from equiload.envs.typing import FloatArray
 
@@ -21,7 +21,7 @@ _SMOOTHING = 0.7
 
 
 def solve_decomposition(
-    instance: Instance, *, tolerance: float = 1e-6, most_rounds: int = 1000
+    instance: Instance, *, tolerance: float = TOLERANCE, most_rounds: int = 2000
 ) -> Solution:
     """Solve eGLB-Off to a relative gap of ``tolerance``.
 
@@ -38,7 +38,7 @@ def solve_decomposition(
     mu, R = instance.objective.mu, len(instance.fleet.regions)
     weights = np.full((len(mu), R), 1.0 / R)
     master = _Master(mu, R)
-    best = -np.inf
+    best, gross = -np.inf, np.inf
     tried: list[FloatArray] = []
     status = f"stopped after {most_rounds} rounds"
     for _ in range(most_rounds):
@@ -48,7 +48,8 @@ def solve_decomposition(
             best, centre = float(column.value), weights
         master.add(float(column.outcome.energy_cost), column.outcome.footprint)
         upper, proposed, combination = master.solve()
-        if relative_gap(upper, best) <= tolerance:
+        gross = min(gross, float(column.outcome.gross))
+        if relative_gap(upper, best, gross) <= tolerance:
             status = "optimal"
             break
         weights = _SMOOTHING * centre + (1 - _SMOOTHING) * proposed

@@ -9,7 +9,7 @@ import highspy
 import numpy as np
 from scipy import sparse
 
-from equiload.agents.offline.solution import Solution, weights_from_duals
+from equiload.agents.offline.solution import Solution, normalised, weights_from_duals
 from equiload.envs import Instance, Outcome, SolverError
 from equiload.envs.typing import FloatArray, IntArray
 
@@ -44,28 +44,28 @@ def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choos
         If HiGHS does not return an optimum.
     """
     begin = time.perf_counter()
-    columns = _columns(instance, aggregate)
+    scaled, unit, money = normalised(instance)
+    columns = _columns(scaled, aggregate)
     solver = highspy.Highs()
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("solver", method)
-    solver.passModel(_model(instance, columns))
+    solver.passModel(_model(scaled, columns))
     solver.run()
     status = solver.getModelStatus()
     if status != highspy.HighsModelStatus.kOptimal:
         raise SolverError(f"HiGHS stopped: {solver.modelStatusToString(status)}")
     solution = solver.getSolution()
     K, R = len(instance.objective.mu), len(instance.fleet.regions)
-    sent: FloatArray = np.maximum(np.array(solution.col_value, dtype=np.float64)[K:], 0.0)
+    sent = unit * _serving(np.array(solution.col_value, dtype=np.float64)[K:], columns)
     T, N = instance.trace.price.shape
     load = np.zeros((T, N))
     np.add.at(load, (columns.slot, columns.datacenter), sent)
     routing = np.zeros(T)
-    np.add.at(routing, columns.slot, sent * columns.routing)
+    np.add.at(routing, columns.slot, sent * (money * columns.routing))
     duals = -np.array(solution.row_dual[: K * R]).reshape(K, R)
     return Solution.certified(
         Outcome(instance=instance, load=load.reshape(T, N), routing=routing),
         weights_from_duals(duals),
-        "optimal",
         {
             "method": "lp" if aggregate else "lp per gateway",
             "variables": K + len(sent),
@@ -73,6 +73,16 @@ def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choos
             "seconds": time.perf_counter() - begin,
         },
     )
+
+
+def _serving(sent: FloatArray, columns: _Columns) -> FloatArray:
+    """Loads that serve the demand to the last digit, from loads that do within a tolerance."""
+    sent = np.maximum(sent, 0.0)
+    placed = np.zeros(columns.demand.shape)
+    np.add.at(placed, (columns.slot, columns.group), sent)
+    factor = np.divide(columns.demand, placed, out=np.zeros_like(placed), where=placed > 0)
+    served: FloatArray = sent * factor[columns.slot, columns.group]
+    return served
 
 
 def _columns(instance: Instance, aggregate: bool) -> _Columns:

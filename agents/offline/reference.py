@@ -10,8 +10,9 @@ import time
 import cvxpy as cp
 import numpy as np
 
-from equiload.agents.offline.solution import Solution, weights_from_duals
+from equiload.agents.offline.solution import Solution, normalised, weights_from_duals
 from equiload.envs import Instance, Outcome, SolverError
+from equiload.envs.typing import FloatArray
 
 
 def solve_reference(instance: Instance) -> Solution:
@@ -23,13 +24,14 @@ def solve_reference(instance: Instance) -> Solution:
         If HiGHS does not return an optimum.
     """
     begin = time.perf_counter()
-    fleet, trace, mu = instance.fleet, instance.trace, instance.objective.mu
+    scaled, unit, money = normalised(instance)
+    fleet, trace, mu = scaled.fleet, scaled.trace, scaled.objective.mu
     T, J = trace.demand.shape
     N = len(fleet.datacenters)
 
     allocation = [cp.Variable((T, N), nonneg=True) for _ in range(J)]
     load = cp.sum(allocation)
-    constraints = [load <= instance.capacity]
+    constraints = [load <= scaled.capacity]
     for j, sent in enumerate(allocation):
         constraints.append(cp.sum(sent, axis=1) == trace.demand[:, j])
         if not fleet.reachable[j].all():
@@ -49,12 +51,25 @@ def solve_reference(instance: Instance) -> Solution:
     problem.solve(solver=cp.HIGHS)
     if problem.status != cp.OPTIMAL:
         raise SolverError(f"HiGHS stopped with status {problem.status} on the CVXPY model")
+    sends = [
+        unit * _serving(sent.value, demand)
+        for sent, demand in zip(allocation, trace.demand.T, strict=True)
+    ]
     routing = np.zeros(T)
     if fleet.routing_cost is not None:
-        routing = sum(sent.value @ fleet.routing_cost[j] for j, sent in enumerate(allocation))
+        pairs = zip(sends, fleet.routing_cost, strict=True)
+        routing = sum(sent @ (money * cost) for sent, cost in pairs)
     return Solution.certified(
-        Outcome(instance=instance, load=np.asarray(load.value), routing=routing),
+        Outcome(instance=instance, load=np.sum(sends, axis=0), routing=routing),
         weights_from_duals(np.array([row.dual_value for row in equity])),
-        "optimal",
         {"method": "reference", "seconds": time.perf_counter() - begin},
     )
+
+
+def _serving(sent: FloatArray, demand: FloatArray) -> FloatArray:
+    """Loads ``[T, N]`` of one gateway that serve its demand ``[T]`` to the last digit."""
+    sent = np.maximum(sent, 0.0)
+    placed = sent.sum(-1)
+    factor = np.divide(demand, placed, out=np.zeros_like(placed), where=placed > 0)
+    served: FloatArray = sent * factor[:, None]
+    return served

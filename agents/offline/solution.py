@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from equiload.envs import Instance, Outcome, dual_bound
+from equiload.envs import Instance, Objective, Outcome, dual_bound
 from equiload.envs.typing import FloatArray
+
+#: Relative gap up to which a solution counts as optimal, unless another is asked for.
+TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,8 +47,8 @@ class Solution:
 
     @property
     def gap(self) -> float:
-        """Certified relative gap ``(J − lower bound) / |lower bound|``."""
-        return relative_gap(self.objective, self.lower_bound)
+        """Certified relative gap, see :func:`relative_gap`."""
+        return relative_gap(self.objective, self.lower_bound, float(self.outcome.gross))
 
     def allocation(self, t: int) -> FloatArray:
         """``[J, N]``: an allocation of slot ``t`` per gateway with the solution's loads."""
@@ -52,11 +56,14 @@ class Solution:
         return fleet.dispatch.split(self.outcome.load[t], trace.demand[t])
 
     @classmethod
-    def certified(
-        cls, outcome: Outcome, weights: FloatArray, status: str, stats: Mapping[str, Any]
-    ) -> Solution:
-        """Solution whose bound is evaluated here, whatever solver the weights came from."""
+    def certified(cls, outcome: Outcome, weights: FloatArray, stats: Mapping[str, Any]) -> Solution:
+        """Solution whose bound is evaluated here, whatever solver the weights came from.
+
+        It is called optimal only if that bound confirms it.
+        """
         bound = float(dual_bound(outcome.instance, weights).value)
+        gap = relative_gap(float(outcome.objective), bound, float(outcome.gross))
+        status = "optimal" if abs(gap) <= TOLERANCE else f"inaccurate: the gap is {gap:.1e}"
         return cls(outcome=outcome, weights=weights, lower_bound=bound, status=status, stats=stats)
 
 
@@ -68,12 +75,43 @@ class OfflineSolver(Protocol):
         ...
 
 
-def relative_gap(objective: float, lower_bound: float) -> float:
-    """``(J − lower bound) / |lower bound|``; 0 where both are equal, 0 included."""
-    difference = objective - lower_bound
-    return (
-        difference / abs(lower_bound) if lower_bound else (0.0 if difference == 0 else float("inf"))
+def relative_gap(objective: float, lower_bound: float, gross: float) -> float:
+    """``(J − lower bound) / |lower bound|``.
+
+    Where positive and negative costs all but cancel, the bound says nothing of how large the
+    numbers are; 1e-6 of ``gross``, ``J`` with every cost taken positive, then stands in its place.
+    """
+    scale = max(abs(lower_bound), 1e-6 * gross)
+    return (objective - lower_bound) / scale if scale > 0 else 0.0
+
+
+def normalised(instance: Instance) -> tuple[Instance, float, float]:
+    """Return the problem in units in which its numbers are near 1, with those of load and price.
+
+    Solvers' tolerances are absolute. Loads of the solution are in units of so many MWh, prices and
+    routing costs of so many US$/MWh; the simplex weights are the same.
+    """
+    fleet, trace = instance.fleet, instance.trace
+    load = float(trace.demand.max()) or 1.0
+    footprint = np.maximum(trace.intensity.max(axis=(-1, -2)), 1e-300)
+    weight = instance.objective.mu * footprint
+    routing = 0.0 if fleet.routing_cost is None else float(np.abs(fleet.routing_cost).max())
+    money = max(float(np.abs(trace.price).max()), routing, float(weight.max())) or 1.0
+    kinds = trace.footprints
+    scaled = instance.replace(
+        fleet=fleet.replace(
+            capacity=fleet.capacity / load,
+            routing_cost=None if fleet.routing_cost is None else fleet.routing_cost / money,
+        ),
+        trace=dataclasses.replace(
+            trace,
+            price=trace.price / money,
+            intensity=trace.intensity / footprint[:, None, None],
+            demand=trace.demand / load,
+        ),
+        objective=Objective(equity_weight=dict(zip(kinds, weight / money, strict=True))),
     )
+    return scaled, load, money
 
 
 def weights_from_duals(duals: FloatArray) -> FloatArray:

@@ -134,14 +134,19 @@ def read_hourly(
     if digest is not None:
         digest.update(content)
     rows = csv.reader(text.splitlines())
-    header = next(rows, [])
+    try:
+        header = next(rows, [])
+    except csv.Error as error:
+        raise DataError(f"{path}, row 1: is not a CSV file ({error})") from None
     if not header:
         raise DataError(f"{path}: the file is empty, expected a column {column!r}")
+    if header.count(column) > 1:
+        raise DataError(f"{path}: there are {header.count(column)} columns {column!r}, expected 1")
     if column not in header:
         found = ", ".join(repr(name) for name in header)
         raise DataError(f"{path}: there is no column {column!r}, found {found}")
     try:
-        values = list(_values(path, rows, column, header.index(column), start, slots, minimum))
+        values = list(_values(path, rows, column, header, start, slots, minimum))
     except csv.Error as error:
         raise DataError(f"{path}, row {rows.line_num}: is not a CSV file ({error})") from None
     return np.array(values)
@@ -151,20 +156,23 @@ def _values(
     path: Path,
     rows: Iterator[list[str]],
     column: str,
-    index: int,
+    header: list[str],
     start: np.datetime64,
     slots: int,
     minimum: float,
 ) -> Iterator[float]:
+    index, width = header.index(column), len(header)
     for t in range(slots):
         expected = str(start + t * np.timedelta64(1, "h"))[:13].replace("T", " ")
         row = next(rows, None)
         place = f"{path}, row {t + 2}"  # row 1 is the header
         if row is None:
             raise DataError(f"{path}: ends after row {t + 1}, expected {slots} hours from {start}")
-        if not row or row[0] != expected:
-            raise DataError(f"{place}: the time is {(row or [''])[0]!r}, expected {expected!r}")
-        raw = row[index] if index < len(row) else ""
+        if len(row) != width:
+            raise DataError(f"{place}: has {len(row)} fields, expected {width} as in the header")
+        if row[0] != expected:
+            raise DataError(f"{place}: the time is {row[0]!r}, expected {expected!r}")
+        raw = row[index]
         try:
             value = math.nan if "_" in raw else float(raw)  # Python reads 1_000 as a number
         except ValueError:

@@ -104,9 +104,8 @@ class Dispatch:
         if self._free:
             short = kernels.fill(cost, _rows(demand)[0], cap, load)
         else:
-            offset, member = self.cuts
-            cuts = _rows(self._by_group(demand) @ offset)[0]
-            short = kernels.fill_cuts(cost, cuts, cap, member, load)
+            offset = _rows(np.asarray(demand) @ self._cut_demand)[0]
+            short = kernels.fill_cuts(cost, offset, cap, self.cuts[1], load)
         if short > _UNSERVABLE:
             raise _unservable(short)
         return load.reshape(*lead, -1), np.zeros(lead)
@@ -197,6 +196,8 @@ class Dispatch:
         J, N = self.reachable.shape
         rows, lead = _rows(per_datacenter)
         shapes = np.shape(demand), np.shape(capacity)
+        if rows.shape[1] == N and shapes == ((*lead, J), (*lead, N)):
+            return rows, lead
         fits = rows.shape[1] == N and (shapes[0][-1:], shapes[1][-1:]) == ((J,), (N,))
         if not (fits and all(s[:-1] == lead[len(lead) + 1 - len(s) :] for s in shapes)):
             raise DataError(
@@ -220,6 +221,12 @@ class Dispatch:
         if (left.sum(-1).reshape(-1, len(demand)) > _UNSERVABLE * demand).any():
             raise _unservable(float((left.sum(-1).reshape(-1, len(demand)) / demand).max()))
         return flow
+
+    @cached_property
+    def _cut_demand(self) -> FloatArray:
+        """``[J, C]``: 1 where a gateway's demand counts in a cut."""
+        assert self.cuts is not None
+        return self.grouping @ self.cuts[0]
 
     def _by_group(self, demand: FloatArray) -> FloatArray:
         grouped: FloatArray = np.asarray(demand, dtype=np.float64) @ self.grouping

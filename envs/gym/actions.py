@@ -183,7 +183,7 @@ def softmax(logits: Array) -> Array:
     """Softmax over the last axis."""
     xp = namespace(logits)
     shifted = xp.exp(logits - xp.max(logits, axis=-1)[..., None])
-    return shifted / xp.sum(shifted, axis=-1)[..., None]
+    return shifted / shifted.sum(-1)[..., None]
 
 
 def _limits(slot: Slot) -> tuple[FloatArray, FloatArray]:

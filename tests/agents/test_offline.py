@@ -34,6 +34,33 @@ def test_solvers_agree(instance: Instance) -> None:
     assert decomposed.lower_bound <= lp.objective + tight
 
 
+@settings(max_examples=60)
+@given(instances(), st.integers(-6, 9), st.integers(-6, 9), st.integers(-6, 9))
+def test_units_do_not_matter(instance: Instance, load: int, money: int, footprint: int) -> None:
+    fleet, trace = instance.fleet, instance.trace
+    routing = None if fleet.routing_cost is None else fleet.routing_cost * 10.0**money
+    weights = instance.objective.equity_weight
+    other = Instance(
+        fleet=fleet.replace(capacity=fleet.capacity * 10.0**load, routing_cost=routing),
+        trace=dataclasses.replace(
+            trace,
+            price=trace.price * 10.0**money,
+            intensity=trace.intensity * 10.0**footprint,
+            demand=trace.demand * 10.0**load,
+        ),
+        objective=Objective(
+            equity_weight={k: w * 10.0 ** (money - footprint) for k, w in weights.items()}
+        ),
+    )
+    expected = solve_lp(instance).objective * 10.0 ** (load + money)
+    for solver in ("lp", "decomposition"):
+        solution = EGLBOff(solver=solver).solve(other)
+        assert solution.status == "optimal"
+        assert abs(solution.gap) <= 1e-6
+        scale = float(solution.outcome.gross)
+        assert solution.objective == pytest.approx(expected, abs=2e-6 * scale)
+
+
 @settings(max_examples=15)
 @given(instances(most_slots=4))
 def test_reference_agrees(instance: Instance) -> None:
@@ -112,6 +139,18 @@ def test_without_equity_weights_the_cheapest_is_optimal(paper: Instance) -> None
     cheapest = rollout(GLBCost(), free).objective
     for solver in ("lp", "decomposition"):
         assert EGLBOff(solver=solver).solve(free).objective == pytest.approx(cheapest, rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 8), (1, 4), (4,), (2, 2)])
+def test_dual_bound_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="shadow-price weights have shape"):
+        dual_bound(toy_instance(1.0), np.full(shape, 1 / shape[-1]))
+
+
+def test_dual_bound_refuses_what_is_no_simplex() -> None:
+    for weights in ([[0.5, 0.4]], [[1.5, -0.5]], [[np.nan, 1.0]]):
+        with pytest.raises(DataError, match="must be at least 0 and sum to 1"):
+            dual_bound(toy_instance(1.0), np.array(weights))
 
 
 def test_a_batch_is_refused(paper: Instance) -> None:

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from equiload.envs import Dispatch, Instance, check_allocation
+from equiload.envs import (
+    DataError,
+    Dispatch,
+    InfeasibleError,
+    Instance,
+    SolverError,
+    check_allocation,
+)
 from equiload.envs.policy import Slot
 from strategies import instances
 
@@ -96,6 +103,41 @@ def test_unserved_is_the_worst_shortage_over_groups_of_gateways(J: int, N: int, 
         named = dispatch.bottleneck(demand, capacity)
         reach = capacity[reachable[named].any(0)].sum()
         assert demand[named].sum() - reach == pytest.approx(shortage, abs=1e-12)
+
+
+@pytest.mark.parametrize("large", [1e3, 1e6, 1e9, 1e12, 1e14])
+def test_forbidding_by_cost_is_exact_or_refused(large: float) -> None:
+    """Huge routing costs: the optimum, or one sentence; never a wrong answer, never for ever."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        routing = np.where(rng.random((6, 6)) < 0.3, large, rng.uniform(0, 5, (6, 6)))
+        unit, planned = rng.uniform(20, 100, 6), rng.uniform(0, 1, (6, 6))
+        planned *= rng.random((6, 6)) < 0.4
+        demand, capacity = planned.sum(1), planned.sum(0) * 1.01
+        try:
+            sent = Dispatch(np.ones((6, 6)), routing).allocation(unit, demand, capacity)
+        except SolverError:
+            continue
+        cost = routing + unit
+        best = highs(cost / cost.max(), demand, capacity, np.ones((6, 6))) * cost.max()
+        assert (cost * sent).sum() <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("unit", "demand", "capacity"),
+    [((4,), (3,), (2,)), ((7,), (3,), (4,)), ((4,), (6, 3), (4,)), ((2, 5, 4), (2, 3), (4,))],
+)
+def test_shapes_that_do_not_fit_are_refused(unit, demand, capacity) -> None:
+    with pytest.raises(DataError, match="expected costs or loads"):
+        Dispatch(np.ones((3, 4))).load(np.ones(unit), np.zeros(demand), np.ones(capacity))
+
+
+@pytest.mark.parametrize("reachable", [np.ones((3, 4)), np.eye(3, 4)])
+def test_what_cannot_be_served_is_refused(reachable: np.ndarray) -> None:
+    dispatch = Dispatch(reachable)
+    for solve in (dispatch.load, dispatch.allocation):
+        with pytest.raises(InfeasibleError, match="more than the data centers in reach"):
+            solve(np.ones(4), np.full(3, 9.0), np.ones(4))
 
 
 def test_many_gateways_and_datacenters() -> None:

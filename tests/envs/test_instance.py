@@ -33,6 +33,11 @@ def nan_at(shape: tuple[int, ...], place: tuple[int, ...]) -> np.ndarray:
     [
         ({"datacenters": ("a", "a")}, "data center 'a' is named more than once"),
         ({"gateways": ()}, "at least one gateway is needed"),
+        ({"gateways": "xyz"}, "the gateway names must be a sequence of texts, got 'xyz'"),
+        ({"gateways": ("a\n",)}, "needs a name that can be printed, got 'a\\n'"),
+        ({"region_of": []}, "region_of must hold whole numbers"),
+        ({"region_of": [0, [1]]}, "region_of must hold numbers in a regular array"),
+        ({"capacity": [1e300, 1]}, "capacity[0] is 1e+300, expected a finite number"),
         ({"capacity": [1.0]}, "capacity must have shape (2,), got (1,)"),
         ({"capacity": [1.0, -2.0]}, "capacity[1] is -2.0, expected a finite number of at least 0"),
         ({"capacity": ["one", 2]}, "capacity must hold numbers"),
@@ -53,6 +58,8 @@ def test_fleet_refuses(changes: dict, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"price": [[1, 2], [3]]}, "price must hold numbers in a regular array"),
+        ({"price": np.ones((0, 2))}, "expected at least one of each axis"),
         ({"price": nan_at((3, 2), (1, 0))}, "price[1, 0] is nan, expected a finite number"),
         ({"intensity": np.ones((1, 3, 2))}, "intensity must have shape (2, 3, 2), got (1, 3, 2)"),
         ({"intensity": -np.ones((2, 3, 2))}, "intensity[0, 0, 0] is -1.0"),
@@ -70,6 +77,19 @@ def test_fleet_refuses(changes: dict, sentence: str) -> None:
 def test_trace_refuses(changes: dict, sentence: str) -> None:
     with pytest.raises(DataError, match=re.escape(sentence)):
         Trace(**TRACE | changes)
+
+
+def test_a_view_of_what_may_change_is_copied() -> None:
+    price = np.ones((1, 2))
+    trace = Trace(**TRACE | {"price": np.broadcast_to(price, (3, 2))})
+    price[:] = np.nan
+    assert (trace.price == 1).all()
+
+
+@pytest.mark.parametrize("weight", ["heavy", None, [1, 2]])
+def test_objective_refuses_what_is_no_number(weight: object) -> None:
+    with pytest.raises(DataError, match="equity_weight must map footprint kinds to numbers"):
+        Objective(equity_weight={"carbon": weight})
 
 
 @pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])

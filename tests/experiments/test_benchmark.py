@@ -120,6 +120,9 @@ def test_algorithms_and_options_come_from_the_command_line(tmp_path: Path) -> No
         ("algorithms.eglb.agent.step_size=0", "step_size must be positive, got 0"),
         ("algorithms.eglb.name=GLB-Cost", "two algorithms are named 'GLB-Cost'"),
         ("algorithms.eglb.agent._target_=builtins.dict", "dict is neither a policy"),
+        ("+algorithms.mine={name: M, agent: {_target_: no.such.Policy}}", "no.such.Policy"),
+        ("+algorithms.mine=null", "algorithms.mine must have a name and an agent, got None"),
+        ("algorithms.eglb.name=1", "algorithms.eglb.name must be a text, got 1"),
         ("+algorithms.mine.agent.x=1", "algorithms.mine must have a name and an agent"),
     ],
 )
@@ -178,6 +181,31 @@ def test_eglbs_yaml_and_python_defaults_agree() -> None:
     for name, value in settings.items():
         if name != "_target_":
             assert getattr(default, name) == value
+
+
+def test_names_are_names(tmp_path: Path) -> None:
+    """Neither markup nor mathematics."""
+    done = run(
+        tmp_path / "run", *SHORT, "algorithms.eglb.name='[red]$_{/x]'", "reachability=[full]"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[red]$_{/x]" in done.stdout
+
+
+def test_a_bug_in_a_users_class_keeps_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "buggy.py").write_text("class Buggy:\n    def __init__(self):\n        None + 1\n")
+    done = run(tmp_path / "run", *SHORT, "+algorithms.b={name: B, agent: {_target_: buggy.Buggy}}")
+    assert done.returncode == 1
+    assert "None + 1" in done.stderr or "unsupported operand" in done.stderr
+
+
+@pytest.mark.slow
+def test_tune_with_one_draw_or_none(tmp_path: Path) -> None:
+    few = ["horizons=[12]", "reachability=[full]", "step_size=[1]", "z_max=[1]"]
+    assert run(tmp_path / "one", "draws=1", *few, program="tune").returncode == 0
+    none = run(tmp_path / "none", "draws=0", *few, program="tune")
+    assert none.returncode == 2
+    assert "there is nothing to tune on" in none.stderr
 
 
 @pytest.mark.slow

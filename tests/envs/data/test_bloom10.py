@@ -69,7 +69,18 @@ CASES = {
     ),
     "nan": (lambda rows: [*rows[:11], "2022-09-22 10,NaN", *rows[12:]], "row 12, column"),
     "empty value": (lambda rows: [*rows[:11], "2022-09-22 10,", *rows[12:]], "the value is ''"),
-    "no value": (lambda rows: [*rows[:11], "2022-09-22 10", *rows[12:]], "the value is ''"),
+    "no value": (
+        lambda rows: [*rows[:11], "2022-09-22 10", *rows[12:]],
+        "row 12: has 1 fields, expected 2",
+    ),
+    "decimal comma": (
+        lambda rows: [*rows[:11], "2022-09-22 10,1,5", *rows[12:]],
+        "row 12: has 3 fields, expected 2",
+    ),
+    "doubled column": (
+        lambda rows: [f"{row},{row.split(',')[1]}" for row in rows],
+        "there are 2 columns 'Price (USD/MWh)', expected 1",
+    ),
     "missing hour": (
         lambda rows: rows[:11] + rows[12:],
         "row 12: the time is '2022-09-22 11', expected '2022-09-22 10'",

@@ -5,12 +5,18 @@ import itertools
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
-from gymnasium.wrappers import FlattenObservation, NormalizeReward, RecordEpisodeStatistics
+from gymnasium.wrappers import (
+    FlattenObservation,
+    NormalizeReward,
+    RecordEpisodeStatistics,
+    RecordVideo,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
@@ -350,6 +356,18 @@ def test_wrappers_of_gymnasium(world: Instance) -> None:
         done = terminated or truncated
     assert info["episode"]["l"] == 24
     assert info["episode"]["r"] == pytest.approx(-info["objective"])
+
+
+@pytest.mark.slow
+def test_videos_can_be_recorded(world: Instance, tmp_path: Path) -> None:
+    env = gym.make(ENVIRONMENT, instance=world, horizon=6, render_mode="rgb_array")
+    env = RecordVideo(env, str(tmp_path / "videos"), episode_trigger=lambda _: True)
+    env.reset(seed=0)
+    for _ in range(6):
+        env.step(env.action_space.sample())
+    env.close()
+    (video,) = (tmp_path / "videos").glob("*.mp4")
+    assert video.stat().st_size > 1000
 
 
 @pytest.mark.slow
