@@ -1,6 +1,6 @@
 """The guarantee: any policy, with a bound on how much worse than an expert it can be."""
 
-from equiload.robust.blend import Blend, blend
+from equiload.robust.blend import Blend, blend, feasible
 from equiload.robust.certificate import Certificate, lower_bound
 from equiload.robust.environment import EnvironmentLayer, pooled
 from equiload.robust.methods import (
@@ -33,6 +33,7 @@ __all__ = [
     "Verification",
     "Violation",
     "blend",
+    "feasible",
     "footprint_bound",
     "lower_bound",
     "pooled",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -70,7 +71,7 @@ class EnvironmentLayer:
         """See :class:`~equiload.envs.Policy`."""
         self._fleet, self._batch = fleet, batch
         self.safe = SafeSet(
-            fleet=fleet if fleet.routing_cost is not None else pooled(fleet),
+            fleet=fleet if fleet.routing_cost is not None else _one_gateway(fleet),
             objective=objective,
             rho=self.rho,
             allowance=self.allowance,
@@ -125,7 +126,7 @@ class EnvironmentLayer:
         return {"alpha": alpha, "slack": slack}
 
     def certificate(self) -> Certificate:
-        """Certificate of the episodes so far, of :func:`pooled` instances where routing is free."""
+        """Certificate of the episodes so far: of :func:`pooled` instances if routing is free."""
         if not self.record:
             raise DataError("the layer keeps no record: make it with record=True")
         return certificate_of(self.safe, self._entries)
@@ -188,14 +189,20 @@ class EnvironmentLayer:
         return load[..., None, :] if fleet.routing_cost is None else np.maximum(allocation, 0.0)
 
 
-def pooled(problem: Fleet) -> Fleet:
-    """The fleet as one gateway sees it that may send everywhere, at no cost of routing."""
-    return problem.replace(
-        gateways=("all",),
-        reachable=np.ones((1, len(problem.datacenters)), dtype=np.bool_),
-        routing_cost=None,
-        distance=None,
-    )
+def pooled(instance: Instance) -> Instance:
+    """The instance with all demand entering at one gateway that reaches everything.
+
+    What a :class:`EnvironmentLayer` certifies where routing is free: verify its certificate with
+    this and the loads as allocations ``[B, T, 1, N]``.
+    """
+    demand = instance.trace.demand.sum(-1, keepdims=True)
+    trace = replace(instance.trace, demand=demand)
+    return instance.replace(fleet=_one_gateway(instance.fleet), trace=trace)
+
+
+def _one_gateway(fleet: Fleet) -> Fleet:
+    reachable = np.ones((1, len(fleet.datacenters)), dtype=np.bool_)
+    return fleet.replace(gateways=("all",), reachable=reachable, routing_cost=None, distance=None)
 
 
 def _copy(ledger: Ledger) -> Ledger:
