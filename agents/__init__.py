@@ -1,13 +1,16 @@
-"""Everything that decides: greedy rules, eGLB, eGLB-Off."""
+"""Everything that decides: greedy rules, eGLB, eGLB-MPC, eGLB-Off."""
 
 from equiload.agents.eglb import EGLB
 from equiload.agents.greedy import GLBCost, GLBDist, GLBFootprint
+from equiload.agents.mpc import EGLBMPC, EGLBPredicted
 from equiload.agents.offline import EGLBOff, OfflineSolver, Solution
 from equiload.agents.shadow import ShadowPrices
 
 __all__ = [
     "EGLB",
+    "EGLBMPC",
     "EGLBOff",
+    "EGLBPredicted",
     "GLBCost",
     "GLBDist",
     "GLBFootprint",

@@ -87,33 +87,38 @@ class EGLB:
 
     def act(self, slot: Slot) -> FloatArray:
         """Return the allocation ``[..., J, N]`` and update the multipliers."""
-        dispatch = self._fleet.dispatch
-        allocation = dispatch.allocation(self._unit(slot), slot.demand, slot.capacity)
-        self._learn(slot, allocation.sum(-2))
+        allocation = self.dispatch(slot, self.multipliers)
+        self.update(slot, allocation)
         return allocation
 
     def load(self, slot: Slot) -> FloatArray:
         """Return only the loads ``[..., N]`` of :meth:`act`, which is faster, and update as it."""
-        dispatch = self._fleet.dispatch
-        load, _ = dispatch.load(self._unit(slot), slot.demand, slot.capacity)
-        self._learn(slot, load)
+        unit = self._unit(slot, self.multipliers)
+        load, _ = self._fleet.dispatch.load(unit, slot.demand, slot.capacity)
+        self.update(slot, load[..., None, :])
         return load
 
-    def _rows(self, slot: Slot) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Price, intensity and multipliers as rows ``[B, ...]``: views, to be changed in place."""
-        gamma = self.multipliers.reshape(-1, *self.multipliers.shape[-2:])
-        price = slot.price.reshape(-1, slot.price.shape[-1])
-        return price, slot.intensity.reshape(-1, gamma.shape[1], price.shape[1]), gamma
+    def dispatch(self, slot: Slot, multipliers: FloatArray) -> FloatArray:
+        """Step 1 at multipliers ``[..., K, R]``: the cheapest allocation ``[..., J, N]``."""
+        unit = self._unit(slot, multipliers)
+        return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
 
-    def _unit(self, slot: Slot) -> FloatArray:
-        fleet, (price, intensity, gamma) = self._fleet, self._rows(slot)
+    def _unit(self, slot: Slot, multipliers: FloatArray) -> FloatArray:
+        fleet = self._fleet
+        gamma = multipliers.reshape(-1, *multipliers.shape[-2:])
+        price = slot.price.reshape(-1, slot.price.shape[-1])
+        intensity = slot.intensity.reshape(-1, gamma.shape[1], price.shape[1])
         unit = np.empty(price.shape)
         _shadow_cost(price, intensity, gamma, self._mu, fleet.pue, fleet.region_of, unit)
         return unit.reshape(slot.price.shape)
 
-    def _learn(self, slot: Slot, load: FloatArray) -> None:
-        fleet, (price, intensity, gamma) = self._fleet, self._rows(slot)
-        drawn = (load * fleet.pue).reshape(price.shape)
+    def update(self, slot: Slot, allocation: FloatArray) -> None:
+        """Steps 2 and 3: move the multipliers by what was played in the slot."""
+        fleet = self._fleet
+        # Rows [B, ...] for the kernel; these are views, so the multipliers change in place.
+        gamma = self.multipliers.reshape(-1, *self.multipliers.shape[-2:])
+        drawn = (allocation.sum(-2) * fleet.pue).reshape(len(gamma), -1)
+        intensity = slot.intensity.reshape(-1, gamma.shape[1], drawn.shape[1])
         clock = self._horizon if self.schedule == "constant" else slot.index + 1
         _mirror_step(
             drawn,

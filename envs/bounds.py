@@ -31,17 +31,23 @@ class DualBound:
     outcome: Outcome
 
 
-def dual_bound(instance: Instance, weights: FloatArray) -> DualBound:
+def dual_bound(
+    instance: Instance, weights: FloatArray, *, start: FloatArray | None = None
+) -> DualBound:
     """Evaluate ``L(w) = Σ_t min_y Σ_i (p + Σ_k μ_k w[k, r] e[k, t, i])·x[t, i] <= min J``.
 
     Since ``max_r S >= Σ_r w_r S_r`` for ``w`` on the simplex. Costs ``T`` independent dispatches.
+    Footprints ``start`` from before the first slot add ``Σ_k μ_k w_k·start_k``.
 
     Parameters
     ----------
     instance
         One problem or a batch.
     weights
-        ``[..., K, R]``, not negative, each row summing to 1.
+        ``[..., K, R]``, not negative, each row summing to 1. Axes before the instance's batch try
+        many weights at once.
+    start
+        ``[..., K, R]``, regional footprints that the maximum counts beside the instance's own.
 
     Raises
     ------
@@ -58,11 +64,14 @@ def dual_bound(instance: Instance, weights: FloatArray) -> DualBound:
     if not ((weights >= 0).all() and (np.abs(weights.sum(-1) - 1.0) <= 1e-9).all()):
         raise DataError("shadow-price weights must be at least 0 and sum to 1 over the regions")
     weights = weights / weights.sum(-1, keepdims=True)
-    unit = trace.price.copy()
+    lead = np.broadcast_shapes(weights.shape[:-2], instance.batch)
+    unit = np.broadcast_to(trace.price, (*lead, *trace.price.shape[-2:])).copy()
     for k in range(len(mu)):  # kind by kind: a year of 100 data centers fits in memory
         unit += (mu[k] * weights[..., None, k, fleet.region_of]) * trace.intensity[..., k, :, :]
     unit *= fleet.pue
     load, routing = fleet.dispatch.load(unit, trace.demand, instance.capacity)
     value = np.einsum("...tn,...tn->...", unit, load) + routing.sum(-1)
+    if start is not None:
+        value = value + np.einsum("k,...kr,...kr->...", mu, weights, start)
     outcome = Outcome(instance=instance, load=load, routing=routing)
     return DualBound(np.asarray(value), weights, outcome)

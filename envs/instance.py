@@ -9,29 +9,34 @@ Letters: ``T`` slots, ``N`` data centers, ``J`` gateways, ``R`` regions, ``K`` f
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
+from equiload.envs.validation import (
+    LARGEST,
+    booleans,
+    clock,
+    frozen,
+    integers,
+    names_of,
+    numbers,
+    regular_array,
+    set_fields,
+)
 
 #: Units of the footprint kinds that the project knows; others are reported as "units".
 FOOTPRINT_UNITS: Mapping[str, str] = MappingProxyType({"carbon": "t", "water": "m³"})
 
-_A = TypeVar("_A", bound="np.ndarray[Any, Any]")
-
 # Filled in by __post_init__ from the other fields.
 _DERIVED: Any = None
-
-# Products of such numbers stay finite.
-_LARGEST = 1e50
 
 # How far demand may exceed what can be served before it is an error: rounding, relative.
 _SERVABLE_TOLERANCE = 1e-9
@@ -49,7 +54,7 @@ class _Frozen:
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             kept = MappingProxyType(value) if isinstance(value, dict) else value
-            _set(self, **{name: _frozen(kept) if isinstance(kept, np.ndarray) else kept})
+            set_fields(self, **{name: frozen(kept) if isinstance(kept, np.ndarray) else kept})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,19 +102,21 @@ class Fleet(_Frozen):
     location: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        _set(self, datacenters=_names("data center", self.datacenters))
-        _set(self, gateways=_names("gateway", self.gateways))
+        set_fields(self, datacenters=names_of("data center", self.datacenters))
+        set_fields(self, gateways=names_of("gateway", self.gateways))
         N, J = len(self.datacenters), len(self.gateways)
         if self.region_of is not None:
-            _set(self, region_of=_integers(self.region_of))
+            set_fields(self, region_of=integers(self.region_of))
         if self.region_of is None:
             if self.regions is not None:
                 raise DataError("regions are named, but region_of does not say which is whose")
-            _set(self, regions=self.datacenters, region_of=np.arange(N))
+            set_fields(self, regions=self.datacenters, region_of=np.arange(N))
         elif self.regions is None:
             count = len(np.unique(self.region_of))
-            _set(self, regions=tuple(f"region {r}" for r in range(count)))
-        _set(self, regions=_names("region", self.regions), region_of=_integers(self.region_of))
+            set_fields(self, regions=tuple(f"region {r}" for r in range(count)))
+        set_fields(
+            self, regions=names_of("region", self.regions), region_of=integers(self.region_of)
+        )
         if self.region_of.shape != (N,) or set(self.region_of) != set(range(len(self.regions))):
             raise DataError(
                 f"region_of must give each of the {N} data centers one of the "
@@ -117,16 +124,16 @@ class Fleet(_Frozen):
                 f"got {self.region_of.tolist()}"
             )
         reachable = np.ones((J, N)) if self.reachable is None else self.reachable
-        _set(self, reachable=_booleans("reachable", reachable, (J, N)))
-        _set(self, capacity=_numbers("capacity", self.capacity, (N,), minimum=0.0))
+        set_fields(self, reachable=booleans("reachable", reachable, (J, N)))
+        set_fields(self, capacity=numbers("capacity", self.capacity, (N,), minimum=0.0))
         pue = np.ones(N) if self.pue is None else self.pue
-        _set(self, pue=_numbers("pue", pue, (N,), minimum=1.0))
+        set_fields(self, pue=numbers("pue", pue, (N,), minimum=1.0))
         if self.routing_cost is not None:
-            _set(self, routing_cost=_numbers("routing_cost", self.routing_cost, (J, N)))
+            set_fields(self, routing_cost=numbers("routing_cost", self.routing_cost, (J, N)))
         if self.distance is not None:
-            _set(self, distance=_numbers("distance", self.distance, (J, N), minimum=0.0))
+            set_fields(self, distance=numbers("distance", self.distance, (J, N), minimum=0.0))
         if self.location is not None:
-            _set(self, location=_numbers("location", self.location, (N, 2)))
+            set_fields(self, location=numbers("location", self.location, (N, 2)))
 
     @property
     def full(self) -> bool:
@@ -146,7 +153,7 @@ class Fleet(_Frozen):
     @cached_property
     def membership(self) -> FloatArray:
         """``[N, R]``: 1 where a data center lies in a region."""
-        return _frozen(np.eye(len(self.regions))[self.region_of])
+        return frozen(np.eye(len(self.regions))[self.region_of])
 
     def replace(self, **changes: Any) -> Fleet:
         """Copy with some fields changed, validated anew."""
@@ -192,22 +199,24 @@ class Trace(_Frozen):
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        price, demand = _array("price", self.price), _array("demand", self.demand)
+        price, demand = regular_array("price", self.price), regular_array("demand", self.demand)
         if price.ndim < 2 or demand.ndim < 2:
             raise DataError("price needs axes [..., T, N] and demand [..., T, J]")
         if 0 in price.shape:
             raise DataError(f"price has shape {price.shape}, expected at least one of each axis")
         *batch, T, N = price.shape
-        _set(self, footprints=_names("footprint", self.footprints))
-        _set(self, price=_numbers("price", price, (*batch, T, N)))
-        _set(self, demand=_numbers("demand", demand, (*batch, T, demand.shape[-1]), minimum=0.0))
+        set_fields(self, footprints=names_of("footprint", self.footprints))
+        set_fields(self, price=numbers("price", price, (*batch, T, N)))
+        set_fields(
+            self, demand=numbers("demand", demand, (*batch, T, demand.shape[-1]), minimum=0.0)
+        )
         shape = (*batch, len(self.footprints), T, N)
-        _set(self, intensity=_numbers("intensity", self.intensity, shape, minimum=0.0))
+        set_fields(self, intensity=numbers("intensity", self.intensity, shape, minimum=0.0))
         if self.availability is not None:
-            up = _numbers("availability", self.availability, (*batch, T, N), minimum=0.0, maximum=1)
-            _set(self, availability=up)
-        _set(self, timestamps=_clock(self.timestamps, (*batch, T)))
-        _set(self, provenance=MappingProxyType(dict(self.provenance)))
+            up = numbers("availability", self.availability, (*batch, T, N), minimum=0.0, maximum=1)
+            set_fields(self, availability=up)
+        set_fields(self, timestamps=clock(self.timestamps, (*batch, T)))
+        set_fields(self, provenance=MappingProxyType(dict(self.provenance)))
 
     @property
     def horizon(self) -> int:
@@ -295,9 +304,9 @@ class Objective(_Frozen):
                 f"equity_weight must map footprint kinds to numbers, got {self.equity_weight!r}"
             ) from None
         for kind, value in weight.items():
-            if not 0 <= value <= _LARGEST:
+            if not 0 <= value <= LARGEST:
                 raise DataError(f"the equity weight of {kind} must be at least 0, got {value}")
-        _set(self, equity_weight=MappingProxyType(weight))
+        set_fields(self, equity_weight=MappingProxyType(weight))
 
     @property
     def footprints(self) -> tuple[str, ...]:
@@ -307,7 +316,7 @@ class Objective(_Frozen):
     @cached_property
     def mu(self) -> FloatArray:
         """``[K]``, the weights in the order of ``footprints``."""
-        return _frozen(np.array(list(self.equity_weight.values()), dtype=np.float64))
+        return frozen(np.array(list(self.equity_weight.values()), dtype=np.float64))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -344,7 +353,7 @@ class Instance(_Frozen):
                 f"the objective weighs {', '.join(self.objective.footprints)}"
             )
         ordered = {k: self.objective.equity_weight[k] for k in kinds}
-        _set(self, objective=Objective(equity_weight=ordered))
+        set_fields(self, objective=Objective(equity_weight=ordered))
         self._check_servable()
 
     @property
@@ -362,7 +371,7 @@ class Instance(_Frozen):
         """``[..., T, N]``, capacity that is up in each slot; a read-only view where all is."""
         if self.trace.availability is None:
             return np.broadcast_to(self.fleet.capacity, self.trace.price.shape)
-        return _frozen(self.fleet.capacity * self.trace.availability)
+        return frozen(self.fleet.capacity * self.trace.availability)
 
     def replace(self, **changes: Any) -> Instance:
         """Copy with some fields changed, validated anew."""
@@ -398,106 +407,3 @@ class Instance(_Frozen):
             f"{place}: the gateways {names} ask for {demand[where][gateways].sum():.6g} MWh, "
             f"{unserved[where]:.6g} MWh more than the data centers in their reach can serve"
         )
-
-
-def _set(target: Any, **values: Any) -> None:
-    for name, value in values.items():
-        object.__setattr__(target, name, value)
-
-
-def _frozen(array: _A) -> _A:
-    array.flags.writeable = False
-    return array
-
-
-def _names(what: str, names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise DataError(f"the {what} names must be a sequence of texts, got {names!r}")
-    names = tuple(str(name) for name in names)
-    if not names:
-        raise DataError(f"at least one {what} is needed")
-    for name, count in Counter(names).items():
-        if not name.strip() or not name.isprintable():
-            raise DataError(f"a {what} needs a name that can be printed, got {name!r}")
-        if count > 1:
-            raise DataError(f"{what} {name!r} is named more than once")
-    return names
-
-
-def _integers(values: Any) -> IntArray:
-    array = _array("region_of", values)
-    if array.size == 0 or array.dtype.kind not in "iu":
-        raise DataError(f"region_of must hold whole numbers, got {array.dtype}")
-    return _frozen(array.astype(np.int64))
-
-
-def _booleans(what: str, values: Any, shape: tuple[int, ...]) -> BoolArray:
-    array = _array(what, values)
-    if array.shape != shape:
-        raise DataError(f"{what} must have shape {shape}, got {array.shape}")
-    if not np.isin(array, (0, 1)).all():
-        raise DataError(f"{what} must hold only 0 and 1")
-    return _frozen(array.astype(np.bool_))
-
-
-def _numbers(
-    what: str,
-    values: Any,
-    shape: tuple[int, ...],
-    *,
-    minimum: float = -np.inf,
-    maximum: float = np.inf,
-) -> FloatArray:
-    array = _array(what, values, np.float64)
-    if not _frozen_throughout(array):
-        array = array.copy()
-    if array.shape != shape:
-        raise DataError(f"{what} must have shape {shape}, got {array.shape}")
-    good = (np.abs(array) <= _LARGEST) & (array >= minimum) & (array <= maximum)
-    if not good.all():
-        place = tuple(int(i) for i in np.argwhere(~good)[0])
-        bounds = "" if np.isinf(minimum) else f" of at least {minimum:g}"
-        bounds += "" if np.isinf(maximum) else f" and at most {maximum:g}"
-        if np.isfinite(array[place]) and not bounds:
-            bounds = f" below {_LARGEST:g} in size"
-        raise DataError(f"{what}{list(place)} is {array[place]}, expected a finite number{bounds}")
-    return _frozen(array)
-
-
-def _array(what: str, values: Any, dtype: type | None = None) -> Any:
-    try:
-        return np.asarray(values, dtype=dtype)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must hold numbers in a regular array: {error}") from None
-
-
-def _frozen_throughout(array: np.ndarray[Any, Any]) -> bool:
-    """Can nobody change the array, not through what it is a view of either?"""
-    view: Any = array
-    while isinstance(view, np.ndarray):
-        if view.flags.writeable:
-            return False
-        view = view.base
-    return view is None
-
-
-def _clock(values: Any, shape: tuple[int, ...]) -> TimeArray:
-    stamps: TimeArray = _array("timestamps", values).copy()
-    if stamps.dtype.kind != "M":
-        raise DataError(f"timestamps must be datetime64 in UTC, got {stamps.dtype}")
-    stamps = stamps.astype("datetime64[s]")
-    if stamps.shape != shape:
-        raise DataError(f"timestamps must have shape {shape}, got {stamps.shape}")
-    if np.isnat(stamps).any():
-        raise DataError("timestamps hold a value that is not a time")
-    steps = np.diff(stamps, axis=-1).astype(np.int64)
-    if steps.size and (steps[..., :1] <= 0).any():
-        raise DataError("timestamps must increase")
-    if (steps != steps[..., :1]).any():
-        place = tuple(int(i) for i in np.argwhere(steps != steps[..., :1])[0])
-        raise DataError(
-            f"timestamps must be regular: {stamps[place]} is followed by "
-            f"{stamps[(*place[:-1], place[-1] + 1)]}, "
-            f"expected a step of {int(steps[(*place[:-1], 0)])} s"
-        )
-    return _frozen(stamps)

@@ -45,6 +45,30 @@ class TuneConfig:
 
 
 @dataclass
+class PredictionsConfig:
+    """``python -m equiload.experiments.predictions``."""
+
+    #: ``_target_`` and its arguments, without the seed.
+    instance: dict[str, Any] = MISSING
+    #: Which draws: ``train``, ``validation`` or ``test``.
+    split: str = MISSING
+    draws: int = MISSING
+    #: By name: a ``forecaster`` that wraps the perfect one (``base``), and ``sizes`` of its error.
+    errors: dict[str, Any] = field(default_factory=dict)
+    #: By name: a policy that takes a ``forecaster``.
+    algorithms: dict[str, Any] = field(default_factory=dict)
+    #: The first of these algorithms also wrapped in the robust layer, at each ρ, …
+    rho: list[float] = field(default_factory=list)
+    #: … against this expert: ``_target_`` and its arguments.
+    expert: dict[str, Any] = MISSING
+    #: By name: a policy that is told nothing of the truth.
+    references: dict[str, Any] = field(default_factory=dict)
+    #: Of the bootstrap intervals.
+    confidence: float = 0.95
+    figures: bool = True
+
+
+@dataclass
 class RobustnessConfig:
     """``python -m equiload.experiments.robustness``."""
 
@@ -74,4 +98,5 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="tune_schema", node=TuneConfig)
+    store.store(name="predictions_schema", node=PredictionsConfig)
     store.store(name="robustness_schema", node=RobustnessConfig)

@@ -21,7 +21,11 @@ _SMOOTHING = 0.7
 
 
 def solve_decomposition(
-    instance: Instance, *, tolerance: float = TOLERANCE, most_rounds: int = 2000
+    instance: Instance,
+    *,
+    tolerance: float = TOLERANCE,
+    most_rounds: int = 2000,
+    start: FloatArray | None = None,
 ) -> Solution:
     """Solve eGLB-Off to a relative gap of ``tolerance``.
 
@@ -33,37 +37,69 @@ def solve_decomposition(
         Stop when ``(J − lower bound) / |lower bound|`` is at most this.
     most_rounds
         Stop after so many evaluations of the dual function; the status then says so.
+    start
+        ``[K, R]``, regional footprints from before the first slot. Default: none.
     """
-    begin = time.perf_counter()
-    mu, R = instance.objective.mu, len(instance.fleet.regions)
-    weights = np.full((len(mu), R), 1.0 / R)
-    master = _Master(mu, R)
-    best, gross = -np.inf, np.inf
-    tried: list[FloatArray] = []
-    status = f"stopped after {most_rounds} rounds"
-    for _ in range(most_rounds):
-        column = dual_bound(instance, weights)
-        tried.append(weights)
-        if column.value > best:
-            best, centre = float(column.value), weights
-        master.add(float(column.outcome.energy_cost), column.outcome.footprint)
-        upper, proposed, combination = master.solve()
-        gross = min(gross, float(column.outcome.gross))
-        if relative_gap(upper, best, gross) <= tolerance:
-            status = "optimal"
-            break
-        weights = _SMOOTHING * centre + (1 - _SMOOTHING) * proposed
-    return Solution(
-        outcome=_combine(instance, tried, combination),
-        weights=centre,
-        lower_bound=best,
-        status=status,
-        stats={
-            "method": "decomposition",
-            "rounds": len(tried),
-            "seconds": time.perf_counter() - begin,
-        },
-    )
+    return Decomposition(tolerance=tolerance, most_rounds=most_rounds).solve(instance, start=start)
+
+
+class Decomposition:
+    """The same for a sequence of similar problems: each goes on from the last one's columns.
+
+    What is kept are the dual weights that took part in the last solution. Their dispatches are done
+    anew, so bounds hold whatever changed in between.
+
+    Parameters
+    ----------
+    tolerance, most_rounds
+        See :func:`solve_decomposition`.
+    """
+
+    def __init__(self, *, tolerance: float = TOLERANCE, most_rounds: int = 2000) -> None:
+        self.tolerance, self.most_rounds = tolerance, most_rounds
+        self._kept: FloatArray | None = None
+
+    def solve(self, instance: Instance, *, start: FloatArray | None = None) -> Solution:
+        """Solve one problem; ``start`` as for :func:`solve_decomposition`."""
+        begin = time.perf_counter()
+        mu, R = instance.objective.mu, len(instance.fleet.regions)
+        before = np.zeros((len(mu), R)) if start is None else start
+        if self._kept is None or self._kept.shape[1:] != before.shape:
+            self._kept = np.full((1, *before.shape), 1.0 / R)
+        first = self._kept
+        master, best, gross, rounds = _Master(mu, R), -np.inf, np.inf, 0
+        tried: list[FloatArray] = []
+        status = f"stopped after {self.most_rounds} rounds"
+        while rounds < self.most_rounds:
+            columns = dual_bound(instance, first, start=start)
+            rounds += 1
+            if columns.value.max() > best:
+                best, centre = float(columns.value.max()), first[columns.value.argmax()]
+            tried.extend(first)
+            footprint = before + columns.outcome.footprint
+            for cost, added in zip(columns.outcome.energy_cost, footprint, strict=True):
+                master.add(float(cost), added)
+            upper, proposed, combination = master.solve()
+            gross = min(gross, float(columns.outcome.gross.min()))
+            if relative_gap(upper, best, gross) <= self.tolerance:
+                status = "optimal"
+                break
+            first = (_SMOOTHING * centre + (1 - _SMOOTHING) * proposed)[None]
+        used = np.flatnonzero(combination > 0)
+        taken = np.stack([tried[m] for m in used])
+        self._kept = np.concatenate([centre[None], taken[(taken != centre).any((1, 2))]])
+        return Solution(
+            outcome=_combine(instance, taken, combination[used]),
+            weights=centre,
+            lower_bound=best,
+            status=status,
+            stats={
+                "method": "decomposition",
+                "rounds": rounds,
+                "seconds": time.perf_counter() - begin,
+            },
+            start=start,
+        )
 
 
 class _Master:
@@ -114,13 +150,12 @@ class _Master:
         )
 
 
-def _combine(instance: Instance, tried: list[FloatArray], combination: FloatArray) -> Outcome:
-    """Convex combination of the dispatches at the tried weights; few take part, so do them anew."""
+def _combine(instance: Instance, taken: FloatArray, shares: FloatArray) -> Outcome:
+    """Convex combination of the dispatches at the weights that take part; few, so done anew."""
     load = np.zeros(instance.trace.price.shape)
     routing = np.zeros(instance.horizon)
-    for weights, share in zip(tried, combination, strict=True):
-        if share > 0:
-            outcome = dual_bound(instance, weights).outcome
-            load += share * outcome.load
-            routing += share * outcome.routing
+    for weights, share in zip(taken, shares, strict=True):
+        outcome = dual_bound(instance, weights).outcome
+        load += share * outcome.load
+        routing += share * outcome.routing
     return Outcome(instance=instance, load=load, routing=routing)

@@ -25,7 +25,13 @@ class _Columns:
     demand: FloatArray  # [T, G]
 
 
-def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choose") -> Solution:
+def solve_lp(
+    instance: Instance,
+    *,
+    aggregate: bool = True,
+    method: str = "choose",
+    start: FloatArray | None = None,
+) -> Solution:
     """Solve the linear program over all slots.
 
     Parameters
@@ -37,6 +43,8 @@ def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choos
         routing cost, ``T × N`` variables are left of ``T × J × N``.
     method
         HiGHS's ``solver`` option: ``choose``, ``simplex``, ``ipm`` or ``pdlp``.
+    start
+        ``[K, R]``, regional footprints from before the first slot. Default: none.
 
     Raises
     ------
@@ -49,7 +57,11 @@ def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choos
     solver = highspy.Highs()
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("solver", method)
-    solver.passModel(_model(scaled, columns))
+    before = None
+    if start is not None:  # in the units of the scaled problem; a kind never used adds a constant
+        peak = unit * instance.trace.intensity.max(axis=(-1, -2))[:, None]
+        before = np.divide(start, peak, out=np.zeros(np.shape(start)), where=peak > 0)
+    solver.passModel(_model(scaled, columns, before))
     solver.run()
     status = solver.getModelStatus()
     if status != highspy.HighsModelStatus.kOptimal:
@@ -72,6 +84,7 @@ def solve_lp(instance: Instance, *, aggregate: bool = True, method: str = "choos
             "iterations": int(solver.getInfo().simplex_iteration_count),
             "seconds": time.perf_counter() - begin,
         },
+        start,
     )
 
 
@@ -105,7 +118,9 @@ def _columns(instance: Instance, aggregate: bool) -> _Columns:
     )
 
 
-def _model(instance: Instance, columns: _Columns) -> highspy.HighsLp:
+def _model(
+    instance: Instance, columns: _Columns, start: FloatArray | None = None
+) -> highspy.HighsLp:
     """Columns: the highest footprint of each kind, then loads.
 
     Rows: ``S[k, r] − highest[k] <= 0``, demand, then capacity (bounds where there is one group).
@@ -127,7 +142,7 @@ def _model(instance: Instance, columns: _Columns) -> highspy.HighsLp:
     cols.append(K + number)
     values.append(np.ones(len(t)))
     lower = [np.full(K * R, -np.inf), columns.demand.ravel()]
-    upper = [np.zeros(K * R), columns.demand.ravel()]
+    upper = [np.zeros(K * R) if start is None else -np.ravel(start), columns.demand.ravel()]
     bound = np.full(len(t), np.inf)
     if G == 1:
         bound = instance.capacity[t, i]

@@ -155,6 +155,21 @@ class Dispatch:
         shortage = left.sum(-1).reshape(lead)
         return shortage
 
+    def clip(self, demand: FloatArray, capacity: FloatArray) -> FloatArray:
+        """``[..., J]``: the demand without what no allocation can place (maximum flow)."""
+        demand = np.asarray(demand, dtype=np.float64)
+        short = self.unserved(demand, capacity) > 1e-12 * demand.sum(-1)
+        if not short.any():
+            return demand
+        grouped = self._by_group(demand[short])
+        zeros = np.zeros((len(grouped), self.reachable.shape[1]))
+        room = np.broadcast_to(capacity, (*demand.shape[:-1], zeros.shape[-1]))[short]
+        _, left = self._transport(zeros, grouped, room, np.zeros_like(self._group_cost))
+        kept = np.divide(grouped - left, grouped, out=np.zeros_like(left), where=grouped > 0)
+        clipped = demand.copy()
+        clipped[short] *= kept[:, self.group_of]
+        return clipped
+
     def bottleneck(self, demand: FloatArray, capacity: FloatArray) -> IntArray:
         """Gateways of the tightest cut of one slot: those that ask more than their reach can serve.
 

@@ -213,6 +213,18 @@ def test_gradients_of_a_whole_episode_through_the_layer(action: str, reachabilit
     assert any(held)  # so that gradients go through the blend
 
 
+@settings(max_examples=60)
+@given(instances(batch=(2,)), st.sampled_from(["entropic", "euclidean"]))
+def test_eglb_tells_the_loads_of_its_allocations(instance: Instance, mirror: str) -> None:
+    pair = [EGLB(mirror=mirror) for _ in range(2)]
+    for expert in pair:
+        expert.reset(instance.fleet, instance.objective, instance.horizon, (2,))
+    slot = Slot.of(instance, 0)  # later, ties within rounding may part them
+    loads = pair[0].load(slot), pair[1].act(slot).sum(-2)
+    np.testing.assert_allclose(*loads, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(pair[0].multipliers, pair[1].multipliers, rtol=1e-9, atol=1e-12)
+
+
 def test_trained_through_or_wrapped_afterwards() -> None:
     """The agent sees and earns the same inside the layer as wrapped in it."""
     world = synthetic(3, horizon=48, regions=3)

@@ -1,0 +1,132 @@
+"""What forecasters read and write: the exogenous series up to now, and from now on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from equiload.envs import Fleet, Slot
+from equiload.envs.typing import FloatArray, TimeArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """The series that no decision changes, over ``H`` slots. Time is the last axis but one.
+
+    Parameters
+    ----------
+    price
+        ``[..., H, N]``, US$/MWh.
+    intensity
+        ``[..., K, H, N]``, footprint per MWh drawn (t/MWh, m³/MWh).
+    demand
+        ``[..., H, J]``, MWh per slot.
+    capacity
+        ``[..., H, N]``, MWh per slot.
+    """
+
+    price: FloatArray
+    intensity: FloatArray
+    demand: FloatArray
+    capacity: FloatArray
+
+    @property
+    def slots(self) -> int:
+        """Number of slots ``H``."""
+        return int(self.price.shape[-2])
+
+    def map(self, change: Callable[[FloatArray], FloatArray]) -> Series:
+        """The same change made to each of the four."""
+        return Series(*map(change, (self.price, self.intensity, self.demand, self.capacity)))
+
+    def zip(self, other: Series, join: Callable[[FloatArray, FloatArray], FloatArray]) -> Series:
+        """Each of the four joined with another's."""
+        return Series(
+            join(self.price, other.price),
+            join(self.intensity, other.intensity),
+            join(self.demand, other.demand),
+            join(self.capacity, other.capacity),
+        )
+
+    def physical(self) -> Series:
+        """Copy without intensities, demand or capacities below 0."""
+        return Series(
+            self.price,
+            np.maximum(self.intensity, 0.0),
+            np.maximum(self.demand, 0.0),
+            np.maximum(self.capacity, 0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """Everything seen up to and including the current slot, which is the last of ``seen``.
+
+    ``timestamps [..., H]`` are UTC. With one slot seen, a slot is taken for an hour.
+    """
+
+    seen: Series
+    timestamps: TimeArray
+
+    @property
+    def slots(self) -> int:
+        """Number of slots seen; the current one has the index ``slots - 1``."""
+        return self.seen.slots
+
+    @property
+    def slots_per_day(self) -> int:
+        """Slots in 24 hours."""
+        if self.slots < 2:
+            return 24
+        step = np.diff(self.timestamps.reshape(-1, self.slots)[0, :2]).astype(np.int64)[0]
+        return max(1, round(86400 / int(step)))
+
+
+class Forecaster(Protocol):
+    """Says what the slots after the current one will be like.
+
+    A forecaster is a function of the history, the same for the same history; it keeps no state.
+    """
+
+    def forecast(self, history: History, slots: int) -> Series:
+        """Forecast the next ``slots`` slots.
+
+        Returns
+        -------
+        Series
+            With one more axis in front of every array, ``[S, ..., slots, N]``: ``S`` samples of
+            the joint future, or ``S = 1`` for a point forecast.
+        """
+        ...
+
+
+class Recorder:
+    """Collects slots into a :class:`History`, in arrays made once."""
+
+    def __init__(self, horizon: int) -> None:
+        self._horizon, self._filled = horizon, 0
+
+    def record(self, slot: Slot) -> History:
+        """Add a slot; return everything so far, as views that the recorder never changes."""
+        if not self._filled:
+            self._series = Series(slot.price, slot.intensity, slot.demand, slot.capacity).map(
+                lambda array: np.empty((*array.shape[:-1], self._horizon, array.shape[-1]))
+            )
+            self._timestamps = np.empty((*np.shape(slot.timestamp), self._horizon), "M8[s]")
+        t, self._filled = self._filled, self._filled + 1
+        self._series.price[..., t, :] = slot.price
+        self._series.intensity[..., t, :] = slot.intensity
+        self._series.demand[..., t, :] = slot.demand
+        self._series.capacity[..., t, :] = slot.capacity
+        self._timestamps[..., t] = slot.timestamp
+        seen = self._series.map(lambda array: array[..., : t + 1, :])
+        return History(seen, self._timestamps[..., : t + 1])
+
+
+def servable(fleet: Fleet, series: Series) -> Series:
+    """Copy without demand that the fleet could not serve, so that the forecast can be solved."""
+    demand = fleet.dispatch.clip(series.demand, series.capacity)
+    return Series(series.price, series.intensity, demand, series.capacity)

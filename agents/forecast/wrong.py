@@ -1,0 +1,171 @@
+"""Forecasts made wrong in a controlled way: each wraps another forecaster.
+
+``size`` 0 leaves the wrapped forecast as it is; capacities are never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.signal import lfilter
+
+from equiload.agents.forecast.series import Forecaster, History, Series
+from equiload.envs import DataError
+from equiload.envs.typing import FloatArray
+
+
+class Noisy:
+    """Multiplies every series by ``exp(size·(1 − exp(−lead/memory))·z)``: noise that grows.
+
+    ``z`` is standard normal, drawn for each data center or gateway and for each slot aimed at, with
+    correlation ``exp(−lag/memory)``. It belongs to that slot: a forecast of it issued later errs in
+    the same direction, and less. The same ``seed`` makes the same errors.
+
+    Parameters
+    ----------
+    base
+        The forecaster whose forecasts go wrong.
+    size
+        Standard deviation of the logarithm at long lead times.
+    memory
+        Hours.
+    seed
+        Of the noise.
+    """
+
+    def __init__(
+        self, base: Forecaster, *, size: float, memory: float = 48.0, seed: int = 0
+    ) -> None:
+        if not memory > 0:
+            raise DataError(f"memory must be positive, got {memory}")
+        self.base, self.size, self.memory, self.seed = base, _amount(size), memory, seed
+
+    def forecast(self, history: History, slots: int) -> Series:
+        """See :class:`~equiload.agents.forecast.Forecaster`."""
+        forecast = self.base.forecast(history, slots)
+        per_hour = history.slots_per_day / 24
+        lead = np.arange(1, slots + 1) / per_hour
+        grown = self.size * -np.expm1(-lead / self.memory)[:, None]
+        decay = np.exp(-1.0 / (self.memory * per_hour))
+
+        def wrong(array: FloatArray, stream: int) -> FloatArray:
+            rng = np.random.default_rng([self.seed, stream])
+            width = (*array.shape[1:-2], array.shape[-1])
+            # From the first slot on, so that a slot keeps its error whenever it is forecast.
+            z = rng.standard_normal((history.slots + slots, *width))
+            z[1:] *= np.sqrt(1 - decay**2)
+            path = _autoregression(z, decay)[history.slots :]
+            return array * np.exp(grown * np.moveaxis(path, 0, -2))
+
+        return Series(
+            wrong(forecast.price, 0),
+            wrong(forecast.intensity, 1),
+            wrong(forecast.demand, 2),
+            forecast.capacity,
+        )
+
+
+class Biased:
+    """Prices and intensities of every data center off by a factor ``1 ± size``, for good.
+
+    Which are over- and which underestimated is drawn with ``seed``, for each series anew.
+    """
+
+    def __init__(self, base: Forecaster, *, size: float, seed: int = 0) -> None:
+        self.base, self.size, self.seed = base, _amount(size, most=1.0), seed
+
+    def forecast(self, history: History, slots: int) -> Series:
+        """See :class:`~equiload.agents.forecast.Forecaster`."""
+        forecast = self.base.forecast(history, slots)
+        rng = np.random.default_rng(self.seed)
+        K, _, N = forecast.intensity.shape[-3:]
+        sign = rng.choice([-1.0, 1.0], (K + 1, 1, N))
+        return Series(
+            forecast.price * (1 + self.size * sign[0]),
+            forecast.intensity * (1 + self.size * sign[1:]),
+            forecast.demand,
+            forecast.capacity,
+        )
+
+
+class Delayed:
+    """A forecast that comes late: what it says of a slot belongs ``size`` slots earlier."""
+
+    def __init__(self, base: Forecaster, *, size: float) -> None:
+        if size != int(size):
+            raise DataError(f"a delay is a whole number of slots, got {size}")
+        self.base, self.size = base, int(_amount(size))
+
+    def forecast(self, history: History, slots: int) -> Series:
+        """See :class:`~equiload.agents.forecast.Forecaster`."""
+        forecast = self.base.forecast(history, slots)
+
+        def late(seen: FloatArray, after: FloatArray) -> FloatArray:
+            # Before the first slot, it was as in the first slot.
+            index = np.maximum(history.slots + np.arange(slots) - self.size, 0)
+            seen = np.broadcast_to(seen, (*after.shape[:-2], *seen.shape[-2:]))
+            return np.concatenate([seen, after], axis=-2)[..., index, :]
+
+        shifted = history.seen.zip(forecast, late)
+        return Series(shifted.price, shifted.intensity, shifted.demand, forecast.capacity)
+
+
+class Swapped:
+    """Prices and intensities mixed up between data centers: ``(1 − size)·own + size·another's``.
+
+    The others are a random cyclic order, drawn with ``seed``.
+    """
+
+    def __init__(self, base: Forecaster, *, size: float, seed: int = 0) -> None:
+        self.base, self.size, self.seed = base, _amount(size, most=1.0), seed
+
+    def forecast(self, history: History, slots: int) -> Series:
+        """See :class:`~equiload.agents.forecast.Forecaster`."""
+        forecast = self.base.forecast(history, slots)
+        order = np.random.default_rng(self.seed).permutation(forecast.price.shape[-1])
+        other = np.empty_like(order)
+        other[order] = np.roll(order, 1)
+        return _between(forecast, lambda array: array[..., other], self.size)
+
+
+class Adversarial:
+    """Prices and intensities mirrored at the mean of the data centers.
+
+    At ``size`` 1 the cheap and clean look dear and dirty, and the other way round; at 1/2 all look
+    alike.
+    """
+
+    def __init__(self, base: Forecaster, *, size: float) -> None:
+        self.base, self.size = base, _amount(size, most=1.0)
+
+    def forecast(self, history: History, slots: int) -> Series:
+        """See :class:`~equiload.agents.forecast.Forecaster`."""
+        forecast = self.base.forecast(history, slots)
+        return _between(
+            forecast, lambda array: 2 * array.mean(-1, keepdims=True) - array, self.size
+        )
+
+
+def _between(forecast: Series, change: Callable[[FloatArray], FloatArray], size: float) -> Series:
+    """``(1 − size)·forecast + size·changed`` for prices and intensities, none of these below 0."""
+
+    def mixed(array: FloatArray) -> FloatArray:
+        return (1 - size) * array + size * change(array)
+
+    return Series(
+        mixed(forecast.price), mixed(forecast.intensity), forecast.demand, forecast.capacity
+    ).physical()
+
+
+def _autoregression(fresh: FloatArray, decay: float) -> FloatArray:
+    """``x_t = decay·x_{t−1} + fresh_t`` along the first axis."""
+    path: FloatArray = lfilter([1.0], [1.0, -decay], fresh, axis=0)
+    return path
+
+
+def _amount(size: float, most: float = np.inf) -> float:
+    if not (np.isfinite(size) and 0 <= size <= most):
+        upper = "" if np.isinf(most) else f" to {most:g}"
+        raise DataError(f"size must be from 0{upper}, got {size}")
+    return float(size)

@@ -1,0 +1,138 @@
+"""Online algorithms that use forecasts: eGLB-MPC, and eGLB with predicted duals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equiload.agents.eglb import EGLB
+from equiload.agents.forecast.planner import Planner
+from equiload.agents.forecast.series import Forecaster
+from equiload.envs import DataError, Fleet, Objective, Slot, shadow_cost
+from equiload.envs.typing import FloatArray
+
+
+class EGLBMPC:
+    """Dispatch at the duals of eGLB-Off for the rest of the episode, solved again as time goes by.
+
+    Every ``every`` slots the problem that is left is solved on a forecast, from the footprints so
+    far; in each slot the cheapest allocation at the dual weights is played, with the slot's true
+    prices and intensities. The weights follow the solutions as a moving average, from equal
+    weights on: what one forecast got wrong the next may get right.
+
+    Parameters
+    ----------
+    forecaster
+        Point forecasts, or samples, whose dual weights are averaged.
+    every
+        Slots from one solution to the next.
+    memory
+        Slots over which solutions are averaged; at most ``every``: only the last one counts.
+    tolerance
+        Relative gap at which a solution is good enough.
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        *,
+        every: int = 1,
+        memory: float = 1.0,
+        tolerance: float = 1e-3,
+    ) -> None:
+        if every < 1 or not memory > 0:
+            raise DataError(f"every and memory must be at least 1, got {every} and {memory}")
+        self.every, self.memory = every, memory
+        self.planner = Planner(forecaster, tolerance=tolerance)
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self._fleet, self._mu = fleet, objective.mu
+        self.planner.reset(fleet, objective, horizon, batch)
+        #: ``[..., K, R]``, the weights in use.
+        self.weights = np.full_like(self.planner.footprint, 1.0 / len(fleet.regions))
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the allocation ``[..., J, N]``."""
+        self.planner.see(slot)
+        if slot.index % self.every == 0:
+            step = min(1.0, self.every / self.memory)
+            self.weights = self.weights + step * (self.planner.weights() - self.weights)
+        unit = shadow_cost(slot.price, slot.intensity, self.weights, self._fleet, self._mu)
+        allocation = self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
+        self.planner.play(slot, allocation)
+        return allocation
+
+    def observe(self, slot: Slot, allocation: FloatArray) -> None:
+        """Count ``allocation``, which was played in ``slot`` in place of what was proposed."""
+        self.planner.play(slot, allocation)
+
+
+class EGLBPredicted:
+    """eGLB that trusts predicted duals as far as it is told to.
+
+    When slot ``after`` comes, eGLB-Off for the rest on a forecast gives weights ``ŵ``. The
+    multipliers become ``trust·ŵ + (1 − trust)·γ`` once, and each slot from then on is dispatched at
+    ``trust·ŵ + (1 − trust)·γ`` while mirror descent moves ``γ`` by what is played. With ``trust`` 0
+    it is eGLB, with 1 the dispatch at ``ŵ``.
+
+    Parameters
+    ----------
+    forecaster
+        See :class:`EGLBMPC`.
+    trust
+        From 0 to 1.
+    after
+        Slots of plain eGLB before the forecast is made, for forecasters that need a history.
+    every
+        Slots until ``ŵ`` is found anew, from the footprints so far. None: never.
+    eglb
+        The mirror descent; by default eGLB's defaults.
+    tolerance
+        Relative gap at which a solution is good enough.
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        *,
+        trust: float = 0.5,
+        after: int = 0,
+        every: int | None = None,
+        eglb: EGLB | None = None,
+        tolerance: float = 1e-3,
+    ) -> None:
+        if not 0 <= trust <= 1:
+            raise DataError(f"trust must be from 0 to 1, got {trust}")
+        if after < 0:
+            raise DataError(f"after must be at least 0, got {after}")
+        if every is not None and every < 1:
+            raise DataError(f"every must be at least 1, got {every}")
+        self.trust, self.after, self.every = trust, after, every
+        self.eglb = EGLB() if eglb is None else eglb
+        self.planner = Planner(forecaster, tolerance=tolerance)
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self.eglb.reset(fleet, objective, horizon, batch)
+        self.planner.reset(fleet, objective, horizon, batch)
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the allocation ``[..., J, N]``."""
+        eglb, since = self.eglb, slot.index - self.after
+        if self.every or since <= 0:
+            self.planner.see(slot)
+        if since == 0 or (self.every and since > 0 and since % self.every == 0):
+            self.predicted = self.planner.weights()
+        if since == 0:
+            eglb.multipliers += self.trust * (self.predicted - eglb.multipliers)
+        weights = eglb.multipliers
+        if since >= 0:
+            weights = self.trust * self.predicted + (1 - self.trust) * weights
+        allocation = eglb.dispatch(slot, weights)
+        eglb.update(slot, allocation)
+        self.planner.play(slot, allocation)
+        return allocation

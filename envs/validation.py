@@ -1,0 +1,128 @@
+"""What instances check at the door: names, shapes, numbers, clocks. Each refusal is a sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from equiload.envs.errors import DataError
+from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
+
+_A = TypeVar("_A", bound="np.ndarray[Any, Any]")
+
+#: Products of such numbers stay finite.
+LARGEST = 1e50
+
+
+def set_fields(target: Any, **values: Any) -> None:
+    """Set fields of a frozen dataclass while it is made."""
+    for name, value in values.items():
+        object.__setattr__(target, name, value)
+
+
+def frozen(array: _A) -> _A:
+    """Make an array read-only."""
+    array.flags.writeable = False
+    return array
+
+
+def names_of(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple: at least one, printable, none twice."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DataError(f"the {what} names must be a sequence of texts, got {names!r}")
+    names = tuple(str(name) for name in names)
+    if not names:
+        raise DataError(f"at least one {what} is needed")
+    for name, count in Counter(names).items():
+        if not name.strip() or not name.isprintable():
+            raise DataError(f"a {what} needs a name that can be printed, got {name!r}")
+        if count > 1:
+            raise DataError(f"{what} {name!r} is named more than once")
+    return names
+
+
+def integers(values: Any) -> IntArray:
+    """Read-only whole numbers of ``region_of``."""
+    array = regular_array("region_of", values)
+    if array.size == 0 or array.dtype.kind not in "iu":
+        raise DataError(f"region_of must hold whole numbers, got {array.dtype}")
+    return frozen(array.astype(np.int64))
+
+
+def booleans(what: str, values: Any, shape: tuple[int, ...]) -> BoolArray:
+    """Read-only ``array`` of 0 and 1."""
+    array = regular_array(what, values)
+    if array.shape != shape:
+        raise DataError(f"{what} must have shape {shape}, got {array.shape}")
+    if not np.isin(array, (0, 1)).all():
+        raise DataError(f"{what} must hold only 0 and 1")
+    return frozen(array.astype(np.bool_))
+
+
+def numbers(
+    what: str,
+    values: Any,
+    shape: tuple[int, ...],
+    *,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+) -> FloatArray:
+    """Read-only finite numbers within bounds; copied unless nobody can change them."""
+    array = regular_array(what, values, np.float64)
+    if not frozen_throughout(array):
+        array = array.copy()
+    if array.shape != shape:
+        raise DataError(f"{what} must have shape {shape}, got {array.shape}")
+    good = (np.abs(array) <= LARGEST) & (array >= minimum) & (array <= maximum)
+    if not good.all():
+        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        bounds = "" if np.isinf(minimum) else f" of at least {minimum:g}"
+        bounds += "" if np.isinf(maximum) else f" and at most {maximum:g}"
+        if np.isfinite(array[place]) and not bounds:
+            bounds = f" below {LARGEST:g} in size"
+        raise DataError(f"{what}{list(place)} is {array[place]}, expected a finite number{bounds}")
+    return frozen(array)
+
+
+def regular_array(what: str, values: Any, dtype: type | None = None) -> Any:
+    """Return ``np.asarray``, or one sentence on why it is none."""
+    try:
+        return np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must hold numbers in a regular array: {error}") from None
+
+
+def frozen_throughout(array: np.ndarray[Any, Any]) -> bool:
+    """Can nobody change the array, not through what it is a view of either?"""
+    view: Any = array
+    while isinstance(view, np.ndarray):
+        if view.flags.writeable:
+            return False
+        view = view.base
+    return view is None
+
+
+def clock(values: Any, shape: tuple[int, ...]) -> TimeArray:
+    """Read-only UTC timestamps, regular along the last axis."""
+    stamps: TimeArray = regular_array("timestamps", values).copy()
+    if stamps.dtype.kind != "M":
+        raise DataError(f"timestamps must be datetime64 in UTC, got {stamps.dtype}")
+    stamps = stamps.astype("datetime64[s]")
+    if stamps.shape != shape:
+        raise DataError(f"timestamps must have shape {shape}, got {stamps.shape}")
+    if np.isnat(stamps).any():
+        raise DataError("timestamps hold a value that is not a time")
+    steps = np.diff(stamps, axis=-1).astype(np.int64)
+    if steps.size and (steps[..., :1] <= 0).any():
+        raise DataError("timestamps must increase")
+    if (steps != steps[..., :1]).any():
+        place = tuple(int(i) for i in np.argwhere(steps != steps[..., :1])[0])
+        raise DataError(
+            f"timestamps must be regular: {stamps[place]} is followed by "
+            f"{stamps[(*place[:-1], place[-1] + 1)]}, "
+            f"expected a step of {int(steps[(*place[:-1], 0)])} s"
+        )
+    return frozen(stamps)

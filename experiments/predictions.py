@@ -1,0 +1,197 @@
+"""What wrong predictions cost: kind of error × its size × algorithm, against eGLB-Off.
+
+``python -m equiload.experiments.predictions``: on every draw the perfect forecast is made wrong in
+a controlled way, and every algorithm that takes advice runs on it. Beside them stand algorithms
+that are not told the truth in any form. Writes ``predictions.json``, ``predictions.csv`` and a
+figure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from scipy.stats import bootstrap
+
+from equiload.agents import EGLBOff
+from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
+from equiload.agents.offline import relative_gap
+from equiload.envs import DataError, Instance, Policy, SolverError, rollout
+from equiload.experiments.config import PredictionsConfig
+from equiload.experiments.entry import build, entry_point, run_folder
+from equiload.experiments.files import replacing, versions, write_csv, write_json
+from equiload.experiments.progress import bars
+from equiload.experiments.tables import show
+from equiload.robust import RobustPolicy
+
+#: Version of the layout of ``predictions.json``.
+SCHEMA = 1
+
+#: Names in place of an error's: algorithms that see no such forecast, and the forecast without one.
+REFERENCE, PERFECT = "none", "perfect"
+
+#: Error, its size, algorithm.
+Cell = tuple[str, float, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """An algorithm under one kind and size of error, over the draws.
+
+    ``gap`` is the mean of ``(J − bound) / |bound|`` with eGLB-Off's certified bound, ``low`` to
+    ``high`` its bootstrap interval. ``price_mape`` and ``footprint_mape`` say how wrong the
+    forecasts were (weighted MAPE, the mean over footprint kinds); 0 for references, which see none.
+    """
+
+    error: str
+    size: float
+    algorithm: str
+    gap: float
+    low: float
+    high: float
+    price_mape: float
+    footprint_mape: float
+
+
+@entry_point("predictions")
+def main(cfg: PredictionsConfig) -> None:
+    """Run everything, write the files and print the table."""
+    if cfg.draws < 2:
+        raise DataError(f"an interval needs at least 2 draws, got {cfg.draws}")
+    gaps: dict[Cell, list[float]] = defaultdict(list)
+    wrong: dict[tuple[str, float], list[tuple[float, float]]] = defaultdict(list)
+    with bars() as shown:
+        for _, draw in zip(shown.step("draws", cfg.draws), range(cfg.draws), strict=True):
+            _run_draw(cfg, draw, gaps, wrong)
+    scores = [_score(cell, values, wrong, cfg.confidence) for cell, values in gaps.items()]
+    folder = run_folder()
+    write_csv(folder / "predictions.csv", [asdict(score) for score in scores])
+    write_json(
+        folder / "predictions.json",
+        {
+            "schema": SCHEMA,
+            "draws": cfg.draws,
+            "split": cfg.split,
+            "confidence": cfg.confidence,
+            "scores": [asdict(score) for score in scores],
+            "versions": versions(),
+        },
+    )
+    if cfg.figures:
+        from equiload.experiments.prediction_figures import gap_by_error  # matplotlib loads slowly
+
+        figure = gap_by_error(scores)
+        for ending in ("png", "pdf"):
+            with replacing(folder / f"predictions.{ending}") as draft:
+                figure.savefig(draft)
+    show(prediction_table(scores, f"{cfg.draws} {cfg.split} draws: gap to eGLB-Off, %"))
+
+
+def _run_draw(
+    cfg: PredictionsConfig,
+    draw: int,
+    gaps: dict[Cell, list[float]],
+    wrong: dict[tuple[str, float], list[tuple[float, float]]],
+) -> None:
+    instance = build(cfg.instance, seed=f"{cfg.split}/{draw}")
+    bound = EGLBOff().solve(instance).lower_bound
+    for name, node in cfg.references.items():
+        gaps[REFERENCE, 0.0, name].append(_gap(build(node), instance, bound))
+    for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), draw):
+        found = forecast_errors(forecaster, instance)
+        footprints = [found[name]["mape"] for name in instance.trace.footprints]
+        wrong[kind, size].append((found["price"]["mape"], float(np.mean(footprints))))
+        for name, policy in advised(cfg, forecaster):
+            gaps[kind, size, name].append(_gap(policy, instance, bound))
+
+
+def forecasters(
+    errors: Mapping[str, Any], truth: Forecaster, draw: int
+) -> Iterator[tuple[str, float, Forecaster]]:
+    """Yield the perfect forecast, then each kind of error at each of its sizes.
+
+    Errors that are random have a ``seed``, which is then the draw's.
+    """
+    yield PERFECT, 0.0, truth
+    for kind, error in errors.items():
+        node = dict(error["forecaster"])
+        if "seed" in node:
+            node["seed"] = draw
+        for size in error["sizes"]:
+            yield kind, float(size), build(node, base=truth, size=size)
+
+
+def advised(cfg: PredictionsConfig, forecaster: Forecaster) -> Iterator[tuple[str, Policy]]:
+    """Yield every algorithm that takes a forecast, and the first one with the guarantee."""
+    for number, (name, node) in enumerate(cfg.algorithms.items()):
+        yield name, build(node, forecaster=forecaster)
+        for rho in cfg.rho if number == 0 else ():
+            advice, expert = build(node, forecaster=forecaster), build(cfg.expert)
+            yield f"Robust({name}), ρ = {rho:g}", RobustPolicy(advice, expert, rho=rho)
+
+
+def _gap(policy: Policy, instance: Instance, bound: float) -> float:
+    outcome = rollout(policy, instance)
+    if isinstance(policy, RobustPolicy) and not policy.certificate().holds.all():
+        raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
+    return relative_gap(float(outcome.objective), bound, float(outcome.gross))
+
+
+def _score(
+    cell: Cell,
+    gaps: Sequence[float],
+    wrong: Mapping[tuple[str, float], Sequence[tuple[float, float]]],
+    confidence: float,
+) -> Score:
+    error, size, algorithm = cell
+    interval = bootstrap(
+        (gaps,),
+        np.mean,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    price, footprint = np.mean(wrong.get((error, size), [(0.0, 0.0)]), axis=0)
+    return Score(
+        error=error,
+        size=size,
+        algorithm=algorithm,
+        gap=float(np.mean(gaps)),
+        low=float(interval.low),
+        high=float(interval.high),
+        price_mape=float(price),
+        footprint_mape=float(footprint),
+    )
+
+
+def prediction_table(scores: Sequence[Score], title: str) -> Table:
+    """Table for the terminal: a line per error and size, a column per algorithm."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    columns = list(dict.fromkeys(s.algorithm for s in scores if s.error != REFERENCE))
+    for header in ("Forecast", "Size", "MAPE\nprices", "MAPE\nfootprints", *columns):
+        table.add_column(header, justify="left" if header == "Forecast" else "right", no_wrap=True)
+    for score in scores:
+        if score.error == REFERENCE:
+            table.add_row(score.algorithm, "", "", "", _text(score))
+    lines: dict[tuple[str, float], dict[str, Score]] = {}
+    for score in scores:
+        if score.error != REFERENCE:
+            lines.setdefault((score.error, score.size), {})[score.algorithm] = score
+    for (error, size), line in lines.items():
+        any_score = next(iter(line.values()))
+        mapes = (f"{any_score.price_mape:.1%}", f"{any_score.footprint_mape:.1%}")
+        table.add_row(error, f"{size:g}", *mapes, *(_text(line[name]) for name in columns))
+    return table
+
+
+def _text(score: Score) -> str:
+    return f"{100 * score.gap:.2f} [{100 * score.low:.2f}, {100 * score.high:.2f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The predictions experiment as its user runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = ["draws=2", "instance.horizon=30"]
+
+
+def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "equiload.experiments.predictions"]
+    return subprocess.run(
+        [*command, *SMALL, *overrides, f"hydra.run.dir={folder}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder.parent,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    done = run(folder, "~errors.noise", "~errors.delay", "~errors.swap", "rho=[0.05]")
+    assert done.returncode == 0, done.stderr
+    assert "Robust(eGLB-MPC), ρ = 0.05" in done.stdout
+    return folder
+
+
+def test_scores(finished: Path) -> None:
+    results = json.loads((finished / "predictions.json").read_text())
+    assert results["schema"] == 1
+    assert results["split"] == "test"
+    scores = {(s["error"], s["size"], s["algorithm"]): s for s in results["scores"]}
+    for score in scores.values():
+        assert -1e-9 <= score["low"] <= score["gap"] <= score["high"]
+    assert {error for error, _, _ in scores} == {"none", "perfect", "bias", "adversary"}
+    assert scores["bias", 0.3, "eGLB-MPC"]["price_mape"] == pytest.approx(0.3, abs=1e-9)
+    assert scores["perfect", 0.0, "eGLB-MPC"]["footprint_mape"] == 0
+    # The expert is the reference eGLB: (1 + ρ) times its objective bounds the wrapped one's.
+    expert, rho = scores["none", 0.0, "eGLB"]["gap"], 0.05
+    wrapped = [s for (_, _, name), s in scores.items() if name.startswith("Robust(")]
+    assert len(wrapped) == 7
+    for score in wrapped:
+        assert score["gap"] <= (1 + rho) * (1 + expert) - 1 + 1e-9
+
+
+def test_csv_and_figure(finished: Path) -> None:
+    with (finished / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    results = json.loads((finished / "predictions.json").read_text())["scores"]
+    assert [float(row["gap"]) for row in rows] == [score["gap"] for score in results]
+    assert {path.name for path in finished.glob("predictions.p*")} == {
+        "predictions.pdf",
+        "predictions.png",
+    }
+
+
+def test_the_same_again(finished: Path) -> None:
+    again = finished.parent / "again"
+    done = run(
+        again, "~errors.noise", "~errors.delay", "~errors.swap", "rho=[0.05]", "figures=false"
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (
+        json.loads((folder / "predictions.json").read_text())["scores"]
+        for folder in (finished, again)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("draws=1", "an interval needs at least 2 draws, got 1"),
+        ("errors.bias.sizes=[2]", "size must be from 0 to 1, got 2"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(tmp_path: Path, override: str, sentence: str) -> None:
+    done = run(tmp_path / "run", override)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
