@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from equiload.agents import EGLB
 from equiload.agents.greedy import GLBCost
 from equiload.envs import Fleet, Instance, Objective, Policy, Slot, Trace, rollout
+from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.gym.actions import Decision
 from equiload.envs.typing import FloatArray
-from equiload.robust import Method, RobustPolicy, Verification, verify
+from equiload.robust import (
+    EnvironmentLayer,
+    Method,
+    RobustPolicy,
+    Verification,
+    feasible,
+    pooled,
+    verify,
+)
 
-_BATCH = {"blend": 4096, "switch": 4096, "project": 256}
+_METHODS = ("blend", "environment", "switch", "project")
+_BATCH = {"blend": 4096, "environment": 4096, "switch": 4096, "project": 256}
 #: On average.
 EPISODES_PER_BATCH = 3136
 
@@ -148,7 +160,7 @@ def campaign(episodes: int, seed: int) -> Iterator[Tally]:
     chunk = 0
     while tally.episodes < episodes:
         rng = np.random.default_rng([seed, chunk])
-        method = ("blend", "blend", "switch", "project")[chunk % 4]
+        method = _METHODS[chunk % 4]
         batch = min(_BATCH[method], episodes - tally.episodes)
         instance = random_instances(rng, batch)
         found = attack(instance, rng, method, horizon_aware=bool(rng.integers(2)))
@@ -164,29 +176,57 @@ def attack(
     *,
     horizon_aware: bool,
 ) -> Verification:
-    """Run hostile advice against an expert on a batch of problems, and verify every episode."""
+    """Run hostile advice against an expert on a batch of problems, and verify every episode.
+
+    Method ``environment``: through the layer as the environments have it, in loads.
+    """
     seed = int(rng.integers(2**32))
-    # The entropic mirror's multipliers overflow where intensities grow ten-thousandfold.
-    eglb = partial(EGLB, mirror="euclidean")
-    make: Callable[[], Policy] = (eglb, GLBCost, partial(RandomVertices, seed))[rng.integers(3)]
+    experts: list[Callable[[], Policy]] = [
+        EGLB,
+        partial(EGLB, mirror="euclidean"),
+        GLBCost,
+        partial(RandomVertices, seed),
+    ]
+    make = experts[rng.integers(len(experts))]
     bound = None
     if horizon_aware:
         drawn = instance.fleet.pue * instance.capacity[..., None, :, :]
         bound = (instance.trace.intensity * drawn @ instance.fleet.membership).max(-2)
-    player = Recorder(
-        RobustPolicy(
-            Adversary(make(), seed),
-            make(),
-            rho=float(rng.choice(_RHO)),
-            allowance=float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
-            method=method,
-            footprint_bound=bound,
-        )
-    )
+    options: dict[str, Any] = {
+        "rho": float(rng.choice(_RHO)),
+        "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
+        "footprint_bound": bound,
+    }
+    adversary = Adversary(make(), seed)
+    if method == "environment":
+        return _attack_environment(instance, adversary, make(), options)
+    player = Recorder(RobustPolicy(adversary, make(), method=method, **options))
     rollout(player, instance)
     return verify(
         player.policy.certificate(), instance, player.allocations, spot_checks=_SPOT_CHECKS
     )
+
+
+def _attack_environment(
+    instance: Instance, adversary: Adversary, expert: Policy, options: dict[str, Any]
+) -> Verification:
+    fleet = instance.fleet.replace(routing_cost=None)
+    layer = EnvironmentLayer(expert, record=True, **options)
+    for part in (layer, adversary):
+        part.reset(fleet, instance.objective, instance.horizon, instance.batch)
+    loads = []
+    for t in range(instance.horizon):
+        slot = Slot.of(instance, t)
+        advice = adversary.act(slot)
+        limits = (slot.demand, slot.capacity, fleet.reachable)
+        # What the policy's layer refuses never comes out of an environment's action.
+        good = feasible(advice, *limits, TOLERANCE / 4)[..., None, None]
+        load = np.where(good, advice, fleet.dispatch.allocation(slot.price, *limits[:2])).sum(-2)
+        nothing = np.zeros(instance.batch)
+        loads.append(layer.decide(slot, Decision(load, nothing, nothing)).load)
+    played = np.stack(loads, axis=-2)[..., None, :]
+    one = pooled(instance.replace(fleet=fleet))
+    return verify(layer.certificate(), one, played, spot_checks=_SPOT_CHECKS)
 
 
 def random_instances(rng: np.random.Generator, batch: int) -> Instance:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from equiload.agents.offline import EGLBOff, OfflineSolver, Solution, relative_gap
 from equiload.envs import DataError, Instance, Outcome, Policy, dual_bound, rollout
+from equiload.robust import Certificate
 
 #: Wraps an iterable of slots to show progress, as ``tqdm`` does.
 Track = Callable[[Iterable[int]], Iterable[int]]
+
+
+@runtime_checkable
+class Certified(Protocol):
+    """A policy that can prove something about the episode it has played."""
+
+    def certificate(self) -> Certificate:
+        """Return what it can prove."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,7 +31,8 @@ class Row:
     """One algorithm on one instance.
 
     ``lower_bound`` (US$) is the best certified bound on eGLB-Off that the comparison knows,
-    ``gap`` the algorithm's relative distance to it, ``seconds`` its wall-clock time.
+    ``gap`` the algorithm's relative distance to it, ``seconds`` its wall-clock time. A robust
+    policy brings its ``certificate``.
     """
 
     algorithm: str
@@ -30,6 +41,7 @@ class Row:
     lower_bound: float
     seconds: float
     solution: Solution | None = None
+    certificate: Certificate | None = None
 
     @property
     def gap(self) -> float:
@@ -62,6 +74,8 @@ class Row:
         }
         if self.solution is not None:
             row["solver"] = {"status": self.solution.status, **self.solution.stats}
+        if self.certificate is not None:
+            row["certificate"] = self.certificate.verdict()
         return row
 
 
@@ -112,8 +126,11 @@ def compare(
             lower_bound=bound,
             seconds=seconds,
             solution=solution,
+            certificate=agent.certificate() if isinstance(agent, Certified) else None,
         )
-        for name, (outcome, solution, seconds) in done.items()
+        for (name, agent), (outcome, solution, seconds) in zip(
+            agents.items(), done.values(), strict=True
+        )
     ]
 
 

@@ -54,7 +54,9 @@ def show(table: Table) -> None:
 def flat(row: Row) -> dict[str, Any]:
     """Return the row as one line of a CSV file: ``carbon_max``, ``carbon_par``, …."""
     line = row.as_dict()
-    footprints, _ = line.pop("footprints"), line.pop("solver", None)
+    footprints = line.pop("footprints")
+    for nested in ("solver", "certificate"):
+        line.pop(nested, None)
     for kind, values in footprints.items():
         line |= {f"{kind}_{what}": value for what, value in values.items()}
     return line

@@ -1,7 +1,8 @@
 """The guarantee: any policy, with a bound on how much worse than an expert it can be."""
 
-from equiload.robust.blend import Blend, blend
+from equiload.robust.blend import Blend, blend, feasible
 from equiload.robust.certificate import Certificate, lower_bound
+from equiload.robust.environment import EnvironmentLayer, pooled
 from equiload.robust.methods import (
     BlendMethod,
     FixedMethod,
@@ -18,6 +19,7 @@ __all__ = [
     "Blend",
     "BlendMethod",
     "Certificate",
+    "EnvironmentLayer",
     "FixedMethod",
     "Ledger",
     "Method",
@@ -31,7 +33,9 @@ __all__ = [
     "Verification",
     "Violation",
     "blend",
+    "feasible",
     "footprint_bound",
     "lower_bound",
+    "pooled",
     "verify",
 ]

@@ -83,6 +83,15 @@ class Certificate:
         held: BoolArray = (self.left <= self.right).all(-1) & (self.excess <= self.allowed)
         return held
 
+    def verdict(self) -> dict[str, float | bool]:
+        """What was promised to one episode, and US$ left of it at the end, as plain numbers."""
+        return {
+            "holds": bool(self.holds),
+            "rho": self.rho,
+            "allowance": self.allowance,
+            "slack": float(self.allowed - self.excess),
+        }
+
     def ratio(self, outcome: Outcome, weights: FloatArray | None = None) -> FloatArray:
         """``[...]``: certified bound on ``J / J(eGLB-Off)``, by weak duality.
 

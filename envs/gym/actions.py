@@ -11,7 +11,7 @@ from gymnasium import spaces
 from equiload.envs.dynamics import namespace, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.routing import feasible_routing
-from equiload.envs.instance import Fleet, Objective
+from equiload.envs.instance import Fleet, Instance, Objective
 from equiload.envs.policy import Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -24,12 +24,22 @@ class Decision:
     """What an action came to in one slot.
 
     ``load [B, N]`` MWh, ``routing [B]`` US$ for sending it, ``moved [B]`` MWh that the action had
-    placed where there was no room.
+    placed where there was no room. ``allocation [B, J, N]`` is known where routing has a cost;
+    otherwise only the loads matter.
     """
 
-    load: FloatArray
-    routing: FloatArray
-    moved: FloatArray
+    load: Array
+    routing: Array
+    moved: Array
+    allocation: Array | None = None
+
+    @classmethod
+    def of(cls, allocation: Array, moved: Array, routing_cost: Array | None) -> Decision:
+        """Decision for an allocation ``[B, J, N]``."""
+        load = allocation.sum(-2)
+        if routing_cost is None:
+            return cls(load, load[..., 0] * 0.0, moved)
+        return cls(load, (allocation * routing_cost).sum((-1, -2)), moved, allocation)
 
 
 class Action(Protocol):
@@ -44,6 +54,31 @@ class Action(Protocol):
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """Allocation ``[..., J, N]`` for finite ``action [..., *shape]``; the same loads."""
+        ...
+
+
+class Layer(Protocol):
+    """Stands between decisions and what is played, for episodes in lock-step.
+
+    ``equiload.robust.EnvironmentLayer`` is one: it keeps a guarantee.
+    """
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """Forget the last episodes."""
+        ...
+
+    def rehearse(self, instance: Instance) -> None:
+        """From now on only this instance is played: what it alone determines may be kept."""
+        ...
+
+    def decide(self, slot: Slot, decision: Decision) -> Decision:
+        """What is played in place of ``decision``; arrays, or tensors with their gradients."""
+        ...
+
+    def info(self) -> dict[str, Array]:
+        """Numbers ``[B]`` of the last slot, for the environment's ``info``."""
         ...
 
 
@@ -64,8 +99,11 @@ class ShadowPriceAction:
 
     def decide(self, action: FloatArray, slot: Slot) -> Decision:
         """See :class:`Action`; nothing is ever moved."""
+        nothing = np.zeros(len(action))
+        if self._fleet.routing_cost is not None:
+            return Decision.of(self.allocation(action, slot), nothing, self._fleet.routing_cost)
         load, routing = self._fleet.dispatch.load(self._unit(action, slot), *_limits(slot))
-        return Decision(load, routing, np.zeros(len(load)))
+        return Decision(load, routing, nothing)
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """See :class:`Action`."""
@@ -93,10 +131,8 @@ class RoutingAction:
         """See :class:`Action`."""
         wanted = self._wanted(action, slot)
         sent = feasible_routing(wanted, slot.demand, slot.capacity, self._fleet)
-        cost = self._fleet.routing_cost
-        routing = np.zeros(len(sent)) if cost is None else np.einsum("bjn,jn->b", sent, cost)
         moved = 0.5 * np.abs(sent - wanted).sum((-1, -2))
-        return Decision(sent.sum(-2), routing, moved)
+        return Decision.of(sent, moved, self._fleet.routing_cost)
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """See :class:`Action`."""

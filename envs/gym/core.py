@@ -13,7 +13,7 @@ import numpy as np
 
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.errors import DataError, EquiloadError
-from equiload.envs.gym.actions import action_box, make_action
+from equiload.envs.gym.actions import Layer, action_box, make_action
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Episodes, InstanceLike, Source
@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     equity_weight: Mapping[str, float] | None
     action_scale: float
     price_scale: float
+    layer: Layer | None
 
 
 class Step(NamedTuple):
@@ -65,6 +66,9 @@ class Core:
         Logits per unit of action.
     price_scale
         US$/MWh; see :class:`~equiload.envs.gym.observer.Observer`.
+    layer
+        What stands between decisions and what is played (``equiload.robust.EnvironmentLayer``), or
+        nothing. Give each environment its own.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Core:
         equity_weight: Mapping[str, float] | None = None,
         action_scale: float = 4.0,
         price_scale: float = 100.0,
+        layer: Layer | None = None,
     ) -> None:
         if count < 1:
             raise DataError(f"there must be at least one episode, got {count}")
@@ -89,7 +94,7 @@ class Core:
         )
         self.fleet, self.objective = self.source.fleet, self.source.objective
         self.action = make_action(action, self.fleet, self.objective, action_scale)
-        self.reward = make_reward(reward)
+        self.layer, self.reward = layer, make_reward(reward)
         self.observer = Observer(price_scale=price_scale)
         self.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
         shown = Observer(observation)
@@ -102,9 +107,9 @@ class Core:
         self.episodes: Episodes | None = None
 
     def sibling(self, count: int) -> Core:
-        """Another core for ``count`` episodes of the same source, with its own reward and state."""
+        """Another core for ``count`` episodes of the same source, with a state of its own."""
         other = copy(self)
-        other.count, other.reward = count, deepcopy(self.reward)
+        other.count, other.reward, other.layer = count, deepcopy(self.reward), deepcopy(self.layer)
         other.observer = Observer(price_scale=self.observer.price_scale)
         other.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
         return other
@@ -118,6 +123,8 @@ class Core:
         """Draw the next episodes and observe their first slot (in ``out``, if given)."""
         self.episodes = self.source.draw(rngs, options)
         self.reward.reset(self.episodes)
+        if self.layer is not None:
+            self.layer.reset(self.fleet, self.objective, self.source.horizon, (self.count,))
         shape = (self.count, len(self.objective.mu), len(self.fleet.regions))
         self.state = State(np.zeros(self.count), np.zeros(shape))
         self.totals = np.zeros(self.count)
@@ -134,6 +141,8 @@ class Core:
             raise EquiloadError("the episode is over (or has not begun): call reset first")
         slot, before = self._slot, self.totals
         decision = self.action.decide(action, slot)
+        if self.layer is not None:
+            decision = self.layer.decide(slot, decision)
         load = decision.load
         cost = slot_cost(slot.price, slot.intensity, load, self.fleet, decision.routing)
         self.state = state = transition(self.state, cost)
@@ -159,7 +168,8 @@ class Core:
     def _info(
         self, cost: FloatArray, moved: FloatArray, highest: FloatArray
     ) -> dict[str, FloatArray]:
-        return {  # copies: whoever keeps or changes them leaves the episode alone
+        told = {} if self.layer is None else self.layer.info()
+        return told | {  # copies: whoever keeps or changes them leaves the episode alone
             "cost": cost,
             "energy_cost": self.state.cost.copy(),
             "footprint": self.state.footprint.copy(),

@@ -13,7 +13,7 @@ from torch import Tensor
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
-from equiload.envs.gym.actions import softmax
+from equiload.envs.gym.actions import Decision, Layer, softmax
 from equiload.envs.gym.observer import Observer
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Fleet, Instance
@@ -44,6 +44,9 @@ class DifferentiableSimulator:
         ``"shadow_prices"`` (actions ``[..., K, R]``) or ``"routing"`` (``[..., J, N]``).
     observation, action_scale, price_scale
         As for the environment: networks are interchangeable.
+    layer
+        As for the environment. What it keeps between slots is of the episode under way, so slots
+        must be stepped through in order.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class DifferentiableSimulator:
         observation: str = "flat",
         action_scale: float = 4.0,
         price_scale: float = 100.0,
+        layer: Layer | None = None,
     ) -> None:
         if action not in ("shadow_prices", "routing"):
             raise DataError(f"the action must be shadow_prices or routing, got {action!r}")
@@ -93,10 +97,18 @@ class DifferentiableSimulator:
         )
         self.observer = Observer(observation, price_scale=price_scale)
         self.observer.reset(fleet, instance.objective, self.horizon, self.batch)
+        self.layer = layer
+        if layer is not None:
+            if fleet.routing_cost is not None and not self._routes:
+                raise DataError("a layer over a routing cost needs the action 'routing'")
+            layer.rehearse(instance)
 
     def reset(self) -> tuple[State, Any]:
         """State before the first slot, and the observation of it."""
         self.observer.reset(self.instance.fleet, self.instance.objective, self.horizon, self.batch)
+        if self.layer is not None:
+            fleet, objective = self.instance.fleet, self.instance.objective
+            self.layer.reset(fleet, objective, self.horizon, self.batch)
         shape = (*self.batch, len(self.mu), len(self.instance.fleet.regions))
         state = State(self._price.new_zeros(self.batch), self._price.new_zeros(shape))
         return state, self.observer.observe(self.slot(0), state.footprint)
@@ -108,8 +120,10 @@ class DifferentiableSimulator:
                 f"the action has shape {tuple(action.shape)}, expected {self.action_shape}"
             )
         slot = self.slot(t)
-        load, routing = self._decide(action, slot)
-        cost = slot_cost(slot.price, slot.intensity, load, self._fleet, routing)
+        decision = self._decide(action, slot)
+        if self.layer is not None:
+            decision = self.layer.decide(slot, decision)
+        cost = slot_cost(slot.price, slot.intensity, decision.load, self._fleet, decision.routing)
         state = transition(state, cost)
         if t + 1 < self.horizon:
             return state, self.observer.observe(self.slot(t + 1), state.footprint)
@@ -133,13 +147,13 @@ class DifferentiableSimulator:
         )
         return Slot(t, self.instance.trace.timestamps[..., t], *arrays)
 
-    def _decide(self, action: Tensor, slot: Any) -> tuple[Tensor, Tensor]:
+    def _decide(self, action: Tensor, slot: Any) -> Decision:
+        nothing = torch.zeros_like(slot.price[..., 0])
         if not self._routes:
             weights = softmax(action * self._scale)
             unit = shadow_cost(slot.price, slot.intensity, weights, self._fleet, self.mu)
-            return self._dispatch.load(unit, slot.demand, slot.capacity, self.temperature)
+            loads = self._dispatch.load(unit, slot.demand, slot.capacity, self.temperature)
+            return Decision(*loads, nothing)
         wanted = softmax(action * self._scale + self._mask) * slot.demand[..., None]
         sent = feasible_routing(wanted, slot.demand, slot.capacity, self._fleet)
-        if self._pairs is None:
-            return sent.sum(-2), torch.zeros_like(sent[..., 0, 0])
-        return sent.sum(-2), (sent * self._pairs).sum((-1, -2))
+        return Decision.of(sent, nothing, self._pairs)

@@ -59,7 +59,11 @@ class AgentPolicy:
         raw = predicted[0] if isinstance(predicted, tuple) else predicted
         action = finite_actions(raw, (*self._batch, *self._action.shape))
         allocation = self._action.allocation(action, slot)
-        load = allocation.sum(-2)
-        cost = slot_cost(slot.price, slot.intensity, load, self._fleet)
-        self._state = transition(self._state, cost)
+        self._before = self._state
+        self.observe(slot, allocation)
         return allocation
+
+    def observe(self, slot: Slot, allocation: FloatArray) -> None:
+        """Learn that ``allocation [..., J, N]`` was played, where it is not what was proposed."""
+        cost = slot_cost(slot.price, slot.intensity, allocation.sum(-2), self._fleet)
+        self._state = transition(self._before, cost)

@@ -1,11 +1,16 @@
-"""Cost of the layer: a blended batch of slots, a projected slot, a verified episode."""
+"""Cost of the layer: a blended batch of slots, a projected slot, a step of the environment."""
+
+import time
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from equiload.agents import EGLB
 from equiload.envs import Fleet, Objective
-from equiload.robust import Projector, SafeSet, blend
+from equiload.envs.data import synthetic
+from equiload.envs.gym import GLBVectorEnv
+from equiload.robust import EnvironmentLayer, Projector, SafeSet, blend
 
 
 def problem(batch: tuple[int, ...], rho: float):
@@ -44,3 +49,61 @@ def test_project_a_slot(benchmark: BenchmarkFixture) -> None:
     projector = Projector(safe)
     benchmark(projector.project, followed, rates, demand, expert, advice)
     assert benchmark.stats.stats.median < 2e-3
+
+
+class Timed(EGLB):
+    """eGLB that counts its own seconds."""
+
+    seconds = 0.0
+
+    def load(self, slot):
+        began = time.perf_counter()
+        load = super().load(slot)
+        self.seconds += time.perf_counter() - began
+        return load
+
+
+@pytest.mark.parametrize("action", ["shadow_prices", "routing"])
+@pytest.mark.parametrize("reachability", ["full", "partial"])
+@pytest.mark.parametrize("count", [1024, 16384])
+def test_share_of_the_environment(
+    benchmark: BenchmarkFixture, count: int, reachability: str, action: str
+) -> None:
+    """What the layer adds to a step, without and with its expert; plain steps in between.
+
+    ``extra_info``: shares of the plain step's median. Random actions, new in every slot.
+    """
+    world = synthetic(0, horizon=336, batch=4, reachability=reachability)
+    options = {"instance": world, "horizon": 168, "action": action}
+    plain = GLBVectorEnv(count, **options)
+    layered = GLBVectorEnv(count, layer=EnvironmentLayer(Timed(), rho=0.1), **options)
+    layers = [core.layer for _, core in layered.shards]
+    actions = np.random.default_rng(0).uniform(-1, 1, (8, *plain.action_space.shape))
+    plain.reset(seed=0)
+    layered.reset(seed=0)
+    times: dict[str, list[float]] = {"plain": [], "layered": [], "expert": []}
+    alphas = []
+
+    def both(t: int) -> None:
+        before = sum(layer.expert.seconds for layer in layers)
+        moments = [time.perf_counter()]
+        plain.step(actions[t % 8])
+        moments.append(time.perf_counter())
+        *_, info = layered.step(actions[t % 8])
+        moments.append(time.perf_counter())
+        times["plain"].append(moments[1] - moments[0])
+        times["layered"].append(moments[2] - moments[1])
+        cores = min(len(layers), 2)  # shards run side by side
+        seconds = sum(layer.expert.seconds for layer in layers) - before
+        times["expert"].append(seconds / cores)
+        alphas.append(info["alpha"].mean())
+
+    slots = iter(range(10_000))
+    benchmark.pedantic(lambda: both(next(slots)), rounds=60, warmup_rounds=3)
+    typical = {name: float(np.median(values[3:])) for name, values in times.items()}
+    added = typical["layered"] - typical["plain"]
+    benchmark.extra_info["plain, microseconds an episode"] = 1e6 * typical["plain"] / count
+    benchmark.extra_info["layer and expert"] = added / typical["plain"]
+    benchmark.extra_info["layer alone"] = (added - typical["expert"]) / typical["plain"]
+    benchmark.extra_info["mean alpha"] = float(np.mean(alphas))
+    assert added > 0

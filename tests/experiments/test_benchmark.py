@@ -86,6 +86,24 @@ def test_csv_and_figures(finished: Path) -> None:
     assert not list(finished.glob(".*.*"))  # no drafts left behind
 
 
+def test_a_robust_row_brings_its_certificate(tmp_path: Path) -> None:
+    rows = "algorithm=[glb_cost,eglb,robust_glb_cost]"
+    done = run(tmp_path / "run", "instance.horizon=24", rows, "figures=false")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
+    for reachability in ("full", "partial"):
+        cost, expert, robust = (r for r in found if r["reachability"] == reachability)
+        assert "certificate" not in cost
+        verdict = robust["certificate"]
+        assert verdict["holds"] is True
+        assert (verdict["rho"], verdict["allowance"]) == (0.1, 0.0)
+        promised = 0.1 * expert["objective"]  # no slot earns the expert money here
+        assert robust["objective"] <= expert["objective"] + promised
+        left = expert["objective"] + promised - robust["objective"]
+        assert 0 <= verdict["slack"] <= left * (1 + 1e-9)
+    assert "certificate" not in (tmp_path / "run" / "results.csv").read_text()
+
+
 def test_algorithms_and_options_come_from_the_command_line(tmp_path: Path) -> None:
     mine = "+algorithms.mine={name: Mine, agent: {_target_: equiload.agents.GLBCost}}"
     done = run(

@@ -39,66 +39,128 @@ def state(instance: Instance, seed: int, bound: np.ndarray | None):
     return safe, followed, rates, slot, expert, advice, step, played
 
 
-def condition(safe: SafeSet, followed: Ledger, rates: Rates, towards) -> list:
-    """The condition on ``towards = y − y^π`` in CVXPY's words."""
-    load = cp.sum(towards, axis=0)
-    left = followed.cost + rates.cost @ load
-    if safe.fleet.routing_cost is not None:
-        left += cp.sum(cp.multiply(safe.fleet.routing_cost, towards))
-    for k, mu in enumerate(safe.objective.mu):
-        added = cp.multiply(rates.footprint[k], load) @ safe.fleet.membership
-        left += mu * cp.max(followed.footprint[k] - followed.head[k] + added)
-    return [left <= followed.right]
-
-
 def bound_of(instance: Instance, wanted: bool) -> np.ndarray | None:
     drawn = instance.fleet.pue * instance.capacity[None]
     added = instance.trace.intensity * drawn @ instance.fleet.membership
     return added.max(-2) if wanted else None
 
 
-@settings(max_examples=60)
-@given(instances(), st.integers(0, 999), st.booleans())
-def test_blend_is_the_largest_step(instance: Instance, seed: int, horizon_aware: bool) -> None:
-    safe, followed, rates, _, expert, advice, _, played = state(
-        instance, seed, bound_of(instance, horizon_aware)
-    )
+def size_of(safe: SafeSet, followed: Ledger, rates: Rates, expert: np.ndarray) -> float:
+    """US$: the order of magnitude of the condition's terms."""
+    mu = safe.objective.mu[:, None]
+    unit = np.abs(rates.cost).max() + (mu * rates.footprint).sum(0).max()
+    if safe.fleet.routing_cost is not None:
+        unit += np.abs(safe.fleet.routing_cost).max()
+    past = np.abs(followed.cost) + (mu * np.abs(followed.footprint)).sum() + followed.right
+    return float(unit * expert.sum() + past) or 1.0
+
+
+def largest_step(lines: tuple, right: float) -> float:
+    """CVXPY's largest ``α`` for a right side; 0 where there is none."""
+    cost, rise, height, slope, mu = lines
     alpha = cp.Variable(bounds=[0, 1])
-    problem = cp.Problem(
-        cp.Maximize(alpha), condition(safe, followed, rates, alpha * (advice - expert))
-    )
-    problem.solve(solver=cp.HIGHS)
-    assert problem.status == "optimal"
-    # Where the condition hardly depends on α, α is not determined to 1e-7, but the side is.
-    if abs(float(played.alpha) - float(alpha.value)) > 1e-7:
-        size = np.abs(expert).sum() * (1 + np.abs(rates.cost).max() + rates.footprint.max())
-        assert followed.right - followed.left <= 1e-7 * (1 + size)
+    left = cost + alpha * rise
+    for k in range(len(mu)):
+        left += mu[k] * cp.max(height[k] + alpha * slope[k])
+    problem = cp.Problem(cp.Maximize(alpha), [left <= right])
+    tight = dict.fromkeys(("primal_feasibility_tolerance", "dual_feasibility_tolerance"), 1e-10)
+    problem.solve(solver=cp.HIGHS, **tight)
+    assert problem.status in ("optimal", "infeasible")
+    return float(alpha.value) if problem.status == "optimal" else 0.0
 
 
-@pytest.mark.filterwarnings("ignore:Solution may be inaccurate")  # the oracle's, at 1e-10
-@settings(max_examples=60)
-@given(instances(), st.integers(0, 999), st.booleans())
-def test_projection_is_the_nearest_safe_point(instance, seed, horizon_aware) -> None:
-    safe, followed, rates, slot, expert, advice, _, _ = state(
-        instance, seed, bound_of(instance, horizon_aware)
-    )
-    nearest = Projector(safe).project(followed, rates, slot.demand, expert, advice)
-    y = cp.Variable(advice.shape, nonneg=True)
+def test_blend_is_the_largest_step() -> None:
+    """``α`` lies between the oracle's for a right side lower and higher by 1e-9 of the condition.
+
+    No case is left out. Nearly always the two agree to 1e-7, and so α equals them.
+    """
+    widths, held = [], 0
+
+    @settings(max_examples=150)
+    @given(instances(), st.integers(0, 999), st.booleans())
+    def check(instance: Instance, seed: int, horizon_aware: bool) -> None:
+        nonlocal held
+        safe, followed, rates, _, expert, advice, _, played = state(
+            instance, seed, bound_of(instance, horizon_aware)
+        )
+        size = size_of(safe, followed, rates, expert)
+        towards = advice - expert
+        load = towards.sum(0)
+        rise = rates.cost @ load
+        if safe.fleet.routing_cost is not None:
+            rise += (safe.fleet.routing_cost * towards).sum()
+        lines = (
+            followed.cost / size,
+            rise / size,
+            (followed.footprint - followed.head) / size,
+            (rates.footprint * load) @ safe.fleet.membership / size,
+            safe.objective.mu,
+        )
+        low, high = (largest_step(lines, followed.right / size + d) for d in (-1e-9, 1e-9))
+        assert low - 1e-7 <= played.alpha <= high + 1e-7
+        widths.append(high - low)
+        held += 1e-6 < played.alpha < 1 - 1e-6
+
+    check()
+    assert np.mean(np.array(widths) <= 1e-7) >= 0.95
+    assert held >= 10
+
+
+@pytest.mark.filterwarnings("ignore:Solution may be inaccurate")
+def test_projection_is_the_nearest_safe_point() -> None:
+    """The same allocation as Clarabel's to 1e-7 of the slot's demand: the projection is unique.
+
+    The few cases in which Clarabel itself stops short are counted, and compared by distance.
+    """
+    moved, stalled = 0, 0
+
+    @settings(max_examples=150)
+    @given(instances(), st.integers(0, 999), st.booleans())
+    def check(instance: Instance, seed: int, horizon_aware: bool) -> None:
+        nonlocal moved, stalled
+        safe, followed, rates, slot, expert, advice, _, _ = state(
+            instance, seed, bound_of(instance, horizon_aware)
+        )
+        nearest = Projector(safe).project(followed, rates, slot.demand, expert, advice)
+        unit = slot.demand.sum() or 1.0
+        found, exact = oracle(safe, followed, rates, slot, expert, advice)
+        if exact:
+            np.testing.assert_allclose(nearest / unit, found, atol=1e-7)
+        else:  # the oracle stalled short of 1e-13: it must not be nearer
+            assert np.linalg.norm(nearest - advice) <= np.linalg.norm(found * unit - advice) + 1e-7
+            stalled += 1
+        moved += np.abs(nearest - advice).max() > 1e-6 * unit
+
+    check()
+    assert moved >= 20
+    assert stalled <= 15
+
+
+def oracle(safe, followed, rates, slot, expert, advice) -> tuple[np.ndarray, bool]:
+    """The projection in units of the demand, all scaled to order 1; did Clarabel reach 1e-13?"""
+    unit, size = slot.demand.sum() or 1.0, size_of(safe, followed, rates, expert)
+    reachable = safe.fleet.reachable
+    y = cp.Variable(advice.shape)
+    towards = y - expert / unit
+    load = cp.sum(towards, axis=0)
+    left = followed.cost / size + (rates.cost * unit / size) @ load
+    if safe.fleet.routing_cost is not None:
+        left += cp.sum(cp.multiply(safe.fleet.routing_cost * unit / size, towards))
+    for k, mu in enumerate(safe.objective.mu):
+        added = cp.multiply(rates.footprint[k] * unit / size, load) @ safe.fleet.membership
+        left += mu * cp.max((followed.footprint[k] - followed.head[k]) / size + added)
     limits = [
-        cp.sum(y, axis=1) == slot.demand,
-        cp.sum(y, axis=0) <= slot.capacity,
-        y[~instance.fleet.reachable] == 0,
+        cp.sum(y, axis=1) == slot.demand / unit,
+        load <= (slot.capacity - expert.sum(0)) / unit,
+        y >= 0,
+        left <= followed.right / size,
     ]
-    if instance.fleet.reachable.all():
-        limits.pop()
-    problem = cp.Problem(
-        cp.Minimize(cp.sum_squares(y - advice)),
-        limits + condition(safe, followed, rates, y - expert),
-    )
-    tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-10)
-    problem.solve(solver=cp.CLARABEL, **tight)
-    distance = np.linalg.norm(nearest - advice)
-    assert distance**2 == pytest.approx(max(problem.value, 0), abs=1e-7)
+    if not reachable.all():
+        limits.append(y[~reachable] == 0)
+    problem = cp.Problem(cp.Minimize(cp.sum_squares(y - advice / unit)), limits)
+    tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-13)
+    problem.solve(solver=cp.CLARABEL, max_iter=500, **tight)
+    return y.value, problem.status == "optimal"
 
 
 def tensors(instance: Instance, seed: int):
@@ -123,7 +185,9 @@ def test_torch_gives_what_numpy_gives(instance: Instance, seed: int) -> None:
 def test_gradients_of_the_blend() -> None:
     rng = np.random.default_rng(0)
     checked = 0
-    for seed in range(240):
+    for seed in range(1200):
+        if checked == 25:
+            break
         instance = _random(rng)
         safe, ledger, rates, expert, advice = tensors(instance, seed)
 
@@ -139,7 +203,7 @@ def test_gradients_of_the_blend() -> None:
         inputs = tuple(x.clone().requires_grad_() for x in (advice, expert, rates.cost))
         assert torch.autograd.gradcheck(alpha, inputs, eps=1e-7, atol=1e-4, rtol=1e-4)
         checked += 1
-    assert checked >= 3
+    assert checked == 25
 
 
 def _random(rng: np.random.Generator) -> Instance:

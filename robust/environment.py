@@ -1,0 +1,210 @@
+"""The layer inside an environment, so that a learner trains through the guarantee."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from equiload.envs import DataError, Fleet, InfeasibleError, Instance, Objective, Policy, Slot
+from equiload.envs.feasibility import TOLERANCE, check_allocation
+from equiload.envs.gym.actions import Decision
+from equiload.envs.typing import Array, FloatArray, IntArray
+from equiload.robust.blend import blend
+from equiload.robust.certificate import Certificate, Entry, certificate_of
+from equiload.robust.kernels import blend_loads, pool, sound
+from equiload.robust.safe import BOUND_ROOM, Ledger, SafeSet, like
+
+
+@runtime_checkable
+class LoadExpert(Protocol):
+    """An expert that can tell the loads alone, which is faster: eGLB, for one."""
+
+    def load(self, slot: Slot) -> FloatArray:
+        """Loads ``[..., N]`` of what ``act`` would return, in place of calling it."""
+        ...
+
+
+class EnvironmentLayer:
+    """Blends an environment's decisions with an expert's, as far as the guarantee allows.
+
+    Pass one as ``layer=`` to the single or the vector environment, or to the differentiable
+    simulator; without it the learner is trained unwrapped, and may be wrapped afterwards by
+    :class:`~equiload.robust.RobustPolicy`. Where routing is free the condition sees loads alone,
+    and so does this layer: it works as if all demand entered at one gateway (:func:`pooled`).
+    ``info`` tells ``alpha`` (1: the action was played) and ``slack`` (US$) of the last slot.
+
+    Parameters
+    ----------
+    expert
+        Any online policy. It runs on its own virtual trajectory, whatever is played.
+    rho, allowance, footprint_bound
+        See :class:`~equiload.robust.RobustLayer`.
+    record
+        Keep what :meth:`certificate` needs: the expert's loads of every slot.
+    """
+
+    def __init__(
+        self,
+        expert: Policy,
+        *,
+        rho: float,
+        allowance: float = 0.0,
+        footprint_bound: FloatArray | None = None,
+        record: bool = False,
+    ) -> None:
+        self.expert, self.rho, self.allowance = expert, rho, allowance
+        self.footprint_bound, self.record = footprint_bound, record
+        self._rehearsed: tuple[FloatArray, ...] | None = None
+
+    def rehearse(self, instance: Instance) -> None:
+        """Only this instance will be played: run the expert over it once."""
+        fleet = instance.fleet
+        self.expert.reset(fleet, instance.objective, instance.horizon, instance.batch)
+        slots = (Slot.of(instance, t) for t in range(instance.horizon))
+        self._rehearsed = tuple(self._follow(slot, fleet) for slot in slots)
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self._fleet, self._batch = fleet, batch
+        self.safe = SafeSet(
+            fleet=fleet if fleet.routing_cost is not None else _one_gateway(fleet),
+            objective=objective,
+            rho=self.rho,
+            allowance=self.allowance,
+            horizon=horizon,
+            footprint_bound=self.footprint_bound,
+        )
+        if self._rehearsed is None:
+            self.expert.reset(fleet, objective, horizon, batch)
+        self._members: tuple[IntArray | None, IntArray | None] = None, None
+        if not fleet.one_region_each:
+            order = np.argsort(fleet.region_of, kind="stable")
+            ends = np.searchsorted(fleet.region_of[order], np.arange(len(fleet.regions) + 1))
+            self._members = order, ends
+        self._bound = np.empty((0, len(objective.mu), len(fleet.regions)))
+        if self.safe.footprint_bound is not None:
+            shape = self.safe.footprint_bound.shape[:-2] or (1,)
+            bound = self.safe.footprint_bound * (1 + BOUND_ROOM) + 2e-280
+            self._bound = np.broadcast_to(bound, (*shape, *self._bound.shape[1:])).copy()
+        self._ledger: Ledger | None = None
+        self._entries: list[Entry] = []
+        self._told = np.ones(batch), np.full(batch, float(self.allowance))
+
+    def decide(self, slot: Slot, decision: Decision) -> Decision:
+        """What is played in place of ``decision``.
+
+        Raises
+        ------
+        InfeasibleError
+            When the expert's allocation is not feasible.
+        """
+        if self._rehearsed is None:
+            expert = self._follow(slot, self._fleet)
+        else:
+            expert = like(self._rehearsed[slot.index], decision.load)
+        if isinstance(decision.load, np.ndarray) and decision.allocation is None:
+            return self._compiled(slot, expert, decision)
+        advice = decision.load[..., None, :] if decision.allocation is None else decision.allocation
+        rates = self.safe.rates(slot.price, slot.intensity, slot.capacity)
+        ledger = self.safe.open(rates) if self._ledger is None else self._ledger
+        step = self.safe.step(rates, expert)
+        followed = self.safe.follow(ledger, rates, step, slot.index)
+        played = blend(self.safe, followed, rates, expert, advice, step)
+        self._ledger = played.ledger
+        self._tell(expert, played.alpha, played.ledger)
+        pairs = self.safe.fleet.routing_cost
+        pairs = None if pairs is None else like(pairs, advice)
+        return Decision.of(played.allocation, decision.moved, pairs)
+
+    def info(self) -> dict[str, Array]:
+        """``alpha [B]`` and ``slack [B]``, US$, of the last slot."""
+        alpha, slack = self._told
+        return {"alpha": alpha, "slack": slack}
+
+    def certificate(self) -> Certificate:
+        """Certificate of the episodes so far: of :func:`pooled` instances if routing is free."""
+        if not self.record:
+            raise DataError("the layer keeps no record: make it with record=True")
+        return certificate_of(self.safe, self._entries)
+
+    def _compiled(self, slot: Slot, expert: FloatArray, decision: Decision) -> Decision:
+        safe, fleet = self.safe, self._fleet
+        if self._ledger is None:
+            rates = safe.rates(slot.price, slot.intensity, slot.capacity)
+            self._ledger = _copy(safe.open(rates))
+        ledger = self._ledger
+        if not 0 <= slot.index < safe.horizon:
+            raise DataError(f"slot {slot.index} lies outside the horizon of {safe.horizon} slots")
+        alpha, played = np.empty(len(expert)), np.empty_like(decision.load)
+        blend_loads(  # type: ignore[call-arg]  # mypy cannot count what is unpacked
+            slot.price,
+            slot.intensity,
+            slot.capacity,
+            fleet.pue,
+            *self._members,
+            safe.objective.mu,
+            safe.rho,
+            safe.allowance,
+            self._bound,
+            safe.horizon - 1 - slot.index,
+            expert[:, 0],
+            decision.load,
+            *(getattr(ledger, name) for name in Ledger.__dataclass_fields__),
+            alpha,
+            played,
+        )
+        self._tell(expert, alpha, ledger if not self.record else _copy(ledger))
+        return Decision(played, decision.routing, decision.moved)
+
+    def _tell(self, expert: Array, alpha: Array, ledger: Ledger) -> None:
+        self._told = alpha, ledger.right - ledger.left
+        if self.record:
+            refused = np.zeros(self._batch, dtype=np.bool_)  # an environment's decisions are sound
+            self._entries.append(Entry(expert, alpha, refused, ledger))
+
+    def _follow(self, slot: Slot, fleet: Fleet) -> FloatArray:
+        """What the expert plays: ``[..., J, N]``, or ``[..., 1, N]`` where routing is free."""
+        load = np.empty(slot.price.shape)
+        J, N = fleet.reachable.shape
+        rows, room = load.reshape(-1, N), slot.capacity.reshape(-1, N)
+        demand = slot.demand.reshape(-1, J)
+        if fleet.routing_cost is None and isinstance(self.expert, LoadExpert):
+            given = np.asarray(self.expert.load(slot), dtype=np.float64)
+            good = given.shape == load.shape
+            if not (good and sound(given.reshape(rows.shape), demand, room, TOLERANCE, rows)):
+                raise InfeasibleError(
+                    f"slot {slot.index}: the expert's loads do not serve all demand within capacity"
+                )
+            return load[..., None, :]
+        allocation = np.asarray(self.expert.act(slot), dtype=np.float64)
+        each = np.ascontiguousarray(allocation).reshape(-1, J, N)
+        blocked = (~fleet.reachable).astype(np.float64)
+        good = allocation.shape == (*slot.demand.shape, N)
+        if not (good and pool(each, demand, room, blocked, TOLERANCE, rows)):
+            check_allocation(allocation, slot, fleet.reachable)
+        return load[..., None, :] if fleet.routing_cost is None else np.maximum(allocation, 0.0)
+
+
+def pooled(instance: Instance) -> Instance:
+    """The instance with all demand entering at one gateway that reaches everything.
+
+    What a :class:`EnvironmentLayer` certifies where routing is free: verify its certificate with
+    this and the loads as allocations ``[B, T, 1, N]``.
+    """
+    demand = instance.trace.demand.sum(-1, keepdims=True)
+    trace = replace(instance.trace, demand=demand)
+    return instance.replace(fleet=_one_gateway(instance.fleet), trace=trace)
+
+
+def _one_gateway(fleet: Fleet) -> Fleet:
+    reachable = np.ones((1, len(fleet.datacenters)), dtype=np.bool_)
+    return fleet.replace(gateways=("all",), reachable=reachable, routing_cost=None, distance=None)
+
+
+def _copy(ledger: Ledger) -> Ledger:
+    """The ledger with arrays of its own."""
+    return Ledger(**{name: np.array(getattr(ledger, name)) for name in Ledger.__dataclass_fields__})
