@@ -5,6 +5,7 @@ Every algorithm of the project, the decomposition and the shadow-price action ca
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -151,7 +152,7 @@ class Dispatch:
             return shortage
         rows, lead = _rows(grouped)
         zeros = np.zeros((len(rows), self.reachable.shape[1]))
-        _, left = self._transport(zeros, rows, capacity, np.zeros_like(self._group_cost))
+        _, left, _ = self._transport(zeros, rows, capacity, np.zeros_like(self._group_cost))
         shortage = left.sum(-1).reshape(lead)
         return shortage
 
@@ -164,7 +165,7 @@ class Dispatch:
         grouped = self._by_group(demand[short])
         zeros = np.zeros((len(grouped), self.reachable.shape[1]))
         room = np.broadcast_to(capacity, (*demand.shape[:-1], zeros.shape[-1]))[short]
-        _, left = self._transport(zeros, grouped, room, np.zeros_like(self._group_cost))
+        _, left, _ = self._transport(zeros, grouped, room, np.zeros_like(self._group_cost))
         kept = np.divide(grouped - left, grouped, out=np.zeros_like(left), where=grouped > 0)
         clipped = demand.copy()
         clipped[short] *= kept[:, self.group_of]
@@ -177,7 +178,7 @@ class Dispatch:
         """
         grouped = self._by_group(demand)
         zeros = np.zeros((1, self.reachable.shape[1]))
-        flow, left = self._transport(zeros, grouped, capacity, np.zeros_like(self._group_cost))
+        flow, left, _ = self._transport(zeros, grouped, capacity, np.zeros_like(self._group_cost))
         reach = self._group_reachable > 0
         stuck = left[0] > 1e-12 * grouped.sum()
         while True:  # who else sends to the data centers that the stuck ones may use?
@@ -226,15 +227,14 @@ class Dispatch:
         self, unit_cost: FloatArray, grouped: FloatArray, capacity: FloatArray
     ) -> FloatArray:
         """Cheapest flow ``[B, G, N]`` that serves all."""
-        flow, left = self._transport(unit_cost, grouped, capacity, self._group_cost)
-        if np.isnan(left).any():
+        flow, _, short = self._transport(unit_cost, grouped, capacity, self._group_cost)
+        if math.isnan(short):
             raise SolverError(
                 "costs differ by so many orders of magnitude that their differences are rounding: "
                 "forbid pairs by reachability, not by a huge cost"
             )
-        demand = _rows(grouped)[0].sum(-1)
-        if (left.sum(-1).reshape(-1, len(demand)) > _UNSERVABLE * demand).any():
-            raise _unservable(float((left.sum(-1).reshape(-1, len(demand)) / demand).max()))
+        if short > _UNSERVABLE:
+            raise _unservable(short)
         return flow
 
     @cached_property
@@ -259,13 +259,14 @@ class Dispatch:
         grouped: FloatArray,
         capacity: FloatArray,
         pair_cost: FloatArray,
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> tuple[FloatArray, FloatArray, float]:
         B, N = unit_cost.shape
         flow = np.empty((B, self.groups, N))
         left = np.empty((B, self.groups))
         demand, room = _rows(grouped)[0], _rows(capacity)[0]
-        kernels.transport(unit_cost, pair_cost, demand, room, self._group_reachable, flow, left)
-        return flow, left
+        reach = self._group_reachable
+        short = kernels.transport(unit_cost, pair_cost, demand, room, reach, flow, left)
+        return flow, left, short
 
 
 def _unservable(share: float) -> InfeasibleError:

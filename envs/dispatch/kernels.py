@@ -203,22 +203,30 @@ def transport(
     reachable: FloatArray,
     out: FloatArray,
     unserved: FloatArray,
-) -> None:
+) -> float:
     """Cheapest allocation by successive shortest paths (capacitated transportation problem).
 
     The cost of sending a unit from ``g`` to ``i`` is ``unit_cost[i] + pair_cost[g, i]``. What no
     augmenting path can place is left in ``unserved``; it is placed nowhere.
 
     ``unit_cost [B, N]``, ``pair_cost [G, N]``, ``demand [.., G]``, ``capacity [.., N]``,
-    ``reachable [G, N]`` (0 or 1) -> ``out [B, G, N]``, ``unserved [B, G]``.
+    ``reachable [G, N]`` (0 or 1) -> ``out [B, G, N]``, ``unserved [B, G]``; returns the largest
+    share of a row's demand that found no room.
     """
     B, N = unit_cost.shape
     room = np.empty(N)
+    worst = 0.0
     for b in range(B):
         out[b][:, :] = 0.0
         unserved[b, :] = demand[b % demand.shape[0]]
         room[:] = capacity[b % capacity.shape[0]]
         _augment(unit_cost[b], pair_cost, reachable, out[b], unserved[b], room)
+        left = unserved[b].sum()
+        if not left <= 0.0:  # NaN too
+            worst = max(worst, left / demand[b % demand.shape[0]].sum())
+            if np.isnan(left):
+                return np.nan
+    return worst
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
