@@ -117,11 +117,12 @@ class EGLB:
         fleet = self._fleet
         # Rows [B, ...] for the kernel; these are views, so the multipliers change in place.
         gamma = self.multipliers.reshape(-1, *self.multipliers.shape[-2:])
-        drawn = (allocation.sum(-2) * fleet.pue).reshape(len(gamma), -1)
-        intensity = slot.intensity.reshape(-1, gamma.shape[1], drawn.shape[1])
+        sent = allocation.reshape(-1, *allocation.shape[-2:])
+        intensity = slot.intensity.reshape(-1, gamma.shape[1], sent.shape[2])
         clock = self._horizon if self.schedule == "constant" else slot.index + 1
         _mirror_step(
-            drawn,
+            sent,
+            fleet.pue,
             intensity,
             self._mu,
             fleet.region_of,
@@ -160,7 +161,8 @@ def _shadow_cost(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _mirror_step(
-    drawn: FloatArray,
+    sent: FloatArray,
+    pue: FloatArray,
     intensity: FloatArray,
     mu: FloatArray,
     region_of: IntArray,
@@ -172,15 +174,20 @@ def _mirror_step(
     scale: FloatArray,
     gamma: FloatArray,
 ) -> None:
-    """Steps 2 and 3 for rows: ``drawn [B, N]``; ``scale [B, K]`` and ``gamma [B, K, R]`` change."""
+    """Steps 2 and 3 for rows: ``sent [B, J, N]``; ``scale [B, K]``, ``gamma [B, K, R]`` change."""
     B, K, R = gamma.shape
-    used = np.empty(R)
+    _, J, N = sent.shape
+    used, drawn = np.empty(R), np.empty(N)
     for b in range(B):
+        drawn[:] = 0.0
+        for j in range(J):
+            for i in range(N):
+                drawn[i] += sent[b, j, i] * pue[i]
         for k in range(K):
             used[:] = 0.0
             full = 0.0
-            for i in range(drawn.shape[1]):
-                used[region_of[i]] += mu[k] * intensity[b, k, i] * drawn[b, i]
+            for i in range(N):
+                used[region_of[i]] += mu[k] * intensity[b, k, i] * drawn[i]
                 full += mu[k] * intensity[b, k, i] * full_load[i]
             scale[b, k] += full
             unit = scale[b, k] / seen
