@@ -56,7 +56,9 @@ def test_the_wheel_holds_every_source_and_config(tmp_path: Path) -> None:
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
+    data = ("envs/data/*.csv", "envs/data/example/*", "experiments/worlds/*.c*")
     wanted = [*SOURCES, *(ROOT / "conf").rglob("*.yaml")]
+    wanted += [path for pattern in data for path in ROOT.glob(pattern)]
     missing = [path for path in wanted if f"equiload/{path.relative_to(ROOT)}" not in packed]
     assert not missing
 

@@ -48,8 +48,8 @@ class Dataset:
 
 
 def bloom10_dataset() -> Dataset:
-    """The paper's trace in its authors' repository; checksums are in ``bloom10.csv``."""
-    text = (files(__package__) / "bloom10.csv").read_text(encoding="utf-8")
+    """The paper's trace in its authors' repository; checksums are in ``bloom10.checksums``."""
+    text = (files(__package__) / "bloom10.checksums").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     return Dataset(
         base=f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}/data/",
