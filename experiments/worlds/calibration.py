@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from equiload.envs.data import Draw, bloom10, synthetic, world
-from equiload.envs.data.grid import CARBON
-from equiload.envs.data.regions import FUELS, PAPER_REGIONS, great_circle, location
+from equiload.envs.data.grid import typical_mix
+from equiload.envs.data.regions import PAPER_REGIONS, great_circle, location
 from equiload.envs.instance import Trace
 from equiload.envs.typing import FloatArray
 
@@ -88,7 +88,7 @@ def level_table(made: Trace) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for r, region in enumerate(world().values()):
-        mix = sum(CARBON[fuel] * getattr(region, fuel) for fuel in FUELS)
+        mix, _ = typical_mix(region)
         price, carbon = made.price[..., r], made.intensity[:, 0, :, r]
         lines.append(
             f"| {region.name} | {region.price:.0f} | {price.mean():.1f} | {mix:.3f} | "

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from equiload.envs.data import synthetic, world
 from equiload.envs.data.clock import clock, sky, utc_offset
-from equiload.envs.data.grid import CARBON
+from equiload.envs.data.grid import typical_mix
 from equiload.envs.data.noise import autoregression, between, pulses
-from equiload.envs.data.regions import FUELS
 from equiload.envs.data.supply import SupplyCurve
 from equiload.experiments.worlds.calibration import correlations
 
@@ -81,9 +80,9 @@ def test_levels_are_those_of_the_table() -> None:
     reference = {"fuel": (-1, 2), "outages": 0}
     trace = synthetic(9, batch=96, regions=len(world()), ranges=reference).trace
     for r, region in enumerate(world().values()):
-        mix = sum(CARBON[fuel] * getattr(region, fuel) for fuel in FUELS)
+        mix, _ = typical_mix(region)
         assert trace.price[..., r].mean() == pytest.approx(region.price, rel=0.15), region.name
-        assert trace.intensity[:, 0, :, r].mean() == pytest.approx(mix, abs=0.07), region.name
+        assert trace.intensity[:, 0, :, r].mean() == pytest.approx(mix, abs=0.06), region.name
         if region.floor == 0:
             assert trace.price[..., r].min() >= 0
 
