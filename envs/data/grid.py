@@ -251,7 +251,7 @@ def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurv
     water = 0.75 * gas * year.hydro**-1.5
     floor = np.broadcast_to([r.floor for r in regions], gas.shape)
     cheapest = np.minimum(np.minimum(gas, coal), water)
-    peak = 4.0 * gas
+    peak = 5.0 * gas
     share, flexible = plant.share, {}
     for fuel, part in _MUST_RUN.items():
         flexible[fuel] = (1.0 - part) * share[fuel] / _USED[fuel]
@@ -259,10 +259,10 @@ def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurv
         (floor, 0.6 * cheapest, spill(plant)),
         (0.6 * water, 1.4 * water, flexible["hydro"] * year.hydro),
         (0.85 * coal, 1.25 * coal, flexible["coal"]),
-        (0.75 * gas, 2.00 * gas, flexible["gas"]),
+        (0.70 * gas, 2.50 * gas, flexible["gas"]),
         (oil, 1.5 * oil, flexible["oil"]),
-        (0.90 * gas, 2.6 * gas, _IMPORT + _IMPORT_FOR_WIND * share["wind"]),
-        (1.6 * gas, peak, np.full_like(gas, _PEAKING)),
+        (0.90 * gas, 3.2 * gas, _IMPORT + _IMPORT_FOR_WIND * share["wind"]),
+        (1.8 * gas, peak, np.full_like(gas, _PEAKING)),
         (peak, peak + 500.0, np.full_like(gas, _SCARCITY)),
     ]
     burning = ("", "hydro", "coal", "gas", "oil", "abroad", "gas", "gas")
