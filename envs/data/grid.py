@@ -198,16 +198,28 @@ def load_shape(minutes: int) -> FloatArray:
     return np.asarray(week / week.mean())
 
 
+def electricity(air: Weather, shape: FloatArray, plant: System) -> FloatArray:
+    """``[B, T, R]``: electricity demand in this weather, ``shape`` before it, mean 1."""
+    load: FloatArray = shape + plant.heating * np.maximum(_COLD - air.temperature, 0.0)
+    load -= plant.resting
+    load += plant.cooling * np.maximum(air.temperature - _WARM, 0.0)
+    return load
+
+
+def wind_factor(air: Weather, plant: System) -> FloatArray:
+    """``[B, T, R]``: capacity factor of a region's wind power."""
+    factor: FloatArray = 1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind)))
+    return factor
+
+
 def power(
     air: Weather, shape: FloatArray, year: Year, plant: System, regions: tuple[Region, ...]
 ) -> Output:
     """Run the systems: ``shape [B, T, R]`` is electricity demand before weather, mean 1."""
-    load = shape + plant.heating * np.maximum(_COLD - air.temperature, 0.0) - plant.resting
-    load += plant.cooling * np.maximum(air.temperature - _WARM, 0.0)
+    load = electricity(air, shape, plant)
     share = plant.share
     sun = plant.solar * air.sun
-    factor = 1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind)))
-    blow = (plant.wind * year.wind)[:, None] * factor
+    blow = (plant.wind * year.wind)[:, None] * wind_factor(air, plant)
     nuclear = share["nuclear"] * year.nuclear
     firm = {fuel: part * share[fuel] for fuel, part in _MUST_RUN.items()}
     base = nuclear + share["biomass"] + firm["coal"] + firm["gas"] + firm["hydro"] * year.hydro
