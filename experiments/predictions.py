@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from equiload.agents import EGLBOff
 from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
@@ -26,6 +25,7 @@ from equiload.experiments.config import PredictionsConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
 from equiload.experiments.progress import bars
+from equiload.experiments.statistics import interval, mean
 from equiload.experiments.tables import show
 from equiload.robust import RobustPolicy
 
@@ -149,21 +149,15 @@ def _score(
     confidence: float,
 ) -> Score:
     error, size, algorithm = cell
-    interval = bootstrap(
-        (gaps,),
-        np.mean,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+    found = interval([np.array(gaps)], mean, rng=np.random.default_rng(0), confidence=confidence)
     price, footprint = np.mean(wrong.get((error, size), [(0.0, 0.0)]), axis=0)
     return Score(
         error=error,
         size=size,
         algorithm=algorithm,
-        gap=float(np.mean(gaps)),
-        low=float(interval.low),
-        high=float(interval.high),
+        gap=found.value,
+        low=found.low,
+        high=found.high,
         price_mape=float(price),
         footprint_mape=float(footprint),
     )
