@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from equiload.experiments.config import BenchmarkConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
 from equiload.experiments.progress import Bars, bars
+from equiload.experiments.published import beside, published_table
 from equiload.experiments.tables import comparison_table, flat, show
 
 #: Version of the layout of ``results.json``.
@@ -44,6 +46,7 @@ def main(cfg: BenchmarkConfig) -> None:
                 reachability=name,
                 track=partial(_track, shown, name),
             )
+    cells = beside(comparisons, cfg.published or {})
     write_results(folder, comparisons, results.Origin.of(cfg))
     if cfg.figures:
         write_figures(folder, comparisons)
@@ -51,6 +54,9 @@ def main(cfg: BenchmarkConfig) -> None:
         instance = instances[name]
         title = f"{instance.name}: {instance.horizon} slots, {name} reachability"
         show(comparison_table(rows, title))
+    if cells:
+        write_csv(folder / "published.csv", [asdict(cell) for cell in cells])
+        show(published_table(cells))
     print(f"Gap: to eGLB-Off's certified lower bound. Written to {_readable(folder)}")  # noqa: T201
 
 

@@ -22,6 +22,8 @@ class BenchmarkConfig:
     #: By footprint kind; kinds that are not named keep the instance's. (A typed dict that may be
     #: null cannot be overridden on the command line.)
     equity_weight: Any = None
+    #: Numbers to put beside ours: by reachability, algorithm and quantity.
+    published: Any = None
     figures: bool = True
 
 

@@ -1,10 +1,11 @@
 """``results.parquet``: a tidy table per run, a row per algorithm × instance × reachability.
 
 Columns (US$, t, m³, s): ``schema, algorithm, instance, draw, split, seed, reachability, slots,
-regions, energy_cost, objective, lower_bound, gap, seconds``; ``KIND_max, KIND_mean, KIND_par`` of
-each footprint kind; ``certificate_holds, certificate_rho, certificate_allowance`` of robust
-policies; ``config_hash, overrides, versions``. What a row has no value of is null: ``draw`` and
-``split`` of data that nobody drew, ``seed`` of a configuration without one.
+regions, energy_cost, objective, lower_bound, gap, seconds``; ``KIND_max, KIND_mean, KIND_par,
+KIND_weight`` of each footprint kind, the last μ in US$ per t or m³; ``certificate_holds,
+certificate_rho, certificate_allowance`` of robust policies; ``config_hash, overrides, versions``.
+What a row has no value of is null: ``draw`` and ``split`` of data that nobody drew, ``seed`` of a
+configuration without one.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def line(row: Row, origin: Origin) -> dict[str, Any]:
     """Return one row of ``results.parquet``."""
     outcome = row.as_dict()
     certificate = outcome.get("certificate", {})
+    weight = row.outcome.instance.objective.equity_weight
     return {
         "schema": SCHEMA,
         "algorithm": row.algorithm,
@@ -65,6 +67,7 @@ def line(row: Row, origin: Origin) -> dict[str, Any]:
             for kind, values in outcome["footprints"].items()
             for what, value in values.items()
         },
+        **{f"{kind}_weight": mu for kind, mu in weight.items()},
         **{f"certificate_{name}": certificate.get(name) for name in ("holds", "rho", "allowance")},
         "config_hash": origin.config_hash,
         "overrides": origin.overrides,

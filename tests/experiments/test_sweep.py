@@ -84,11 +84,10 @@ def test_forty_jobs_killed_in_the_middle(tmp_path: Path) -> None:
 def test_a_killed_worker_and_an_error_cost_the_others_nothing(tmp_path: Path) -> None:
     (tmp_path / "misbehaving.py").write_text(MISBEHAVING)
     folder = tmp_path / "sweep"
-    targets = "equiload.agents.GLBCost,misbehaving.Killed,misbehaving.Broken"
+    targets = "equiload.agents.GLBCost,misbehaving.Killed,misbehaving.Broken,equiload.agents.EGLB"
     command = sweep(
         folder,
         f"algorithms.glb_cost.agent._target_={targets}",
-        "instance.seed=0,1",
         "launcher=joblib",
         "hydra.launcher.n_jobs=2",
     )
@@ -96,15 +95,15 @@ def test_a_killed_worker_and_an_error_cost_the_others_nothing(tmp_path: Path) ->
     assert done.returncode == 1, done.stderr[-2000:]
     assert "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("failed:")]
-    assert len(said) == 4
-    assert sum("misbehaving.Killed" in s and "SIGKILL" in s for s in said) == 2
-    assert sum("misbehaving.Broken" in s and s.endswith("RuntimeError: a bug") for s in said) == 2
-    assert "2 of 6 jobs done, 4 failed" in done.stderr
+    assert len(said) == 2
+    assert any("misbehaving.Killed" in s and "SIGKILL" in s for s in said)
+    assert any("misbehaving.Broken" in s and s.endswith("RuntimeError: a bug") for s in said)
+    assert "2 of 4 jobs done, 2 failed" in done.stderr
     before = started(folder)
     assert len(before) == 2
     jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
-    assert [job["state"] for job in jobs] == ["done"] * 2 + ["failed"] * 4
-    broken = record(folder / jobs[4]["folder"])
+    assert [job["state"] for job in jobs] == ["done", "failed", "failed", "done"]
+    broken = record(folder / jobs[2]["folder"])
     assert "reset" in broken["traceback"]
     # What made them fail is mended: only they run.
     (tmp_path / "misbehaving.py").write_text(
@@ -112,9 +111,9 @@ def test_a_killed_worker_and_an_error_cost_the_others_nothing(tmp_path: Path) ->
     )
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "6 jobs, 2 of them done before" in done.stdout
+    assert "4 jobs, 2 of them done before" in done.stdout
     after = started(folder)
-    assert len(after) == 6
+    assert len(after) == 4
     assert {name: after[name] for name in before} == before
 
 
@@ -125,7 +124,7 @@ def test_smoke_twice_runs_once_and_equal_jobs_are_one(tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert "1 jobs, 0 of them done before" in first.stdout
     before = started(folder)
-    again = run([*command, "hydra.verbose=true"], tmp_path)  # how, not what
+    again = run([*command, "+hydra.job.env_set.A=b"], tmp_path)  # how, not what
     assert again.returncode == 0
     assert "1 jobs, 1 of them done before" in again.stdout
     assert started(folder) == before
@@ -136,7 +135,6 @@ def test_smoke_twice_runs_once_and_equal_jobs_are_one(tmp_path: Path) -> None:
     ("override", "status", "sentence"),
     [
         ("hydra.sweep.subdir=same", 2, "two jobs share the folder"),
-        ("hydra.sweep.subdir=${hydra.job.num}", 2, "hydra.job.num"),
         ("instance.seed=0,test", 1, "a seed must be a whole number (training) or train/7"),
     ],
 )
