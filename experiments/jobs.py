@@ -29,6 +29,9 @@ from equiload.experiments.preemption import Preempted
 SCHEMA = 1
 RECORD = "job.json"
 
+#: Status with which submitit ends a job that it has queued again.
+REQUEUED = -1
+
 
 def config_hash(cfg: DictConfig) -> str:
     """Name of a job: 16 hexadecimal digits of the resolved configuration's SHA-256."""
@@ -83,7 +86,8 @@ class Job:
         try:
             task()
         except (Exception, SystemExit) as error:
-            state = "preempted" if isinstance(error, Preempted) else "failed"
+            goes_on = isinstance(error, Preempted) or is_requeued(error)
+            state = "preempted" if goes_on else "failed"
             trace = None if isinstance(error, EquiloadError) else traceback.format_exc()
             with suppress(OSError):  # a full disk, say: the error itself is worth more
                 self._write(state, reason=reason_of(error), traceback=trace)
@@ -91,17 +95,27 @@ class Job:
         self._write("done", seconds=time.perf_counter() - begin)
 
     def resume(self, task: Callable[[], None]) -> str | None:
-        """Run the task unless it is done; one process at a time. Returns why it failed."""
+        """Run the task unless it is done; one process at a time. Returns why it failed.
+
+        The end of a job that its scheduler has queued again is not caught.
+        """
         try:
             with FileLock(self.folder / ".lock"):
                 if not is_done(self.folder, self.name):
                     self.perform(task)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the other jobs go on
+        except (Exception, SystemExit) as error:
+            if is_requeued(error):
+                raise
             return reason_of(error)
         return None
 
     def _write(self, state: str, **more: Any) -> None:
         write_json(self.folder / RECORD, {**self._record, "state": state, **more})
+
+
+def is_requeued(error: BaseException) -> bool:
+    """Tell whether the scheduler ended the job to run it again."""
+    return isinstance(error, SystemExit) and error.code == REQUEUED
 
 
 def reason_of(error: BaseException) -> str:

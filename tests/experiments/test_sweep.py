@@ -186,6 +186,14 @@ def test_a_done_job_does_not_run_again_unless_it_is_another(tmp_path: Path) -> N
     assert ran == ["first", "second"]
 
 
+def test_what_the_scheduler_has_queued_again_is_not_failed(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        job(tmp_path).resume(lambda: sys.exit(-1))  # as submitit does
+    assert record(tmp_path)["state"] == "preempted"
+    assert job(tmp_path).resume(lambda: sys.exit(1)) == "exit status 1"
+    assert record(tmp_path)["state"] == "failed"
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "done"}'])
 def test_a_broken_record_is_no_result(tmp_path: Path, content: str) -> None:
     (tmp_path / RECORD).write_text(content)
