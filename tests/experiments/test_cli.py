@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,16 +34,11 @@ def test_json_is_the_result_and_nothing_else(tmp_path: Path) -> None:
     assert json.loads((folder / "results.json").read_text()) == json.loads(done.stdout)
 
 
-def test_quiet_prints_nothing_where_workers_print_too(tmp_path: Path) -> None:
-    folder = tmp_path / "sweep"
-    done = equiload(
-        tmp_path, "sweep", "--quiet", *TINY, "launcher=joblib", f"hydra.sweep.dir={folder}"
-    )
+def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
+    done = equiload(tmp_path, "sweep", "--json", *TINY, "launcher=joblib", "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert len(list(folder.glob("*/results.parquet"))) == 1
-    again = equiload(tmp_path, "sweep", "--json", *TINY, f"hydra.sweep.dir={folder}")
-    assert [job["state"] for job in json.loads(again.stdout)["jobs"]] == ["done"]
+    assert [job["state"] for job in json.loads(done.stdout)["jobs"]] == ["done"]
+    assert len(list((tmp_path / "sweep").glob("*/results.parquet"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -52,16 +48,28 @@ def test_quiet_prints_nothing_where_workers_print_too(tmp_path: Path) -> None:
         (["run", "--json", "robustness", "rh=[0.1]"], 1, "To append to your config use +rh"),
         (["run", "--quiet", "instance.horizon=0"], 2, "error: horizon must be"),
         (["data", "check", "nothing"], 2, "nothing: expected"),
+        (["sweep", "--json", "instance.seed=0,1", "hydra.sweep.subdir=same"], 2, "two jobs share"),
     ],
 )
 def test_what_cannot_be_used_is_told(
-    tmp_path: Path, arguments: list[str], status: int, sentence: str
+    arguments: list[str],
+    status: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    done = equiload(tmp_path, *arguments)
-    assert done.returncode == status
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    try:
+        code: Any = cli.main(arguments)
+    except SystemExit as end:
+        code = end.code
+    assert code == status
+    said = capfd.readouterr()
+    assert sentence in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
 
 
 def test_every_command_has_help_and_examples_that_exist(capsys: pytest.CaptureFixture[str]) -> None:

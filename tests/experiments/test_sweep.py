@@ -109,7 +109,7 @@ def test_a_killed_worker_and_an_error_cost_the_others_nothing(tmp_path: Path) ->
     (tmp_path / "misbehaving.py").write_text(
         "from equiload.agents import GLBCost\nKilled = Broken = GLBCost\n"
     )
-    done = run(command, tmp_path)
+    done = run([part for part in command if "launcher" not in part], tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "4 jobs, 2 of them done before" in done.stdout
     after = started(folder)
@@ -129,22 +129,6 @@ def test_smoke_twice_runs_once_and_equal_jobs_are_one(tmp_path: Path) -> None:
     assert "1 jobs, 1 of them done before" in again.stdout
     assert started(folder) == before
     assert "GLB-Cost" not in again.stdout
-
-
-@pytest.mark.parametrize(
-    ("override", "status", "sentence"),
-    [
-        ("hydra.sweep.subdir=same", 2, "two jobs share the folder"),
-        ("instance.seed=0,test", 1, "a seed must be a whole number (training) or train/7"),
-    ],
-)
-def test_what_cannot_be_swept_is_one_sentence(
-    tmp_path: Path, override: str, status: int, sentence: str
-) -> None:
-    done = run(sweep(tmp_path / "sweep", "instance.seed=0,1", override), tmp_path)
-    assert done.returncode == status
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_job_is_its_configuration_without_hydra() -> None:
