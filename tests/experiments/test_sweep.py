@@ -15,8 +15,11 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from omegaconf import OmegaConf
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from equiload.experiments import entry
 from equiload.experiments.files import write_json
 from equiload.experiments.jobs import RECORD, Job, config_hash, record
 from equiload.experiments.sweep import Planned, _run
@@ -137,6 +140,29 @@ def test_a_job_is_its_configuration_without_hydra() -> None:
     assert config_hash(cfg) == config_hash(other)
     other.b.c = 2
     assert config_hash(cfg) != config_hash(other)
+
+
+@pytest.mark.parametrize(("launcher", "given"), [("joblib", None), ("basic", "1"), ("basic", None)])
+def test_numeric_threads_are_held(
+    launcher: str, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries that are loaded already, too."""
+    choices = SimpleNamespace(runtime=SimpleNamespace(choices={"hydra/launcher": launcher}))
+    monkeypatch.setattr(entry.HydraConfig, "get", lambda: choices)
+    monkeypatch.setenv("OMP_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threadpool_limits(2):
+            entry.hold_threads()
+            pools = {pool["num_threads"] for pool in threadpool_info()}
+            torchs = torch.get_num_threads()
+        held = 2 if (launcher, given) == ("basic", None) else 1
+        assert (torchs, pools) == (held, {held})
+    finally:
+        torch.set_num_threads(before)
 
 
 def job(folder: Path) -> Job:
