@@ -94,12 +94,12 @@ def hold_threads() -> None:
     wanted = os.environ.get("OMP_NUM_THREADS")
     if wanted is None:
         return
+    if "numba" in sys.modules:  # first: its thread pool, when made, sets OpenMP's number anew
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(int(wanted), numba.config.NUMBA_NUM_THREADS))
     threadpool_limits(int(wanted))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(wanted))
-    if "numba" in sys.modules:
-        numba = sys.modules["numba"]
-        numba.set_num_threads(min(int(wanted), numba.config.NUMBA_NUM_THREADS))
 
 
 def run_folder() -> Path:
