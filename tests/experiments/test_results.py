@@ -122,6 +122,17 @@ def test_other_footprints_and_no_draw_are_null(runs: Path, tmp_path: Path) -> No
     assert merged["noise_max"].null_count == 9
 
 
+def test_gaps_are_summed_up_by_option(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(runs), "--by", "instance.seed", "slots"]) == 0
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["test/1", "6", "full", "eGLB-Off", "1", "0.00"] in said
+    assert main([str(runs)]) == 0
+    (best,) = (s for s in map(str.split, capsys.readouterr().out.splitlines()) if "eGLB-Off" in s)
+    assert best[:4] == ["full", "eGLB-Off", "3", "0.00"]
+    assert main([str(runs), "--by", "stress"]) == 2
+    assert "no column and no override 'stress'" in capsys.readouterr().err
+
+
 def test_nothing_to_collect_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
