@@ -98,12 +98,16 @@ def gap_table(rows: pd.DataFrame, by: Sequence[str] = ()) -> Table:
             if values.isna().all():
                 raise DataError(f"there is no column and no override {name!r} to split by")
             rows = rows.assign(**{name: values})
+    if by:
+        rows = rows.sort_values(list(by), kind="stable")
     names = [*by, "reachability", "algorithm"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in (*names, "runs", "gap to eGLB-Off, %"):
         table.add_column(name, no_wrap=True, justify="left" if name in names else "right")
     for line in summary(rows, names, rng=np.random.default_rng(0)).to_dict("records"):
-        value, low, high = (f"{100 * line[end]:.2f}" for end in ("value", "low", "high"))
+        value, low, high = (
+            f"{100 * line[end]:.2f}".replace("-0.00", "0.00") for end in ("value", "low", "high")
+        )
         cells = [escape(str(line[name])) for name in names]
         interval = f" \\[{low}, {high}]" if line["runs"] > 1 else ""
         table.add_row(*cells, str(line["runs"]), value + interval)
