@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -104,7 +103,7 @@ def gap_table(rows: pd.DataFrame, by: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in (*names, "runs", "gap to eGLB-Off, %"):
         table.add_column(name, no_wrap=True, justify="left" if name in names else "right")
-    for line in summary(rows, names, rng=np.random.default_rng(0)).to_dict("records"):
+    for line in summary(rows, names).to_dict("records"):
         value, low, high = (
             f"{100 * line[end]:.2f}".replace("-0.00", "0.00") for end in ("value", "low", "high")
         )

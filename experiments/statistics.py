@@ -141,10 +141,12 @@ def summary(
     rows: pd.DataFrame,
     by: Sequence[str] = ("reachability", "algorithm"),
     *,
-    rng: np.random.Generator,
+    seed: int = 0,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Interquartile mean of the gap with its interval, for each group of collected rows.
+
+    Every group is resampled from the same ``seed``, so that it does not matter what it stands by.
 
     The strata are the instances, of their seeds, where every instance has been run with two seeds
     or more; otherwise the instances are the runs of a single stratum. A group of a single run has
@@ -155,6 +157,7 @@ def summary(
         strata = _strata(group)
         runs = np.concatenate(strata)
         if len(runs) > 1:
+            rng = np.random.default_rng(seed)
             found = interval(strata, rng=rng, confidence=confidence)
         else:
             found = Interval(float(runs[0]), np.nan, np.nan)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,11 @@ def run_sweep(sweeper: BasicSweeper, arguments: list[str]) -> None:
     folder = Path(sweeper.config.hydra.sweep.dir)
     try:
         jobs = _plan(sweeper, folder, arguments)
-    except EquiloadError as error:
+        with replacing(folder / "multirun.yaml") as draft:
+            OmegaConf.save(sweeper.config, draft)
+    except (EquiloadError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    with replacing(folder / "multirun.yaml") as draft:
-        OmegaConf.save(sweeper.config, draft)
     todo = [job for job in jobs if not job.done]
     log.info("%d jobs, %d of them done before", len(jobs), len(jobs) - len(todo))
     failed = _run(sweeper.launcher, todo)
@@ -139,11 +140,12 @@ def _report(folder: Path, jobs: Sequence[Planned], failed: dict[Planned, str]) -
         }
         for job in jobs
     ]
-    write_json(folder / "sweep.json", {"schema": SCHEMA, "jobs": lines})
     for job, reason in failed.items():
         print(f"failed: {job.folder.name}, {' '.join(job.overrides)}: {reason}", file=sys.stderr)  # noqa: T201
     done = len(jobs) - len(failed)
     print(f"{done} of {len(jobs)} jobs done, {len(failed)} failed: {folder}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # a full disk must not hide what was said above
+        write_json(folder / "sweep.json", {"schema": SCHEMA, "jobs": lines})
 
 
 @dataclass

@@ -135,12 +135,14 @@ def collected(seeds: int) -> pd.DataFrame:
 
 
 def test_summary_takes_instances_for_strata_where_they_have_seeds() -> None:
-    many = summary(collected(5), rng=rng())
+    many = summary(collected(5))
     assert many["algorithm"].tolist() == ["a", "b"]
     assert many["runs"].tolist() == [20, 20]
     np.testing.assert_allclose(many["value"], [1.5, 2.5], atol=0.05)
     assert (many["high"] - many["low"]).max() < 0.1  # draws differ by 1, but are not resampled
-    one = summary(collected(1), rng=rng())
+    one = summary(collected(1))
     assert (one["high"] - one["low"]).min() > 0.5  # now they are all there is to resample
-    single = summary(collected(1).iloc[:1], rng=rng())
+    alone = summary(collected(5).query("algorithm == 'b'"))
+    assert alone.iloc[0].to_dict() == many.iloc[1].to_dict()
+    single = summary(collected(1).iloc[:1])
     assert np.isnan(single["low"]).all()
