@@ -8,6 +8,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from equiload.experiments import sweep
+
 
 @dataclass
 class BenchmarkConfig:
@@ -96,7 +98,8 @@ class RobustnessConfig:
 
 
 def register() -> None:
-    """Make the schemas known to Hydra; calling it again changes nothing."""
+    """Make schemas and sweeper known to Hydra; calling it again changes nothing."""
+    sweep.register()
     store = ConfigStore.instance()
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="tune_schema", node=TuneConfig)

@@ -19,7 +19,7 @@ from omegaconf.errors import MissingMandatoryValue
 from threadpoolctl import threadpool_limits
 
 from equiload.envs import DataError, EquiloadError
-from equiload.experiments import config, sweep
+from equiload.experiments import config
 from equiload.experiments.jobs import Job
 from equiload.experiments.preemption import Preempted
 
@@ -50,7 +50,6 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
             return None
 
         config.register()
-        sweep.register()
         program: Callable[[], None] = hydra.main(
             version_base="1.3", config_path="pkg://equiload.conf", config_name=config_name
         )(guarded)

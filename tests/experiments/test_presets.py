@@ -16,7 +16,7 @@ import equiload.conf
 from equiload.agents import GLBCost
 from equiload.envs import DataError, Instance
 from equiload.envs.data import synthetic
-from equiload.experiments import config, sweep
+from equiload.experiments import config
 from equiload.experiments.benchmark import build_agents, build_instance
 from equiload.experiments.comparison import compare
 from equiload.experiments.published import beside, published_table
@@ -30,7 +30,6 @@ OURS = [name for name in PRESETS if name not in OTHER_PROGRAMS]
 @pytest.fixture(autouse=True, scope="module")
 def hydra() -> Iterator[None]:
     config.register()
-    sweep.register()
     with initialize_config_module("equiload.conf", version_base="1.3"):
         yield
 
