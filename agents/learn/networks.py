@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,6 +47,8 @@ class Layout:
         ``[R]``: power drawn at full load, relative to the mean region's.
     reach
         ``[J, R]``: share of each gateway's reachable capacity that lies in a region.
+    peers
+        ``[R, R]``: how much of what can reach a region could also go to another; rows sum to 1.
     """
 
     blocks: Mapping[str, slice]
@@ -54,6 +57,7 @@ class Layout:
     share: Tensor
     capacity: Tensor
     reach: Tensor
+    peers: Tensor
 
     @classmethod
     def of(cls, observer: Observer, fleet: Fleet, objective: Objective) -> Layout:
@@ -61,6 +65,8 @@ class Layout:
         size = fleet.capacity * fleet.pue + 1e-300
         member, total = fleet.membership, (size @ fleet.membership)
         reach = (fleet.reachable * size) @ member
+        reach = reach / reach.sum(-1, keepdims=True)
+        peers = reach.T @ reach + 1e-12 * np.eye(reach.shape[1])  # a region nobody reaches: itself
 
         def tensor(array: object) -> Tensor:
             return torch.tensor(array, dtype=torch.float32)
@@ -71,7 +77,8 @@ class Layout:
             objective.footprints,
             tensor(member * size[:, None] / total),
             tensor(total / total.mean()),
-            tensor(reach / reach.sum(-1, keepdims=True)),
+            tensor(reach),
+            tensor(peers / peers.sum(-1, keepdims=True)),
         )
 
     @property
@@ -91,8 +98,9 @@ class RegionEncoder(nn.Module):
     Each region's row holds its features (data centers averaged by capacity, gateways by what they
     can reach there), the common ones, and what follows from them: per kind the *headroom*, how far
     the region is below the highest one relative to what it would add at full load until the end.
-    Then ``depth`` residual layers that mix each row with the context of all rows: their mean and
-    maximum (``pool``), or what one attention head finds in them (``attention``).
+    Then ``depth`` residual layers that mix each row with its context: the mean of all rows, the
+    mean of its peers, which the same gateways reach, and the maximum (``pool``), or what one
+    attention head finds (``attention``).
     """
 
     def __init__(
@@ -109,15 +117,15 @@ class RegionEncoder(nn.Module):
         common = sum(layout.sizes[name] for name in _common(layout))
         self.input = nn.Linear(own + common + 2, hidden)
         self.own = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(depth))
-        self.mixed = nn.ModuleList(nn.Linear(2 * hidden, hidden) for _ in range(depth))
+        self.mixed = nn.ModuleList(nn.Linear(3 * hidden, hidden) for _ in range(depth))
         self.bind(layout)
 
     def bind(self, layout: Layout) -> None:
         """Read observations of this layout from now on: another fleet, the same features."""
         self.layout = layout
         device = self.input.weight.device
-        self._share, self._capacity, self._reach = (
-            part.to(device) for part in (layout.share, layout.capacity, layout.reach)
+        self._share, self._capacity, self._reach, self._peers = (
+            part.to(device) for part in (layout.share, layout.capacity, layout.reach, layout.peers)
         )
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -128,11 +136,12 @@ class RegionEncoder(nn.Module):
         return code
 
     def _context(self, code: Tensor) -> Tensor:
-        mean = code.mean(-2, keepdim=True)
+        mean = code.mean(-2, keepdim=True).expand_as(code)
         if self.context == "pool":
-            return torch.cat([mean, code.amax(-2, keepdim=True)], -1)
-        found = functional.scaled_dot_product_attention(code, code, code)
-        return torch.cat([mean.expand_as(code), found], -1)
+            third = code.amax(-2, keepdim=True).expand_as(code)
+        else:
+            third = functional.scaled_dot_product_attention(code, code, code)
+        return torch.cat([mean, self._peers @ code, third], -1)
 
     def _rows(self, observation: Tensor) -> Tensor:
         """``[..., R, features]``."""
