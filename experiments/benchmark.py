@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import to_absolute_path
 
 from equiload.agents.offline import OfflineSolver
@@ -19,6 +21,7 @@ from equiload.experiments.comparison import Row, Track, compare, describe
 from equiload.experiments.config import BenchmarkConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
+from equiload.experiments.history import History, write_history
 from equiload.experiments.progress import Bars, bars
 from equiload.experiments.tables import comparison_table, flat, show
 
@@ -51,6 +54,10 @@ def main(cfg: BenchmarkConfig) -> None:
         title = f"{instance.name}: {instance.horizon} slots, {name} reachability"
         show(comparison_table(rows, title))
     print(f"Gap: to eGLB-Off's certified lower bound. Written to {_readable(folder)}")  # noqa: T201
+    if cfg.report and HydraConfig.get().mode == RunMode.RUN:
+        from equiload.experiments.report import write_report  # plotly loads slowly
+
+        print(f"Report: {_readable(write_report(folder))}")  # noqa: T201
 
 
 def build_agents(cfg: BenchmarkConfig) -> dict[str, Policy | OfflineSolver]:
@@ -102,6 +109,7 @@ def write_results(folder: Path, comparisons: Mapping[str, Sequence[Row]]) -> Non
     }
     write_json(folder / "results.json", results)  # the one that may refuse comes first
     write_csv(folder / "results.csv", [flat(row) for row in rows])
+    write_history(folder / "history.parquet", [History.of(row) for row in rows])
 
 
 def write_figures(folder: Path, comparisons: Mapping[str, Sequence[Row]]) -> None:

@@ -23,6 +23,8 @@ class BenchmarkConfig:
     #: null cannot be overridden on the command line.)
     equity_weight: Any = None
     figures: bool = True
+    #: In a sweep no job writes one: ``python -m equiload.experiments.report`` does for all.
+    report: bool = True
 
 
 @dataclass
