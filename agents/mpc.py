@@ -6,8 +6,8 @@ import numpy as np
 
 from equiload.agents.eglb import EGLB
 from equiload.agents.forecast.planner import Planner
-from equiload.agents.forecast.series import Forecaster
 from equiload.envs import DataError, Fleet, Objective, Slot, shadow_cost
+from equiload.envs.forecast import Forecaster
 from equiload.envs.typing import FloatArray
 
 

@@ -1,4 +1,4 @@
-"""Compare algorithms on an instance: table, ``results.json``, CSV and figures.
+"""Compare algorithms on an instance: table, ``results.json``, CSV, Parquet and figures.
 
 ``python -m equiload.experiments.benchmark instance=synthetic`` (Hydra; ``--help`` lists the rest).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from hydra.utils import to_absolute_path
 
 from equiload.agents.offline import OfflineSolver
 from equiload.envs import DataError, Instance, Objective, Policy
+from equiload.experiments import results
 from equiload.experiments.comparison import Row, Track, compare, describe
 from equiload.experiments.config import BenchmarkConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
 from equiload.experiments.history import History, write_history
 from equiload.experiments.progress import Bars, bars
+from equiload.experiments.published import beside, published_table
 from equiload.experiments.tables import comparison_table, flat, show
 
 #: Version of the layout of ``results.json``.
@@ -46,13 +49,17 @@ def main(cfg: BenchmarkConfig) -> None:
                 reachability=name,
                 track=partial(_track, shown, name),
             )
-    write_results(folder, comparisons)
+    cells = beside(comparisons, cfg.published or {})
+    write_results(folder, comparisons, results.Origin.of(cfg))
     if cfg.figures:
         write_figures(folder, comparisons)
     for name, rows in comparisons.items():
         instance = instances[name]
         title = f"{instance.name}: {instance.horizon} slots, {name} reachability"
         show(comparison_table(rows, title))
+    if cells:
+        write_csv(folder / "published.csv", [asdict(cell) for cell in cells])
+        show(published_table(cells))
     print(f"Gap: to eGLB-Off's certified lower bound. Written to {_readable(folder)}")  # noqa: T201
     if cfg.report and HydraConfig.get().mode == RunMode.RUN:
         from equiload.experiments.report import write_report  # plotly loads slowly
@@ -98,18 +105,21 @@ def _reweighted(instance: Instance, changes: Any) -> Objective:
     return Objective(equity_weight={**instance.objective.equity_weight, **given})
 
 
-def write_results(folder: Path, comparisons: Mapping[str, Sequence[Row]]) -> None:
-    """Write ``results.json`` (the contract is in the README) and ``results.csv``."""
+def write_results(
+    folder: Path, comparisons: Mapping[str, Sequence[Row]], origin: results.Origin
+) -> None:
+    """Write ``results.json`` (the contract is in the README), CSV and Parquet."""
     rows = [row for rows in comparisons.values() for row in rows]
-    results = {
+    content = {
         "schema": SCHEMA,
         "instance": describe(rows[0].outcome.instance),
         "rows": [row.as_dict() for row in rows],
         "versions": versions(),
     }
-    write_json(folder / "results.json", results)  # the one that may refuse comes first
+    write_json(folder / "results.json", content)  # the one that may refuse comes first
     write_csv(folder / "results.csv", [flat(row) for row in rows])
     write_history(folder / "history.parquet", [History.of(row) for row in rows])
+    results.write(folder / results.FILE, [results.line(row, origin) for row in rows])
 
 
 def write_figures(folder: Path, comparisons: Mapping[str, Sequence[Row]]) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from equiload.experiments import sweep
+
 
 @dataclass
 class BenchmarkConfig:
@@ -22,6 +24,8 @@ class BenchmarkConfig:
     #: By footprint kind; kinds that are not named keep the instance's. (A typed dict that may be
     #: null cannot be overridden on the command line.)
     equity_weight: Any = None
+    #: Numbers to put beside ours: by reachability, algorithm and quantity.
+    published: Any = None
     figures: bool = True
     #: In a sweep no job writes one: ``python -m equiload.experiments.report`` does for all.
     report: bool = True
@@ -96,7 +100,8 @@ class RobustnessConfig:
 
 
 def register() -> None:
-    """Make the schemas known to Hydra; calling it again changes nothing."""
+    """Make schemas and sweeper known to Hydra; calling it again changes nothing."""
+    sweep.register()
     store = ConfigStore.instance()
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="tune_schema", node=TuneConfig)

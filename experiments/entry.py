@@ -1,8 +1,9 @@
-"""What every entry point shares: Hydra, and errors that end in one sentence."""
+"""What every entry point shares: Hydra, resuming sweeps, and errors that end in one sentence."""
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,31 +12,42 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
+from threadpoolctl import threadpool_limits
 
 from equiload.envs import DataError, EquiloadError
 from equiload.experiments import config
+from equiload.experiments.jobs import Job
+from equiload.experiments.preemption import Preempted
 
-#: Exit status for input that cannot be used.
-BAD_INPUT = 2
+#: Exit status for input that cannot be used, and for a job that goes on when it is run again.
+BAD_INPUT, AGAIN = 2, 75
 
 
 def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     """Turn a function of a configuration into a Hydra program with that configuration's name.
 
     An :class:`EquiloadError` ends the program with its sentence on standard error and status 2.
+    In a sweep (``-m``) a job that is done already does not run again, and one that fails ends
+    alone: :mod:`equiload.experiments.sweep`.
     """
 
     def decorate(task: Callable[[Any], None]) -> Callable[[], None]:
         @functools.wraps(task)
-        def guarded(cfg: DictConfig) -> None:
+        def guarded(cfg: DictConfig) -> str | None:
+            job = Job(run_folder(), cfg, list(HydraConfig.get().overrides.task))
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                hold_threads()
+                return job.resume(functools.partial(task, cfg))
             try:
-                task(cfg)
-            except EquiloadError as error:
+                job.perform(functools.partial(task, cfg))
+            except (EquiloadError, Preempted) as error:
                 print(f"error: {error}", file=sys.stderr)  # noqa: T201
-                sys.exit(BAD_INPUT)
+                sys.exit(BAD_INPUT if isinstance(error, EquiloadError) else AGAIN)
+            return None
 
         config.register()
         program: Callable[[], None] = hydra.main(
@@ -68,6 +80,25 @@ def _raised_by_the_call(error: BaseException) -> bool:
         traceback = traceback.tb_next
     in_hydra = traceback is not None and "hydra" in traceback.tb_frame.f_code.co_filename
     return in_hydra or isinstance(error, ImportError)
+
+
+def hold_threads() -> None:
+    """Hold numeric libraries to ``OMP_NUM_THREADS`` (1 where jobs run side by side).
+
+    The variable alone does not reach libraries that are loaded already.
+    """
+    side_by_side = HydraConfig.get().runtime.choices["hydra/launcher"] != "basic"
+    if side_by_side:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # for what is loaded from here on
+    wanted = os.environ.get("OMP_NUM_THREADS")
+    if wanted is None:
+        return
+    if "numba" in sys.modules:  # first: its thread pool, when made, sets OpenMP's number anew
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(int(wanted), numba.config.NUMBA_NUM_THREADS))
+    threadpool_limits(int(wanted))
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(wanted))
 
 
 def run_folder() -> Path:

@@ -8,6 +8,7 @@ figure.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,16 +17,17 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from equiload.agents import EGLBOff
 from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
-from equiload.agents.offline import relative_gap
 from equiload.envs import DataError, Instance, Policy, SolverError, rollout
+from equiload.experiments import results
+from equiload.experiments.comparison import Row
 from equiload.experiments.config import PredictionsConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
 from equiload.experiments.progress import bars
+from equiload.experiments.statistics import interval, mean
 from equiload.experiments.tables import show
 from equiload.robust import RobustPolicy
 
@@ -63,13 +65,15 @@ def main(cfg: PredictionsConfig) -> None:
     """Run everything, write the files and print the table."""
     if cfg.draws < 2:
         raise DataError(f"an interval needs at least 2 draws, got {cfg.draws}")
-    gaps: dict[Cell, list[float]] = defaultdict(list)
+    rows: dict[Cell, list[Row]] = defaultdict(list)
     wrong: dict[tuple[str, float], list[tuple[float, float]]] = defaultdict(list)
     with bars() as shown:
         for draw in shown.track("draws")(range(cfg.draws)):
-            _run_draw(cfg, draw, gaps, wrong)
-    scores = [_score(cell, values, wrong, cfg.confidence) for cell, values in gaps.items()]
-    folder = run_folder()
+            _run_draw(cfg, draw, rows, wrong)
+    scores = [_score(cell, runs, wrong, cfg.confidence) for cell, runs in rows.items()]
+    folder, origin = run_folder(), results.Origin.of(cfg)
+    lines = [results.line(row, origin) for runs in rows.values() for row in runs]
+    results.write(folder / results.FILE, lines)
     write_csv(folder / "predictions.csv", [asdict(score) for score in scores])
     write_json(
         folder / "predictions.json",
@@ -95,19 +99,20 @@ def main(cfg: PredictionsConfig) -> None:
 def _run_draw(
     cfg: PredictionsConfig,
     draw: int,
-    gaps: dict[Cell, list[float]],
+    rows: dict[Cell, list[Row]],
     wrong: dict[tuple[str, float], list[tuple[float, float]]],
 ) -> None:
     instance = build(cfg.instance, seed=f"{cfg.split}/{draw}")
     bound = EGLBOff().solve(instance).lower_bound
     for name, node in cfg.references.items():
-        gaps[REFERENCE, 0.0, name].append(_gap(build(node), instance, bound))
+        rows[REFERENCE, 0.0, name].append(_row(name, build(node), instance, bound))
     for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), draw):
         found = forecast_errors(forecaster, instance)
         footprints = [found[name]["mape"] for name in instance.trace.footprints]
         wrong[kind, size].append((found["price"]["mape"], float(np.mean(footprints))))
         for name, policy in advised(cfg, forecaster):
-            gaps[kind, size, name].append(_gap(policy, instance, bound))
+            label = f"{name}, {kind} {size:g}"
+            rows[kind, size, name].append(_row(label, policy, instance, bound))
 
 
 def forecasters(
@@ -135,35 +140,40 @@ def advised(cfg: PredictionsConfig, forecaster: Forecaster) -> Iterator[tuple[st
             yield f"Robust({name}), ρ = {rho:g}", RobustPolicy(advice, expert, rho=rho)
 
 
-def _gap(policy: Policy, instance: Instance, bound: float) -> float:
+def _row(label: str, policy: Policy, instance: Instance, bound: float) -> Row:
+    begin = time.perf_counter()
     outcome = rollout(policy, instance)
-    if isinstance(policy, RobustPolicy) and not policy.certificate().holds.all():
+    seconds = time.perf_counter() - begin
+    certificate = policy.certificate() if isinstance(policy, RobustPolicy) else None
+    if certificate is not None and not certificate.holds.all():
         raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
-    return relative_gap(float(outcome.objective), bound, float(outcome.gross))
+    return Row(
+        algorithm=label,
+        reachability="full" if instance.fleet.full else "partial",
+        outcome=outcome,
+        lower_bound=bound,
+        seconds=seconds,
+        certificate=certificate,
+    )
 
 
 def _score(
     cell: Cell,
-    gaps: Sequence[float],
+    rows: Sequence[Row],
     wrong: Mapping[tuple[str, float], Sequence[tuple[float, float]]],
     confidence: float,
 ) -> Score:
     error, size, algorithm = cell
-    interval = bootstrap(
-        (gaps,),
-        np.mean,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+    gaps = np.array([row.gap for row in rows])
+    found = interval([gaps], mean, rng=np.random.default_rng(0), confidence=confidence)
     price, footprint = np.mean(wrong.get((error, size), [(0.0, 0.0)]), axis=0)
     return Score(
         error=error,
         size=size,
         algorithm=algorithm,
-        gap=float(np.mean(gaps)),
-        low=float(interval.low),
-        high=float(interval.high),
+        gap=found.value,
+        low=found.low,
+        high=found.high,
         price_mape=float(price),
         footprint_mape=float(footprint),
     )

@@ -8,14 +8,16 @@ advice, every episode verified independently; exit status 1 on any violation.
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
-from equiload.envs import DataError, Instance, Policy, rollout
+from equiload.envs import DataError, Instance, Policy, dual_bound, rollout
 from equiload.envs.typing import FloatArray
+from equiload.experiments import results
 from equiload.experiments.advice import (
     Dearest,
     Replay,
@@ -26,6 +28,7 @@ from equiload.experiments.advice import (
     played,
 )
 from equiload.experiments.campaign import EPISODES_PER_BATCH, Recorder, Tally, campaign
+from equiload.experiments.comparison import Row
 from equiload.experiments.config import RobustnessConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
@@ -65,8 +68,10 @@ def main(cfg: RobustnessConfig) -> None:
     unknown = sorted(set(cfg.advice) - set(KINDS))
     if unknown:
         raise DataError(f"advice must be among {', '.join(KINDS)}, got {unknown[0]!r}")
-    trials = compare(cfg, instance)
-    folder = run_folder()
+    pairs = compare(cfg, instance)
+    trials = [trial for trial, _ in pairs]
+    folder, origin = run_folder(), results.Origin.of(cfg)
+    results.write(folder / results.FILE, [results.line(row, origin) for _, row in pairs])
     lines = [asdict(trial) for trial in trials]
     write_csv(folder / "robustness.csv", lines)
     write_json(folder / "robustness.json", {"trials": lines, "versions": versions()})
@@ -82,7 +87,7 @@ def main(cfg: RobustnessConfig) -> None:
         sys.exit(1)
 
 
-def compare(cfg: RobustnessConfig, instance: Instance) -> list[Trial]:
+def compare(cfg: RobustnessConfig, instance: Instance) -> list[tuple[Trial, Row]]:
     """Every combination of advice, method, ρ and allowance."""
     expert: Policy = build(cfg.expert)
     alone = rollout(expert, instance)
@@ -154,14 +159,24 @@ def _trial(
     base: float,
     weights: FloatArray,
     labels: tuple[str, str, float],
-) -> Trial:
+) -> tuple[Trial, Row]:
     player = Recorder(policy)
+    begin = time.perf_counter()
     outcome = rollout(player, instance)
+    seconds = time.perf_counter() - begin
     certificate = policy.certificate()
     certified = float(certificate.ratio(outcome, weights))
     offline = float(outcome.objective) / certified if np.isfinite(certified) else np.nan
     checked = verify(certificate, instance, player.allocations)
-    return Trial(
+    row = Row(
+        algorithm=f"{labels[1]}({labels[0]}), ρ = {certificate.rho:g}, B = {labels[2]:g}·J",
+        reachability="full" if instance.fleet.full else "partial",
+        outcome=outcome,
+        lower_bound=float(dual_bound(instance, weights).value),
+        seconds=seconds,
+        certificate=certificate,
+    )
+    trial = Trial(
         advice=labels[0],
         method=labels[1],
         rho=certificate.rho,
@@ -174,6 +189,7 @@ def _trial(
         holds=bool(certificate.holds),
         verified=checked.ok,
     )
+    return trial, row
 
 
 def _bound(instance: Instance) -> FloatArray:

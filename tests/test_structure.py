@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = ["envs", "robust", "agents", "experiments"]
 FOLDERS = [name for name in (*ORDER, "conf") if (ROOT / name).is_dir()]
 SOURCES = [path for name in FOLDERS for path in sorted((ROOT / name).rglob("*.py"))]
+PLUGIN = "hydra_plugins.equiload_sweeper"  # Hydra takes plugins from that namespace alone
 
 
 def imported(path: Path) -> set[str]:
@@ -47,7 +48,7 @@ def test_every_folder_is_listed_as_a_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = set(project["tool"]["setuptools"]["packages"])
     on_disk = {"equiload." + ".".join(path.parent.relative_to(ROOT).parts) for path in SOURCES}
-    assert listed == on_disk
+    assert listed == {*on_disk, PLUGIN}
 
 
 @pytest.mark.slow
@@ -60,6 +61,7 @@ def test_the_wheel_holds_every_source_and_config(tmp_path: Path) -> None:
     data += tuple(f"experiments/report/page.{ending}" for ending in ("html", "css", "js"))
     wanted = [*SOURCES, *(ROOT / "conf").rglob("*.yaml")]
     wanted += [path for pattern in data for path in ROOT.glob(pattern)]
+    assert f"{PLUGIN.replace('.', '/')}/__init__.py" in packed
     missing = [path for path in wanted if f"equiload/{path.relative_to(ROOT)}" not in packed]
     assert not missing
 

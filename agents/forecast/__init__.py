@@ -2,7 +2,6 @@
 
 from equiload.agents.forecast.errors import forecast_errors, mape, pinball
 from equiload.agents.forecast.learned import Learned
-from equiload.agents.forecast.series import Forecaster, History, Recorder, Series, servable
 from equiload.agents.forecast.simple import (
     Climatology,
     PastDays,
@@ -11,6 +10,7 @@ from equiload.agents.forecast.simple import (
     SameHour,
 )
 from equiload.agents.forecast.wrong import Adversarial, Biased, Delayed, Noisy, Swapped
+from equiload.envs.forecast import Forecaster, History, Recorder, Series, servable
 
 __all__ = [
     "Adversarial",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from equiload.agents.forecast.series import Forecaster, Recorder, Series
 from equiload.envs import Instance, Slot
+from equiload.envs.forecast import Forecaster, Recorder, Series
 from equiload.envs.typing import FloatArray
 
 

@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from equiload.agents.forecast.series import Forecaster, History, Recorder, Series
 from equiload.agents.forecast.simple import Climatology, Persistence, SameHour
 from equiload.envs import DataError, Instance, Slot
 from equiload.envs.data import Draw, synthetic
+from equiload.envs.forecast import Forecaster, History, Recorder, Series
 from equiload.envs.typing import FloatArray, IntArray
 
 # Lead times in hours at which coefficients are fitted, each up to its end and after the one before.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from equiload.agents.forecast.series import Forecaster, Recorder, Series, servable
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Fleet, Instance, Objective, Slot, Trace, slot_cost
+from equiload.envs.forecast import Forecaster, Recorder, Series, servable
 from equiload.envs.typing import FloatArray
 
 

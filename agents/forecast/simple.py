@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from equiload.agents.forecast.series import History, Series
 from equiload.envs import DataError, Instance
+from equiload.envs.forecast import History, Series
 from equiload.envs.typing import FloatArray, IntArray
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.signal import lfilter
 
-from equiload.agents.forecast.series import Forecaster, History, Series
 from equiload.envs import DataError
+from equiload.envs.forecast import Forecaster, History, Series
 from equiload.envs.typing import FloatArray
 
 

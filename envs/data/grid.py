@@ -2,7 +2,8 @@
 
 Each region is a system of mean load 1. Sun, wind and nuclear run first; what load they leave, the
 residual load, climbs a supply curve made of blocks. A block offers its capacity evenly between two
-prices, so blocks overlap, and the price follows from the residual load as in a market.
+prices, so blocks overlap, and the price follows from the residual load as in a market. What is
+consumed is the region's own mix and its neighbours', as flow tracing finds.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from functools import lru_cache
 import numpy as np
 
 from equiload.envs.data.clock import Sky
-from equiload.envs.data.regions import FUELS, Region
+from equiload.envs.data.regions import FUELS, Region, named_regions
 from equiload.envs.data.supply import SupplyCurve
-from equiload.envs.data.weather import Weather, clearness
+from equiload.envs.data.weather import Weather, clearness, dryness
 from equiload.envs.typing import FloatArray
 
 #: t CO2e per MWh, life cycle, medians: IPCC AR5 WG3 Annex III (2014), table A.III.2; oil: UNECE.
 CARBON = dict(zip(FUELS, (0.012, 0.024, 0.011, 0.045, 0.230, 0.820, 0.490, 0.700), strict=True))
-#: m³ consumed per MWh, medians: Macknick et al. (2012), with towers; 3.79 L to the gallon.
+#: m³ consumed per MWh, medians: Macknick et al. (2012), with towers; 3.79 L to the gallon. Hydro is
+#: what reservoirs of the United States evaporate; see :func:`footprints`.
 WATER = dict(zip(FUELS, (2.54, 17.0, 0.0, 0.10, 2.09, 2.60, 0.75, 1.80), strict=True))
 
 
@@ -50,12 +52,13 @@ MARKETS = {
 #: Shares of a fuel's yearly output that run whatever the price: heat contracts, river flow.
 _MUST_RUN = {"hydro": 0.45, "coal": 0.30, "gas": 0.15, "oil": 0.0}
 #: How much of its flexible capacity a fuel uses in a typical year.
-_USED = {"hydro": 0.55, "coal": 0.65, "gas": 0.50, "oil": 0.25}
+_USED = {"hydro": 0.55, "coal": 0.70, "gas": 0.60, "oil": 0.25}
 # Sun and wind beyond need, relative to mean load, at which the price is at its floor: neighbours
 # take more where wind is a large part.
-_SPILL, _SPILL_FOR_WIND = 0.45, 1.0
-# Capacity of peaking plants, and of imports: neighbours stand by where wind is a large part.
-_PEAKING, _SCARCITY, _IMPORT, _IMPORT_FOR_WIND = 0.15, 0.25, 0.12, 1.0
+_SPILL, _SPILL_FOR_WIND = 0.30, 0.6
+# Capacity of peaking plants, and of more imports: neighbours stand by where wind is a large part.
+_PEAKING, _SCARCITY, _IMPORT, _IMPORT_FOR_WIND = 0.15, 0.25, 0.08, 0.7
+_RESERVOIRS = (15.0, 0.65)  # °C and relative humidity over those of the United States
 _WIND_SPREAD = 1.1  # of the logit of wind's capacity factor
 _WARM, _COLD = 20.0, 15.0  # °C where cooling and heating begin
 # Electricity demand at each local hour, relative to its mean (ENTSO-E and EIA load curves).
@@ -65,7 +68,7 @@ _WEEKDAY = (
     1.09, 1.09, 1.08, 1.08, 1.09, 1.13, 1.15, 1.13, 1.08, 1.02, 0.95, 0.88,
 )
 # fmt: on
-_WEEKEND = 0.91
+_WEEKEND = 0.89
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +77,8 @@ class System:
 
     ``solar`` and ``wind`` turn irradiance and capacity factor into output, ``resting`` is what
     heating and cooling add to load in a typical year, ``wind_median`` the logit of the capacity
-    factor in middling wind.
+    factor in middling wind. ``factor [R, 2, F]`` are carbon and water per MWh of each fuel,
+    ``imports`` the share of consumption that flows in, ``abroad [2, R]`` what it carries.
     """
 
     share: dict[str, FloatArray]
@@ -84,6 +88,40 @@ class System:
     resting: FloatArray
     heating: FloatArray
     cooling: FloatArray
+    factor: FloatArray
+    imports: FloatArray
+    abroad: FloatArray
+
+
+def footprints(region: Region) -> FloatArray:
+    """``[2, F]``: carbon, t, and water, m³, per MWh of each fuel.
+
+    Reservoirs evaporate in proportion to the dryness of the air over them (Dalton's law).
+    """
+    factor = np.array([[kind[fuel] for fuel in FUELS] for kind in (CARBON, WATER)])
+    here, usual = dryness(region.temperature, region.humidity), dryness(*_RESERVOIRS)
+    factor[1, FUELS.index("hydro")] *= here / usual
+    return factor
+
+
+def typical_mix(region: Region) -> FloatArray:
+    """``[2]``: carbon, t, and water, m³, per MWh consumed in a typical year."""
+    own = _generated(region)
+    return (1.0 - region.imports) * own + region.imports * _abroad(region)
+
+
+def _generated(region: Region) -> FloatArray:
+    mix: FloatArray = footprints(region) @ np.array([getattr(region, fuel) for fuel in FUELS])
+    return mix
+
+
+def _abroad(region: Region) -> FloatArray:
+    """``[2]``: what imports carry. A region on its own has gas standing by instead."""
+    if not region.neighbours:
+        return footprints(region)[:, FUELS.index("gas")]
+    mixes = [_generated(neighbour) for neighbour in named_regions(region.neighbours)]
+    mean: FloatArray = np.mean(mixes, axis=0)
+    return mean
 
 
 @lru_cache(maxsize=8)
@@ -91,7 +129,10 @@ def system(regions: tuple[Region, ...], sky: Sky) -> System:
     """Scale sun and wind so that a typical year gives the table's shares."""
     column = {
         name: np.array([getattr(r, name) for r in regions])
-        for name in (*FUELS, "heating", "cooling", "wind_cf", "cloud", "temperature", "season")
+        for name in (
+            *(*FUELS, "imports", "heating", "cooling"),
+            *("wind_cf", "cloud", "temperature", "season"),
+        )
     }
     day = np.array([r.day for r in regions])
     point, weight = np.polynomial.hermite_e.hermegauss(31)
@@ -116,6 +157,9 @@ def system(regions: tuple[Region, ...], sky: Sky) -> System:
         resting=resting,
         heating=column["heating"],
         cooling=column["cooling"],
+        factor=np.stack([footprints(region) for region in regions]),
+        imports=column["imports"],
+        abroad=np.stack([_abroad(region) for region in regions], axis=-1),
     )
 
 
@@ -154,16 +198,28 @@ def load_shape(minutes: int) -> FloatArray:
     return np.asarray(week / week.mean())
 
 
+def electricity(air: Weather, shape: FloatArray, plant: System) -> FloatArray:
+    """``[B, T, R]``: electricity demand in this weather, ``shape`` before it, mean 1."""
+    load: FloatArray = shape + plant.heating * np.maximum(_COLD - air.temperature, 0.0)
+    load -= plant.resting
+    load += plant.cooling * np.maximum(air.temperature - _WARM, 0.0)
+    return load
+
+
+def wind_factor(air: Weather, plant: System) -> FloatArray:
+    """``[B, T, R]``: capacity factor of a region's wind power."""
+    factor: FloatArray = 1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind)))
+    return factor
+
+
 def power(
     air: Weather, shape: FloatArray, year: Year, plant: System, regions: tuple[Region, ...]
 ) -> Output:
     """Run the systems: ``shape [B, T, R]`` is electricity demand before weather, mean 1."""
-    load = shape + plant.heating * np.maximum(_COLD - air.temperature, 0.0) - plant.resting
-    load += plant.cooling * np.maximum(air.temperature - _WARM, 0.0)
+    load = electricity(air, shape, plant)
     share = plant.share
     sun = plant.solar * air.sun
-    factor = 1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind)))
-    blow = (plant.wind * year.wind)[:, None] * factor
+    blow = (plant.wind * year.wind)[:, None] * wind_factor(air, plant)
     nuclear = share["nuclear"] * year.nuclear
     firm = {fuel: part * share[fuel] for fuel, part in _MUST_RUN.items()}
     base = nuclear + share["biomass"] + firm["coal"] + firm["gas"] + firm["hydro"] * year.hydro
@@ -172,12 +228,17 @@ def power(
     running = {"nuclear": nuclear, "biomass": share["biomass"], "coal": firm["coal"]}
     running |= {"gas": firm["gas"], "hydro": firm["hydro"] * year.hydro}
     for fuel, amount in running.items():
-        carbon += CARBON[fuel] * np.broadcast_to(amount, base.shape)[:, None]
-        water += WATER[fuel] * np.broadcast_to(amount, base.shape)[:, None]
+        per_carbon, per_water = plant.factor[:, :, FUELS.index(fuel)].T
+        carbon += (per_carbon * amount)[..., None, :]
+        water += (per_water * amount)[..., None, :]
     carbon += CARBON["solar"] * sun + CARBON["wind"] * blow
     water += WATER["solar"] * sun
-    total = np.maximum(load, base[:, None] + sun + blow)
-    return Output(price=price, carbon=carbon / total, water=water / total, residual=residual)
+    own = (1.0 - plant.imports) / np.maximum(load, base[:, None] + sun + blow)
+    carbon *= own
+    water *= own
+    carbon += plant.imports * plant.abroad[0]
+    water += plant.imports * plant.abroad[1]
+    return Output(price=price, carbon=carbon, water=water, residual=residual)
 
 
 def spill(plant: System) -> FloatArray:
@@ -202,7 +263,7 @@ def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurv
     water = 0.75 * gas * year.hydro**-1.5
     floor = np.broadcast_to([r.floor for r in regions], gas.shape)
     cheapest = np.minimum(np.minimum(gas, coal), water)
-    peak = 2.6 * gas
+    peak = 5.0 * gas
     share, flexible = plant.share, {}
     for fuel, part in _MUST_RUN.items():
         flexible[fuel] = (1.0 - part) * share[fuel] / _USED[fuel]
@@ -210,16 +271,20 @@ def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurv
         (floor, 0.6 * cheapest, spill(plant)),
         (0.6 * water, 1.4 * water, flexible["hydro"] * year.hydro),
         (0.85 * coal, 1.25 * coal, flexible["coal"]),
-        (0.85 * gas, 1.35 * gas, flexible["gas"]),
+        (0.70 * gas, 2.50 * gas, flexible["gas"]),
         (oil, 1.5 * oil, flexible["oil"]),
-        (0.95 * gas, 1.7 * gas, _IMPORT + _IMPORT_FOR_WIND * share["wind"]),
-        (1.35 * gas, peak, np.full_like(gas, _PEAKING)),
+        (0.90 * gas, 3.2 * gas, _IMPORT + _IMPORT_FOR_WIND * share["wind"]),
+        (1.8 * gas, peak, np.full_like(gas, _PEAKING)),
         (peak, peak + 500.0, np.full_like(gas, _SCARCITY)),
     ]
-    burning = ("", "hydro", "coal", "gas", "oil", "gas", "gas", "gas")
+    burning = ("", "hydro", "coal", "gas", "oil", "abroad", "gas", "gas")
     low, high, capacity = (
         np.stack([np.broadcast_to(ends, gas.shape) for ends in column], axis=-1)
         for column in zip(*blocks, strict=True)
     )
-    footprint = np.array([[factor.get(f, 0.0) for f in burning] for factor in (CARBON, WATER)])
+    footprint = np.zeros((len(regions), 2, len(burning)))
+    for block, fuel in enumerate(burning):
+        if fuel:
+            source = plant.abroad.T if fuel == "abroad" else plant.factor[..., FUELS.index(fuel)]
+            footprint[..., block] = source
     return SupplyCurve.of_blocks(low, high, capacity, footprint)

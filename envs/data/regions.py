@@ -7,7 +7,7 @@ column means, its unit and its source.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
@@ -73,8 +73,10 @@ class Region:
 
     Parameters
     ----------
-    name, place, zone, market
-        Name, city with data centers, IANA time zone, fuel market.
+    name, place, zone
+        Name, city with data centers, IANA time zone.
+    market, coupling
+        Where fuels are priced together; and where power is, empty for a market of its own.
     latitude, longitude
         Degrees.
     temperature, season, day, front
@@ -86,6 +88,9 @@ class Region:
         Mean capacity factor of wind power.
     nuclear, hydro, wind, solar, biomass, coal, gas, oil
         Shares of a typical year's generation; they sum to 1. Biomass includes geothermal and waste.
+    imports, neighbours
+        Share of what is consumed that flows in, gross, in a typical year; and the regions whose mix
+        it brings, in equal parts.
     heating, cooling
         Rise in electricity demand per °C below 15 °C and above 20 °C, relative to its mean.
     price, markup
@@ -100,6 +105,7 @@ class Region:
     place: str
     zone: str
     market: str
+    coupling: str
     latitude: float
     longitude: float
     temperature: float
@@ -117,6 +123,8 @@ class Region:
     coal: float
     gas: float
     oil: float
+    imports: float
+    neighbours: tuple[str, ...]
     heating: float
     cooling: float
     price: float
@@ -130,11 +138,16 @@ class Region:
 def world() -> dict[str, Region]:
     """Every region by name, the paper's ten first."""
     text = (files(__package__) / "regions.csv").read_text(encoding="utf-8")
-    kinds = {field.name: str if field.type == "str" else float for field in fields(Region)}
+    read: dict[str, Callable[[str], Any]] = {"str": str, "float": float, "tuple[str, ...]": _names}
+    kinds = {field.name: read[str(field.type)] for field in fields(Region)}
     rows = csv.DictReader(text.splitlines())
     values: list[dict[str, Any]] = [{k: kinds[k](v) for k, v in row.items()} for row in rows]
     regions = [Region(**row) for row in values]
     return {region.name: region for region in regions}
+
+
+def _names(cell: str) -> tuple[str, ...]:
+    return tuple(cell.split(";")) if cell else ()
 
 
 def named_regions(names: Iterable[str]) -> tuple[Region, ...]:

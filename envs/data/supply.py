@@ -30,13 +30,14 @@ class SupplyCurve:
     ) -> SupplyCurve:
         """Merge blocks ``[B, R, F]`` that offer ``capacity`` evenly from ``low`` to ``high``.
 
-        ``footprint [V - 1, F]`` per MWh. Breakpoints are the blocks' ends in order of price.
+        ``footprint [V - 1, F]`` per MWh, or ``[R, V - 1, F]``. Breakpoints are the blocks' ends in
+        order of price.
         """
         ends = np.sort(np.concatenate([low, high], axis=-1), axis=-1)
         width = np.maximum(high - low, 1e-9)
         offered = (ends[..., :, None] - low[..., None, :]) / width[..., None, :]
         offered = np.clip(offered, 0.0, 1.0) * capacity[..., None, :]
-        prints = np.moveaxis(offered @ footprint.T, -1, 0)
+        prints = np.moveaxis(offered @ np.swapaxes(footprint, -1, -2), -1, 0)
         return cls(offered.sum(-1), np.concatenate([ends[None], prints]))
 
     def climb(self, demand: FloatArray) -> FloatArray:

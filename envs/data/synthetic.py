@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from equiload.envs.data.clock import Clock, Sky, clock, sky
 from equiload.envs.data.draw import Draw
 from equiload.envs.data.fleets import world_fleet
-from equiload.envs.data.grid import Output, Year, load_shape, power, system
+from equiload.envs.data.grid import MARKETS, Output, Year, load_shape, power, system
 from equiload.envs.data.noise import autoregression, between, pulses, uniform
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.regions import (
@@ -35,8 +36,15 @@ from equiload.envs.typing import FloatArray, IntArray, TimeArray
 
 _NODE_HOURS = 3  # weather is drawn so often and read in between
 _CHUNK = 1 << 16  # slots × regions worked on at once, so that they stay in cache
-# Fuel and scarcity shift a market's level over days: standard deviation of its logarithm, memory.
-_DRIFT, _DRIFT_HOURS = 0.25, 96.0
+# Fuel prices wander within a year, together in a fuel market: half as far as from year to year, in
+# three months. With the default volatility that is some 6 % a week at Henry Hub and 10 % at TTF, or
+# 40 and 70 % at the rate of a year.
+_FUEL, _FUEL_HOURS = 0.5, 2160.0
+# Plants and lines out of order shift a region's level over days.
+_DRIFT, _DRIFT_HOURS = 0.10, 96.0
+# Half of the hours see no congestion between coupled markets (ACER on western Europe), and coupling
+# fades over distance.
+_COUPLED, _COUPLING_KM = 0.5, 500.0
 _NOISE_HOURS, _SPIKE_HOURS = 14.0, 2.5  # memory of a price's own noise, and of a spike
 _SPIKE = 1.0  # mean size of a spike, relative to the mean price
 _LOAD_NOISE, _LOAD_HOURS = 0.025, 12.0
@@ -170,8 +178,9 @@ class _Maker:
 
     def _chunk(self, draws: Sequence[Draw]) -> dict[str, Any]:
         T, N, R, C = self.slots, len(self.fleet.datacenters), len(self.fleet.regions), self._nodes
+        M = len(MARKETS)
         normals = _Normals(
-            draws, len(_PER_INSTANCE) + 2 + 4 * R + 5 * C * R + 4 * T * R + C * N + N
+            draws, len(_PER_INSTANCE) + 2 + 4 * R + 5 * C * R + C * M + 4 * T * R + C * N + N
         )
         chosen = self._uniform(_PER_INSTANCE, normals.take(len(_PER_INSTANCE)))
         start, index, times = self._window(normals.take(2))
@@ -180,7 +189,8 @@ class _Maker:
         nodes = normals.take(5, C, R) @ mix[:, None]
         regions = named_regions(self.fleet.regions)
         out, wet_bulb = self._power(nodes, chosen, times, index, regions)
-        price = self._price(out.price, nodes[:, 4], normals.take(2, T, R), mix, chosen, regions)
+        merit = out.price * self._fuel(normals.take(C, M), chosen["volatility"], regions)
+        price = self._price(merit, nodes[:, 4], normals.take(2, T, R), mix, chosen, regions)
         demand = requests(
             normals.take(T, R),
             normals.take(T, R),
@@ -263,6 +273,16 @@ class _Maker:
         year = Year(chosen["hydro"], chosen["wind"], chosen["nuclear"], chosen["fuel"][:, None])
         return power(air, load, year, system(regions, table), regions), air.wet_bulb
 
+    def _fuel(
+        self, nodes: FloatArray, volatility: FloatArray, regions: tuple[Region, ...]
+    ) -> FloatArray:
+        """``[B, T, R]``: the fuels' prices relative to the year's, from ``nodes [B, C, M]``."""
+        slow = autoregression(nodes, _FUEL_HOURS / self._node_hours)
+        spread = _FUEL * np.array([market.swing for market in MARKETS.values()])
+        level = np.exp(spread * volatility[:, None, None] * between(slow, self._every, self.slots))
+        markets = list(MARKETS)
+        return np.take(level, [markets.index(region.market) for region in regions], axis=-1)
+
     def _price(
         self,
         merit: FloatArray,
@@ -272,9 +292,9 @@ class _Maker:
         chosen: Mapping[str, FloatArray],
         regions: tuple[Region, ...],
     ) -> FloatArray:
-        """Merit-order price at the region's level, as it drifts, with noise of its own and spikes.
+        """Merit-order price at the region's level, coupled, with noise of its own and spikes.
 
-        ``drift [B, C, R]`` are nodes, ``normal [B, 2, T, R]`` noise and spikes.
+        ``drift [B, C, R]`` are nodes of the level, ``normal [B, 2, T, R]`` noise and spikes.
         """
         per_hour = 60 / self.minutes
         markup, own, rate, floor = (
@@ -290,8 +310,8 @@ class _Maker:
         noise = autoregression(normal[:, 0] @ mix, _NOISE_HOURS * per_hour)
         spike = pulses(normal[:, 1], rate / (7 * 24 * per_hour) * scale, _SPIKE_HOURS * per_hour)
         price += 0.35 * own * scale * noise * (size + typical) + _SPIKE * typical * spike
-        np.maximum(price, floor, out=price)
-        return price
+        coupled: FloatArray = np.maximum(price @ _coupling(regions), floor)
+        return coupled
 
     def _by_site(
         self, price: FloatArray, out: Output, towers: FloatArray, site: FloatArray
@@ -312,6 +332,23 @@ class _Maker:
         if self.ranges.ends("outages")[1] > 0:
             short = self.fleet.dispatch.unserved(demand, self.fleet.capacity * up) > 1e-12
             up[short] = 1.0
+
+
+@lru_cache(maxsize=8)
+def _coupling(regions: tuple[Region, ...]) -> FloatArray:
+    """``[R, R]``: turns prices of regions alone into those of coupled markets, levels kept.
+
+    A price, relative to its region's level, moves part of the way to the mean of the markets that
+    it is coupled with, each weighed by ``exp(−distance / 500 km)``.
+    """
+    place = np.array([[region.latitude, region.longitude] for region in regions])
+    market = np.array([region.coupling or region.name for region in regions])
+    weight = np.exp(-great_circle(place, place) / _COUPLING_KM) * (market[:, None] == market)
+    weight = _COUPLED * weight / weight.sum(1, keepdims=True)
+    weight += (1.0 - _COUPLED) * np.eye(len(regions))
+    level = np.array([region.price for region in regions])
+    coupled: FloatArray = (weight * level[:, None] / level).T
+    return np.ascontiguousarray(coupled)
 
 
 def _neighbours(fleet: Fleet, length: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ Also the water that cooling towers drink at a wet-bulb temperature, here and for
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,6 +104,11 @@ def wet_bulb_stull(temperature: FloatArray, humidity: FloatArray) -> FloatArray:
         - 4.686035
     )
     return np.minimum(value, temperature)
+
+
+def dryness(temperature: float, humidity: float) -> float:
+    """Vapour pressure, hPa, that air at °C and relative humidity 0 to 1 lacks (Magnus formula)."""
+    return (1.0 - humidity) * 6.112 * math.exp(17.62 * temperature / (243.12 + temperature))
 
 
 def cooling_water(wet_bulb: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ import numpy as np
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.errors import DataError, EquiloadError
 from equiload.envs.gym.actions import Layer, action_box, make_action
+from equiload.envs.gym.features import Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Episodes, InstanceLike, Source
@@ -32,6 +33,7 @@ class Options(TypedDict, total=False):
     equity_weight: Mapping[str, float] | None
     action_scale: float
     price_scale: float
+    features: Sequence[Feature]
     layer: Layer | None
 
 
@@ -66,6 +68,8 @@ class Core:
         Logits per unit of action.
     price_scale
         US$/MWh; see :class:`~equiload.envs.gym.observer.Observer`.
+    features
+        More blocks of the observation (:mod:`equiload.envs.gym.features`).
     layer
         What stands between decisions and what is played (``equiload.robust.EnvironmentLayer``), or
         nothing. Give each environment its own.
@@ -84,6 +88,7 @@ class Core:
         equity_weight: Mapping[str, float] | None = None,
         action_scale: float = 4.0,
         price_scale: float = 100.0,
+        features: Sequence[Feature] = (),
         layer: Layer | None = None,
     ) -> None:
         if count < 1:
@@ -95,9 +100,9 @@ class Core:
         self.fleet, self.objective = self.source.fleet, self.source.objective
         self.action = make_action(action, self.fleet, self.objective, action_scale)
         self.layer, self.reward = layer, make_reward(reward)
-        self.observer = Observer(price_scale=price_scale)
+        self.observer = Observer(price_scale=price_scale, features=features)
         self.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
-        shown = Observer(observation)
+        shown = Observer(observation, features=deepcopy(tuple(features)))
         shown.reset(self.fleet, self.objective, self.source.horizon)
         #: Turns flat observations into what the environment shows.
         self.present = shown.present
@@ -110,7 +115,9 @@ class Core:
         """Another core for ``count`` episodes of the same source, with a state of its own."""
         other = copy(self)
         other.count, other.reward, other.layer = count, deepcopy(self.reward), deepcopy(self.layer)
-        other.observer = Observer(price_scale=self.observer.price_scale)
+        other.observer = Observer(
+            price_scale=self.observer.price_scale, features=deepcopy(self.observer.features)
+        )
         other.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
         return other
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
 from equiload.envs.gym.actions import Decision, Layer, softmax
+from equiload.envs.gym.features import Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Fleet, Instance
@@ -42,7 +43,7 @@ class DifferentiableSimulator:
         See :class:`~equiload.envs.dispatch.torch_dispatch.TorchDispatch`; may be changed later.
     action
         ``"shadow_prices"`` (actions ``[..., K, R]``) or ``"routing"`` (``[..., J, N]``).
-    observation, action_scale, price_scale
+    observation, action_scale, price_scale, features
         As for the environment: networks are interchangeable.
     layer
         As for the environment. What it keeps between slots is of the episode under way, so slots
@@ -60,6 +61,7 @@ class DifferentiableSimulator:
         observation: str = "flat",
         action_scale: float = 4.0,
         price_scale: float = 100.0,
+        features: Sequence[Feature] = (),
         layer: Layer | None = None,
     ) -> None:
         if action not in ("shadow_prices", "routing"):
@@ -95,8 +97,9 @@ class DifferentiableSimulator:
             *self.batch,
             *((J, N) if self._routes else (len(self.mu), len(fleet.regions))),
         )
-        self.observer = Observer(observation, price_scale=price_scale)
+        self.observer = Observer(observation, price_scale=price_scale, features=features)
         self.observer.reset(fleet, instance.objective, self.horizon, self.batch)
+        self.observer.rehearse(instance)
         self.layer = layer
         if layer is not None:
             if fleet.routing_cost is not None and not self._routes:
@@ -120,7 +123,7 @@ class DifferentiableSimulator:
                 f"the action has shape {tuple(action.shape)}, expected {self.action_shape}"
             )
         slot = self.slot(t)
-        decision = self._decide(action, slot)
+        decision = self.decide(action, slot)
         if self.layer is not None:
             decision = self.layer.decide(slot, decision)
         cost = slot_cost(slot.price, slot.intensity, decision.load, self._fleet, decision.routing)
@@ -137,6 +140,28 @@ class DifferentiableSimulator:
         objective: Tensor = state.objective(self.mu)
         return objective
 
+    def priced(self, decision: Decision, slot: Slot, weights: Tensor) -> Tensor:
+        """``f + Σ_k μ_k w·e·x [...]``, US$: a decision at the shadow prices ``w [..., K, R]``."""
+        unit = shadow_cost(slot.price, slot.intensity, weights, self._fleet, self.mu)
+        priced: Tensor = (unit * decision.load).sum(-1) + decision.routing
+        return priced
+
+    def slots(self, index: list[int]) -> Slot:
+        """Several slots at once, with a leading axis for them; the clock is the first one's."""
+        at = torch.tensor(index, device=self._price.device)
+        first = index[0]
+
+        def taken(array: Tensor, axis: int) -> Tensor:
+            return array.index_select(axis, at).movedim(axis, 0)
+
+        arrays: Any = (
+            taken(self._price, -2),
+            taken(self._intensity, -2),
+            taken(self._demand, -2),
+            taken(self._capacity, -2),
+        )
+        return Slot(first, self.instance.trace.timestamps[..., first], *arrays)
+
     def slot(self, t: int) -> Slot:
         """Slot ``t`` with tensors for arrays."""
         arrays: Any = (
@@ -147,7 +172,8 @@ class DifferentiableSimulator:
         )
         return Slot(t, self.instance.trace.timestamps[..., t], *arrays)
 
-    def _decide(self, action: Tensor, slot: Any) -> Decision:
+    def decide(self, action: Tensor, slot: Any) -> Decision:
+        """Loads that actions come to, before any layer; axes may lead those of the batch."""
         nothing = torch.zeros_like(slot.price[..., 0])
         if not self._routes:
             weights = softmax(action * self._scale)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +15,8 @@ from gymnasium import spaces
 from equiload.envs.dynamics import namespace
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
-from equiload.envs.instance import Fleet, Objective
+from equiload.envs.gym.features import Axis, Feature
+from equiload.envs.instance import Fleet, Instance, Objective
 from equiload.envs.policy import Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -50,7 +52,8 @@ class Observer:
     ``time``             5      sine, then cosine, of hour and weekday (UTC); share of slots left
     ===================  =====  ==============================================================
 
-    After the last slot there is no price, intensity, demand or capacity: those are 0.
+    Blocks of ``features`` follow. After the last slot there is no price, intensity, demand or
+    capacity, nor any of those: they are 0.
 
     Parameters
     ----------
@@ -58,15 +61,25 @@ class Observer:
         ``"flat"``: one array. ``"dict"``: one array per block, by name.
     price_scale
         ``c``, US$/MWh: a usual price.
+    features
+        More blocks (:mod:`equiload.envs.gym.features`). Give each observer its own.
     """
 
-    def __init__(self, layout: str = "flat", *, price_scale: float = 100.0) -> None:
+    def __init__(
+        self,
+        layout: str = "flat",
+        *,
+        price_scale: float = 100.0,
+        features: Sequence[Feature] = (),
+    ) -> None:
         if layout not in LAYOUTS:
             raise DataError(f"the observation must be one of {', '.join(LAYOUTS)}, got {layout!r}")
         if not (np.isfinite(price_scale) and price_scale > 0):
             raise DataError(f"price_scale must be a number above 0, got {price_scale}")
         self.layout = layout
         self.price_scale = float(price_scale)
+        self.features = tuple(features)
+        self._rehearsed: Float32Array | None = None
 
     def reset(
         self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
@@ -91,25 +104,50 @@ class Observer:
             ]
         )
         kinds = objective.footprints
-        blocks: dict[str, tuple[str, ...]] = {"price": fleet.datacenters}
-        blocks |= {f"intensity_{kind}": fleet.datacenters for kind in kinds}
-        blocks |= {"capacity": fleet.datacenters, "mean_price": fleet.datacenters}
-        blocks |= {f"mean_intensity_{kind}": fleet.datacenters for kind in kinds}
-        blocks |= {f"cumulative_{kind}": fleet.regions for kind in kinds}
-        blocks |= {f"share_{kind}": fleet.regions for kind in kinds}
-        blocks |= {"demand": fleet.gateways, "time": _TIME}
+        axes: dict[str, Axis] = {"price": "datacenter"}
+        axes |= {f"intensity_{kind}": "datacenter" for kind in kinds}
+        axes |= {"capacity": "datacenter", "mean_price": "datacenter"}
+        axes |= {f"mean_intensity_{kind}": "datacenter" for kind in kinds}
+        axes |= {f"cumulative_{kind}": "region" for kind in kinds}
+        axes |= {f"share_{kind}": "region" for kind in kinds}
+        axes |= {"demand": "gateway", "time": "common"}
+        self._standard = len(self._scale)
+        for feature in self.features:
+            added = feature.reset(fleet, objective, horizon, batch, price_scale=self.price_scale)
+            twice = [block for block in added if block in axes]
+            if twice:
+                raise DataError(f"two blocks of the observation are named {twice[0]!r}")
+            axes |= added
+        owners = {
+            "datacenter": fleet.datacenters,
+            "region": fleet.regions,
+            "gateway": fleet.gateways,
+        }
+        names = {
+            block: tuple(f"{block}[{owner}]" for owner in owners[axis])
+            if axis in owners
+            else (_TIME if block == "time" else (block,))
+            for block, axis in axes.items()
+        }
+        #: What the entries of each block belong to.
+        self.axes: Mapping[str, Axis] = axes
         #: Name of each feature, in the order of the flat layout.
-        self.feature_names = tuple(
-            name if block == "time" else f"{block}[{name}]"
-            for block, names in blocks.items()
-            for name in names
-        )
-        ends = np.cumsum([len(names) for names in blocks.values()])
+        self.feature_names = tuple(itertools.chain.from_iterable(names.values()))
+        ends = np.cumsum([len(entries) for entries in names.values()])
         #: Where each block lies in the flat layout.
         self.blocks: Mapping[str, slice] = {
-            block: slice(int(end) - len(names), int(end))
-            for (block, names), end in zip(blocks.items(), ends, strict=True)
+            block: slice(int(end) - len(entries), int(end))
+            for (block, entries), end in zip(names.items(), ends, strict=True)
         }
+
+    def rehearse(self, instance: Instance) -> None:
+        """From now on only this instance is observed: the features that it determines are kept.
+
+        Tensors need it where there are features; call it after :meth:`reset`.
+        """
+        if self.features:
+            slots = (Slot.of(instance, t) for t in range(instance.horizon))
+            self._rehearsed = np.stack([self._added(slot) for slot in slots])
 
     @property
     def size(self) -> int:
@@ -141,17 +179,37 @@ class Observer:
             demand=slot.demand * 0.0,
             capacity=slot.capacity * 0.0,
         )
-        return self._build(nothing, footprint, self._horizon, 0.0, out)
+        return self._build(nothing, footprint, self._horizon, 0.0, out, over=True)
+
+    def _added(self, slot: Slot) -> Float32Array:
+        """``[..., width]``: the blocks of the features."""
+        if self._rehearsed is not None:
+            kept: Float32Array = self._rehearsed[slot.index]
+            return kept
+        parts = [feature.observe(slot) for feature in self.features]
+        added: Float32Array = np.concatenate(parts, axis=-1).astype(np.float32)
+        np.clip(added, -LIMIT, LIMIT, out=added)
+        return added
 
     def _build(
-        self, slot: Slot, footprint: Array, seen: int, left: float, out: Float32Array | None
+        self,
+        slot: Slot,
+        footprint: Array,
+        seen: int,
+        left: float,
+        out: Float32Array | None,
+        *,
+        over: bool = False,
     ) -> Any:
         seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
         angle = seconds[..., None] * _ANGLE + _PHASE
         if not isinstance(slot.price, np.ndarray):
-            return self.present(self._build_tensor(slot, footprint, seen, left, angle))
+            standard = self._build_tensor(slot, footprint, seen, left, angle)
+            return self.present(self._join(standard, slot, over))
         if out is None:
             out = np.empty((*self._batch, self.size), dtype=np.float32)
+        if self.features:
+            out[..., self._standard :] = 0.0 if over else self._added(slot)
         if self._sum is None:
             self._sum = np.zeros((math.prod(self._batch), (1 + self._kinds) * slot.price.shape[-1]))
         kernels.features(
@@ -166,9 +224,19 @@ class Observer:
             float(seen),
             left,
             LIMIT,
-            _rows(out),
+            _rows(out[..., : self._standard]),
         )
         return self.present(out)
+
+    def _join(self, standard: Array, slot: Slot, over: bool) -> Array:
+        """Tensors: the standard blocks, then those of the features."""
+        if not self.features:
+            return standard
+        if self._rehearsed is None:
+            raise DataError("features are observed on tensors only after rehearse(instance)")
+        xp = namespace(standard)
+        added = xp.asarray(self._added(slot), dtype=standard.dtype, device=standard.device)
+        return xp.concat([standard, added * (0.0 if over else 1.0)], axis=-1)
 
     def _build_tensor(
         self, slot: Slot, footprint: Array, seen: int, left: float, angle: FloatArray

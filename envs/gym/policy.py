@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.gym.actions import finite_actions, make_action
+from equiload.envs.gym.features import Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.instance import Fleet, Objective
 from equiload.envs.policy import Slot
@@ -26,7 +27,7 @@ class AgentPolicy:
         Called with an observation ``[..., size]`` (or a dict of blocks), returns actions
         ``[..., *shape]``. Of a tuple the first element counts, so that stable-baselines3's
         ``model.predict`` fits as it is.
-    action, observation, action_scale, price_scale
+    action, observation, action_scale, price_scale, features
         As the environment had them in training.
     """
 
@@ -38,10 +39,11 @@ class AgentPolicy:
         observation: str = "flat",
         action_scale: float = 4.0,
         price_scale: float = 100.0,
+        features: Sequence[Feature] = (),
     ) -> None:
         self._predict = predict
         self._kind, self._scale = action, action_scale
-        self._observer = Observer(observation, price_scale=price_scale)
+        self.observer = Observer(observation, price_scale=price_scale, features=features)
 
     def reset(
         self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
@@ -49,13 +51,13 @@ class AgentPolicy:
         """See :class:`~equiload.envs.Policy`."""
         self._fleet, self._batch = fleet, batch
         self._action = make_action(self._kind, fleet, objective, self._scale)
-        self._observer.reset(fleet, objective, horizon, batch)
+        self.observer.reset(fleet, objective, horizon, batch)
         shape = (*batch, len(objective.footprints), len(fleet.regions))
         self._state = State(np.zeros(batch), np.zeros(shape))
 
     def act(self, slot: Slot) -> FloatArray:
         """Return the allocation ``[..., J, N]`` that the agent's action comes to."""
-        predicted = self._predict(self._observer.observe(slot, self._state.footprint))
+        predicted = self._predict(self.observer.observe(slot, self._state.footprint))
         raw = predicted[0] if isinstance(predicted, tuple) else predicted
         action = finite_actions(raw, (*self._batch, *self._action.shape))
         allocation = self._action.allocation(action, slot)

@@ -1,5 +1,6 @@
 """Clocks, sun, supply curves and levels of the generator, against first principles."""
 
+import dataclasses
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from equiload.envs.data import synthetic, world
 from equiload.envs.data.clock import clock, sky, utc_offset
-from equiload.envs.data.grid import CARBON
+from equiload.envs.data.grid import CARBON, MARKETS, WATER, footprints, typical_mix
 from equiload.envs.data.noise import autoregression, between, pulses
-from equiload.envs.data.regions import FUELS
+from equiload.envs.data.regions import FUELS, great_circle, location, named_regions
 from equiload.envs.data.supply import SupplyCurve
+from equiload.envs.data.weather import dryness
 from equiload.experiments.worlds.calibration import correlations
 
 
@@ -81,11 +83,85 @@ def test_levels_are_those_of_the_table() -> None:
     reference = {"fuel": (-1, 2), "outages": 0}
     trace = synthetic(9, batch=96, regions=len(world()), ranges=reference).trace
     for r, region in enumerate(world().values()):
-        mix = sum(CARBON[fuel] * getattr(region, fuel) for fuel in FUELS)
+        mix, _ = typical_mix(region)
         assert trace.price[..., r].mean() == pytest.approx(region.price, rel=0.15), region.name
-        assert trace.intensity[:, 0, :, r].mean() == pytest.approx(mix, abs=0.07), region.name
+        assert trace.intensity[:, 0, :, r].mean() == pytest.approx(mix, abs=0.06), region.name
         if region.floor == 0:
             assert trace.price[..., r].min() >= 0
+
+
+@pytest.mark.parametrize("region", world().values(), ids=lambda r: r.name)
+def test_every_row_of_the_table_is_physically_possible(region) -> None:
+    shares = [getattr(region, fuel) for fuel in FUELS]
+    assert sum(shares) == pytest.approx(1.0, abs=1e-9)
+    assert min(shares) >= 0
+    noon = region.longitude / 15
+    standard = min(
+        datetime(2023, month, 1, tzinfo=UTC).astimezone(ZoneInfo(region.zone)).utcoffset()
+        for month in (1, 7)
+    )
+    assert abs(noon - standard.total_seconds() / 3600) < 1.6  # hours between sun and clock
+    zonal = 28.0 - 0.007 * region.latitude**2  # °C at sea level, roughly
+    assert abs(region.temperature - zonal) < 8.0
+    assert region.season > 0.09 * abs(region.latitude) or abs(region.latitude) < 25
+    assert 0.3 <= region.humidity <= 0.9
+    assert 0.2 <= region.cloud <= 0.75
+    assert 0.12 <= region.wind_cf <= 0.45
+    assert 0 <= region.heating <= 0.05
+    assert 0 <= region.cooling <= 0.05
+    assert region.floor <= 0 < region.price < 250
+    assert 0.2 < region.markup < 2.5  # what the merit order misses of a market's level
+    assert region.market in MARKETS
+    assert (region.imports > 0) == bool(region.neighbours)
+    assert region.imports < 0.5
+    for neighbour in named_regions(region.neighbours):
+        assert neighbour.name != region.name
+        ends = location([region.name, neighbour.name])
+        assert great_circle(ends, ends)[0, 1] < 2000  # km
+    if region.coupling:
+        members = [r for r in world().values() if r.coupling == region.coupling]
+        assert len(members) > 1
+        assert {r.market for r in members} == {region.market}
+
+
+def test_what_is_consumed_is_the_own_mix_and_the_neighbours() -> None:
+    table = world()
+    own = {name: sum(CARBON[f] * getattr(r, f) for f in FUELS) for name, r in table.items()}
+    denmark = table["Denmark"]
+    abroad = np.mean([own[name] for name in ("Norway", "Sweden", "Germany")])
+    expected = 0.65 * own["Denmark"] + 0.35 * abroad
+    assert denmark.imports == 0.35
+    assert typical_mix(denmark)[0] == pytest.approx(expected)
+    assert typical_mix(table["Texas"])[0] == pytest.approx(own["Texas"])
+
+
+def test_reservoirs_evaporate_less_where_the_air_is_cool_and_moist() -> None:
+    hydro = FUELS.index("hydro")
+    usual = dataclasses.replace(world()["Oregon"], temperature=15.0, humidity=0.65)
+    assert footprints(usual)[1, hydro] == pytest.approx(WATER["hydro"])
+    assert footprints(world()["Norway"])[1, hydro] < 0.5 * WATER["hydro"]
+    assert footprints(world()["India"])[1, hydro] > 1.2 * WATER["hydro"]
+    assert (footprints(world()["Norway"])[0] == list(CARBON.values())).all()
+    # Saturation at 20 °C is 23.4 hPa.
+    assert dryness(20.0, 0.0) == pytest.approx(23.4, abs=0.1)
+    assert dryness(20.0, 1.0) == 0.0
+
+
+def test_coupled_markets_move_together_without_common_weather() -> None:
+    names = ("Germany", "Belgium", "Texas", "Virginia")
+    alone = {"correlation": 1, "outages": 0}  # km: weather has nothing in common
+    price = correlations(synthetic(5, batch=24, regions=names, ranges=alone).trace.price)
+    assert price[0, 1] > 0.35
+    assert price[2, 3] < price[0, 1] - 0.2
+
+
+def test_fuel_moves_the_markets_that_burn_it_together() -> None:
+    names = ("Japan", "Korea", "Texas")  # coupled with nobody; two buy the same gas
+    ranges = {"correlation": 1, "outages": 0, "volatility": 1}
+    trace = synthetic(6, horizon=364 * 24, batch=12, regions=names, ranges=ranges).trace
+    months = np.log(trace.price.reshape(12, 13, 28 * 24, 3).mean(2))
+    fuel = correlations(np.diff(months, axis=1))
+    assert fuel[0, 1] > fuel[0, 2] + 0.2
 
 
 def test_neighbours_share_their_weather() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from equiload.experiments import results
+
 SMALL = ["draws=2", "instance.horizon=30"]
 
 
@@ -60,6 +62,18 @@ def test_csv_and_figure(finished: Path) -> None:
         "predictions.pdf",
         "predictions.png",
     }
+
+
+def test_rows_of_every_draw(finished: Path) -> None:
+    rows = results.read(finished / results.FILE).to_pandas()
+    scores = json.loads((finished / "predictions.json").read_text())["scores"]
+    assert len(rows) == 2 * len(scores)
+    assert set(rows["draw"]) == {"test/0", "test/1"}
+    bias = next(
+        s for s in scores if (s["error"], s["size"], s["algorithm"]) == ("bias", 0.3, "eGLB-MPC")
+    )
+    mean = rows["gap"][rows["algorithm"] == "eGLB-MPC, bias 0.3"].mean()
+    assert mean == pytest.approx(bias["gap"], rel=1e-12)
 
 
 def test_the_same_again(finished: Path) -> None:

@@ -18,7 +18,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import DataError, Fleet, Instance
 from equiload.envs.data import synthetic
-from equiload.experiments.benchmark import write_results
+from equiload.experiments import benchmark
 from equiload.experiments.comparison import Row, compare
 from equiload.experiments.files import write_json
 from equiload.experiments.history import History, read_history, write_history
@@ -26,6 +26,7 @@ from equiload.experiments.report import write_report
 from equiload.experiments.report.found import find
 from equiload.experiments.report.overview import front
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
+from equiload.experiments.results import Origin
 from equiload.robust import RobustPolicy
 
 NASTY = "</script><b>$x_{&amp;}$ 'β'"
@@ -42,6 +43,10 @@ def comparison(seed: int, weight: float = 1500.0, name: str = "eGLB") -> list[Ro
     mu = {"carbon": weight, "water": 60.0}
     instance = instance.replace(objective=type(instance.objective)(equity_weight=mu))
     return compare(agents, instance, reachability="full")
+
+
+def write_results(folder: Path, comparisons: dict[str, list[Row]]) -> None:
+    benchmark.write_results(folder, comparisons, Origin("hash", "", None))
 
 
 def study(folder: Path) -> None:
@@ -100,7 +105,7 @@ def test_a_half_written_history_is_named(tmp_path: Path) -> None:
     path = tmp_path / "h.parquet"
     write_history(path, [History.of(row) for row in comparison(0)])
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(DataError, match="h.parquet: no readable history"):
+    with pytest.raises(DataError, match=r"h\.parquet: no readable history"):
         list(read_history(path))
 
 

@@ -1,5 +1,6 @@
 """The robustness program as its user runs it."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equiload.experiments import campaign
+from equiload.experiments import campaign, results
 from equiload.robust import FixedMethod
 
 
@@ -48,3 +49,9 @@ def test_comparison_writes_table_and_figure(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 0
     lines = (tmp_path / "robustness.csv").read_text().splitlines()
     assert len(lines) == 1 + 5 * 2 * 4
+    table = results.read(tmp_path / results.FILE).to_pandas()
+    ratios = [float(row["ratio"]) for row in csv.DictReader(lines)]
+    np.testing.assert_allclose(
+        table["objective"] / table["objective"].iloc[0], np.array(ratios) / ratios[0]
+    )
+    assert table["certificate_rho"].tolist() == [float(row["rho"]) for row in csv.DictReader(lines)]

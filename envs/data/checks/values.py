@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from equiload.envs.data.checks.findings import Finding, Series, Verdict
-from equiload.envs.data.grid import CARBON, WATER
-from equiload.envs.data.regions import FUELS
+from equiload.envs.data.grid import typical_mix
 from equiload.envs.data.weather import cooling_water
 from equiload.envs.typing import FloatArray
 
@@ -116,10 +115,10 @@ def _expected(series: Series) -> float | None:
         return None
     if series.kind == "price":
         return region.price
-    factor = CARBON if series.kind == "carbon" else WATER
-    mean = sum(factor[fuel] * getattr(region, fuel) for fuel in FUELS)
-    if series.kind == "water":
-        mean += float(cooling_water(np.array(region.temperature - 3.0)))
+    carbon, mean = typical_mix(region)
+    if series.kind == "carbon":
+        return float(carbon)
+    mean += float(cooling_water(np.array(region.temperature - 3.0)))
     return float(mean)
 
 

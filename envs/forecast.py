@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from equiload.envs import Fleet, Slot
+from equiload.envs.instance import Fleet
+from equiload.envs.policy import Slot
 from equiload.envs.typing import FloatArray, TimeArray
 
 

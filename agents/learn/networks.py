@@ -1,0 +1,277 @@
+"""Networks from observations to actions: one shared by all regions, and a plain one to compare.
+
+Regions are exchangeable: numbering them otherwise must only renumber the answer. The network of
+:class:`RegionNetwork` knows it, and its parameters do not depend on how many regions, data centers
+or gateways there are (DeepSets, Zaheer et al. 2017; attention, Lee et al. 2019).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from equiload.envs import DataError, Fleet, Objective
+from equiload.envs.gym import Observer
+from equiload.envs.gym.features import Axis
+
+Context = Literal["pool", "attention"]
+
+# Headroom beyond so many times what is left of the episode makes no difference.
+_PLENTY = 5.0
+# Of what is left: the last slots of a long episode are not told apart further.
+_LITTLE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What a network must know of the problem that it acts in.
+
+    Parameters
+    ----------
+    blocks, axes
+        Where each block of the flat observation lies, and whose its entries are
+        (:class:`~equiload.envs.gym.Observer`).
+    kinds
+        ``K`` names of the footprint kinds.
+    share
+        ``[N, R]``: share of each data center in its region's capacity.
+    capacity
+        ``[R]``: power drawn at full load, relative to the mean region's.
+    reach
+        ``[J, R]``: share of each gateway's reachable capacity that lies in a region.
+    """
+
+    blocks: Mapping[str, slice]
+    axes: Mapping[str, Axis]
+    kinds: tuple[str, ...]
+    share: Tensor
+    capacity: Tensor
+    reach: Tensor
+
+    @classmethod
+    def of(cls, observer: Observer, fleet: Fleet, objective: Objective) -> Layout:
+        """Layout of a (reset) observer's flat observations on a fleet."""
+        size = fleet.capacity * fleet.pue + 1e-300
+        member, total = fleet.membership, (size @ fleet.membership)
+        reach = (fleet.reachable * size) @ member
+
+        def tensor(array: object) -> Tensor:
+            return torch.tensor(array, dtype=torch.float32)
+
+        return cls(
+            dict(observer.blocks),
+            dict(observer.axes),
+            objective.footprints,
+            tensor(member * size[:, None] / total),
+            tensor(total / total.mean()),
+            tensor(reach / reach.sum(-1, keepdims=True)),
+        )
+
+    @property
+    def signature(self) -> dict[str, str]:
+        """Whose entries each block holds: what two observations must share to be read alike."""
+        return {name: str(axis) for name, axis in self.axes.items()}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of entries of each block."""
+        return {name: cut.stop - cut.start for name, cut in self.blocks.items()}
+
+
+class RegionEncoder(nn.Module):
+    """Observations ``[..., F]`` to a code ``[..., R, hidden]`` of each region.
+
+    Each region's row holds its features (data centers averaged by capacity, gateways by what they
+    can reach there), the common ones, and what follows from them: per kind the *headroom*, how far
+    the region is below the highest one relative to what it would add at full load until the end.
+    Then ``depth`` residual layers that mix each row with the context of all rows: their mean and
+    maximum (``pool``), or what one attention head finds in them (``attention``).
+    """
+
+    def __init__(
+        self, layout: Layout, *, hidden: int = 64, depth: int = 2, context: Context = "pool"
+    ) -> None:
+        super().__init__()
+        if hidden < 1 or depth < 0:
+            raise DataError(f"hidden must be at least 1 and depth 0, got {hidden} and {depth}")
+        if context not in ("pool", "attention"):
+            raise DataError(f"context must be pool or attention, got {context!r}")
+        self.context = context
+        axes = list(layout.axes.values())
+        own = sum(axis != "common" for axis in axes) + 3 * len(layout.kinds)
+        common = sum(layout.sizes[name] for name in _common(layout))
+        self.input = nn.Linear(own + common + 2, hidden)
+        self.own = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(depth))
+        self.mixed = nn.ModuleList(nn.Linear(2 * hidden, hidden) for _ in range(depth))
+        self.bind(layout)
+
+    def bind(self, layout: Layout) -> None:
+        """Read observations of this layout from now on: another fleet, the same features."""
+        self.layout = layout
+        device = self.input.weight.device
+        self._share, self._capacity, self._reach = (
+            part.to(device) for part in (layout.share, layout.capacity, layout.reach)
+        )
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """See the class."""
+        code = functional.silu(self.input(self._rows(observation)))
+        for own, mixed in zip(self.own, self.mixed, strict=True):
+            code = code + functional.silu(own(code) + mixed(self._context(code)))
+        return code
+
+    def _context(self, code: Tensor) -> Tensor:
+        mean = code.mean(-2, keepdim=True)
+        if self.context == "pool":
+            return torch.cat([mean, code.amax(-2, keepdim=True)], -1)
+        found = functional.scaled_dot_product_attention(code, code, code)
+        return torch.cat([mean.expand_as(code), found], -1)
+
+    def _rows(self, observation: Tensor) -> Tensor:
+        """``[..., R, features]``."""
+        layout = self.layout
+        block = {name: observation[..., cut] for name, cut in layout.blocks.items()}
+        to_region = {"datacenter": self._share, "gateway": self._reach}
+        region = {
+            name: block[name] if axis == "region" else block[name] @ to_region[axis]
+            for name, axis in layout.axes.items()
+            if axis != "common"
+        }
+        left = block["time"][..., -1:]
+        rows = list(region.values())
+        for kind in layout.kinds:
+            rows += self._derived(
+                region[f"cumulative_{kind}"], region[f"mean_intensity_{kind}"], left
+            )
+        demand = block["demand"].mean(-1, keepdim=True)
+        common = [block[name] for name in _common(layout)]
+        shared = torch.cat([*common, demand, torch.log(left + 0.01)], -1)[..., None, :]
+        own = torch.stack(rows, -1)
+        return torch.cat([own, shared.expand(*own.shape[:-1], -1)], -1)
+
+    def _derived(self, cumulative: Tensor, intensity: Tensor, left: Tensor) -> list[Tensor]:
+        """Headroom, departure from the mean, and relative intensity, ``[..., R]`` each."""
+        full = intensity * self._capacity * torch.clamp(left, min=_LITTLE) + 1e-6
+        below = cumulative.amax(-1, keepdim=True) - cumulative
+        apart = cumulative - cumulative.mean(-1, keepdim=True)
+        return [
+            torch.clamp(below / full, max=_PLENTY),
+            torch.clamp(apart / full.mean(-1, keepdim=True), -_PLENTY, _PLENTY),
+            intensity / (intensity.mean(-1, keepdim=True) + 1e-9),
+        ]
+
+
+class RegionNetwork(nn.Module):
+    """Observations ``[..., F]`` to shadow-price actions ``[..., K, R]``, the same for any region.
+
+    Untrained it answers 0: equal weights, or with ``residual`` the expert's shadow prices, which
+    must then be observed (:class:`~equiload.envs.gym.features.ExpertPrices`).
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        hidden: int = 64,
+        depth: int = 2,
+        context: Context = "pool",
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_residual(layout, residual)
+        self.residual = residual
+        self.encoder = RegionEncoder(layout, hidden=hidden, depth=depth, context=context)
+        self.head = _silent(nn.Linear(hidden, len(layout.kinds)))
+
+    def bind(self, layout: Layout) -> None:
+        """Act on another fleet; the observation must hold the same features."""
+        self.encoder.bind(layout)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """See the class."""
+        action: Tensor = self.head(self.encoder(observation)).transpose(-1, -2)
+        if not self.residual:
+            return action
+        return action + expert_action(self.encoder.layout, observation)
+
+
+class FlatNetwork(nn.Module):
+    """A plain multilayer perceptron from ``[..., F]`` to actions ``[..., *shape]``, to compare.
+
+    It belongs to one fleet: its inputs are numbered. ``residual`` as for :class:`RegionNetwork`.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        hidden: int = 64,
+        depth: int = 2,
+        shape: tuple[int, ...] | None = None,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_residual(layout, residual)
+        self.residual = residual
+        self.layout = layout
+        self.shape = shape or (len(layout.kinds), layout.share.shape[1])
+        size = max(cut.stop for cut in layout.blocks.values())
+        widths = [size, *[hidden] * depth]
+        steps: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            steps += [nn.Linear(before, after), nn.SiLU()]
+        self.body = nn.Sequential(*steps)
+        self.head = _silent(nn.Linear(widths[-1], math.prod(self.shape)))
+
+    def bind(self, layout: Layout) -> None:
+        """Refuse any fleet with other numbers of anything."""
+        if layout.sizes != self.layout.sizes:
+            raise DataError(
+                "a flat network acts only on fleets of the size it was made for: "
+                "train one here, or use the network shared by all regions"
+            )
+        self.layout = layout
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """See the class."""
+        action: Tensor = self.head(self.body(observation)).unflatten(-1, self.shape)
+        return action + expert_action(self.layout, observation) if self.residual else action
+
+
+#: By the name they have in configurations and checkpoints.
+NETWORKS: Mapping[str, type[RegionNetwork | FlatNetwork]] = {
+    "regions": RegionNetwork,
+    "flat": FlatNetwork,
+}
+
+
+def expert_action(layout: Layout, observation: Tensor) -> Tensor:
+    """Action ``[..., K, R]`` that repeats the shadow prices of the expert that is observed."""
+    blocks = [observation[..., layout.blocks[f"expert_{kind}"]] for kind in layout.kinds]
+    return torch.stack(blocks, -2)
+
+
+def _check_residual(layout: Layout, residual: bool) -> None:
+    missing = [kind for kind in layout.kinds if f"expert_{kind}" not in layout.blocks]
+    if residual and missing:
+        raise DataError(
+            f"a residual network needs the observation to hold expert_{missing[0]}: "
+            "add the feature ExpertPrices"
+        )
+
+
+def _common(layout: Layout) -> list[str]:
+    return [name for name, axis in layout.axes.items() if axis == "common"]
+
+
+def _silent(head: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

@@ -1,0 +1,154 @@
+"""A trained network as an online policy, from a checkpoint or as it stands."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
+from equiload.agents.learn.networks import NETWORKS, FlatNetwork, Layout, RegionNetwork
+from equiload.agents.learn.observation import make_features
+from equiload.envs import DataError, Fleet, Objective, Slot
+from equiload.envs.forecast import Forecaster
+from equiload.envs.gym import AgentPolicy
+from equiload.envs.typing import FloatArray
+
+#: The policy that ships with the package, and its sibling that looks at forecasts.
+DEFAULT, DEFAULT_WITH_FORECASTS = "default", "forecasts"
+
+
+class LearnedPolicy:
+    """Acts as a trained network says, on any fleet that the network can act on.
+
+    Parameters
+    ----------
+    checkpoint
+        A path, a :class:`~equiload.agents.learn.Checkpoint`, or the name of a policy that ships
+        with the package: ``"default"`` or ``"forecasts"``.
+    forecaster
+        For a policy that was trained with forecasts.
+
+    Raises
+    ------
+    DataError
+        For a checkpoint that cannot be read, or does not fit: what it has and what was expected.
+    """
+
+    def __init__(
+        self, checkpoint: str | Path | Checkpoint = DEFAULT, forecaster: Forecaster | None = None
+    ) -> None:
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = load_checkpoint(shipped(checkpoint))
+        self.checkpoint = checkpoint
+        self._network: RegionNetwork | FlatNetwork | None = None
+        observation, action = checkpoint.observation, checkpoint.action
+        self._agent = AgentPolicy(
+            self._predict,
+            action=_entry(action, "kind", "action"),
+            action_scale=_entry(action, "scale", "action"),
+            price_scale=_entry(observation, "price_scale", "observation"),
+            features=make_features(_entry(observation, "features", "observation"), forecaster),
+        )
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`; raises :class:`DataError` where it cannot act."""
+        kinds = tuple(_entry(self.checkpoint.observation, "kinds", "observation"))
+        if objective.footprints != kinds:
+            raise DataError(
+                f"the policy was trained for the footprints {', '.join(kinds)} in this order, "
+                f"the instance has {', '.join(objective.footprints)}"
+            )
+        self._agent.reset(fleet, objective, horizon, batch)
+        layout = Layout.of(self._agent.observer, fleet, objective)
+        if self._network is None:
+            self._network = build_network(self.checkpoint, layout)
+        self._network.bind(layout)
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the allocation ``[..., J, N]``."""
+        return self._agent.act(slot)
+
+    def observe(self, slot: Slot, allocation: FloatArray) -> None:
+        """Learn that ``allocation [..., J, N]`` was played, where it is not what was proposed."""
+        self._agent.observe(slot, allocation)
+
+    @torch.no_grad()
+    def _predict(self, observation: Any) -> FloatArray:
+        assert self._network is not None
+        action: Tensor = self._network(torch.as_tensor(observation))
+        values: FloatArray = action.double().numpy()
+        return values
+
+
+def shipped(name: str | Path) -> str | Path:
+    """Path of a policy that ships with the package; anything else is a path already."""
+    if name in (DEFAULT, DEFAULT_WITH_FORECASTS):
+        return Path(str(files("equiload.agents.learn") / "trained" / str(name)))
+    return name
+
+
+def make_network(
+    layout: Layout, *, kind: str = "regions", **options: Any
+) -> RegionNetwork | FlatNetwork:
+    """New network by name.
+
+    Raises
+    ------
+    DataError
+        For a name or options that it does not know.
+    """
+    if kind not in NETWORKS:
+        raise DataError(f"the network must be one of {', '.join(NETWORKS)}, got {kind!r}")
+    try:
+        return NETWORKS[kind](layout, **options)
+    except TypeError as error:
+        raise DataError(f"the network {kind!r} does not take these options: {error}") from None
+
+
+def build_network(checkpoint: Checkpoint, layout: Layout) -> RegionNetwork | FlatNetwork:
+    """The checkpoint's network, for observations of this layout.
+
+    Raises
+    ------
+    DataError
+        Where the observation, the architecture or the weights do not fit, by name.
+    """
+    _same("observation", _entry(checkpoint.observation, "blocks", "observation"), layout.signature)
+    sizes = checkpoint.observation.get("sizes")
+    if sizes is not None:
+        _same("observation's size", sizes, layout.sizes)
+    network = make_network(layout, **_architecture(checkpoint))
+    own = {name: list(value.shape) for name, value in network.state_dict().items()}
+    kept = {name: list(value.shape) for name, value in checkpoint.weights.items()}
+    _same("weights", kept, own)
+    network.load_state_dict(dict(checkpoint.weights))
+    network.eval()
+    return network
+
+
+def _architecture(checkpoint: Checkpoint) -> dict[str, Any]:
+    options = dict(checkpoint.network)
+    if "shape" in options:
+        options["shape"] = tuple(options["shape"])
+    return options
+
+
+def _same(what: str, kept: Any, here: Any) -> None:
+    for name in [*kept, *here]:
+        if kept.get(name) != here.get(name):
+            raise DataError(
+                f"the checkpoint does not fit: {what} {name!r} is {kept.get(name, 'absent')} "
+                f"in the checkpoint and {here.get(name, 'absent')} here"
+            )
+
+
+def _entry(mapping: Any, name: str, part: str) -> Any:
+    if name not in mapping:
+        raise DataError(f"the checkpoint's {part} lacks {name!r}")
+    return mapping[name]

@@ -1,0 +1,282 @@
+"""Features beside the standard ones: made of the slots seen so far, the same whatever is played.
+
+An environment, a simulator or an :class:`~equiload.envs.gym.AgentPolicy` takes any number of them
+as ``features=``. Adding one is a class with the two methods of :class:`Feature`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from equiload.envs.errors import DataError
+from equiload.envs.forecast import Forecaster, Recorder, Series
+from equiload.envs.instance import Fleet, Objective
+from equiload.envs.policy import Policy, Slot
+from equiload.envs.typing import FloatArray
+
+#: What the entries of a block belong to. A ``common`` block of a feature has one entry.
+Axis: TypeAlias = Literal["datacenter", "region", "gateway", "common"]
+
+#: Multipliers are told apart down to this share of equal weights.
+_FAINTEST = 1e-6
+#: Logits per unit of :class:`ExpertPrices`; the default ``action_scale``, so that the feature is
+#: the action that repeats the expert's prices.
+EXPERT_SCALE = 4.0
+
+
+class Feature(Protocol):
+    """Exogenous features of order one, a few blocks of them."""
+
+    def reset(
+        self,
+        fleet: Fleet,
+        objective: Objective,
+        horizon: int,
+        batch: tuple[int, ...] = (),
+        *,
+        price_scale: float,
+    ) -> Mapping[str, Axis]:
+        """Begin an episode (or a batch); return the blocks by name, and whose entries they hold.
+
+        ``price_scale``, US$/MWh, is the observer's: a usual price.
+        """
+        ...
+
+    def observe(self, slot: Slot) -> FloatArray:
+        """Features ``[..., width]``, the blocks side by side, of the slot that begins."""
+        ...
+
+
+@runtime_checkable
+class PricingExpert(Policy, Protocol):
+    """An online policy that dispatches at shadow prices: eGLB, for one."""
+
+    @property
+    def multipliers(self) -> FloatArray:
+        """``[..., K, R]``, at least 0: what it will price the next slot at."""
+        ...
+
+    def load(self, slot: Slot) -> FloatArray:
+        """Loads ``[..., N]`` of what ``act`` would return, in place of calling it."""
+        ...
+
+
+class ExpertPrices:
+    """Shadow prices of an expert that runs beside on its own virtual trajectory.
+
+    Blocks ``expert_KIND``, R each: ``log(R γ[k, r]) / 4``, which is 0 at equal weights, and is the
+    action that repeats the expert's prices (with the default ``action_scale``).
+
+    Parameters
+    ----------
+    expert
+        It is reset and driven by the feature, so give each its own.
+    """
+
+    def __init__(self, expert: PricingExpert) -> None:
+        self.expert = expert
+
+    def reset(
+        self,
+        fleet: Fleet,
+        objective: Objective,
+        horizon: int,
+        batch: tuple[int, ...] = (),
+        *,
+        price_scale: float,
+    ) -> Mapping[str, Axis]:
+        """See :class:`Feature`."""
+        del price_scale
+        self.expert.reset(fleet, objective, horizon, batch)
+        self._regions = len(fleet.regions)
+        return {f"expert_{kind}": "region" for kind in objective.footprints}
+
+    def observe(self, slot: Slot) -> FloatArray:
+        """See :class:`Feature`."""
+        share = np.maximum(self.expert.multipliers * self._regions, _FAINTEST)
+        self.expert.load(slot)
+        logits: FloatArray = np.log(share).reshape(*share.shape[:-2], -1) / EXPERT_SCALE
+        return logits
+
+
+class ForecastMeans:
+    """Means of a forecast, over the next hours and over all that is left; the slot is counted in.
+
+    Blocks ``next_price``, ``next_intensity_KIND`` (N each) and ``next_demand`` (J), then the same
+    as ``rest_…``; scaled as the observer's own price, intensity and demand. Of samples the mean.
+
+    Parameters
+    ----------
+    forecaster
+        A function of the history; it is never told what was played.
+    hours
+        How far ``next_…`` looks.
+    """
+
+    def __init__(self, forecaster: Forecaster, *, hours: float = 24.0) -> None:
+        if not (np.isfinite(hours) and hours > 0):
+            raise DataError(f"hours must be a number above 0, got {hours}")
+        self.forecaster, self.hours = forecaster, hours
+
+    def reset(
+        self,
+        fleet: Fleet,
+        objective: Objective,
+        horizon: int,
+        batch: tuple[int, ...] = (),
+        *,
+        price_scale: float,
+    ) -> Mapping[str, Axis]:
+        """See :class:`Feature`."""
+        del batch
+        self._horizon, self._recorder = horizon, Recorder(horizon)
+        self._price, self._demand = 1.0 / price_scale, len(fleet.gateways) / fleet.capacity.sum()
+        self._intensity = objective.mu[:, None] / (price_scale * len(fleet.regions))
+        blocks: dict[str, Axis] = {}
+        for when in ("next", "rest"):
+            blocks[f"{when}_price"] = "datacenter"
+            blocks |= {f"{when}_intensity_{kind}": "datacenter" for kind in objective.footprints}
+            blocks[f"{when}_demand"] = "gateway"
+        return blocks
+
+    def observe(self, slot: Slot) -> FloatArray:
+        """See :class:`Feature`."""
+        history = self._recorder.record(slot)
+        series = history.seen.map(lambda array: array[..., -1:, :])
+        later = self._horizon - history.slots
+        if later:
+            ahead = self.forecaster.forecast(history, later)
+            series = series.zip(
+                ahead.map(lambda array: array.mean(0)),
+                lambda now, then: np.concatenate([now, then], axis=-2),
+            )
+        near = max(1, round(self.hours * history.slots_per_day / 24))
+        parts = []
+        for stretch in (slice(0, near), slice(None)):
+            mean = series.map(lambda array, cut=stretch: array[..., cut, :].mean(-2))  # type: ignore[misc]
+            intensity = mean.intensity * self._intensity
+            parts += [
+                mean.price * self._price,
+                intensity.reshape(*intensity.shape[:-2], -1),
+                mean.demand * self._demand,
+            ]
+        return np.concatenate(parts, axis=-1)
+
+
+class RecentPast:
+    """What a day of history tells of each data center's price and intensities.
+
+    Per series ``x`` of ``price``, ``intensity_KIND``, N each, scaled as the observer's own:
+    ``day_x`` mean of the last 24 hours, ``again_x`` the value 24 hours before the next slot
+    (before a day has passed: the current one), ``spread_x`` standard deviation so far.
+    """
+
+    def reset(
+        self,
+        fleet: Fleet,
+        objective: Objective,
+        horizon: int,
+        batch: tuple[int, ...] = (),
+        *,
+        price_scale: float,
+    ) -> Mapping[str, Axis]:
+        """See :class:`Feature`."""
+        del batch
+        scale = objective.mu / (price_scale * len(fleet.regions))
+        self._scale = np.append(1.0 / price_scale, scale)[:, None]
+        self._recorder = Recorder(horizon)
+        self._sum = self._squares = self._day_sum = np.zeros(())
+        names = ["price", *(f"intensity_{kind}" for kind in objective.footprints)]
+        return {
+            f"{what}_{name}": "datacenter" for what in ("day", "again", "spread") for name in names
+        }
+
+    def observe(self, slot: Slot) -> FloatArray:
+        """See :class:`Feature`."""
+        history = self._recorder.record(slot)
+        seen, day = history.slots, history.slots_per_day
+        now = self._at(history.seen, seen - 1)
+        self._sum, self._squares = self._sum + now, self._squares + now**2
+        self._day_sum = self._day_sum + now
+        if seen > day:
+            self._day_sum = self._day_sum - self._at(history.seen, seen - 1 - day)
+        mean = self._sum / seen
+        spread = np.sqrt(np.maximum(self._squares / seen - mean**2, 0.0))
+        again = self._at(history.seen, seen - day) if seen >= day else now
+        found = np.stack([self._day_sum / min(seen, day), again, spread], axis=-3)
+        return found.reshape(*found.shape[:-3], -1)
+
+    def _at(self, series: Series, t: int) -> FloatArray:
+        """``[..., 1 + K, N]``: price and intensities of a slot, scaled."""
+        price, intensity = series.price[..., t, :], series.intensity[..., t, :]
+        both: FloatArray = np.concatenate([price[..., None, :], intensity], axis=-2) * self._scale
+        return both
+
+
+class SlotsLeft:
+    """How many slots are left, not as a share: block ``slots_left``, ``log(slots left) / 5``."""
+
+    def reset(
+        self,
+        fleet: Fleet,
+        objective: Objective,
+        horizon: int,
+        batch: tuple[int, ...] = (),
+        *,
+        price_scale: float,
+    ) -> Mapping[str, Axis]:
+        """See :class:`Feature`."""
+        del fleet, objective, price_scale
+        self._horizon, self._batch = horizon, batch
+        return {"slots_left": "common"}
+
+    def observe(self, slot: Slot) -> FloatArray:
+        """See :class:`Feature`."""
+        return np.full((*self._batch, 1), np.log(self._horizon - slot.index) / 5.0)
+
+
+class Place:
+    """Where each data center lies, and where the sun stands there: what is known beforehand.
+
+    Blocks of N entries: ``sun_sin`` and ``sun_cos`` of the local solar hour, ``season_sin`` and
+    ``season_cos`` of the time of year (turned round in the south), ``place_0`` … harmonics of
+    latitude and longitude, ``place_known`` 1. Where the fleet has no locations all are 0.
+    """
+
+    _HARMONICS = (1, 2, 4, 8)
+
+    def reset(
+        self,
+        fleet: Fleet,
+        objective: Objective,
+        horizon: int,
+        batch: tuple[int, ...] = (),
+        *,
+        price_scale: float,
+    ) -> Mapping[str, Axis]:
+        """See :class:`Feature`."""
+        del objective, horizon, price_scale
+        N = len(fleet.datacenters)
+        self._batch, self._known = batch, fleet.location is not None
+        place = np.zeros((N, 2)) if fleet.location is None else np.radians(fleet.location)
+        latitude, longitude = place.T
+        waves = [turn(n * longitude) for n in self._HARMONICS for turn in (np.sin, np.cos)]
+        waves += [turn(n * latitude) for n in (1, 2, 4) for turn in (np.sin, np.cos)]
+        self._fixed = np.concatenate([*waves, np.ones(N)]) * float(self._known)
+        self._longitude, self._south = longitude, np.where(latitude < 0, -1.0, 1.0)
+        names = ["sun_sin", "sun_cos", "season_sin", "season_cos"]
+        names += [f"place_{n}" for n in range(len(waves))]
+        return dict.fromkeys([*names, "place_known"], "datacenter")
+
+    def observe(self, slot: Slot) -> FloatArray:
+        """See :class:`Feature`."""
+        seconds = np.asarray(slot.timestamp).astype("datetime64[s]").astype(np.int64)[..., None]
+        sun = 2 * np.pi * seconds / 86400.0 + self._longitude
+        year = 2 * np.pi * seconds / (365.25 * 86400.0)
+        turned = [np.sin(sun), np.cos(sun), np.sin(year) * self._south, np.cos(year) * self._south]
+        moving = np.concatenate(turned, axis=-1) * float(self._known)
+        fixed = np.broadcast_to(self._fixed, (*self._batch, len(self._fixed)))
+        return np.concatenate([moving, fixed], axis=-1)

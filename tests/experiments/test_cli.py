@@ -1,0 +1,114 @@
+"""The ``equiload`` command as scripts and people use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from equiload.experiments import cli
+from equiload.experiments.doctor import examine
+from equiload.experiments.files import versions
+
+TINY = ["instance.horizon=4", "algorithm=[glb_cost,eglb]", "reachability=[full]", "figures=false"]
+
+
+def equiload(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("equiload")
+    return subprocess.run(
+        [program, *arguments], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+def test_json_is_the_result_and_nothing_else(tmp_path: Path) -> None:
+    done = equiload(tmp_path, "run", "--json", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert [row["algorithm"] for row in json.loads(done.stdout)["rows"]] == ["GLB-Cost", "eGLB"]
+    (folder,) = (tmp_path / "outputs" / "benchmark").iterdir()
+    assert json.loads((folder / "results.json").read_text()) == json.loads(done.stdout)
+
+
+def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
+    done = equiload(tmp_path, "sweep", "--json", *TINY, "launcher=joblib", "hydra.sweep.dir=sweep")
+    assert done.returncode == 0, done.stderr
+    assert [job["state"] for job in json.loads(done.stdout)["jobs"]] == ["done"]
+    assert len(list((tmp_path / "sweep").glob("*/results.parquet"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["run", "instance=bloom11"], 1, "bloom10"),
+        (["run", "--json", "robustness", "rh=[0.1]"], 1, "To append to your config use +rh"),
+        (["run", "--quiet", "instance.horizon=0"], 2, "error: horizon must be"),
+        (["data", "check", "nothing"], 2, "nothing: expected"),
+        (["sweep", "--json", "instance.seed=0,1", "hydra.sweep.subdir=same"], 2, "two jobs share"),
+    ],
+)
+def test_what_cannot_be_used_is_told(
+    arguments: list[str],
+    status: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    try:
+        code: Any = cli.main(arguments)
+    except SystemExit as end:
+        code = end.code
+    assert code == status
+    said = capfd.readouterr()
+    assert sentence in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+def test_every_command_has_help_and_examples_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, command in cli.COMMANDS.items():
+        for example in command.examples:
+            assert example.split()[:2] == ["equiload", name]
+        if not command.program:
+            with pytest.raises(SystemExit, match="0"):
+                cli.main([name, "--help"])
+            assert all(example in capsys.readouterr().out for example in command.examples[-1:])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--help"])
+    said = capsys.readouterr().out
+    assert all(name in said for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["doctor", "--jsn"]])
+def test_unknown_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+    assert "usage: equiload" in capsys.readouterr().err
+
+
+def test_a_program_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.start("no_such_program", []) == 2
+    assert "no program 'no_such_program'" in capsys.readouterr().err
+
+
+def test_doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["versions"] == versions()
+    assert found["launchers"]["joblib"] == "installed"
+    cwd = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        assert examine()["data"]["data/bloom10"].startswith("absent: equiload data fetch")
+        (tmp_path / "data" / "bloom10").mkdir(parents=True)
+        (tmp_path / "data" / "bloom10" / "AI_workload.csv").write_text("")
+        assert examine()["data"]["data/bloom10"] == "present"
+    finally:
+        os.chdir(cwd)

@@ -1,0 +1,131 @@
+"""Every ``experiment=`` preset: what it composes, and that its first and last jobs run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+import equiload.conf
+from equiload.agents import GLBCost
+from equiload.envs import DataError, Instance
+from equiload.envs.data import synthetic
+from equiload.experiments import config
+from equiload.experiments.benchmark import build_agents, build_instance
+from equiload.experiments.comparison import compare
+from equiload.experiments.published import beside, published_table
+
+CONF = Path(next(iter(equiload.conf.__path__)))
+OTHER_PROGRAMS = {"robustness": "robustness", "predictions": "predictions"}
+PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+OURS = [name for name in PRESETS if name not in OTHER_PROGRAMS]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def hydra() -> Iterator[None]:
+    config.register()
+    with initialize_config_module("equiload.conf", version_base="1.3"):
+        yield
+
+
+def jobs(preset: str, *overrides: str) -> list[list[str]]:
+    """Overrides of every job of a preset's sweep."""
+    chosen = [f"experiment={preset}", *overrides]
+    program = OTHER_PROGRAMS.get(preset, "benchmark")
+    params = compose(program, chosen, return_hydra_config=True).hydra.sweeper.params or {}
+    given = [*(f"{key}={value}" for key, value in params.items()), *chosen]
+    overrides_ = OverridesParser.create().parse_overrides(given)
+    (combinations,) = BasicSweeper.split_arguments(overrides_, None)
+    return combinations
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_job_composes_and_is_another(preset: str) -> None:
+    program = OTHER_PROGRAMS.get(preset, "benchmark")
+    cfgs = [compose(program, job) for job in (*islice(jobs(preset), 3), jobs(preset)[-1])]
+    assert len({str(cfg) for cfg in cfgs}) == min(4, len(jobs(preset)))
+    text = (CONF / "experiment" / f"{preset}.yaml").read_text(encoding="utf-8")
+    assert f"equiload.experiments.{program}" in text  # it says how it is run
+
+
+@pytest.mark.parametrize("preset", [name for name in OURS if name != "paper_table"])
+def test_the_first_and_the_last_job_run(preset: str) -> None:
+    for job in (jobs(preset)[0], jobs(preset)[-1]):
+        cfg: Any = compose("benchmark", [*job, "instance.horizon=5"])
+        instance = build_instance(cfg, "partial")
+        rows = compare(build_agents(cfg), instance, reachability="partial")
+        assert all(row.gap >= -1e-9 for row in rows)
+        assert all(row.certificate is None or row.certificate.holds for row in rows)
+
+
+def test_the_pareto_sweep_moves_the_weights() -> None:
+    one_draw = jobs("equity_pareto")[::8]
+    weights = [compose("benchmark", job).equity_weight for job in one_draw]
+    assert [w.carbon for w in weights] == [0, 187.5, 375, 750, 1500, 3000, 6000, 12000]
+    assert all(w.carbon == 25 * w.water for w in weights)
+
+
+def stressed(name: str) -> Instance:
+    cfg: Any = compose(
+        "benchmark", ["experiment=stress", f"+stress={name}", "instance.horizon=336"]
+    )
+    cfg.instance.seed = "test/0"
+    return build_instance(cfg, "full")
+
+
+def test_stress_is_stress() -> None:
+    calm = stressed("none")
+    assert calm.trace.price.tolist() == synthetic("test/0", horizon=336).trace.price.tolist()
+    price = stressed("price_spike").trace.price
+    assert price.mean() > 1.2 * calm.trace.price.mean()
+    assert price.std() > 1.5 * calm.trace.price.std()
+    dry = stressed("drought").trace
+    assert dry.intensity[0].mean() > 1.02 * calm.trace.intensity[0].mean()  # fuel for rivers
+    assert dry.price.mean() > 1.01 * calm.trace.price.mean()
+    crowded = stressed("demand_surge").trace.demand
+    assert crowded.mean() > 1.1 * calm.trace.demand.mean()
+    assert (crowded > 0.95).mean() > 2 * (calm.trace.demand > 0.95).mean()
+    down, usual = (1 - stressed(name).capacity.mean() for name in ("outage", "none"))
+    assert down > 3 * usual > 0
+
+
+def test_published_numbers_beside_ours() -> None:
+    instance = synthetic("test/0", horizon=6)
+    rows = compare({"GLB-Cost": GLBCost()}, instance, reachability="full")
+    cost, par = float(rows[0].outcome.energy_cost) / 10, float(rows[0].outcome.par[0])
+    numbers = {
+        "cost_per_datacenter": round(cost),
+        "carbon_par": round(par, 2) + 0.5,
+        "objective": float(rows[0].outcome.objective) / 2,
+    }
+    cells = beside({"full": rows}, {"full": {"GLB-Cost": numbers}})
+    assert [cell.verdict for cell in cells] == ["matches", "better", "higher"]
+    assert cells[0].ours == cost
+    assert cells[2].difference == pytest.approx(1.0)
+    assert published_table(cells).row_count == 1
+    for wrong in ({"half": {"GLB-Cost": numbers}}, {"full": {"GLB-Coal": numbers}}):
+        with pytest.raises(DataError, match="does not run here"):
+            beside({"full": rows}, wrong)
+    with pytest.raises(DataError, match="there is no 'colour'"):
+        beside({"full": rows}, {"full": {"GLB-Cost": {"colour": 1}}})
+
+
+def test_the_papers_table_is_matched_or_bettered(bloom10_root: Path) -> None:
+    cfg: Any = compose("benchmark", ["experiment=paper_table", f"instance.root={bloom10_root}"])
+    comparisons = {
+        name: compare(build_agents(cfg), build_instance(cfg, name), reachability=name)
+        for name in cfg.reachability
+    }
+    cells = beside(comparisons, cfg.published)
+    assert len(cells) == 2 * 5 * 3
+    # eGLB buys lower peaks in both footprints for less than a percent of the energy cost.
+    higher = [cell for cell in cells if cell.verdict == "higher"]
+    assert {(cell.algorithm, cell.quantity) for cell in higher} == {("eGLB", "cost_per_datacenter")}
+    assert max(cell.difference for cell in higher) < 0.01
+    assert all(c.difference < -0.04 for c in cells if c.algorithm == "eGLB" and c not in higher)
