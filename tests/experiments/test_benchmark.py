@@ -19,7 +19,7 @@ from equiload.experiments import config
 from equiload.experiments.files import replacing, write_json
 
 CONF = Path(next(iter(equiload.conf.__path__)))
-SHORT = ["instance.horizon=24", "algorithm=[glb_cost,eglb,eglb_off]"]
+SHORT = ["report=false", "instance.horizon=24", "algorithm=[glb_cost,eglb,eglb_off]"]
 NAMES = ["GLB-Cost", "GLB-Carbon", "GLB-Water", "GLB-Dist", "eGLB", "eGLB-MPC", "eGLB-Off"]
 
 
@@ -45,6 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(folder, "instance.horizon=24")
     assert done.returncode == 0, done.stderr
     assert "GLB-Carbon" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"Report: {folder.name}/report/index.html"
     assert "\x1b" not in done.stdout  # no colours, no bars where nobody watches
     return folder
 
@@ -83,12 +84,13 @@ def test_csv_and_figures(finished: Path) -> None:
     names = {path.name for path in finished.glob("*.png")}
     assert {"objective.png", "peak_to_average.png", "cumulative_water_partial.png"} <= names
     assert {path.stem for path in finished.glob("*.pdf")} == {Path(name).stem for name in names}
+    assert (finished / "report" / "index.html").is_file()
     assert not list(finished.glob(".*.*"))  # no drafts left behind
 
 
 def test_a_robust_row_brings_its_certificate(tmp_path: Path) -> None:
     rows = "algorithm=[glb_cost,eglb,robust_glb_cost]"
-    done = run(tmp_path / "run", "instance.horizon=24", rows, "figures=false")
+    done = run(tmp_path / "run", "instance.horizon=24", rows, "figures=false", "report=false")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     for reachability in ("full", "partial"):
