@@ -99,6 +99,36 @@ class RobustnessConfig:
     episodes: int = MISSING
 
 
+@dataclass
+class TrainConfig:
+    """``python -m equiload.experiments.train``."""
+
+    #: ``kind`` (hindsight, ppo, sac, td3), its ``options``, and what else it takes.
+    agent: dict[str, Any] = MISSING
+    #: Of ``make_network``: ``kind`` (regions, flat), ``hidden``, ``depth``, ``residual``, ….
+    network: dict[str, Any] = MISSING
+    #: Features beside the standard observation, by name.
+    features: list[str] = MISSING
+    #: Reward scheme of ppo, sac and td3: dense, terminal, relative, hindsight_dual.
+    reward: Any = None
+    #: ``mode`` (off, through: train wrapped, after: wrap when trained), ``rho``, ``allowance``.
+    robust: dict[str, Any] = MISSING
+    #: Of ``SyntheticStream``: what it is trained on.
+    problems: dict[str, Any] = MISSING
+    #: Of ``Validation``: what it is chosen by.
+    validation: dict[str, Any] = MISSING
+    #: With the feature ``forecast``: wraps the perfect forecast, to one of the error ``sizes``.
+    forecaster: Any = None
+    action_scale: float = 4.0
+    price_scale: float = 100.0
+    #: Gradient steps (hindsight) or episodes of all environments from one evaluation to the next.
+    evaluate_every: int = MISSING
+    seed: int = 0
+    device: str = "auto"
+    #: ``auto``: go on from what is in the run's folder; ``never``: begin anew.
+    resume: str = "auto"
+
+
 def register() -> None:
     """Make schemas and sweeper known to Hydra; calling it again changes nothing."""
     sweep.register()
@@ -106,4 +136,5 @@ def register() -> None:
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="tune_schema", node=TuneConfig)
     store.store(name="predictions_schema", node=PredictionsConfig)
+    store.store(name="train_schema", node=TrainConfig)
     store.store(name="robustness_schema", node=RobustnessConfig)

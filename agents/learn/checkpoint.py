@@ -33,7 +33,8 @@ class Checkpoint:
         ``kinds`` of footprint, ``features`` by name, ``price_scale``, ``blocks``: whose entries
         each block holds; for a flat network also its ``sizes``.
     action
-        ``kind`` and ``scale``.
+        ``kind``, ``scale`` and ``squash``, what is done to the network's output: ``none``,
+        ``clip`` or ``tanh``.
     training
         How to make it anew: command, configuration, seed.
     scores

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Instance, State, dual_bound
 from equiload.envs.gym import DifferentiableSimulator
 from equiload.envs.gym.actions import Layer
@@ -60,6 +61,9 @@ class HindsightOptions:
         With ``"slots"``: share of an episode's slots in a gradient, drawn anew each step.
     smoothing
         With ``"slots"``: ``max_r S`` counts as its soft maximum, of a width of this share of it.
+    target
+        With ``"slots"``, at which shadow prices a slot's load is judged: those of the episode
+        as played (``"own"``), or eGLB-Off's duals (``"offline"``), which is imitation.
     average
         Decay of the exponential moving average of the parameters, which is what is evaluated.
     """
@@ -73,11 +77,14 @@ class HindsightOptions:
     truncate: int | None = None
     share: float = 0.25
     smoothing: float = 0.01
+    target: Literal["own", "offline"] = "own"
     average: float = 0.98
 
     def __post_init__(self) -> None:
         if self.gradient not in ("slots", "episode"):
             raise DataError(f"gradient must be slots or episode, got {self.gradient!r}")
+        if self.target not in ("own", "offline"):
+            raise DataError(f"target must be own or offline, got {self.target!r}")
         object.__setattr__(self, "temperature", tuple(self.temperature))
         positive = ("steps", "learning_rate", "clip", "share", "smoothing")
         for name in positive:
@@ -99,13 +106,16 @@ class HindsightLearner:
     ----------
     network
         Maps observations ``[..., F]`` to actions; it is trained in place. :attr:`average` is the
-        moving average of it, to be evaluated and kept. A method ``bind`` is called by the caller
-        when the fleet changes.
+        moving average of it, to be evaluated and kept.
     stream
         Where the problems come from.
     options
         See :class:`HindsightOptions`.
-    features, action, action_scale, price_scale
+    bind
+        Called with the network and the step's simulator: the fleet may be another one.
+    features
+        Makes the features for a batch of problems.
+    action, action_scale, price_scale
         As for the environment.
     layer
         Makes the layer to train *through*, or nothing: ``J`` is then what the wrapped policy
@@ -123,7 +133,7 @@ class HindsightLearner:
         options: HindsightOptions,
         *,
         bind: Callable[[nn.Module, DifferentiableSimulator], None],
-        features: Callable[[], Sequence[Feature]] = tuple,
+        features: Callable[[Instance], Sequence[Feature]] = lambda _: (),
         action: str = "shadow_prices",
         action_scale: float = 4.0,
         price_scale: float = 100.0,
@@ -152,7 +162,7 @@ class HindsightLearner:
             action=self._action,
             action_scale=self._scale,
             price_scale=self._price_scale,
-            features=self._features(),
+            features=self._features(instance),
             layer=self._layer() if self._layer else None,
         )
         self._bind(self.network, simulator)
@@ -192,9 +202,7 @@ class HindsightLearner:
                 state, observation = simulator.step(t, state, self.network(observation))
                 if simulator.layer is not None:
                     alphas.append(torch.as_tensor(simulator.layer.info()["alpha"]))
-            top = state.footprint.amax(-1, keepdim=True)
-            width = self.options.smoothing * top + 1e-30
-            weights = torch.softmax((state.footprint - top) / width, -1)
+            weights = self._prices(simulator.instance, state.footprint)
             objective = (state.objective(mu) / size).mean()
         rng = np.random.default_rng([self._seed, self.steps])
         count = max(1, round(self.options.share * T))
@@ -207,6 +215,15 @@ class HindsightLearner:
         if alphas:
             cost = cost * torch.stack([alphas[t] for t in index]).to(cost.dtype)
         return (cost / size).sum(0).mean() * (T / count), objective
+
+    def _prices(self, instance: Instance, footprint: Tensor) -> Tensor:
+        """``[B, K, R]``: shadow prices that the slots are judged at."""
+        if self.options.target == "own":
+            top = footprint.amax(-1, keepdim=True)
+            return torch.softmax((footprint - top) / (self.options.smoothing * top + 1e-30), -1)
+        solver = Decomposition(tolerance=1e-3)
+        ones = (instance.replace(trace=instance.trace[b]) for b in range(instance.batch[0]))
+        return footprint.new_tensor(np.stack([solver.solve(one).weights for one in ones]))
 
     def _by_episode(self, simulator: DifferentiableSimulator, heat: float, size: Tensor) -> Tensor:
         """Mean relative ``J``, with gradients through ``truncate`` slots of observations."""

@@ -11,8 +11,9 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,6 +47,8 @@ class Layout:
         ``[R]``: power drawn at full load, relative to the mean region's.
     reach
         ``[J, R]``: share of each gateway's reachable capacity that lies in a region.
+    peers
+        ``[R, R]``: how much of what can reach a region could also go to another; rows sum to 1.
     """
 
     blocks: Mapping[str, slice]
@@ -54,6 +57,7 @@ class Layout:
     share: Tensor
     capacity: Tensor
     reach: Tensor
+    peers: Tensor
 
     @classmethod
     def of(cls, observer: Observer, fleet: Fleet, objective: Objective) -> Layout:
@@ -61,6 +65,8 @@ class Layout:
         size = fleet.capacity * fleet.pue + 1e-300
         member, total = fleet.membership, (size @ fleet.membership)
         reach = (fleet.reachable * size) @ member
+        reach = reach / reach.sum(-1, keepdims=True)
+        peers = reach.T @ reach + 1e-12 * np.eye(reach.shape[1])  # a region nobody reaches: itself
 
         def tensor(array: object) -> Tensor:
             return torch.tensor(array, dtype=torch.float32)
@@ -71,7 +77,8 @@ class Layout:
             objective.footprints,
             tensor(member * size[:, None] / total),
             tensor(total / total.mean()),
-            tensor(reach / reach.sum(-1, keepdims=True)),
+            tensor(reach),
+            tensor(peers / peers.sum(-1, keepdims=True)),
         )
 
     @property
@@ -91,8 +98,9 @@ class RegionEncoder(nn.Module):
     Each region's row holds its features (data centers averaged by capacity, gateways by what they
     can reach there), the common ones, and what follows from them: per kind the *headroom*, how far
     the region is below the highest one relative to what it would add at full load until the end.
-    Then ``depth`` residual layers that mix each row with the context of all rows: their mean and
-    maximum (``pool``), or what one attention head finds in them (``attention``).
+    Then ``depth`` residual layers that mix each row with the mean and the maximum of all rows, and
+    with the mean of its peers, which the same gateways reach (``pool``), or of the rows that one
+    attention head finds (``attention``).
     """
 
     def __init__(
@@ -109,30 +117,32 @@ class RegionEncoder(nn.Module):
         common = sum(layout.sizes[name] for name in _common(layout))
         self.input = nn.Linear(own + common + 2, hidden)
         self.own = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(depth))
-        self.mixed = nn.ModuleList(nn.Linear(2 * hidden, hidden) for _ in range(depth))
+        self.peers = nn.ModuleList(nn.Linear(hidden, hidden, bias=False) for _ in range(depth))
+        self.all = nn.ModuleList(nn.Linear(2 * hidden, hidden, bias=False) for _ in range(depth))
         self.bind(layout)
 
     def bind(self, layout: Layout) -> None:
         """Read observations of this layout from now on: another fleet, the same features."""
         self.layout = layout
         device = self.input.weight.device
-        self._share, self._capacity, self._reach = (
-            part.to(device) for part in (layout.share, layout.capacity, layout.reach)
+        self._share, self._capacity, self._reach, self._peers = (
+            part.to(device) for part in (layout.share, layout.capacity, layout.reach, layout.peers)
         )
 
     def forward(self, observation: Tensor) -> Tensor:
         """See the class."""
         code = functional.silu(self.input(self._rows(observation)))
-        for own, mixed in zip(self.own, self.mixed, strict=True):
-            code = code + functional.silu(own(code) + mixed(self._context(code)))
+        for own, peers, everyone in zip(self.own, self.peers, self.all, strict=True):
+            pooled = torch.cat([code.mean(-2, keepdim=True), code.amax(-2, keepdim=True)], -1)
+            near = self._near(code, peers(code))
+            code = code + functional.silu(own(code) + near + everyone(pooled))
         return code
 
-    def _context(self, code: Tensor) -> Tensor:
-        mean = code.mean(-2, keepdim=True)
+    def _near(self, code: Tensor, told: Tensor) -> Tensor:
+        """What each row is told by the rows near it: its peers, or those it attends to."""
         if self.context == "pool":
-            return torch.cat([mean, code.amax(-2, keepdim=True)], -1)
-        found = functional.scaled_dot_product_attention(code, code, code)
-        return torch.cat([mean.expand_as(code), found], -1)
+            return self._peers @ told
+        return functional.scaled_dot_product_attention(code, code, told)
 
     def _rows(self, observation: Tensor) -> Tensor:
         """``[..., R, features]``."""
@@ -190,6 +200,11 @@ class RegionNetwork(nn.Module):
         self.encoder = RegionEncoder(layout, hidden=hidden, depth=depth, context=context)
         self.head = _silent(nn.Linear(hidden, len(layout.kinds)))
 
+    @property
+    def layout(self) -> Layout:
+        """Of the observations that it reads now."""
+        return self.encoder.layout
+
     def bind(self, layout: Layout) -> None:
         """Act on another fleet; the observation must hold the same features."""
         self.encoder.bind(layout)
@@ -199,7 +214,7 @@ class RegionNetwork(nn.Module):
         action: Tensor = self.head(self.encoder(observation)).transpose(-1, -2)
         if not self.residual:
             return action
-        return action + expert_action(self.encoder.layout, observation)
+        return action + expert_action(self.layout, observation)
 
 
 class FlatNetwork(nn.Module):
@@ -245,17 +260,46 @@ class FlatNetwork(nn.Module):
         return action + expert_action(self.layout, observation) if self.residual else action
 
 
+Network: TypeAlias = RegionNetwork | FlatNetwork
+
 #: By the name they have in configurations and checkpoints.
-NETWORKS: Mapping[str, type[RegionNetwork | FlatNetwork]] = {
+NETWORKS: Mapping[str, type[Network]] = {
     "regions": RegionNetwork,
     "flat": FlatNetwork,
 }
+
+
+def make_network(layout: Layout, *, kind: str = "regions", **options: Any) -> Network:
+    """New network by name.
+
+    Raises
+    ------
+    DataError
+        For a name or options that it does not know.
+    """
+    if kind not in NETWORKS:
+        raise DataError(f"the network must be one of {', '.join(NETWORKS)}, got {kind!r}")
+    try:
+        return NETWORKS[kind](layout, **options)
+    except TypeError as error:
+        raise DataError(f"the network {kind!r} does not take these options: {error}") from None
 
 
 def expert_action(layout: Layout, observation: Tensor) -> Tensor:
     """Action ``[..., K, R]`` that repeats the shadow prices of the expert that is observed."""
     blocks = [observation[..., layout.blocks[f"expert_{kind}"]] for kind in layout.kinds]
     return torch.stack(blocks, -2)
+
+
+def squashed(action: Tensor, how: str) -> Tensor:
+    """What an algorithm makes of its network's output: nothing, ``clip`` or ``tanh``."""
+    if how == "none":
+        return action
+    if how == "clip":
+        return torch.clamp(action, -1.0, 1.0)
+    if how == "tanh":
+        return torch.tanh(action)
+    raise DataError(f"squash must be none, clip or tanh, got {how!r}")
 
 
 def _check_residual(layout: Layout, residual: bool) -> None:

@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
-from equiload.agents.learn.networks import NETWORKS, FlatNetwork, Layout, RegionNetwork
+from equiload.agents.learn.networks import (
+    Layout,
+    make_network,
+    squashed,
+)
 from equiload.agents.learn.observation import make_features
 from equiload.envs import DataError, Fleet, Objective, Slot
 from equiload.envs.forecast import Forecaster
@@ -44,7 +48,7 @@ class LearnedPolicy:
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = load_checkpoint(shipped(checkpoint))
         self.checkpoint = checkpoint
-        self._network: RegionNetwork | FlatNetwork | None = None
+        self._network: Network | None = None
         observation, action = checkpoint.observation, checkpoint.action
         self._agent = AgentPolicy(
             self._predict,
@@ -81,7 +85,8 @@ class LearnedPolicy:
     @torch.no_grad()
     def _predict(self, observation: Any) -> FloatArray:
         assert self._network is not None
-        action: Tensor = self._network(torch.as_tensor(observation))
+        raw: Tensor = self._network(torch.as_tensor(observation))
+        action = squashed(raw, self.checkpoint.action.get("squash", "none"))
         values: FloatArray = action.double().numpy()
         return values
 
@@ -93,25 +98,7 @@ def shipped(name: str | Path) -> str | Path:
     return name
 
 
-def make_network(
-    layout: Layout, *, kind: str = "regions", **options: Any
-) -> RegionNetwork | FlatNetwork:
-    """New network by name.
-
-    Raises
-    ------
-    DataError
-        For a name or options that it does not know.
-    """
-    if kind not in NETWORKS:
-        raise DataError(f"the network must be one of {', '.join(NETWORKS)}, got {kind!r}")
-    try:
-        return NETWORKS[kind](layout, **options)
-    except TypeError as error:
-        raise DataError(f"the network {kind!r} does not take these options: {error}") from None
-
-
-def build_network(checkpoint: Checkpoint, layout: Layout) -> RegionNetwork | FlatNetwork:
+def build_network(checkpoint: Checkpoint, layout: Layout) -> Network:
     """The checkpoint's network, for observations of this layout.
 
     Raises

@@ -1,0 +1,271 @@
+"""stable-baselines3's PPO, SAC and TD3 over this project's networks and environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from stable_baselines3 import PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy, ContinuousCritic
+from stable_baselines3.sac.policies import Actor as SACActor
+from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.td3.policies import Actor as TD3Actor
+from stable_baselines3.td3.policies import TD3Policy
+from torch import Tensor, nn
+
+from equiload.agents.learn.networks import (
+    FlatNetwork,
+    Layout,
+    Network,
+    RegionEncoder,
+    make_network,
+)
+from equiload.envs import DataError
+from equiload.envs.gym import Reward, SB3VecEnv
+from equiload.envs.gym.rewards import Transition
+from equiload.envs.gym.source import Episodes
+from equiload.envs.typing import FloatArray
+
+#: How an algorithm's deterministic action follows from its network: see ``Checkpoint.action``.
+SQUASH: Mapping[str, str] = {"ppo": "clip", "sac": "tanh", "td3": "tanh"}
+
+
+class Scaled:
+    """A reward scheme in units of ``1 / factor`` US$, so that values are of order one."""
+
+    def __init__(self, reward: Reward, factor: float) -> None:
+        self.reward, self.factor = reward, factor
+
+    def reset(self, episodes: Episodes) -> None:
+        """See :class:`~equiload.envs.gym.Reward`."""
+        self.reward.reset(episodes)
+
+    def __call__(self, step: Transition) -> FloatArray:
+        """See :class:`~equiload.envs.gym.Reward`."""
+        return self.factor * self.reward(step)
+
+
+class Flattened(nn.Module):
+    """A network's actions as one row, as stable-baselines3 wants them: ``[..., prod(shape)]``."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """See the class."""
+        action: Tensor = self.network(observation)
+        return action.flatten(-2)
+
+
+class Critic(nn.Module):
+    """Observations (followed by the action, for a Q-value) ``[..., F]`` to a code ``[..., H]``.
+
+    Made like the actor: regions share one encoder and their codes are averaged, or a perceptron.
+    """
+
+    def __init__(self, layout: Layout, *, action: bool, network: Mapping[str, Any]) -> None:
+        super().__init__()
+        options = {k: v for k, v in network.items() if k not in ("kind", "residual", "shape")}
+        layout = with_action(layout) if action else layout
+        self.regional = network.get("kind", "regions") == "regions"
+        if self.regional:
+            self.body: nn.Module = RegionEncoder(layout, **options)
+        else:
+            self.body = FlatNetwork(layout, **options).body
+        #: ``H``.
+        self.width = int(options.get("hidden", 64))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """See the class."""
+        code: Tensor = self.body(observation)
+        return code.mean(-2) if self.regional else code
+
+
+class _Bodies(nn.Module):
+    """In place of stable-baselines3's extractor: the actor gives actions, the critic a code."""
+
+    def __init__(self, actor: nn.Module, critic: Critic, actions: int) -> None:
+        super().__init__()
+        self.actor, self.critic = Flattened(actor), critic
+        self.latent_dim_pi, self.latent_dim_vf = actions, critic.width
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.forward_actor(features), self.forward_critic(features)
+
+    def forward_actor(self, features: Tensor) -> Tensor:
+        row: Tensor = self.actor(features)
+        return row
+
+    def forward_critic(self, features: Tensor) -> Tensor:
+        code: Tensor = self.critic(features)
+        return code
+
+
+class PPOPolicy(ActorCriticPolicy):
+    """Actor and critic of the project's networks; ``network`` as for ``make_network``."""
+
+    def __init__(
+        self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
+    ) -> None:
+        self._layout, self._network = layout, network
+        super().__init__(*args, **{**kwargs, "ortho_init": False, "net_arch": []})
+
+    def _build_mlp_extractor(self) -> None:
+        actor = make_network(self._layout, **self._network)
+        critic = Critic(self._layout, action=False, network=self._network)
+        self.mlp_extractor = _Bodies(actor, critic, int(self.action_space.shape[0]))  # type: ignore[assignment,index]
+
+    def _build(self, lr_schedule: Any) -> None:
+        super()._build(lr_schedule)
+        self.action_net = nn.Identity()  # the actor's output is the mean already
+        make: Any = self.optimizer_class
+        self.optimizer = make(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+
+class _OffPolicy:
+    """What SAC's and TD3's policies share: their modules are exchanged as they are made."""
+
+    _layout: Layout
+    _network: Mapping[str, Any]
+
+    def _with_q_networks(self, critic: ContinuousCritic) -> ContinuousCritic:
+        for index in range(len(critic.q_networks)):
+            body = Critic(self._layout, action=True, network=self._network)
+            q_network = nn.Sequential(body, nn.Linear(body.width, 1))
+            critic.q_networks[index] = q_network
+            setattr(critic, f"qf{index}", q_network)
+        return critic
+
+
+class RegionSACPolicy(_OffPolicy, SACPolicy):
+    """SAC's policy over the project's networks."""
+
+    def __init__(
+        self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
+    ) -> None:
+        self._layout, self._network = layout, network
+        super().__init__(*args, **{**kwargs, "net_arch": []})
+
+    def make_actor(self, features_extractor: Any = None) -> SACActor:
+        """Actor whose mean is the network, and whose spread another one."""
+        actor = super().make_actor(features_extractor)
+        spread = {**self._network, "residual": False}
+        actor.mu = Flattened(make_network(self._layout, **self._network))
+        actor.log_std = nn.Sequential(  # type: ignore[assignment]
+            Flattened(make_network(self._layout, **spread)), _Shift(-2.0)
+        )
+        return actor
+
+    def make_critic(self, features_extractor: Any = None) -> ContinuousCritic:
+        """Q-values of observation and action."""
+        return self._with_q_networks(super().make_critic(features_extractor))
+
+
+class RegionTD3Policy(_OffPolicy, TD3Policy):
+    """TD3's policy over the project's networks."""
+
+    def __init__(
+        self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
+    ) -> None:
+        self._layout, self._network = layout, network
+        super().__init__(*args, **{**kwargs, "net_arch": []})
+
+    def make_actor(self, features_extractor: Any = None) -> TD3Actor:
+        """The network, through tanh."""
+        actor = super().make_actor(features_extractor)
+        actor.mu = nn.Sequential(Flattened(make_network(self._layout, **self._network)), nn.Tanh())
+        return actor
+
+    def make_critic(self, features_extractor: Any = None) -> ContinuousCritic:
+        """Q-values of observation and action."""
+        return self._with_q_networks(super().make_critic(features_extractor))
+
+
+class _Shift(nn.Module):
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values + self.by
+
+
+_ALGORITHMS: Mapping[str, tuple[type[BaseAlgorithm], type[Any]]] = {
+    "ppo": (PPO, PPOPolicy),
+    "sac": (SAC, RegionSACPolicy),
+    "td3": (TD3, RegionTD3Policy),
+}
+
+
+def make_model(
+    kind: str,
+    envs: SB3VecEnv,
+    network: Mapping[str, Any],
+    *,
+    weights: Mapping[str, Tensor] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    **options: Any,
+) -> BaseAlgorithm:
+    """Model of stable-baselines3 that acts through one of the project's networks.
+
+    Parameters
+    ----------
+    kind
+        ``"ppo"``, ``"sac"`` or ``"td3"``.
+    envs
+        Where it learns.
+    network
+        As for :func:`~equiload.agents.learn.networks.make_network`.
+    weights
+        The actor's to begin with (a warm start). Default: untrained.
+    options
+        Of stable-baselines3's class; ``log_std_init`` (PPO) is the policy's.
+
+    Raises
+    ------
+    DataError
+        For a name or an option that is not known.
+    """
+    if kind not in _ALGORITHMS:
+        raise DataError(f"the agent must be one of {', '.join(_ALGORITHMS)}, got {kind!r}")
+    algorithm, policy = _ALGORITHMS[kind]
+    core = envs.envs.core
+    layout = Layout.of(core.observer, core.fleet, core.objective)
+    known: dict[str, Any] = {"layout": layout, "network": dict(network)}
+    if "log_std_init" in options:
+        known["log_std_init"] = options.pop("log_std_init")
+    try:
+        model = algorithm(policy, envs, policy_kwargs=known, seed=seed, device=device, **options)
+    except TypeError as error:
+        raise DataError(f"{kind} does not take these options: {error}") from None
+    if weights is not None:
+        actor_network(model).load_state_dict(dict(weights))
+        if isinstance(model, TD3):
+            model.actor_target.load_state_dict(model.actor.state_dict())
+    return model
+
+
+def actor_network(model: BaseAlgorithm) -> Network:
+    """The network that a model acts through."""
+    if isinstance(model, PPO):
+        flattened: Any = model.policy.mlp_extractor.actor
+    elif isinstance(model, SAC):
+        flattened = model.actor.mu
+    else:
+        flattened = model.actor.mu[0]  # type: ignore[attr-defined]
+    network: Network = flattened.network
+    return network
+
+
+def with_action(layout: Layout) -> Layout:
+    """Layout of observations followed by an action ``[K, R]``, whose rows are the regions' own."""
+    end, R = max(cut.stop for cut in layout.blocks.values()), layout.share.shape[1]
+    blocks, axes = dict(layout.blocks), dict(layout.axes)
+    for k, kind in enumerate(layout.kinds):
+        blocks[f"action_{kind}"] = slice(end + k * R, end + (k + 1) * R)
+        axes[f"action_{kind}"] = "region"
+    return replace(layout, blocks=blocks, axes=axes)
