@@ -12,6 +12,7 @@ from torch import Tensor
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
 from equiload.agents.learn.networks import (
     Layout,
+    Network,
     make_network,
     squashed,
 )
