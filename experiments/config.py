@@ -20,6 +20,8 @@ class BenchmarkConfig:
     #: Rows by key: each a ``name``, as it stands in tables and results, and an ``agent``, the
     #: ``_target_`` and arguments of a :class:`~equiload.envs.Policy` or an offline solver.
     algorithms: dict[str, Any] = field(default_factory=dict)
+    #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.
+    checkpoint: str = "default"
     reachability: list[str] = MISSING
     #: By footprint kind; kinds that are not named keep the instance's. (A typed dict that may be
     #: null cannot be overridden on the command line.)
@@ -129,6 +131,28 @@ class TrainConfig:
     resume: str = "auto"
 
 
+@dataclass
+class EvaluateConfig:
+    """``python -m equiload.experiments.evaluate``."""
+
+    #: ``_target_`` and its arguments; with ``draws``, without the seed.
+    instance: dict[str, Any] = MISSING
+    #: As for the benchmark.
+    algorithms: dict[str, Any] = field(default_factory=dict)
+    #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.
+    checkpoint: str = "default"
+    reachability: list[str] = MISSING
+    #: Which draws: ``train``, ``validation`` or ``test``.
+    split: str = MISSING
+    #: How many; none: the instance as it is.
+    draws: int | None = None
+    #: The first one's number.
+    first: int = 0
+    #: Whose gap is to be closed.
+    baseline: str = "eGLB"
+    confidence: float = 0.95
+
+
 def register() -> None:
     """Make schemas and sweeper known to Hydra; calling it again changes nothing."""
     sweep.register()
@@ -136,5 +160,6 @@ def register() -> None:
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="tune_schema", node=TuneConfig)
     store.store(name="predictions_schema", node=PredictionsConfig)
+    store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="robustness_schema", node=RobustnessConfig)

@@ -1,0 +1,161 @@
+"""Networks: equivariant, of any size, and the expert's where they say so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equiload.agents import EGLB
+from equiload.agents.learn import FlatNetwork, Layout, RegionNetwork, make_features, make_network
+from equiload.agents.learn.networks import squashed
+from equiload.agents.learn.sb3 import Critic, with_action
+from equiload.envs import DataError, Instance, Slot
+from equiload.envs.data import synthetic
+from equiload.envs.gym import Observer
+from strategies import instances
+
+FEATURES = ("recent_past", "place", "slots_left", "expert_prices")
+
+
+def layout_of(instance: Instance, features: tuple[str, ...] = FEATURES) -> tuple[Layout, Observer]:
+    observer = Observer(features=make_features(features))
+    observer.reset(instance.fleet, instance.objective, instance.horizon, instance.batch)
+    return Layout.of(observer, instance.fleet, instance.objective), observer
+
+
+def lively(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """The same network with every parameter drawn anew, heads included."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.copy_(0.3 * torch.randn(value.shape, generator=generator))
+    return network
+
+
+def answer(network: RegionNetwork, instance: Instance) -> np.ndarray:
+    layout, observer = layout_of(instance)
+    network.bind(layout)
+    K, R = len(instance.objective.mu), len(instance.fleet.regions)
+    footprint = np.linspace(0.0, 3.0, R) * np.arange(1, K + 1)[:, None]
+    # The footprint follows the region's name, not its number.
+    order = np.argsort(np.argsort(instance.fleet.regions))
+    seen = observer.observe(Slot.of(instance, 0), footprint[:, order])
+    with torch.no_grad():
+        return network(torch.as_tensor(seen)).numpy()
+
+
+def renumbered(instance: Instance, order: np.ndarray) -> Instance:
+    fleet, trace = instance.fleet, instance.trace
+    assert fleet.one_region_each
+    names = tuple(fleet.datacenters[i] for i in order)
+    return instance.replace(
+        fleet=fleet.replace(
+            datacenters=names,
+            regions=names,
+            region_of=np.arange(len(order)),
+            capacity=fleet.capacity[order],
+            reachable=fleet.reachable[:, order],
+            pue=fleet.pue[order],
+            distance=None,
+            location=fleet.location[order],
+        ),
+        trace=trace.__class__(
+            price=trace.price[:, order],
+            intensity=trace.intensity[..., order],
+            demand=trace.demand,
+            timestamps=trace.timestamps,
+            availability=None if trace.availability is None else trace.availability[:, order],
+        ),
+    )
+
+
+@pytest.mark.parametrize("context", ["pool", "attention"])
+@pytest.mark.parametrize("reachability", ["full", "partial"])
+def test_renumbering_regions_renumbers_the_answer(context: str, reachability: str) -> None:
+    world = synthetic(3, horizon=4, reachability=reachability)
+    layout, _ = layout_of(world)
+    network = lively(make_network(layout, hidden=16, context=context))
+    order = np.random.default_rng(0).permutation(10)
+    mine, theirs = answer(network, world), answer(network, renumbered(world, order))
+    assert np.ptp(mine) > 0.1
+    np.testing.assert_allclose(theirs, mine[:, order], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("regions", [2, 5, 20])
+@pytest.mark.parametrize("sites", [1, 3])
+def test_one_network_for_any_fleet(regions: int, sites: int) -> None:
+    layout, _ = layout_of(synthetic(0, horizon=4))
+    network = lively(make_network(layout, hidden=16))
+    answered = answer(network, synthetic(1, horizon=4, regions=regions, sites=sites))
+    assert answered.shape == (2, regions)
+    assert np.isfinite(answered).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(instances(), st.integers(0, 9))
+def test_answers_are_finite_on_odd_problems(instance: Instance, seed: int) -> None:
+    network = lively(make_network(layout_of(instance)[0], hidden=8), seed)
+    assert np.isfinite(answer(network, instance)).all()
+
+
+@pytest.mark.parametrize("kind", ["regions", "flat"])
+def test_untrained_it_says_what_the_expert_would(kind: str) -> None:
+    world = synthetic(2, horizon=6)
+    layout, observer = layout_of(world)
+    network = make_network(layout, kind=kind, residual=True)
+    expert, nothing = EGLB(), np.zeros((2, 10))
+    expert.reset(world.fleet, world.objective, world.horizon)
+    for t in range(6):
+        seen = torch.as_tensor(observer.observe(Slot.of(world, t), nothing))
+        weights = torch.softmax(4.0 * network(seen).detach(), -1).numpy()
+        gamma = expert.multipliers / expert.multipliers.sum(-1, keepdims=True)
+        np.testing.assert_allclose(weights, gamma, rtol=1e-4)
+        expert.act(Slot.of(world, t))
+    assert np.ptp(gamma) > 1e-3
+    assert not make_network(layout, kind=kind)(seen).any()
+
+
+def test_the_flat_network_belongs_to_one_fleet() -> None:
+    network = make_network(layout_of(synthetic(0, horizon=4))[0], kind="flat")
+    assert isinstance(network, FlatNetwork)
+    network.bind(layout_of(synthetic(1, horizon=4))[0])
+    with pytest.raises(DataError, match="flat network acts only on fleets of the size"):
+        network.bind(layout_of(synthetic(1, horizon=4, regions=5))[0])
+
+
+def test_a_critic_does_not_care_how_regions_are_numbered() -> None:
+    world = synthetic(0, horizon=4)
+    layout, observer = layout_of(world, ())
+    critic = lively(Critic(layout, action=True, network={"hidden": 8, "depth": 1}))
+    seen = torch.as_tensor(observer.observe(Slot.of(world, 0), np.ones((2, 10))))
+    action = torch.linspace(-1, 1, 20)
+    value = critic(torch.cat([seen, action]))
+    blocks = with_action(layout).blocks
+    order = np.random.default_rng(1).permutation(10)
+    moved = torch.cat([seen, action]).clone()
+    for cut in blocks.values():
+        if cut.stop - cut.start == 10:
+            moved[cut] = torch.cat([seen, action])[cut][torch.as_tensor(order)]
+    torch.testing.assert_close(critic(moved), value, rtol=1e-4, atol=1e-5)
+    assert (critic(torch.cat([seen, -action])) - value).abs().max() > 1e-3
+
+
+def test_wrong_options_are_named() -> None:
+    layout, _ = layout_of(synthetic(0, horizon=4), ())
+    with pytest.raises(DataError, match="network must be one of regions, flat, got 'mlp'"):
+        make_network(layout, kind="mlp")
+    with pytest.raises(DataError, match="does not take these options"):
+        make_network(layout, heads=3)
+    with pytest.raises(DataError, match="needs the observation to hold expert_carbon"):
+        make_network(layout, residual=True)
+    with pytest.raises(DataError, match="context must be pool or attention"):
+        make_network(layout, context="max")
+    with pytest.raises(DataError, match="there is no feature 'weather'"):
+        make_features(["weather"])
+    with pytest.raises(DataError, match="needs a forecaster"):
+        make_features(["forecast"])
+    with pytest.raises(DataError, match="squash must be none, clip or tanh"):
+        squashed(torch.zeros(1), "relu")
