@@ -93,6 +93,8 @@ def find(root: Path) -> Found:
     ]
     for pattern, into, read in readers:
         for path in sorted(root.rglob(pattern)):
+            if read is _events and _told(path, root):
+                continue
             try:
                 into.append(read(path, root))
             except (DataError, OSError, KeyError, TypeError, ValueError) as error:
@@ -144,6 +146,12 @@ def _events(path: Path, root: Path) -> Curve:
     if not series:
         raise DataError("it has no scalars")
     return Curve(_name(path, root), pd.DataFrame(series).rename_axis("step").reset_index())
+
+
+def _told(path: Path, root: Path) -> bool:
+    """Does a ``progress.csv`` in the event file's folder, or above it, say the same?"""
+    above = [folder for folder in path.parents if folder.is_relative_to(root)]
+    return any((folder / "progress.csv").is_file() for folder in above)
 
 
 def _name(path: Path, root: Path) -> str:

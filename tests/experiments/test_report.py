@@ -177,6 +177,8 @@ def test_event_files_are_read(tmp_path: Path) -> None:
     writer.close()
     (curve,) = find(tmp_path).curves
     assert curve.metrics.to_dict("list") == {"step": [0, 5], "loss": [3.0, 1.0]}
+    (tmp_path / "progress.csv").write_text("step,loss\n0,3\n5,1\n")
+    assert len(find(tmp_path).curves) == 1  # the same run told twice is one curve
 
 
 def test_a_section_appears_only_with_its_data(tmp_path: Path, page: Path) -> None:
