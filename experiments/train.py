@@ -51,14 +51,15 @@ def main(cfg: TrainConfig) -> None:
     if cfg.evaluate_every < 1:
         raise DataError(f"evaluate_every must be at least 1, got {cfg.evaluate_every}")
     cfg = _plain(cfg)
-    Session(cfg, run_folder()).run()
+    overrides = HydraConfig.get().overrides.task
+    Session(cfg, run_folder(), " ".join(["python -m equiload.experiments.train", *overrides])).run()
 
 
 class Session:
-    """One training run in its folder."""
+    """One training run in its folder; ``command`` is what its checkpoints say made them."""
 
-    def __init__(self, cfg: TrainConfig, folder: Path) -> None:
-        self._cfg, self._folder = cfg, folder
+    def __init__(self, cfg: TrainConfig, folder: Path, command: str) -> None:
+        self._cfg, self._folder, self._command = cfg, folder, command
         device = (
             ("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else cfg.device
         )
@@ -149,9 +150,7 @@ class Session:
             },
             weights={k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()},
             training={
-                "command": " ".join(
-                    ["python -m equiload.experiments.train", *HydraConfig.get().overrides.task]
-                ),
+                "command": self._command,
                 "step": self._trainer.done,
                 "seconds": round(self._seconds, 1),
                 "configuration": dataclasses.asdict(cfg),

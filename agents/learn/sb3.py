@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import ActorCriticPolicy, ContinuousCritic
 from stable_baselines3.sac.policies import Actor as SACActor
 from stable_baselines3.sac.policies import SACPolicy
@@ -223,7 +225,8 @@ def make_model(
     weights
         The actor's to begin with (a warm start). Default: untrained.
     options
-        Of stable-baselines3's class; ``log_std_init`` (PPO) is the policy's.
+        Of stable-baselines3's class; besides ``log_std_init`` (PPO), the policy's, and ``noise``
+        (TD3), the standard deviation of the exploring noise on actions.
 
     Raises
     ------
@@ -238,6 +241,9 @@ def make_model(
     known: dict[str, Any] = {"layout": layout, "network": dict(network)}
     if "log_std_init" in options:
         known["log_std_init"] = options.pop("log_std_init")
+    if kind == "td3":
+        spread = float(options.pop("noise", 0.1)) * np.ones(core.action_space.shape)
+        options["action_noise"] = NormalActionNoise(np.zeros_like(spread), spread)
     try:
         model = algorithm(policy, envs, policy_kwargs=known, seed=seed, device=device, **options)
     except TypeError as error:
