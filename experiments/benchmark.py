@@ -36,7 +36,7 @@ SCHEMA = 1
 def main(cfg: BenchmarkConfig) -> None:
     """Run every algorithm of the configuration on its instance, for each reachability."""
     folder = run_folder()
-    agents = build_agents(cfg)
+    agents = build_agents(cfg.algorithms)
     instances = {name: build_instance(cfg, name) for name in cfg.reachability}
     if not instances:
         raise DataError("reachability names nothing to run, expected full, partial or both")
@@ -67,10 +67,10 @@ def main(cfg: BenchmarkConfig) -> None:
         print(f"Report: {_readable(write_report(folder))}")  # noqa: T201
 
 
-def build_agents(cfg: BenchmarkConfig) -> dict[str, Policy | OfflineSolver]:
+def build_agents(algorithms: Mapping[str, Any]) -> dict[str, Policy | OfflineSolver]:
     """Return the configured algorithms by name."""
     agents: dict[str, Policy | OfflineSolver] = {}
-    for key, row in cfg.algorithms.items():
+    for key, row in algorithms.items():
         if not isinstance(row, Mapping) or set(row) != {"name", "agent"}:
             raise DataError(f"algorithms.{key} must have a name and an agent, got {row}")
         if not (isinstance(row["name"], str) and row["name"].isprintable() and row["name"]):

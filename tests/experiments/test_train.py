@@ -184,7 +184,9 @@ def test_train_then_evaluate_from_the_command_line(tmp_path: Path) -> None:
         (["baseline=best"], "the baseline 'best' is none of"),
         (["draws=0"], "draws must be at least 1 or null"),
     ):
-        failed = run(tmp_path / "f", "evaluate", *small, f"checkpoint={tmp_path}/t/last", *overrides)
+        failed = run(
+            tmp_path / "f", "evaluate", *small, f"checkpoint={tmp_path}/t/last", *overrides
+        )
         assert failed.returncode == 2
         assert message in failed.stderr
         assert len(failed.stderr.strip().splitlines()) == 1
