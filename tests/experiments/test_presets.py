@@ -22,7 +22,12 @@ from equiload.experiments.comparison import compare
 from equiload.experiments.published import beside, published_table
 
 CONF = Path(next(iter(equiload.conf.__path__)))
-OTHER_PROGRAMS = {"robustness": "robustness", "predictions": "predictions"}
+OTHER_PROGRAMS = {
+    "robustness": "robustness",
+    "predictions": "predictions",
+    "learners": "train",
+    "rewards": "train",
+}
 PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OURS = [name for name in PRESETS if name not in OTHER_PROGRAMS]
 
