@@ -27,6 +27,7 @@ OTHER_PROGRAMS = {
     "predictions": "predictions",
     "learners": "train",
     "rewards": "train",
+    "learn_with_forecasts": "train",
 }
 PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OURS = [name for name in PRESETS if name not in OTHER_PROGRAMS]

@@ -191,3 +191,15 @@ def test_train_then_evaluate_from_the_command_line(tmp_path: Path) -> None:
         assert message in failed.stderr
         assert len(failed.stderr.strip().splitlines()) == 1
         assert not (tmp_path / "f" / "evaluation.json").exists()
+
+
+def test_training_begins_with_the_weights_it_is_given(tmp_path: Path) -> None:
+    Session(configured("hindsight"), tmp_path / "first", "").run()
+    init = f"init={tmp_path}/first/last"
+    cfg = configured("hindsight", init, "agent.options.learning_rate=1e-12")
+    Session(cfg, tmp_path / "again", "").run()
+    assert rows(tmp_path / "again")[-1]["gap"] == rows(tmp_path / "first")[-1]["gap"]
+    with pytest.raises(DataError, match="looks at the features"):
+        Session(configured("hindsight", init, "features=[place]"), tmp_path / "other", "")
+    with pytest.raises(DataError, match="does not fit: weights 'encoder.all.0.weight'"):
+        Session(configured("hindsight", init, "network.hidden=16"), tmp_path / "other", "")
