@@ -201,5 +201,5 @@ def test_training_begins_with_the_weights_it_is_given(tmp_path: Path) -> None:
     assert rows(tmp_path / "again")[-1]["gap"] == rows(tmp_path / "first")[-1]["gap"]
     with pytest.raises(DataError, match="looks at the features"):
         Session(configured("hindsight", init, "features=[place]"), tmp_path / "other", "")
-    with pytest.raises(DataError, match="does not fit: weights 'encoder.all.0.weight'"):
+    with pytest.raises(DataError, match=r"does not fit: weights 'encoder\.all\.0\.weight'"):
         Session(configured("hindsight", init, "network.hidden=16"), tmp_path / "other", "")
