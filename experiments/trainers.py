@@ -18,7 +18,8 @@ from equiload.agents import EGLB
 from equiload.agents.forecast import Perfect
 from equiload.agents.learn.checkpoint import load_checkpoint
 from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
-from equiload.agents.learn.networks import Layout, Network, make_network
+from equiload.agents.learn.layout import Layout
+from equiload.agents.learn.networks import Network, make_network
 from equiload.agents.learn.observation import make_features
 from equiload.agents.learn.policy import fit_weights, shipped
 from equiload.agents.learn.problems import SyntheticStream

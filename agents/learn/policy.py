@@ -11,12 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
-from equiload.agents.learn.networks import (
-    Layout,
-    Network,
-    make_network,
-    squashed,
-)
+from equiload.agents.learn.layout import Layout
+from equiload.agents.learn.networks import Network, make_network, squashed
 from equiload.agents.learn.observation import make_features
 from equiload.envs import DataError, Fleet, Objective, Slot
 from equiload.envs.forecast import Forecaster

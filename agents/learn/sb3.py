@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,8 @@ from stable_baselines3.td3.policies import Actor as TD3Actor
 from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
-from equiload.agents.learn.networks import (
-    FlatNetwork,
-    Layout,
-    Network,
-    RegionEncoder,
-    make_network,
-)
+from equiload.agents.learn.layout import Layout, with_action
+from equiload.agents.learn.networks import FlatNetwork, Network, RegionEncoder, make_network
 from equiload.envs import DataError
 from equiload.envs.gym import Reward, SB3VecEnv
 from equiload.envs.gym.rewards import Transition
@@ -265,13 +259,3 @@ def actor_network(model: BaseAlgorithm) -> Network:
         flattened = model.actor.mu[0]  # type: ignore[attr-defined]
     network: Network = flattened.network
     return network
-
-
-def with_action(layout: Layout) -> Layout:
-    """Layout of observations followed by an action ``[K, R]``, whose rows are the regions' own."""
-    end, R = max(cut.stop for cut in layout.blocks.values()), layout.share.shape[1]
-    blocks, axes = dict(layout.blocks), dict(layout.axes)
-    for k, kind in enumerate(layout.kinds):
-        blocks[f"action_{kind}"] = slice(end + k * R, end + (k + 1) * R)
-        axes[f"action_{kind}"] = "region"
-    return replace(layout, blocks=blocks, axes=axes)
