@@ -11,7 +11,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types bench constraints clean
+.PHONY: help docs run test check lint types bench constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -37,6 +37,9 @@ lint: $(VENV)/.ok ## Style and formatting
 
 types: $(VENV)/.ok ## Static types
 	$(VENV)/bin/mypy
+
+docs: $(VENV)/.ok ## The documentation site, strictly: docs/_build/index.html
+	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 
 bench: $(VENV)/.ok ## Benchmarks: tables with ratios measured within one run
 	$(PY) -m pytest tests/benchmarks --benchmark-only $(ARGS)

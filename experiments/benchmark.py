@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import to_absolute_path
 
 from equiload.agents.offline import OfflineSolver
@@ -21,6 +23,7 @@ from equiload.experiments.comparison import Row, Track, compare, describe
 from equiload.experiments.config import BenchmarkConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
+from equiload.experiments.history import History, write_history
 from equiload.experiments.progress import Bars, bars
 from equiload.experiments.published import beside, published_table
 from equiload.experiments.tables import comparison_table, flat, show
@@ -33,7 +36,7 @@ SCHEMA = 1
 def main(cfg: BenchmarkConfig) -> None:
     """Run every algorithm of the configuration on its instance, for each reachability."""
     folder = run_folder()
-    agents = build_agents(cfg)
+    agents = build_agents(cfg.algorithms)
     instances = {name: build_instance(cfg, name) for name in cfg.reachability}
     if not instances:
         raise DataError("reachability names nothing to run, expected full, partial or both")
@@ -58,12 +61,16 @@ def main(cfg: BenchmarkConfig) -> None:
         write_csv(folder / "published.csv", [asdict(cell) for cell in cells])
         show(published_table(cells))
     print(f"Gap: to eGLB-Off's certified lower bound. Written to {_readable(folder)}")  # noqa: T201
+    if cfg.report and HydraConfig.get().mode == RunMode.RUN:
+        from equiload.experiments.report import write_report  # plotly loads slowly
+
+        print(f"Report: {_readable(write_report(folder))}")  # noqa: T201
 
 
-def build_agents(cfg: BenchmarkConfig) -> dict[str, Policy | OfflineSolver]:
+def build_agents(algorithms: Mapping[str, Any]) -> dict[str, Policy | OfflineSolver]:
     """Return the configured algorithms by name."""
     agents: dict[str, Policy | OfflineSolver] = {}
-    for key, row in cfg.algorithms.items():
+    for key, row in algorithms.items():
         if not isinstance(row, Mapping) or set(row) != {"name", "agent"}:
             raise DataError(f"algorithms.{key} must have a name and an agent, got {row}")
         if not (isinstance(row["name"], str) and row["name"].isprintable() and row["name"]):
@@ -111,6 +118,7 @@ def write_results(
     }
     write_json(folder / "results.json", content)  # the one that may refuse comes first
     write_csv(folder / "results.csv", [flat(row) for row in rows])
+    write_history(folder / "history.parquet", [History.of(row) for row in rows])
     results.write(folder / results.FILE, [results.line(row, origin) for row in rows])
 
 

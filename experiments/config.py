@@ -29,6 +29,8 @@ class BenchmarkConfig:
     #: Numbers to put beside ours: by reachability, algorithm and quantity.
     published: Any = None
     figures: bool = True
+    #: In a sweep no job writes one: ``python -m equiload.experiments.report`` does for all.
+    report: bool = True
 
 
 @dataclass
@@ -119,10 +121,15 @@ class TrainConfig:
     problems: dict[str, Any] = MISSING
     #: Of ``Validation``: what it is chosen by.
     validation: dict[str, Any] = MISSING
+    #: ``draws`` of a ``split`` on which the best policy is judged when training has ended, a row of
+    #: ``results.parquet`` each; ``horizon`` and ``reachability`` are the validation's.
+    final: dict[str, Any] = MISSING
     #: With the feature ``forecast``: wraps the perfect forecast, to one of the error ``sizes``.
     forecaster: Any = None
     action_scale: float = 4.0
     price_scale: float = 100.0
+    #: Checkpoint whose weights to begin with; the network and the observation must be its own.
+    init: Any = None
     #: Gradient steps (hindsight) or episodes of all environments from one evaluation to the next.
     evaluate_every: int = MISSING
     seed: int = 0

@@ -58,7 +58,7 @@ def main(cfg: EvaluateConfig) -> None:
     """Run everything, write the files and print the table."""
     if cfg.draws is not None and cfg.draws < 1:
         raise DataError(f"draws must be at least 1 or null, got {cfg.draws}")
-    agents = build_agents(cfg)
+    agents = build_agents(cfg.algorithms)
     if cfg.baseline not in agents:
         raise DataError(f"the baseline {cfg.baseline!r} is none of {', '.join(agents)}")
     rows: list[Row] = []

@@ -25,11 +25,15 @@ from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
 from equiload.agents import EGLB
-from equiload.agents.learn.checkpoint import Checkpoint
+from equiload.agents.forecast import PastDays
+from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
 from equiload.agents.learn.networks import FlatNetwork
 from equiload.agents.learn.policy import LearnedPolicy
 from equiload.agents.learn.sb3 import SQUASH
 from equiload.envs import DataError
+from equiload.envs.data import synthetic
+from equiload.experiments import results
+from equiload.experiments.comparison import Row, compare
 from equiload.experiments.config import TrainConfig
 from equiload.experiments.entry import entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
@@ -50,15 +54,19 @@ def main(cfg: TrainConfig) -> None:
         raise DataError(f"resume must be auto or never, got {cfg.resume!r}")
     if cfg.evaluate_every < 1:
         raise DataError(f"evaluate_every must be at least 1, got {cfg.evaluate_every}")
-    cfg = _plain(cfg)
-    Session(cfg, run_folder()).run()
+    origin, cfg = results.Origin.of(cfg), _plain(cfg)
+    overrides = HydraConfig.get().overrides.task
+    Session(cfg, run_folder(), " ".join(["python -m equiload.experiments.train", *overrides])).run()
+    if cfg.final["draws"]:
+        rows = final_rows(cfg, load_checkpoint(run_folder() / "best"))
+        results.write(run_folder() / results.FILE, [results.line(row, origin) for row in rows])
 
 
 class Session:
-    """One training run in its folder."""
+    """One training run in its folder; ``command`` is what its checkpoints say made them."""
 
-    def __init__(self, cfg: TrainConfig, folder: Path) -> None:
-        self._cfg, self._folder = cfg, folder
+    def __init__(self, cfg: TrainConfig, folder: Path, command: str) -> None:
+        self._cfg, self._folder, self._command = cfg, folder, command
         device = (
             ("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else cfg.device
         )
@@ -149,9 +157,7 @@ class Session:
             },
             weights={k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()},
             training={
-                "command": " ".join(
-                    ["python -m equiload.experiments.train", *HydraConfig.get().overrides.task]
-                ),
+                "command": self._command,
                 "step": self._trainer.done,
                 "seconds": round(self._seconds, 1),
                 "configuration": dataclasses.asdict(cfg),
@@ -159,6 +165,19 @@ class Session:
             scores=scores,
             versions=versions(),
         )
+
+
+def final_rows(cfg: TrainConfig, checkpoint: Checkpoint) -> list[Row]:
+    """EGLB and the policy (wrapped, if it is to be) on every final draw and reachability."""
+    draws, split = int(cfg.final["draws"]), cfg.final["split"]
+    rows: list[Row] = []
+    for reachability in cfg.validation["reachability"]:
+        for draw in range(draws):
+            horizon = int(cfg.validation["horizon"])
+            world = synthetic(f"{split}/{draw}", horizon=horizon, reachability=reachability)
+            agents = {"eGLB": EGLB(), "Learned": _policy(checkpoint, cfg)(PastDays(samples=2))}
+            rows += compare(agents, world, reachability=reachability)
+    return rows
 
 
 def save_checkpoint(stem: Path, checkpoint: Checkpoint) -> None:

@@ -16,9 +16,12 @@ from torch import Tensor, nn
 
 from equiload.agents import EGLB
 from equiload.agents.forecast import Perfect
+from equiload.agents.learn.checkpoint import load_checkpoint
 from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
-from equiload.agents.learn.networks import Layout, Network, make_network
+from equiload.agents.learn.layout import Layout
+from equiload.agents.learn.networks import Network, make_network
 from equiload.agents.learn.observation import make_features
+from equiload.agents.learn.policy import fit_weights, shipped
 from equiload.agents.learn.problems import SyntheticStream
 from equiload.agents.learn.sb3 import Scaled, actor_network, make_model
 from equiload.agents.offline.decomposition import Decomposition
@@ -94,7 +97,8 @@ def make_trainer(cfg: TrainConfig, device: str, *, warm: bool = True) -> Trainer
     if kind == "hindsight":
         if cfg.reward is not None:
             raise DataError("agent=hindsight needs no reward: it learns from the objective itself")
-        return HindsightTrainer(cfg, _stream(cfg), HindsightOptions(**cfg.agent["options"]), device)
+        options = HindsightOptions(**cfg.agent["options"])
+        return HindsightTrainer(cfg, _stream(cfg), options, device, _given(cfg))
     return SB3Trainer(cfg, device, warm=warm)
 
 
@@ -116,7 +120,7 @@ class HindsightTrainer:
             Layout.of(observer, first.fleet, first.objective), **dict(cfg.network)
         )
         if weights is not None:
-            network.load_state_dict(dict(weights))
+            fit_weights(network, weights)
         self.learner = HindsightLearner(
             network,
             stream,
@@ -303,13 +307,26 @@ def _layer(cfg: TrainConfig) -> Callable[[], EnvironmentLayer] | None:
     return lambda: EnvironmentLayer(EGLB(), rho=robust["rho"], allowance=robust["allowance"])
 
 
+def _given(cfg: TrainConfig) -> dict[str, Tensor] | None:
+    """Weights of the checkpoint to begin with; none if there is none."""
+    if cfg.init is None:
+        return None
+    checkpoint = load_checkpoint(shipped(str(cfg.init)))
+    if list(checkpoint.observation.get("features", ())) != list(cfg.features):
+        raise DataError(
+            f"init {cfg.init!r} looks at the features {checkpoint.observation.get('features')}, "
+            f"this run at {list(cfg.features)}"
+        )
+    return dict(checkpoint.weights)
+
+
 def _warm(cfg: TrainConfig, device: str) -> dict[str, Tensor] | None:
     """Weights of a network that has imitated eGLB-Off for a while; none if not asked for."""
     steps = int(cfg.agent.get("warm_start", 0))
     if not steps:
-        return None
+        return _given(cfg)
     options = HindsightOptions(steps=steps, target="offline")
-    trainer = HindsightTrainer(cfg, _stream(cfg), options, device)
+    trainer = HindsightTrainer(cfg, _stream(cfg), options, device, _given(cfg))
     for _ in range(steps):
         trainer.advance()
     return dict(trainer.network().state_dict())

@@ -27,6 +27,7 @@ def test_own_policy(tmp_path: Path) -> None:
             *arguments,
             "instance.horizon=12",
             "figures=false",
+            "report=false",
             "hydra.run.dir=run",
         ],
         env={"PYTHONPATH": "."},

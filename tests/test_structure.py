@@ -58,6 +58,7 @@ def test_the_wheel_holds_every_source_and_config(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     data = ("envs/data/*.csv", "envs/data/example/*", "experiments/worlds/*.c*")
+    data += tuple(f"experiments/report/page.{ending}" for ending in ("html", "css", "js"))
     wanted = [*SOURCES, *(ROOT / "conf").rglob("*.yaml")]
     wanted += [path for pattern in data for path in ROOT.glob(pattern)]
     assert f"{PLUGIN.replace('.', '/')}/__init__.py" in packed

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
     from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
-    from equiload.agents.learn.networks import FlatNetwork, Layout, RegionNetwork, make_network
+    from equiload.agents.learn.layout import Layout
+    from equiload.agents.learn.networks import FlatNetwork, RegionNetwork, make_network
     from equiload.agents.learn.observation import make_features
     from equiload.agents.learn.policy import LearnedPolicy
     from equiload.agents.learn.problems import SyntheticStream
@@ -22,7 +23,7 @@ _HOME = {
     "FlatNetwork": "networks",
     "HindsightLearner": "hindsight",
     "HindsightOptions": "hindsight",
-    "Layout": "networks",
+    "Layout": "layout",
     "LearnedPolicy": "policy",
     "RegionNetwork": "networks",
     "SyntheticStream": "problems",

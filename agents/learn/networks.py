@@ -10,17 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from equiload.envs import DataError, Fleet, Objective
-from equiload.envs.gym import Observer
-from equiload.envs.gym.features import Axis
+from equiload.agents.learn.layout import Layout
+from equiload.envs import DataError
 
 Context = Literal["pool", "attention"]
 
@@ -28,68 +25,6 @@ Context = Literal["pool", "attention"]
 _PLENTY = 5.0
 # Of what is left: the last slots of a long episode are not told apart further.
 _LITTLE = 0.02
-
-
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """What a network must know of the problem that it acts in.
-
-    Parameters
-    ----------
-    blocks, axes
-        Where each block of the flat observation lies, and whose its entries are
-        (:class:`~equiload.envs.gym.Observer`).
-    kinds
-        ``K`` names of the footprint kinds.
-    share
-        ``[N, R]``: share of each data center in its region's capacity.
-    capacity
-        ``[R]``: power drawn at full load, relative to the mean region's.
-    reach
-        ``[J, R]``: share of each gateway's reachable capacity that lies in a region.
-    peers
-        ``[R, R]``: how much of what can reach a region could also go to another; rows sum to 1.
-    """
-
-    blocks: Mapping[str, slice]
-    axes: Mapping[str, Axis]
-    kinds: tuple[str, ...]
-    share: Tensor
-    capacity: Tensor
-    reach: Tensor
-    peers: Tensor
-
-    @classmethod
-    def of(cls, observer: Observer, fleet: Fleet, objective: Objective) -> Layout:
-        """Layout of a (reset) observer's flat observations on a fleet."""
-        size = fleet.capacity * fleet.pue + 1e-300
-        member, total = fleet.membership, (size @ fleet.membership)
-        reach = (fleet.reachable * size) @ member
-        reach = reach / reach.sum(-1, keepdims=True)
-        peers = reach.T @ reach + 1e-12 * np.eye(reach.shape[1])  # a region nobody reaches: itself
-
-        def tensor(array: object) -> Tensor:
-            return torch.tensor(array, dtype=torch.float32)
-
-        return cls(
-            dict(observer.blocks),
-            dict(observer.axes),
-            objective.footprints,
-            tensor(member * size[:, None] / total),
-            tensor(total / total.mean()),
-            tensor(reach),
-            tensor(peers / peers.sum(-1, keepdims=True)),
-        )
-
-    @property
-    def signature(self) -> dict[str, str]:
-        """Whose entries each block holds: what two observations must share to be read alike."""
-        return {name: str(axis) for name, axis in self.axes.items()}
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of entries of each block."""
-        return {name: cut.stop - cut.start for name, cut in self.blocks.items()}
 
 
 class RegionEncoder(nn.Module):

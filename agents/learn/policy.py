@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
-from equiload.agents.learn.networks import (
-    Layout,
-    Network,
-    make_network,
-    squashed,
-)
+from equiload.agents.learn.layout import Layout
+from equiload.agents.learn.networks import Network, make_network, squashed
 from equiload.agents.learn.observation import make_features
 from equiload.envs import DataError, Fleet, Objective, Slot
 from equiload.envs.forecast import Forecaster
@@ -112,12 +109,23 @@ def build_network(checkpoint: Checkpoint, layout: Layout) -> Network:
     if sizes is not None:
         _same("observation's size", sizes, layout.sizes)
     network = make_network(layout, **_architecture(checkpoint))
-    own = {name: list(value.shape) for name, value in network.state_dict().items()}
-    kept = {name: list(value.shape) for name, value in checkpoint.weights.items()}
-    _same("weights", kept, own)
-    network.load_state_dict(dict(checkpoint.weights))
+    fit_weights(network, checkpoint.weights)
     network.eval()
     return network
+
+
+def fit_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load weights, or say by name which do not fit.
+
+    Raises
+    ------
+    DataError
+        For a name or a shape that the network has not.
+    """
+    own = {name: list(value.shape) for name, value in network.state_dict().items()}
+    kept = {name: list(value.shape) for name, value in weights.items()}
+    _same("weights", kept, own)
+    network.load_state_dict(dict(weights))
 
 
 def _architecture(checkpoint: Checkpoint) -> dict[str, Any]:

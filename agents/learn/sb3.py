@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import ActorCriticPolicy, ContinuousCritic
 from stable_baselines3.sac.policies import Actor as SACActor
 from stable_baselines3.sac.policies import SACPolicy
@@ -15,13 +16,8 @@ from stable_baselines3.td3.policies import Actor as TD3Actor
 from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
-from equiload.agents.learn.networks import (
-    FlatNetwork,
-    Layout,
-    Network,
-    RegionEncoder,
-    make_network,
-)
+from equiload.agents.learn.layout import Layout, with_action
+from equiload.agents.learn.networks import FlatNetwork, Network, RegionEncoder, make_network
 from equiload.envs import DataError
 from equiload.envs.gym import Reward, SB3VecEnv
 from equiload.envs.gym.rewards import Transition
@@ -223,7 +219,8 @@ def make_model(
     weights
         The actor's to begin with (a warm start). Default: untrained.
     options
-        Of stable-baselines3's class; ``log_std_init`` (PPO) is the policy's.
+        Of stable-baselines3's class; besides ``log_std_init`` (PPO), the policy's, and ``noise``
+        (TD3), the standard deviation of the exploring noise on actions.
 
     Raises
     ------
@@ -238,6 +235,9 @@ def make_model(
     known: dict[str, Any] = {"layout": layout, "network": dict(network)}
     if "log_std_init" in options:
         known["log_std_init"] = options.pop("log_std_init")
+    if kind == "td3":
+        spread = float(options.pop("noise", 0.1)) * np.ones(core.action_space.shape)
+        options["action_noise"] = NormalActionNoise(np.zeros_like(spread), spread)
     try:
         model = algorithm(policy, envs, policy_kwargs=known, seed=seed, device=device, **options)
     except TypeError as error:
@@ -259,13 +259,3 @@ def actor_network(model: BaseAlgorithm) -> Network:
         flattened = model.actor.mu[0]  # type: ignore[attr-defined]
     network: Network = flattened.network
     return network
-
-
-def with_action(layout: Layout) -> Layout:
-    """Layout of observations followed by an action ``[K, R]``, whose rows are the regions' own."""
-    end, R = max(cut.stop for cut in layout.blocks.values()), layout.share.shape[1]
-    blocks, axes = dict(layout.blocks), dict(layout.axes)
-    for k, kind in enumerate(layout.kinds):
-        blocks[f"action_{kind}"] = slice(end + k * R, end + (k + 1) * R)
-        axes[f"action_{kind}"] = "region"
-    return replace(layout, blocks=blocks, axes=axes)

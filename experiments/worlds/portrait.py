@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,6 +14,7 @@ from matplotlib.lines import Line2D
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance
 from equiload.envs.typing import FloatArray
+from equiload.experiments.worlds.land import land
 
 _LABEL = {"carbon": "carbon, t/MWh", "water": "water, m³/MWh", "price": "price, US$/MWh"}
 _MOST_NAMED = 16
@@ -86,7 +86,7 @@ def _region_colours(instance: Instance, names: tuple[str, ...], colours: list[An
 
 def _map(axes: Axes, instance: Instance, colours: list[Any]) -> None:
     axes.set(xlim=(-180, 180), ylim=(-58, 80), xticks=[], yticks=[], aspect=1.25)
-    for ring in _land():
+    for ring in land():
         axes.fill(ring[:, 0], ring[:, 1], facecolor="0.92", edgecolor="0.75", linewidth=0.5)
     fleet = instance.fleet
     if fleet.location is None:
@@ -111,18 +111,6 @@ def _map(axes: Axes, instance: Instance, colours: list[Any]) -> None:
         framealpha=0.9,
     )
     axes.set_title("where (coastlines: Natural Earth)")
-
-
-def _land() -> list[FloatArray]:
-    text = (files(__package__) / "land.csv").read_text(encoding="utf-8")
-    rings = (np.array(line.split(), dtype=np.float64) for line in text.splitlines()[1:])
-    return [part for ring in rings for part in _cut(ring.reshape(-1, 2))]
-
-
-def _cut(ring: FloatArray) -> list[FloatArray]:
-    """A ring's parts on either side of the date line."""
-    jumps = np.flatnonzero(np.abs(np.diff(ring[:, 0])) > 180) + 1
-    return np.split(ring, jumps)
 
 
 def _facts(axes: Axes, instance: Instance) -> None:

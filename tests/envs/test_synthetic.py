@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiload.envs import DataError, Instance
-from equiload.envs.data import Draw, Ranges, Split, synthetic, world
+from equiload.envs.data import Draw, Ranges, Split, shifted, synthetic, world
 from equiload.envs.data.regions import PAPER_REGIONS
 
 
@@ -171,3 +171,28 @@ def test_ranges_by_yaml_and_by_python_agree() -> None:
         synthetic(4, horizon=24, ranges=Ranges(fuel=(0, 1), year=2020)),
     )
     assert {f.name for f in dataclasses.fields(Ranges)} == set(Ranges().__dict__)
+
+
+@pytest.mark.parametrize("reachability", ["full", "partial"])
+@pytest.mark.parametrize("kind", ["price", "outage", "carbon", "demand"])
+def test_shifts_change_what_they_say(kind: str, reachability: str) -> None:
+    plain = synthetic("test/4", horizon=48, reachability=reachability).trace
+    world = shifted(kind, "test/4", horizon=48, reachability=reachability)  # servable, or refused
+    trace = world.trace
+    tripled = (trace.price == 3 * plain.price) & (plain.price != 0)
+    assert tripled.all(0).sum() == (1 if kind == "price" else 0)
+    down = (world.capacity == 0).sum(0)
+    assert sorted(down)[-2:] == ([0, 24] if kind == "outage" else [0, 0])
+    order = np.argsort(plain.intensity[0], axis=-1), np.argsort(trace.intensity[0], axis=-1)
+    assert (order[0] == (order[1][:, ::-1] if kind == "carbon" else order[1])).all()
+    assert (trace.intensity[1] == plain.intensity[1]).all()
+    more = trace.demand.sum() / plain.demand.sum()
+    assert (1.3 < more <= 2.0) if kind == "demand" else (0.9 < more <= 1.0 + 1e-9)
+    assert trace.provenance["shifted"] == kind
+
+
+def test_unknown_shifts_are_refused() -> None:
+    with pytest.raises(DataError, match="the shift must be one of price, outage, carbon, demand"):
+        shifted("rain")
+    with pytest.raises(DataError, match="not a batch"):
+        shifted("price", batch=2, horizon=4)

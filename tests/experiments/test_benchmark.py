@@ -19,10 +19,10 @@ from equiload.experiments import config
 from equiload.experiments.files import replacing, write_json
 
 CONF = Path(next(iter(equiload.conf.__path__)))
-SHORT = ["instance.horizon=24", "algorithm=[glb_cost,eglb,eglb_off]"]
+SHORT = ["report=false", "instance.horizon=24", "algorithm=[glb_cost,eglb,eglb_off]"]
 NAMES = [
     *("GLB-Cost", "GLB-Carbon", "GLB-Water", "GLB-Dist"),
-    *("eGLB", "eGLB-MPC", "Robust(eGLB-MPC)", "eGLB-Off"),
+    *("eGLB", "eGLB-MPC", "Robust(eGLB-MPC)", "Learned", "Robust(Learned)", "eGLB-Off"),
 ]
 
 
@@ -48,6 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(folder, "instance.horizon=24")
     assert done.returncode == 0, done.stderr
     assert "GLB-Carbon" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"Report: {folder.name}/report/index.html"
     assert "\x1b" not in done.stdout  # no colours, no bars where nobody watches
     return folder
 
@@ -59,7 +60,7 @@ def test_results_keep_the_contract(finished: Path) -> None:
     assert results["versions"]["highspy"]
     rows = results["rows"]
     assert [row["algorithm"] for row in rows] == NAMES * 2
-    assert [row["reachability"] for row in rows] == ["full"] * 8 + ["partial"] * 8
+    assert [row["reachability"] for row in rows] == ["full"] * len(NAMES) + ["partial"] * len(NAMES)
     weight = results["instance"]["equity_weight"]
     for row in rows:
         footprints = row["footprints"]
@@ -71,10 +72,10 @@ def test_results_keep_the_contract(finished: Path) -> None:
         assert row["gap"] == pytest.approx(row["objective"] / row["lower_bound"] - 1, abs=1e-12)
         assert row["gap"] >= -1e-9
         assert row["seconds"] > 0
-    off = rows[7]
+    off = rows[NAMES.index("eGLB-Off")]
     assert off["gap"] <= 1e-7
     assert off["solver"]["method"] in ("lp", "decomposition")
-    assert min(row["objective"] for row in rows[:8]) == off["objective"]
+    assert min(row["objective"] for row in rows[: len(NAMES)]) == off["objective"]
 
 
 def test_csv_and_figures(finished: Path) -> None:
@@ -86,12 +87,13 @@ def test_csv_and_figures(finished: Path) -> None:
     names = {path.name for path in finished.glob("*.png")}
     assert {"objective.png", "peak_to_average.png", "cumulative_water_partial.png"} <= names
     assert {path.stem for path in finished.glob("*.pdf")} == {Path(name).stem for name in names}
+    assert (finished / "report" / "index.html").is_file()
     assert not list(finished.glob(".*.*"))  # no drafts left behind
 
 
 def test_a_robust_row_brings_its_certificate(tmp_path: Path) -> None:
     rows = "algorithm=[glb_cost,eglb,robust_glb_cost]"
-    done = run(tmp_path / "run", "instance.horizon=24", rows, "figures=false")
+    done = run(tmp_path / "run", "instance.horizon=24", rows, "figures=false", "report=false")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     for reachability in ("full", "partial"):

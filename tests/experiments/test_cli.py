@@ -15,7 +15,13 @@ from equiload.experiments import cli
 from equiload.experiments.doctor import examine
 from equiload.experiments.files import versions
 
-TINY = ["instance.horizon=4", "algorithm=[glb_cost,eglb]", "reachability=[full]", "figures=false"]
+TINY = [
+    "instance.horizon=4",
+    "algorithm=[glb_cost,eglb]",
+    "reachability=[full]",
+    "figures=false",
+    "report=false",
+]
 
 
 def equiload(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

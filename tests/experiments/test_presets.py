@@ -22,7 +22,13 @@ from equiload.experiments.comparison import compare
 from equiload.experiments.published import beside, published_table
 
 CONF = Path(next(iter(equiload.conf.__path__)))
-OTHER_PROGRAMS = {"robustness": "robustness", "predictions": "predictions"}
+OTHER_PROGRAMS = {
+    "robustness": "robustness",
+    "predictions": "predictions",
+    "learners": "train",
+    "rewards": "train",
+    "learn_with_forecasts": "train",
+}
 PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OURS = [name for name in PRESETS if name not in OTHER_PROGRAMS]
 
@@ -59,7 +65,7 @@ def test_the_first_and_the_last_job_run(preset: str) -> None:
     for job in (jobs(preset)[0], jobs(preset)[-1]):
         cfg: Any = compose("benchmark", [*job, "instance.horizon=5"])
         instance = build_instance(cfg, "partial")
-        rows = compare(build_agents(cfg), instance, reachability="partial")
+        rows = compare(build_agents(cfg.algorithms), instance, reachability="partial")
         assert all(row.gap >= -1e-9 for row in rows)
         assert all(row.certificate is None or row.certificate.holds for row in rows)
 
@@ -118,7 +124,7 @@ def test_published_numbers_beside_ours() -> None:
 def test_the_papers_table_is_matched_or_bettered(bloom10_root: Path) -> None:
     cfg: Any = compose("benchmark", ["experiment=paper_table", f"instance.root={bloom10_root}"])
     comparisons = {
-        name: compare(build_agents(cfg), build_instance(cfg, name), reachability=name)
+        name: compare(build_agents(cfg.algorithms), build_instance(cfg, name), reachability=name)
         for name in cfg.reachability
     }
     cells = beside(comparisons, cfg.published)

@@ -102,7 +102,7 @@ def test_the_hindsight_learner_finds_the_optimum(options: dict[str, Any]) -> Non
     [
         ("ppo", {"n_steps": T, "batch_size": 8 * T, "learning_rate": 0.01}),
         ("sac", {"learning_rate": 0.01, "learning_starts": 100, "buffer_size": 5000}),
-        ("td3", {"learning_rate": 0.01, "learning_starts": 100, "buffer_size": 5000}),
+        ("td3", {"noise": 0.5, "learning_starts": 100, "buffer_size": 5000, "gradient_steps": 4}),
     ],
 )
 def test_stable_baselines_learners_find_the_optimum(kind: str, options: dict[str, Any]) -> None:
@@ -155,18 +155,16 @@ def lively(instance: Instance) -> Any:
 
 
 def test_in_one_slot_both_gradients_are_the_same() -> None:
-    """With a single slot nothing is left out, so the two ways must agree."""
+    """A single slot leaves nothing out, and the same region always has the highest footprint."""
 
     def stream(step: int) -> Instance:
-        return SyntheticStream(batch=16, horizons=[1], reachability=["full"], regions=5)(step)
+        return toy((4,)).window(0, 1)
 
-    options = {"steps": 10, "share": 1.0, "smoothing": 1e-6, "clip": 1e9, "temperature": (5.0, 5.0)}
-    network = lively(stream(0))
+    options = {"steps": 10, "share": 1.0, "smoothing": 1e-6, "clip": 1e9, "temperature": (9.0, 9.0)}
     slots = gradient_of(learner(stream, lively(stream(0)), gradient="slots", **options))
-    whole = gradient_of(learner(stream, network, gradient="episode", **options))
-    # Whose footprint is highest may differ between the soft and the exact dispatch on few problems.
-    assert torch.nn.functional.cosine_similarity(slots, whole, dim=0) > 0.95
+    whole = gradient_of(learner(stream, lively(stream(0)), gradient="episode", **options))
     assert whole.abs().max() > 1e-4
+    torch.testing.assert_close(slots, whole, rtol=1e-3, atol=1e-6)
 
 
 def test_truncation_cuts_reactions_and_nothing_else() -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from equiload.agents import EGLB
 from equiload.agents.learn import FlatNetwork, Layout, RegionNetwork, make_features, make_network
+from equiload.agents.learn.layout import with_action
 from equiload.agents.learn.networks import squashed
-from equiload.agents.learn.sb3 import Critic, with_action
+from equiload.agents.learn.sb3 import Critic
 from equiload.envs import DataError, Instance, Slot
 from equiload.envs.data import synthetic
 from equiload.envs.gym import Observer

@@ -1,0 +1,126 @@
+"""The table that a report opens with, and its findings in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number of the table: its name in the summary, its heading, its unit, its format."""
+
+    name: str
+    title: str
+    unit: str
+    form: str
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, what it sorts by, and whether no online algorithm is better."""
+
+    text: str
+    value: float
+    interval: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table."""
+
+    labels: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The table. ``labels`` head the columns of text, ``columns`` those of numbers."""
+
+    labels: tuple[str, ...]
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    repeated: bool
+
+
+def headline_table(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Headline:
+    """Return means by algorithm, with intervals where there are several runs."""
+    columns = tuple(_columns(footprints))
+    settings = summary.index.get_level_values("setting")
+    several = len(settings.unique()) > 1
+    repeated = bool((summary["n"] > 1).any())
+    labels = ("Algorithm", "Reach", *(("Setting",) if several else ()))
+    labels += ("Runs",) if repeated else ()
+    lines = []
+    for _, group in summary.groupby(["setting", "reachability"], sort=False):
+        online = group[~group["offline"].astype(bool)]
+        for (setting, reachability, algorithm), row in group.iterrows():
+            names = (algorithm, reachability, *((setting,) if several else ()))
+            names += (f"{row['n']:g}",) if repeated else ()
+            among = online if not row["offline"] and len(online) > 1 else None
+            cells = tuple(_cell(row, column, among) for column in columns)
+            lines.append(Line(tuple(map(str, names)), cells))
+    return Headline(labels, columns, tuple(lines), repeated)
+
+
+def sentences(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Iterator[str]:
+    """Yield what the first setting shows, one sentence or two per reachability."""
+    setting = summary.index.get_level_values("setting")[0]
+    at = f"At {setting}, with" if setting else "With"
+    for reachability, group in summary.loc[[setting]].groupby("reachability", sort=False):
+        online = group[~group["offline"].astype(bool)]
+        if len(online) < 2:
+            continue
+        best = online.loc[online["objective"].idxmin()]
+        cheapest = online.loc[online["energy_cost"].idxmin()]
+        text = (
+            f"{at} {reachability} reachability, {best.name[-1]} has the lowest objective of the "
+            f"online algorithms, {_percent(best['gap'])} above eGLB-Off's certified lower bound. "
+            f"Its peak-to-average ratios are {_pars(best, footprints)}"
+        )
+        if cheapest.name != best.name:
+            more = best["energy_cost"] / cheapest["energy_cost"] - 1
+            text += f", where {cheapest.name[-1]}, the cheapest, has {_pars(cheapest, footprints)}"
+            text += f"; it pays {_percent(more)} more for energy"
+        yield text + "."
+
+
+def _pars(row: pd.Series[Any], footprints: Mapping[str, str]) -> str:
+    return " and ".join(f"{row[f'{kind}_par']:.2f} ({kind})" for kind in footprints)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _columns(footprints: Mapping[str, str]) -> Iterator[Column]:
+    yield Column("objective", "J", "US$", ",.0f")
+    yield Column("gap", "Gap", "%", ".2f", 100.0)
+    yield Column("energy_cost", "Energy", "US$", ",.0f")
+    for kind, unit in footprints.items():
+        title = kind.capitalize()
+        yield Column(f"{kind}_max", f"{title} max", unit, ",.4g")
+        yield Column(f"{kind}_mean", f"{title} mean", unit, ",.4g")
+        yield Column(f"{kind}_par", f"{title} PAR", "", ".3f")
+    yield Column("seconds", "Time", "s", ".2f")
+
+
+def _cell(row: pd.Series[Any], column: Column, among: pd.DataFrame | None) -> Cell:
+    value = float(row[column.name])
+    low, high = (float(row[f"{column.name}_{end}"]) for end in ("low", "high"))
+    interval = "" if np.isnan(low) else f"{_text(low, column)}–{_text(high, column)}"
+    best = among is not None and column.name != "seconds" and value == among[column.name].min()
+    return Cell(_text(value, column), value, interval, best)
+
+
+def _text(value: float, column: Column) -> str:
+    scaled = column.factor * value
+    if column.form == ",.4g" and abs(scaled) >= 1000:
+        return f"{scaled:,.0f}"
+    return f"{scaled:{column.form}}".replace("-0.00", "0.00")

@@ -1,0 +1,192 @@
+"""Panels for the screen: plotly's data and layout. Colours of text and axes are the page's."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from equiload.experiments.report.charts import Bars, Bubbles, Heat, Line, Panel, Scale
+from equiload.experiments.worlds.land import land
+
+#: Diameter in pixels of the map's largest bubble.
+_BUBBLE = 26
+#: Letters of a label that needs no turning.
+_SHORT = 5
+_AXIS: dict[str, Any] = {"zeroline": False, "automargin": True, "title": {"standoff": 6}}
+
+
+def library() -> str:
+    """Return the library that draws the panels, as JavaScript."""
+    return str(get_plotlyjs())
+
+
+def coastline() -> dict[str, Any]:
+    """Return the trace that lies under every map; the page holds it once."""
+    gap = np.full((1, 2), np.nan)
+    points = np.vstack([part for line in land() for part in (line, gap)])
+    trace = go.Scatter(
+        x=points[:, 0].round(1),
+        y=points[:, 1].round(1),
+        mode="lines",
+        fill="toself",
+        fillcolor="rgba(138,143,152,0.16)",
+        line={"color": "rgba(138,143,152,0.55)", "width": 0.7},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    content: dict[str, Any] = trace.to_plotly_json()
+    return content
+
+
+def figure(panel: Panel) -> dict[str, Any]:
+    """Return a panel's ``data`` and ``layout``; on maps the page puts the coastline first."""
+    maps = any(isinstance(mark, Bubbles) for mark in panel.marks)
+    drawn = go.Figure([trace(mark) for mark in panel.marks], _layout(panel))
+    return {**drawn.to_plotly_json(), "map": maps}
+
+
+def _layout(panel: Panel) -> go.Layout:
+    layout = go.Layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 12},
+        margin={"l": 8, "r": 10, "t": 8, "b": 8},
+        showlegend=False,
+        hovermode="closest",
+        barmode="group",
+        bargroupgap=0.08,
+        xaxis={**_AXIS, "title.text": _text(panel.x)},
+        yaxis={**_AXIS, "title.text": _text(panel.y)},
+    )
+    if panel.y_range is not None:
+        layout.yaxis.range = list(panel.y_range)
+    first = panel.marks[0]
+    if isinstance(first, Bubbles):
+        hidden = {"visible": False, "title.text": "", "fixedrange": False}
+        layout.xaxis = {**hidden, "range": [-172, 190], "constrain": "domain"}
+        layout.yaxis = {**hidden, "range": [-56, 80], "scaleanchor": "x", "scaleratio": 1.25}
+        layout.margin = {"l": 0, "r": 0, "t": 0, "b": 0}
+    elif isinstance(first, Heat):
+        layout.yaxis.update(autorange="reversed", showgrid=False, ticks="", dtick=1)
+        layout.xaxis.update(type="category", showgrid=False, tickangle=0, nticks=8)
+    elif isinstance(first.x, list):
+        turned = max(map(len, first.x)) > _SHORT
+        layout.xaxis.update(type="category", showgrid=False, tickangle=-35 if turned else 0)
+    return layout
+
+
+@singledispatch
+def trace(mark: Any) -> Any:
+    """Return the trace that draws a mark."""
+    raise NotImplementedError(mark)
+
+
+@trace.register
+def _(mark: Line) -> go.Scatter:
+    named = mark.names is not None
+    return go.Scatter(
+        name=_text(mark.label),
+        x=[_text(x) for x in mark.x] if isinstance(mark.x, list) else _short(mark.x),
+        y=_short(mark.y),
+        text=_text(mark.names) if isinstance(mark.names, str) else _texts(mark.names),
+        mode="lines+markers" if mark.marks else "lines",
+        line={
+            "color": mark.colour,
+            "width": mark.width,
+            "dash": "dash" if mark.dash else "solid",
+            "shape": "hv" if mark.step else "linear",
+        },
+        marker={"size": 7},
+        hovertemplate=(
+            ("%{text}<br>" if named else "") + "%{x:.5~g}, %{y:.5~g}"
+            if not isinstance(mark.x, list)
+            else "%{x}: %{y:.5~g}"
+        )
+        + "<extra>%{fullData.name}</extra>",
+    )
+
+
+@trace.register
+def _(mark: Bars) -> go.Bar:
+    whiskers = None
+    if mark.low is not None and mark.high is not None:
+        whiskers = {"array": mark.high - mark.y, "arrayminus": mark.y - mark.low, "thickness": 1.2}
+    return go.Bar(
+        name=_text(mark.label),
+        x=[_text(x) for x in mark.x],
+        y=mark.y,
+        base=mark.base,
+        offsetgroup="stack" if mark.base is not None else None,
+        marker={"color": mark.colour},
+        error_y={**whiskers, "color": "#8a8f98"} if whiskers else None,
+        customdata=mark.y,
+        hovertemplate="%{x}: %{customdata:.4~g}<extra>%{fullData.name}</extra>",
+    )
+
+
+@trace.register
+def _(mark: Heat) -> go.Heatmap:
+    return go.Heatmap(
+        x=list(mark.x),
+        y=[_text(y) for y in mark.y],
+        z=mark.z,
+        zmin=mark.scale.low,
+        zmax=mark.scale.high,
+        colorscale=_steps(mark.scale),
+        showscale=False,
+        hovertemplate="%{y}, %{x}:00 UTC: %{z:.0%}<extra></extra>",
+    )
+
+
+@trace.register
+def _(mark: Bubbles) -> go.Scatter:
+    order = np.argsort(-mark.size)
+    return go.Scatter(
+        name=_text(mark.label),
+        x=mark.location[order, 1],
+        y=mark.location[order, 0],
+        text=[_text(mark.names[i]) for i in order],
+        customdata=np.stack([mark.size[order], mark.value[order]], axis=-1),
+        mode="markers",
+        marker={
+            "size": mark.size[order],
+            "sizemode": "area",
+            "sizeref": mark.largest / _BUBBLE**2,
+            "color": mark.value[order],
+            "cmin": mark.scale.low,
+            "cmax": mark.scale.high,
+            "colorscale": _steps(mark.scale),
+            "opacity": 0.88,
+            "line": {"color": "white", "width": 1},
+        },
+        hovertemplate=(
+            "%{text}: %{customdata[0]:.4~g}<br>%{customdata[1]:.2f} × the mean"
+            "<extra>%{fullData.name}</extra>"
+        ),
+    )
+
+
+def _steps(scale: Scale) -> list[list[Any]]:
+    places = np.linspace(0, 1, len(scale.colours)).tolist()
+    return [list(pair) for pair in zip(places, scale.colours, strict=True)]
+
+
+def _short(values: Any) -> Any:
+    """Six digits are enough to draw, and half the page."""
+    return np.asarray(values, dtype=np.float32)
+
+
+def _texts(names: Sequence[str] | None) -> list[str] | None:
+    return None if names is None else [_text(name) for name in names]
+
+
+def _text(text: str) -> str:
+    """Names are names: plotly reads a little HTML, and TeX between dollars."""
+    return html.escape(str(text), quote=False).replace("$", "&#36;")

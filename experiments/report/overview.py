@@ -1,0 +1,143 @@
+"""Charts of the rows of all runs: peak-to-average ratios, what J is made of, the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from equiload.experiments.figures import PALETTE
+from equiload.experiments.report.charts import NEUTRAL, Bars, Chart, Line, Panel, Section
+
+#: Six colours that colour-blind readers tell apart, on white and on black.
+SERIES = PALETTE[:6]
+
+
+def peak_to_average(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
+    """Bars by algorithm, a colour per kind, a panel per reachability (paper, table 1)."""
+    kinds = list(kinds)
+    highest = max(_most(summary, f"{kind}_par") for kind in kinds)
+    charts = []
+    for setting, here in summary.groupby("setting", sort=False):
+        panels = []
+        for reachability, group in here.groupby("reachability", sort=False):
+            names = list(group.index.get_level_values("algorithm"))
+            bars = [
+                Bars(
+                    label=kind,
+                    x=names,
+                    y=group[f"{kind}_par"].to_numpy(),
+                    low=_bound(group, f"{kind}_par_low"),
+                    high=_bound(group, f"{kind}_par_high"),
+                    colour=SERIES[k % len(SERIES)],
+                )
+                for k, kind in enumerate(kinds)
+            ]
+            panels.append(
+                Panel(
+                    title=f"{reachability} reachability",
+                    marks=bars,
+                    y="peak-to-average ratio",
+                    y_range=(1.0, 1 + 1.06 * (highest - 1)),
+                )
+            )
+        charts.append(Chart(variant=str(setting), panels=panels))
+    text = (
+        "The highest regional footprint over the mean: 1 is equal shares. "
+        "Whiskers are 95 % bootstrap intervals over runs, where there are several."
+    )
+    return Section(key="par", title="Peak-to-average ratio", text=text, charts=charts, wide=True)
+
+
+def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
+    """What ``J`` is made of: energy cost and each kind's equity cost, and the lower bound."""
+    kinds = list(kinds)
+    charts = []
+    for setting, here in summary.groupby("setting", sort=False):
+        panels = []
+        top = 1.05 * _most(here, "objective") / 1e3
+        for reachability, group in here.groupby("reachability", sort=False):
+            names = list(group.index.get_level_values("algorithm"))
+            bound = np.full(len(names), group["lower_bound"].mean() / 1e3)
+            parts = {"energy": group["energy_cost"].to_numpy() / 1e3}
+            parts |= {f"equity: {kind}": group[f"{kind}_equity"].to_numpy() / 1e3 for kind in kinds}
+            base = np.zeros(len(names))
+            marks: list[Bars | Line] = []
+            for label, y in parts.items():
+                colour = SERIES[(len(marks) - 1) % len(SERIES)] if marks else NEUTRAL
+                marks.append(Bars(label=label, x=names, y=y, base=base, colour=colour))
+                base = base + y
+            marks.append(
+                Line(label="lower bound on eGLB-Off", x=names, y=bound, colour="#D55E00", dash=True)
+            )
+            panels.append(
+                Panel(
+                    title=f"{reachability} reachability",
+                    marks=marks,
+                    y="thousand US$",
+                    y_range=(min(0.0, *(part.min() for part in parts.values())), top),
+                )
+            )
+        charts.append(Chart(variant=str(setting), panels=panels))
+    text = (
+        "The objective J: energy cost plus each footprint's highest regional cost. "
+        "No allocation can end below the dashed line."
+    )
+    return Section(key="objective", title="What J is made of", text=text, charts=charts, wide=True)
+
+
+def pareto(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Section:
+    """Energy cost against the highest footprint and PAR, a line per algorithm over the settings."""
+    charts = []
+    for reachability, here in summary.groupby("reachability", sort=False):
+        panels = []
+        for kind, unit in footprints.items():
+            panels.append(_trade_off(here, f"{kind}_max", f"highest {kind} footprint, {unit}"))
+            panels.append(_trade_off(here, f"{kind}_par", f"peak-to-average ratio of {kind}"))
+        charts.append(Chart(variant=f"{reachability} reachability", panels=panels))
+    text = (
+        "Each dot is an algorithm at one equity weight (means over seeds); down and to the left is "
+        "better. The dashed steps join what no other dot beats in both."
+    )
+    return Section(key="pareto", title="Cost against equity", text=text, charts=charts, wide=True)
+
+
+def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
+    cost, height = rows["energy_cost"].to_numpy() / 1e3, rows[column].to_numpy()
+    best = front(cost, height)
+    marks = [
+        Line(label="front", x=cost[best], y=height[best], colour=NEUTRAL, dash=True, step=True)
+    ]
+    for number, (name, group) in enumerate(rows.groupby("algorithm", sort=False)):
+        order = group["energy_cost"].argsort()
+        marks.append(
+            Line(
+                label=str(name),
+                x=group["energy_cost"].to_numpy()[order] / 1e3,
+                y=group[column].to_numpy()[order],
+                names=group.index.get_level_values("setting")[order].tolist(),
+                colour=SERIES[number % len(SERIES)],
+                dash=number >= len(SERIES),
+                marks=True,
+            )
+        )
+    title = label.partition(",")[0]
+    return Panel(title=title, marks=marks, x="energy cost, thousand US$", y=label)
+
+
+def front(cost: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Indices of the points that none is at least as low in both, by ascending cost."""
+    order = np.lexsort((height, cost))
+    lowest = np.minimum.accumulate(height[order])
+    keeps = np.concatenate([[True], height[order][1:] < lowest[:-1]])
+    return np.asarray(order[keeps])
+
+
+def _bound(group: pd.DataFrame, column: str) -> np.ndarray | None:
+    values = group[column].to_numpy()
+    return None if np.isnan(values).all() else values
+
+
+def _most(frame: pd.DataFrame, column: str) -> float:
+    return float(np.nanmax(frame[[column, f"{column}_high"]].to_numpy()))

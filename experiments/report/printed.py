@@ -1,0 +1,187 @@
+"""Charts on paper: figures of a column's width, as the screen shows them."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from equiload.experiments.figures import STYLE
+from equiload.experiments.files import replacing
+from equiload.experiments.report.charts import Bars, Bubbles, Chart, Heat, Line, Panel, Scale
+from equiload.experiments.worlds.land import land
+
+#: Inches, the width of a column in two-column proceedings.
+COLUMN = 3.5
+_STYLE = {
+    **STYLE,
+    "axes.linewidth": 0.5,
+    "axes.titlesize": 7,
+    "font.size": 6.5,
+    "path.simplify_threshold": 0.7,  # points: coastlines have more detail than print can show
+    "savefig.bbox": None,  # a column is a column
+    "svg.fonttype": "none",
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+}
+_BUBBLE = 9.0  # points, diameter of the largest
+
+
+def write_column(chart: Chart, path: Path) -> None:
+    """Write a chart as SVG and PDF; ``path`` has no ending."""
+    with mpl.rc_context(_STYLE):
+        figure = column_figure(chart)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out: both files keep it
+        for ending in ("svg", "pdf"):
+            with replacing(path.with_name(f"{path.name}.{ending}")) as draft:
+                figure.savefig(draft)
+
+
+def column_figure(chart: Chart) -> Figure:
+    """Draw a chart: one panel to a line, or two where there are more than two."""
+    with mpl.rc_context(_STYLE):
+        across = 1 if len(chart.panels) == 1 else 2
+        down = -(-len(chart.panels) // across)
+        legend = [_handle(entry) for entry in chart.legend() if not isinstance(entry, Scale)]
+        height = (2.0 if across == 1 else 1.25) * _aspect(chart.panels[0]) * down
+        size = (COLUMN, height + 0.16 * -(-len(legend) // 3) + 0.15)
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(down, across, squeeze=False, sharey=_shared(chart)).ravel()
+        for axes, panel in zip(grid, chart.panels, strict=False):
+            _panel(axes, panel)
+        for axes in grid[len(chart.panels) :]:
+            axes.set_visible(False)
+        for axes in grid[:]:
+            axes.label_outer()
+        if legend:
+            figure.legend(handles=legend, loc="outside upper center", ncols=min(3, len(legend)))
+        for scale in (entry for entry in chart.legend() if isinstance(entry, Scale)):
+            _colour_bar(figure, list(grid), scale)
+        return figure
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    axes.set_title(panel.title + (f" ({panel.note})" if panel.note.startswith("PAR") else ""))
+    axes.set_xlabel(panel.x)
+    axes.set_ylabel(panel.y)
+    bars = [mark for mark in panel.marks if isinstance(mark, Bars) and mark.base is None]
+    for mark in panel.marks:
+        place = (bars.index(mark), len(bars)) if mark in bars else (0, 1)
+        draw(mark, axes, place)
+    if panel.y_range is not None:
+        axes.set_ylim(panel.y_range)
+    first = panel.marks[0]
+    if not isinstance(first, Bubbles | Heat) and isinstance(first.x, list):
+        axes.tick_params(axis="x", labelrotation=45)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+
+
+@singledispatch
+def draw(mark: Any, axes: Axes, place: tuple[int, int]) -> None:
+    """Draw a mark; ``place`` tells which of how many bars side by side it is."""
+    raise NotImplementedError(mark, axes, place)
+
+
+@draw.register
+def _(mark: Line, axes: Axes, place: tuple[int, int]) -> None:
+    del place
+    axes.plot(mark.x, mark.y, **_look(mark))
+
+
+@draw.register
+def _(mark: Bars, axes: Axes, place: tuple[int, int]) -> None:
+    number, count = place
+    width = 0.8 / count
+    x = np.arange(len(mark.x)) + (number - (count - 1) / 2) * width
+    whiskers = None
+    if mark.low is not None and mark.high is not None:
+        whiskers = np.stack([mark.y - mark.low, mark.high - mark.y])
+    style: dict[str, Any] = {"color": mark.colour, "error_kw": {"lw": 0.6}, "yerr": whiskers}
+    axes.bar(x, mark.y, width, bottom=0.0 if mark.base is None else mark.base, **style)
+    axes.set_xticks(np.arange(len(mark.x)), list(mark.x))
+
+
+@draw.register
+def _(mark: Heat, axes: Axes, place: tuple[int, int]) -> None:
+    del place
+    axes.imshow(mark.z, aspect="auto", cmap=_colours(mark.scale), norm=_norm(mark.scale))
+    every = max(1, len(mark.x) // 4)
+    axes.set_xticks(range(0, len(mark.x), every), list(mark.x)[::every])
+    axes.set_yticks(range(len(mark.y)), list(mark.y), fontsize=4.5)
+
+
+@draw.register
+def _(mark: Bubbles, axes: Axes, place: tuple[int, int]) -> None:
+    del place
+    coast = np.vstack([part for line in land() for part in (line, np.full((1, 2), np.nan))])
+    axes.plot(coast[:, 0], coast[:, 1], color="0.7", lw=0.25)
+    order = np.argsort(-mark.size)
+    axes.scatter(
+        mark.location[order, 1],
+        mark.location[order, 0],
+        s=mark.size[order] / mark.largest * _BUBBLE**2,
+        c=mark.value[order],
+        cmap=_colours(mark.scale),
+        norm=_norm(mark.scale),
+        edgecolors="white",
+        linewidths=0.3,
+    )
+    axes.set(xlim=(-172, 190), ylim=(-56, 80), xticks=[], yticks=[], aspect=1.25)
+    axes.spines[:].set_visible(False)
+
+
+def _look(line: Line) -> dict[str, Any]:
+    return {
+        "color": line.colour,
+        "lw": 0.6 * line.width,
+        "ls": "--" if line.dash else "-",
+        "marker": "o" if line.marks else None,
+        "ms": 2,
+        "drawstyle": "steps-post" if line.step else "default",
+    }
+
+
+def _handle(entry: Line | Bars) -> Line2D | Patch:
+    if isinstance(entry, Line):
+        return Line2D([], [], label=entry.label, **_look(entry))
+    return Patch(color=entry.colour, label=entry.label)
+
+
+def _colour_bar(figure: Figure, axes: list[Axes], scale: Scale) -> None:
+    mappable = mpl.cm.ScalarMappable(_norm(scale), _colours(scale))
+    bar = figure.colorbar(mappable, ax=axes, location="top", aspect=50, fraction=0.03, pad=0.01)
+    bar.set_ticks([scale.low, scale.high], labels=list(scale.ends))
+    bar.set_label(scale.label)
+    bar.outline.set_visible(False)
+
+
+def _colours(scale: Scale) -> LinearSegmentedColormap:
+    return LinearSegmentedColormap.from_list(scale.label, scale.colours)
+
+
+def _norm(scale: Scale) -> Normalize:
+    return Normalize(scale.low, scale.high)
+
+
+def _aspect(panel: Panel) -> float:
+    first = panel.marks[0]
+    if isinstance(first, Bubbles):
+        return 0.72
+    if isinstance(first, Heat):
+        return max(1.0, len(first.y) / 12)
+    return 1.4 if isinstance(first, Bars) else 1.0
+
+
+def _shared(chart: Chart) -> bool:
+    """Do all panels have the same values on their vertical axis?"""
+    return len({(panel.y, panel.y_range) for panel in chart.panels}) == 1

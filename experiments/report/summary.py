@@ -1,0 +1,89 @@
+"""Rows of many runs as one table, and their means with intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from equiload.experiments.report.found import Run
+
+GROUP = ["setting", "reachability", "algorithm"]
+_RESAMPLES = 2000
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
+
+
+def rows_of(runs: Sequence[Run]) -> pd.DataFrame:
+    """One line per run and row of its results, with the run's ``setting``; kinds side by side."""
+    lines = []
+    for run, setting in zip(runs, setting_labels(runs), strict=True):
+        for row in run.results["rows"]:
+            numbers = ("energy_cost", "objective", "lower_bound", "gap", "seconds")
+            line = {"run": run.name, "setting": setting, "offline": "solver" in row}
+            line |= {name: row[name] for name in ("algorithm", "reachability", *numbers)}
+            for kind, values in row["footprints"].items():
+                weight = run.results["instance"]["equity_weight"][kind]
+                line |= {f"{kind}_{what}": value for what, value in values.items()}
+                line[f"{kind}_equity"] = weight * values["max"]
+            lines.append(line)
+    lines.sort(key=lambda line: _natural(str(line["setting"])))
+    return pd.DataFrame(lines)
+
+
+def _natural(text: str) -> list[Any]:
+    """Sort key that puts 500 before 1500."""
+    return [float(part) if i % 2 else part for i, part in enumerate(_NUMBER.split(text))]
+
+
+def setting_labels(runs: Sequence[Run]) -> list[str]:
+    """Return what tells each run's setting from the others', empty where nothing does.
+
+    A key counts where every run has it and their values differ.
+    """
+    common = set.intersection(*(set(run.settings) for run in runs))
+    keys = [
+        key
+        for key in runs[0].settings
+        if key in common and len({run.settings[key] for run in runs}) > 1
+    ]
+    names = [key.replace("equity_weight.", "μ ") for key in keys]
+    return [
+        ", ".join(f"{name}={run.settings[key]}" for name, key in zip(names, keys, strict=True))
+        for run in runs
+    ]
+
+
+def summarise(rows: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Mean of every number over the runs of a group, with a percentile bootstrap interval.
+
+    Returns
+    -------
+    Indexed by setting, reachability and algorithm, in their order of appearance; columns ``NAME``,
+    ``NAME_low``, ``NAME_high`` and ``n``. A single run has no interval: its bounds are NaN.
+    """
+    numbers = list(rows.select_dtypes("number").columns)
+    lines: dict[Any, dict[str, float]] = {}
+    for key, group in rows.groupby(GROUP, sort=False):
+        values = group[numbers].to_numpy(dtype=np.float64)
+        low, high = _interval(values, confidence)
+        line: dict[str, float] = {"n": len(group), "offline": bool(group["offline"].any())}
+        for name, mean, least, most in zip(numbers, values.mean(0), low, high, strict=True):
+            line |= {name: mean, f"{name}_low": least, f"{name}_high": most}
+        lines[key] = line
+    table = pd.DataFrame.from_dict(lines, orient="index")
+    table.index = pd.MultiIndex.from_tuples(table.index, names=GROUP)
+    return table
+
+
+def _interval(values: Any, confidence: float) -> tuple[Any, Any]:
+    """Bounds ``[·]`` of the mean of ``values [n, ·]``, by resampling whole runs."""
+    n = len(values)
+    if n < 2:
+        return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+    draws = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values[draws].mean(1), [tail, 1 - tail], axis=0)
+    return low, high

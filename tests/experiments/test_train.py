@@ -1,0 +1,205 @@
+"""Training and evaluation as their user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from safetensors.torch import load_file
+
+from equiload.agents.learn import LearnedPolicy, load_checkpoint
+from equiload.envs import DataError, rollout
+from equiload.envs.data import Draw, synthetic
+from equiload.experiments import config
+from equiload.experiments.tensors import read_tensors, write_tensors
+from equiload.experiments.train import Session, _plain
+from equiload.experiments.validation import Validation
+
+SMALL = [
+    "validation.draws=3",
+    "validation.horizon=24",
+    "problems.horizons=[24]",
+    "problems.batch=4",
+    "evaluate_every=1",
+    "network.hidden=8",
+]
+KINDS = {
+    "hindsight": ["agent.options.steps=4", "agent.options.learning_rate=0.05"],
+    "ppo": ["agent.episodes=4", "agent.environments=4", "agent.options.batch_size=48"],
+    "sac": ["agent.episodes=4", "agent.environments=4", "agent.options.learning_starts=24"],
+    "td3": ["agent.episodes=4", "agent.environments=4", "agent.options.learning_starts=24"],
+}
+
+
+def configured(kind: str, *more: str) -> Any:
+    config.register()
+    buffer = ["agent.options.buffer_size=500"] if kind in ("sac", "td3") else []
+    with initialize_config_module("equiload.conf", version_base="1.3"):
+        overrides = [f"agent={kind}", *KINDS[kind], *buffer, *SMALL, *more]
+        return _plain(compose("train", overrides=overrides))
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "progress.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def run(folder: Path, program: str, *overrides: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", f"equiload.experiments.{program}"]
+    return subprocess.run(
+        [*command, *overrides, f"hydra.run.dir={folder}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder.parent,
+    )
+
+
+class _Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_killed_run_goes_on_to_the_same_numbers(kind: str, tmp_path: Path) -> None:
+    cfg = configured(kind)
+    Session(cfg, tmp_path / "whole", "whole").run()
+    killed = Session(cfg, tmp_path / "killed", "killed")
+    advance = killed._trainer.advance
+
+    def advance_twice() -> dict[str, float]:
+        if killed._trainer.done == 2:
+            raise _Killed
+        return advance()
+
+    killed._trainer.advance = advance_twice  # type: ignore[method-assign]
+    with pytest.raises(_Killed):
+        killed.run()
+    assert len(rows(tmp_path / "killed")) == 2
+    Session(cfg, tmp_path / "killed", "killed").run()
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    weights = [load_file(tmp_path / f / "last.safetensors") for f in ("whole", "killed")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert len({row["gap"] for row in rows(tmp_path / "whole")}) > 1  # it did learn something
+
+
+def test_the_best_checkpoint_is_what_progress_says(tmp_path: Path) -> None:
+    cfg = configured("hindsight")
+    Session(cfg, tmp_path, "command").run()
+    best = load_checkpoint(tmp_path / "best")
+    least = min(float(row["gap"]) for row in rows(tmp_path))
+    assert best.scores["validation"]["gap"] == least
+    again = Validation(cfg.validation).scores(lambda forecaster: LearnedPolicy(best, forecaster))
+    assert again["gap"] == pytest.approx(least, rel=1e-12)
+    assert best.training["command"] == "command"
+    assert best.training["configuration"]["problems"]["batch"] == 4
+
+
+def test_warm_start_through_the_layer_and_forecasts_train(tmp_path: Path) -> None:
+    Session(configured("ppo", "agent.warm_start=2", "robust=through"), tmp_path / "a", "").run()
+    wrong = "forecaster={_target_: equiload.agents.forecast.Noisy, seed: 0, sizes: [0.0, 0.5]}"
+    forecasts = "features=[forecast,slots_left]"
+    cfg = configured("hindsight", f"+{wrong}".replace("+forecaster", "forecaster"), forecasts)
+    Session(cfg, tmp_path / "b", "").run()
+    with pytest.raises(DataError, match="needs a forecaster"):
+        LearnedPolicy(tmp_path / "b" / "last")
+    with pytest.raises(DataError, match="needs no reward"):
+        Session(configured("hindsight", "reward=dense"), tmp_path / "c", "")
+    with pytest.raises(DataError, match="reward must be one of dense"):
+        Session(configured("ppo", "reward=best"), tmp_path / "c", "")
+
+
+def edited(stem: Path, where: Path, **changes: Any) -> Path:
+    told = json.loads(stem.with_suffix(".json").read_text())
+    for name, value in changes.items():
+        told[name] = {**told[name], **value} if isinstance(value, dict) else value
+    where.with_suffix(".json").write_text(json.dumps(told))
+    where.with_suffix(".safetensors").write_bytes(stem.with_suffix(".safetensors").read_bytes())
+    return where
+
+
+def test_what_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
+    Session(configured("hindsight"), tmp_path, "").run()
+    stem, other = tmp_path / "last", tmp_path / "other"
+    world = synthetic(Draw.test(0), horizon=6)
+    blocks = load_checkpoint(stem).observation["blocks"]
+    for changes, message in (
+        ({"schema": 9}, "schema is 9, expected 1"),
+        ({"network": 3}, "'network' is missing or is no mapping"),
+        ({"network": {"hidden": 16}}, "weights 'encoder.all.0.weight' is"),
+        ({"network": {"kind": "tree"}}, "network must be one of regions, flat, got 'tree'"),
+        ({"observation": {"kinds": ["carbon"]}}, "trained for the footprints carbon"),
+        ({"observation": {"features": ["place"]}}, "observation 'day_price' is datacenter"),
+        ({"observation": {"features": ["tides"]}}, "there is no feature 'tides'"),
+        ({"observation": {"blocks": {**blocks, "moon": "common"}}}, "observation 'moon' is common"),
+        ({"action": {"squash": "relu"}}, "squash must be none, clip or tanh"),
+    ):
+        with pytest.raises(DataError, match=message):
+            rollout(LearnedPolicy(edited(stem, other, **changes)), world)
+    other.with_suffix(".json").write_text("{")
+    with pytest.raises(DataError, match="not a checkpoint's JSON"):
+        load_checkpoint(other)
+    edited(stem, other).with_suffix(".safetensors").write_bytes(b"\x80\x04pickle")
+    with pytest.raises(DataError, match="not a safetensors file"):
+        load_checkpoint(other)
+    with pytest.raises(DataError, match="there is no such checkpoint file"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def test_states_come_back_as_they_were(tmp_path: Path) -> None:
+    state = {"a": [1, 2.5, None, "x"], "b": {0: {"m": torch.ones(2, 3)}}, "c": torch.arange(3)}
+    write_tensors(tmp_path / "s", state)
+    again = read_tensors(tmp_path / "s")
+    assert again["a"] == state["a"]
+    assert torch.equal(again["b"][0]["m"], torch.ones(2, 3))
+    assert torch.equal(again["c"], torch.arange(3))
+    (tmp_path / "s").write_bytes(b"half")
+    with pytest.raises(DataError, match="not a training state"):
+        read_tensors(tmp_path / "s")
+
+
+@pytest.mark.slow
+def test_train_then_evaluate_from_the_command_line(tmp_path: Path) -> None:
+    done = run(tmp_path / "t", "train", *KINDS["hindsight"], *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "best validation gap" in done.stdout
+    assert (tmp_path / "t" / "tensorboard").is_dir()
+    small = ["draws=3", "instance.horizon=24", "reachability=[full]"]
+    done = run(tmp_path / "e", "evaluate", f"checkpoint={tmp_path}/t/best", *small)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "e" / "evaluation.json").read_text())["scores"]
+    assert [s["algorithm"] for s in scores] == ["eGLB", "Learned", "Robust(Learned)"]
+    assert scores[0]["closed"] == 0
+    assert scores[2]["certified"] == 1
+    for score in scores:
+        assert score["gap_low"] <= score["gap"] <= score["gap_high"]
+    for overrides, message in (
+        (["checkpoint=nowhere"], "no such checkpoint file"),
+        (["baseline=best"], "the baseline 'best' is none of"),
+        (["draws=0"], "draws must be at least 1 or null"),
+    ):
+        failed = run(
+            tmp_path / "f", "evaluate", *small, f"checkpoint={tmp_path}/t/last", *overrides
+        )
+        assert failed.returncode == 2
+        assert message in failed.stderr
+        assert len(failed.stderr.strip().splitlines()) == 1
+        assert not (tmp_path / "f" / "evaluation.json").exists()
+
+
+def test_training_begins_with_the_weights_it_is_given(tmp_path: Path) -> None:
+    Session(configured("hindsight"), tmp_path / "first", "").run()
+    init = f"init={tmp_path}/first/last"
+    cfg = configured("hindsight", init, "agent.options.learning_rate=1e-12")
+    Session(cfg, tmp_path / "again", "").run()
+    assert rows(tmp_path / "again")[-1]["gap"] == rows(tmp_path / "first")[-1]["gap"]
+    with pytest.raises(DataError, match="looks at the features"):
+        Session(configured("hindsight", init, "features=[place]"), tmp_path / "other", "")
+    with pytest.raises(DataError, match=r"does not fit: weights 'encoder\.all\.0\.weight'"):
+        Session(configured("hindsight", init, "network.hidden=16"), tmp_path / "other", "")
