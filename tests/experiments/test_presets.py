@@ -25,6 +25,8 @@ CONF = Path(next(iter(equiload.conf.__path__)))
 OTHER_PROGRAMS = {
     "robustness": "robustness",
     "predictions": "predictions",
+    "forecasts": "predictions",
+    "mpc_options": "predictions",
     "learners": "train",
     "rewards": "train",
     "learn_with_forecasts": "train",
