@@ -62,10 +62,12 @@ class PredictionsConfig:
     split: str = MISSING
     draws: int = MISSING
     #: By name: a ``forecaster`` that wraps the perfect one (``base``), and ``sizes`` of its error.
+    #: Here and below, null leaves an entry out.
     errors: dict[str, Any] = field(default_factory=dict)
     #: By name: a policy that takes a ``forecaster``.
     algorithms: dict[str, Any] = field(default_factory=dict)
-    #: The first of these algorithms also wrapped in the robust layer, at each ρ, …
+    #: Names of those that run in the robust layer besides, at each ρ, …
+    wrapped: list[str] = field(default_factory=list)
     rho: list[float] = field(default_factory=list)
     #: … against this expert: ``_target_`` and its arguments.
     expert: dict[str, Any] = MISSING

@@ -8,32 +8,48 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from equiload.experiments.figures import PALETTE, STYLE
-from equiload.experiments.predictions import PERFECT, REFERENCE, Score
+from equiload.experiments.prediction_scores import PERFECT, REFERENCE, Score
+
+#: Line styles of an algorithm under the robust layer, from the smallest ρ on.
+_DASHES = ("--", ":", "-.")
 
 
 def gap_by_error(scores: Sequence[Score]) -> Figure:
-    """Gap to eGLB-Off against the forecasts' error, a panel per kind of error."""
+    """Gap to eGLB-Off against the forecasts' error, a panel per kind of error.
+
+    A colour per algorithm; dashed where it is under the robust layer.
+    """
     kinds = list(dict.fromkeys(s.error for s in scores if s.error not in (REFERENCE, PERFECT)))
-    names = list(dict.fromkeys(s.algorithm for s in scores if s.error != REFERENCE))
+    lines = list(dict.fromkeys((s.advice, s.rho) for s in scores if s.error != REFERENCE))
+    names = list(dict.fromkeys(advice for advice, _ in lines))
+    rhos = sorted({rho for _, rho in lines if rho is not None})
     with mpl.rc_context(STYLE):
         columns = min(3, len(kinds)) or 1
-        lines = max(1, -(-len(kinds) // columns))
-        figure = Figure(figsize=(3.1 * columns, 2.5 * lines + 0.5), layout="constrained")
-        panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+        height = max(1, -(-len(kinds) // columns))
+        figure = Figure(figsize=(3.1 * columns, 2.5 * height + 0.5), layout="constrained")
+        panels = figure.subplots(height, columns, sharey=True, squeeze=False).ravel()
         for axes, kind in zip(panels, kinds, strict=False):
-            for n, name in enumerate(names):
-                line = [s for s in scores if s.algorithm == name and s.error in (PERFECT, kind)]
+            for advice, rho in lines:
+                line = [
+                    s
+                    for s in scores
+                    if (s.advice, s.rho) == (advice, rho) and s.error in (PERFECT, kind)
+                ]
                 line.sort(key=lambda s: s.footprint_mape)
                 at = [100 * s.footprint_mape for s in line]
-                colour = PALETTE[n % len(PALETTE)]
-                axes.plot(at, [_percent(s.gap) for s in line], "o-", ms=3, color=colour, label=name)
-                low, high = [_percent(s.low) for s in line], [_percent(s.high) for s in line]
-                axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+                colour = PALETTE[names.index(advice) % len(PALETTE)]
+                style = "-" if rho is None else _DASHES[rhos.index(rho) % len(_DASHES)]
+                gaps = [_percent(s.gap) for s in line]
+                label = line[0].algorithm
+                axes.plot(at, gaps, "o", ls=style, ms=3, color=colour, label=label)
+                if rho is None:  # one band for each algorithm: more would hide the lines
+                    low, high = [_percent(s.low) for s in line], [_percent(s.high) for s in line]
+                    axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
             for style, score in zip(
-                ("--", ":", "-."), (s for s in scores if s.error == REFERENCE), strict=False
+                ("-", "--", ":", "-."), (s for s in scores if s.error == REFERENCE), strict=False
             ):
                 axes.axhline(
-                    _percent(score.gap), color="black", lw=0.9, ls=style, label=score.algorithm
+                    _percent(score.gap), color="0.4", lw=0.8, ls=style, label=score.algorithm
                 )
             axes.set(title=kind, yscale="log")
             axes.yaxis.set_major_formatter("{x:g}")

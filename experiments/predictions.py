@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from equiload.experiments.comparison import Row
 from equiload.experiments.config import PredictionsConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
+from equiload.experiments.prediction_scores import PERFECT, REFERENCE, Cell, Score
 from equiload.experiments.progress import bars
 from equiload.experiments.statistics import interval, mean
 from equiload.experiments.tables import show
@@ -34,37 +35,15 @@ from equiload.robust import RobustPolicy
 #: Version of the layout of ``predictions.json``.
 SCHEMA = 1
 
-#: Names in place of an error's: algorithms that see no such forecast, and the forecast without one.
-REFERENCE, PERFECT = "none", "perfect"
-
-#: Error, its size, algorithm.
-Cell = tuple[str, float, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """An algorithm under one kind and size of error, over the draws.
-
-    ``gap`` is the mean of ``(J − bound) / |bound|`` with eGLB-Off's certified bound, ``low`` to
-    ``high`` its bootstrap interval. ``price_mape`` and ``footprint_mape`` say how wrong the
-    forecasts were (weighted MAPE, the mean over footprint kinds); 0 for references, which see none.
-    """
-
-    error: str
-    size: float
-    algorithm: str
-    gap: float
-    low: float
-    high: float
-    price_mape: float
-    footprint_mape: float
-
 
 @entry_point("predictions")
 def main(cfg: PredictionsConfig) -> None:
     """Run everything, write the files and print the table."""
     if cfg.draws < 2:
         raise DataError(f"an interval needs at least 2 draws, got {cfg.draws}")
+    unknown = [name for name in cfg.wrapped if cfg.algorithms.get(name) is None]
+    if unknown:
+        raise DataError(f"wrapped names {unknown[0]!r}, which is not among the algorithms")
     rows: dict[Cell, list[Row]] = defaultdict(list)
     wrong: dict[tuple[str, float], list[tuple[float, float]]] = defaultdict(list)
     with bars() as shown:
@@ -104,15 +83,17 @@ def _run_draw(
 ) -> None:
     instance = build(cfg.instance, seed=f"{cfg.split}/{draw}")
     bound = EGLBOff().solve(instance).lower_bound
-    for name, node in cfg.references.items():
-        rows[REFERENCE, 0.0, name].append(_row(name, build(node), instance, bound))
+    for name, node in _kept(cfg.references):
+        cell = Cell(REFERENCE, 0.0, name)
+        rows[cell].append(_row(name, build(node), instance, bound))
     for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), draw):
         found = forecast_errors(forecaster, instance)
         footprints = [found[name]["mape"] for name in instance.trace.footprints]
         wrong[kind, size].append((found["price"]["mape"], float(np.mean(footprints))))
-        for name, policy in advised(cfg, forecaster):
-            label = f"{name}, {kind} {size:g}"
-            rows[kind, size, name].append(_row(label, policy, instance, bound))
+        for name, rho, policy in advised(cfg, forecaster):
+            cell = Cell(kind, size, name, rho)
+            label = f"{cell.label}, {kind} {size:g}"
+            rows[cell].append(_row(label, policy, instance, bound))
 
 
 def forecasters(
@@ -123,7 +104,7 @@ def forecasters(
     Errors that are random have a ``seed``, which is then the draw's.
     """
     yield PERFECT, 0.0, truth
-    for kind, error in errors.items():
+    for kind, error in _kept(errors):
         node = dict(error["forecaster"])
         if "seed" in node:
             node["seed"] = draw
@@ -131,13 +112,20 @@ def forecasters(
             yield kind, float(size), build(node, base=truth, size=size)
 
 
-def advised(cfg: PredictionsConfig, forecaster: Forecaster) -> Iterator[tuple[str, Policy]]:
-    """Yield every algorithm that takes a forecast, and the first one with the guarantee."""
-    for number, (name, node) in enumerate(cfg.algorithms.items()):
-        yield name, build(node, forecaster=forecaster)
-        for rho in cfg.rho if number == 0 else ():
+def advised(
+    cfg: PredictionsConfig, forecaster: Forecaster
+) -> Iterator[tuple[str, float | None, Policy]]:
+    """Yield every algorithm that takes a forecast, alone and as asked for with the guarantee."""
+    for name, node in _kept(cfg.algorithms):
+        yield name, None, build(node, forecaster=forecaster)
+        for rho in cfg.rho if name in cfg.wrapped else ():
             advice, expert = build(node, forecaster=forecaster), build(cfg.expert)
-            yield f"Robust({name}), ρ = {rho:g}", RobustPolicy(advice, expert, rho=rho)
+            yield name, rho, RobustPolicy(advice, expert, rho=rho)
+
+
+def _kept(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Entries that are not null: so a preset leaves out what the defaults hold."""
+    return ((name, node) for name, node in nodes.items() if node is not None)
 
 
 def _row(label: str, policy: Policy, instance: Instance, bound: float) -> Row:
@@ -163,14 +151,15 @@ def _score(
     wrong: Mapping[tuple[str, float], Sequence[tuple[float, float]]],
     confidence: float,
 ) -> Score:
-    error, size, algorithm = cell
     gaps = np.array([row.gap for row in rows])
     found = interval([gaps], mean, rng=np.random.default_rng(0), confidence=confidence)
-    price, footprint = np.mean(wrong.get((error, size), [(0.0, 0.0)]), axis=0)
+    price, footprint = np.mean(wrong.get((cell.error, cell.size), [(0.0, 0.0)]), axis=0)
     return Score(
-        error=error,
-        size=size,
-        algorithm=algorithm,
+        error=cell.error,
+        size=cell.size,
+        algorithm=cell.label,
+        advice=cell.algorithm,
+        rho=cell.rho,
         gap=found.value,
         low=found.low,
         high=found.high,

@@ -102,7 +102,7 @@ class Core:
         self.layer, self.reward = layer, make_reward(reward)
         self.observer = Observer(price_scale=price_scale, features=features)
         self.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
-        shown = Observer(observation, features=deepcopy(tuple(features)))
+        shown = Observer(observation, features=features)
         shown.reset(self.fleet, self.objective, self.source.horizon)
         #: Turns flat observations into what the environment shows.
         self.present = shown.present
@@ -116,7 +116,7 @@ class Core:
         other = copy(self)
         other.count, other.reward, other.layer = count, deepcopy(self.reward), deepcopy(self.layer)
         other.observer = Observer(
-            price_scale=self.observer.price_scale, features=deepcopy(self.observer.features)
+            price_scale=self.observer.price_scale, features=self.observer.features
         )
         other.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
         return other

@@ -73,7 +73,7 @@ class ExpertPrices:
     Parameters
     ----------
     expert
-        It is reset and driven by the feature, so give each its own.
+        It is reset and driven by the feature.
     """
 
     def __init__(self, expert: PricingExpert) -> None:
@@ -133,7 +133,8 @@ class ForecastMeans:
         """See :class:`Feature`."""
         del batch
         self._horizon, self._recorder = horizon, Recorder(horizon)
-        self._price, self._demand = 1.0 / price_scale, len(fleet.gateways) / fleet.capacity.sum()
+        total = max(float(fleet.capacity.sum()), 1e-300)
+        self._price, self._demand = 1.0 / price_scale, len(fleet.gateways) / total
         self._intensity = objective.mu[:, None] / (price_scale * len(fleet.regions))
         blocks: dict[str, Axis] = {}
         for when in ("next", "rest"):

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -62,7 +63,8 @@ class Observer:
     price_scale
         ``c``, US$/MWh: a usual price.
     features
-        More blocks (:mod:`equiload.envs.gym.features`). Give each observer its own.
+        More blocks (:mod:`equiload.envs.gym.features`). The observer runs copies of its own, so
+        that one list serves many environments.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Observer:
             raise DataError(f"price_scale must be a number above 0, got {price_scale}")
         self.layout = layout
         self.price_scale = float(price_scale)
-        self.features = tuple(features)
+        self.features = deepcopy(tuple(features))
         self._rehearsed: Float32Array | None = None
 
     def reset(
@@ -187,9 +189,15 @@ class Observer:
             kept: Float32Array = self._rehearsed[slot.index]
             return kept
         parts = [feature.observe(slot) for feature in self.features]
-        added: Float32Array = np.concatenate(parts, axis=-1).astype(np.float32)
-        np.clip(added, -LIMIT, LIMIT, out=added)
-        return added
+        added = np.concatenate(parts, axis=-1)
+        if added.shape[-1] != self.size - self._standard:
+            raise DataError(
+                f"the features' blocks have {self.size - self._standard} entries, "
+                f"what they observe has {added.shape[-1]}"
+            )
+        if np.isnan(added).any():
+            raise DataError(f"a feature is no number in slot {slot.index}")
+        return np.clip(added, -LIMIT, LIMIT).astype(np.float32)
 
     def _build(
         self,

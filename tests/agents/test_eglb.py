@@ -54,28 +54,33 @@ def plain_eglb(instance: Instance, options: dict) -> tuple[np.ndarray, np.ndarra
     return loads, np.array(gamma)
 
 
-@settings(max_examples=150)
-@given(
-    instances(),
-    st.fixed_dictionaries(
-        {
-            "step_size": st.floats(0.01, 3),
-            "z_max": st.floats(0, 3),
-            "mirror": st.sampled_from(["euclidean", "entropic"]),
-            "schedule": st.sampled_from(["constant", "inverse_sqrt"]),
-        }
-    ),
-)
-def test_eglb_is_the_algorithm_spelt_out(instance: Instance, options: dict) -> None:
-    policy = EGLB(**options)
-    outcome = rollout(policy, instance)
-    loads, gamma = plain_eglb(instance, options)
-    # Rounding may break ties between equal unit costs differently; multipliers then differ too.
-    if np.allclose(loads, outcome.load, atol=1e-9):
-        np.testing.assert_allclose(policy.multipliers, gamma, rtol=1e-9, atol=1e-12)
-    else:
-        first = np.flatnonzero(~np.isclose(loads, outcome.load, atol=1e-9).all(1))[0]
-        assert first > 0
+def test_eglb_is_the_algorithm_spelt_out() -> None:
+    differently = []  # examples where rounding broke a tie between equal unit costs otherwise
+
+    @settings(max_examples=150)
+    @given(
+        instances(),
+        st.fixed_dictionaries(
+            {
+                "step_size": st.floats(0.01, 3),
+                "z_max": st.floats(0, 3),
+                "mirror": st.sampled_from(["euclidean", "entropic"]),
+                "schedule": st.sampled_from(["constant", "inverse_sqrt"]),
+            }
+        ),
+    )
+    def check(instance: Instance, options: dict) -> None:
+        policy = EGLB(**options)
+        outcome = rollout(policy, instance)
+        loads, gamma = plain_eglb(instance, options)
+        same = np.isclose(loads, outcome.load, atol=1e-9).all(1)
+        assert same[0]
+        differently.append(not same.all())
+        if same.all():  # otherwise multipliers differ too
+            np.testing.assert_allclose(policy.multipliers, gamma, rtol=1e-9, atol=1e-12)
+
+    check()
+    assert np.mean(differently) < 0.02  # none when this was written
 
 
 @given(st.floats(0.01, 5), st.floats(0.1, 3), st.integers(1, 6), st.integers(0, 2**32 - 1))
@@ -93,28 +98,33 @@ def test_z_solves_its_subproblem(total: float, z_max: float, R: int, seed: int) 
     assert value == pytest.approx(best.fun, abs=1e-9)
 
 
-@given(instances(full=True), st.sampled_from([1e-6, 1e9]))
-def test_units_do_not_matter(instance: Instance, currency: float) -> None:
+def test_units_do_not_matter() -> None:
     """In another currency eGLB does the same."""
+    differently = []  # examples where rounding broke a tie otherwise
+
+    @given(instances(full=True), st.sampled_from([1e-6, 1e9]))
+    def check(instance: Instance, currency: float) -> None:
+        policy, other = EGLB(), EGLB()
+        outcome = rollout(policy, instance)
+        same = rollout(other, in_another_currency(instance, currency))
+        equal = np.allclose(outcome.load, same.load, atol=1e-9)
+        differently.append(not equal)
+        if equal:
+            np.testing.assert_allclose(policy.multipliers, other.multipliers, rtol=1e-6)
+
+    check()
+    assert np.mean(differently) < 0.02  # none when this was written
+
+
+def in_another_currency(instance: Instance, currency: float) -> Instance:
     trace, fleet = instance.trace, instance.fleet
     weight = {k: v * currency for k, v in instance.objective.equity_weight.items()}
     routing = None if fleet.routing_cost is None else fleet.routing_cost * currency
-    converted = Instance(
+    return Instance(
         fleet=fleet.replace(routing_cost=routing),
-        trace=type(trace)(
-            price=trace.price * currency,
-            intensity=trace.intensity,
-            demand=trace.demand,
-            timestamps=trace.timestamps,
-            footprints=trace.footprints,
-            availability=trace.availability,
-        ),
+        trace=dataclasses.replace(trace, price=trace.price * currency),
         objective=Objective(equity_weight=weight),
     )
-    policy, other = EGLB(), EGLB()
-    outcome, same = rollout(policy, instance), rollout(other, converted)
-    if np.allclose(outcome.load, same.load, atol=1e-9):  # no tie broken by rounding
-        np.testing.assert_allclose(policy.multipliers, other.multipliers, rtol=1e-6)
 
 
 @settings(max_examples=30)

@@ -9,8 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from equiload.agents.forecast import Persistence
+from equiload.agents.learn import Checkpoint, Layout, make_features, make_network
+from equiload.envs.data import synthetic
+from equiload.envs.gym import Observer
 from equiload.experiments import results
+from equiload.experiments.train import save_checkpoint
 
 SMALL = ["draws=2", "instance.horizon=30"]
 
@@ -48,8 +54,9 @@ def test_scores(finished: Path) -> None:
     # The expert is the reference eGLB: (1 + ρ) times its objective bounds the wrapped one's.
     expert, rho = scores["none", 0.0, "eGLB"]["gap"], 0.05
     wrapped = [s for (_, _, name), s in scores.items() if name.startswith("Robust(")]
-    assert len(wrapped) == 7
+    assert len(wrapped) == 3 * 7  # every algorithm of the default configuration
     for score in wrapped:
+        assert score["rho"] == rho
         assert score["gap"] <= (1 + rho) * (1 + expert) - 1 + 1e-9
 
 
@@ -89,9 +96,64 @@ def test_the_same_again(finished: Path) -> None:
     assert first == second
 
 
+def checkpoint_with_forecasts(stem: Path) -> None:
+    """A small network of random weights that looks at forecasts."""
+    world, names = synthetic(0, horizon=24), ["expert_prices", "forecast"]
+    observer = Observer(features=make_features(names, Persistence()))
+    observer.reset(world.fleet, world.objective, world.horizon)
+    layout = Layout.of(observer, world.fleet, world.objective)
+    network = {"kind": "regions", "hidden": 8, "depth": 1}
+    generator = torch.Generator().manual_seed(0)
+    weights = {
+        name: 0.3 * torch.randn(value.shape, generator=generator)
+        for name, value in make_network(layout, **network).state_dict().items()
+    }
+    checkpoint = Checkpoint(
+        network=network,
+        observation={
+            "kinds": list(layout.kinds),
+            "features": names,
+            "price_scale": 100.0,
+            "blocks": layout.signature,
+        },
+        action={"kind": "shadow_prices", "scale": 4.0, "squash": "none"},
+        weights=weights,
+    )
+    save_checkpoint(stem, checkpoint)
+
+
+def test_a_learned_policy_takes_the_forecast(tmp_path: Path) -> None:
+    checkpoint_with_forecasts(tmp_path / "mine")
+    done = run(
+        tmp_path / "run",
+        "errors={noise: null, bias: null, delay: null, swap: null}",
+        "+algorithms.learned={_target_: equiload.agents.learn.LearnedPolicy, "
+        f"checkpoint: {tmp_path / 'mine'}}}",
+        "algorithms.eGLB-MPC=null",
+        "wrapped=[learned]",
+        "rho=[0, 0.05]",
+        "figures=false",
+    )
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "run" / "predictions.json").read_text())["scores"]
+    gaps = {(s["error"], s["size"], s["advice"], s["rho"]): s["gap"] for s in scores}
+    assert ("perfect", 0.0, "eGLB-MPC", None) not in gaps
+    assert ("perfect", 0.0, "predicted, trust 1", 0.05) not in gaps
+    # Another forecast, another decision; and wrapped it stays near eGLB, however bad.
+    errors = [("perfect", 0.0), ("adversary", 0.2), ("adversary", 0.5), ("adversary", 1.0)]
+    alone = [gaps[(*error, "learned", None)] for error in errors]
+    assert len(set(alone)) == len(errors)
+    expert = gaps["none", 0.0, "eGLB", None]
+    assert min(alone) > expert  # its weights are random
+    for error in errors:
+        assert gaps[(*error, "learned", 0.0)] <= expert + 1e-9
+        assert gaps[(*error, "learned", 0.05)] <= 1.05 * (1 + expert) - 1 + 1e-9
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
+        ("wrapped=[guess]", "wrapped names 'guess', which is not among the algorithms"),
         ("draws=1", "an interval needs at least 2 draws, got 1"),
         ("errors.bias.sizes=[2]", "size must be from 0 to 1, got 2"),
     ],
