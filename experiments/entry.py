@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -38,6 +39,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
     def decorate(task: Callable[[Any], None]) -> Callable[[], None]:
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> str | None:
+            logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every PDF
             job = Job(run_folder(), cfg, list(HydraConfig.get().overrides.task))
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 hold_threads()

@@ -30,6 +30,7 @@ OTHER_PROGRAMS = {
     "learners": "train",
     "rewards": "train",
     "learn_with_forecasts": "train",
+    "refine": "train",
 }
 PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OURS = [name for name in PRESETS if name not in OTHER_PROGRAMS]
