@@ -105,7 +105,7 @@ class Dispatch:
         if self._free:
             short = kernels.fill(cost, _rows(demand)[0], cap, load)
         else:
-            offset = _rows(np.asarray(demand) @ self._cut_demand)[0]
+            offset = _rows(_combined(demand, self._cut_demand))[0]
             short = kernels.fill_cuts(cost, offset, cap, self.cuts[1], load)
         if short > _UNSERVABLE:
             raise _unservable(short)
@@ -244,8 +244,7 @@ class Dispatch:
         return self.grouping @ self.cuts[0]
 
     def _by_group(self, demand: FloatArray) -> FloatArray:
-        grouped: FloatArray = np.asarray(demand, dtype=np.float64) @ self.grouping
-        return grouped
+        return _combined(demand, self.grouping)
 
     def _ungroup(self, flow: FloatArray, demand: FloatArray, lead: tuple[int, ...]) -> FloatArray:
         B, _, N = flow.shape
@@ -273,6 +272,14 @@ def _unservable(share: float) -> InfeasibleError:
     return InfeasibleError(
         f"{share:.3g} of a slot's demand is more than the data centers in reach can serve"
     )
+
+
+def _combined(array: FloatArray, matrix: FloatArray) -> FloatArray:
+    """``[..., J] @ [J, C]``, each row the same in any batch."""
+    rows, lead = _rows(array)
+    out = np.empty((len(rows), matrix.shape[1]))
+    kernels.combine(rows, matrix, out)
+    return out.reshape(*lead, matrix.shape[1])
 
 
 def _rows(array: FloatArray) -> tuple[FloatArray, tuple[int, ...]]:

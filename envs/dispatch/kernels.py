@@ -54,6 +54,19 @@ def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: F
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def combine(rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
+    """``rows [B, J] @ matrix [J, C]`` -> ``out [B, C]``, each row the same in any batch.
+
+    Linear algebra libraries sum a row's terms in another order in another batch.
+    """
+    for b in range(rows.shape[0]):
+        out[b] = 0.0
+        for j in range(rows.shape[1]):
+            for c in range(matrix.shape[1]):
+                out[b, c] += rows[b, j] * matrix[j, c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def spread(flow: FloatArray, demand: FloatArray, group_of: IntArray, out: FloatArray) -> None:
     """Allocation per gateway from one per group: each gets its share of the group's demand.
 
