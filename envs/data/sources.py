@@ -239,9 +239,20 @@ def _stamps(frame: pd.DataFrame, source: Source) -> TimeArray:
     text = raw.astype(str).str.strip()
     if source.stamp == "range":
         text = text.str.split(" - ", n=1).str[0]
-    parsed = pd.to_datetime(
-        text, format=source.time_format or "ISO8601", errors="coerce", utc=_has_offset(text)
-    )
+    offset = text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True)
+    try:
+        parsed = pd.to_datetime(
+            text,
+            format=source.time_format or "ISO8601",
+            errors="coerce",
+            utc=bool(offset.all()),
+        )
+    except ValueError:
+        row = frame.index[int(np.argmax((offset != offset.iloc[-1]).to_numpy()))]
+        raise DataError(
+            f"{source.file}, row {row}, column {source.time!r}: the time is {text.loc[row]!r}; "
+            "expected all times of a file with an offset from UTC, or none"
+        ) from None
     if parsed.isna().any():
         row = frame.index[int(np.argmax(parsed.isna().to_numpy()))]
         expected = source.time_format or "an ISO 8601 time"
@@ -261,10 +272,6 @@ def _stamps(frame: pd.DataFrame, source: Source) -> TimeArray:
             raise DataError(f"{source.file}: one row is not a series")
         stamps = stamps - np.diff(order).min()
     return stamps
-
-
-def _has_offset(text: Any) -> bool:
-    return bool(text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True).all())
 
 
 def _localise(moments: Any, frame: pd.DataFrame, source: Source) -> Any:

@@ -241,6 +241,21 @@ def test_local_stamps_called_utc_are_caught_where_clocks_change(simple: Path) ->
         table(simple)
 
 
+def test_times_with_and_without_an_offset_are_told_apart(tmp_path: Path) -> None:
+    stamps = [f"{t:%Y-%m-%dT%H:%MZ}" for t in HOURS[:6]]
+    stamps[2] = stamps[2][:-1]
+    rows = "".join(f"{stamp},20,0.3,4,0.5\n" for stamp in stamps)
+    (tmp_path / "all.csv").write_text("time,price,carbon,water,demand\n" + rows)
+    units = {"price": "US$/MWh", "carbon": "t/MWh", "water": "L/kWh", "demand": "share"}
+    region = {
+        kind: {"file": "all.csv", "time": "time", "time_zone": "UTC", "column": kind, "unit": unit}
+        for kind, unit in units.items()
+    }
+    (tmp_path / "world.yaml").write_text(yaml.safe_dump({"regions": {"Here": region}}))
+    with pytest.raises(DataError, match=r"row 4, column 'time': the time is .*an offset from UTC"):
+        table(tmp_path / "world.yaml")
+
+
 @settings(max_examples=80)
 @given(data=st.data())
 def test_garbled_files_never_become_a_trace_with_nan(
