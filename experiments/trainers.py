@@ -21,7 +21,7 @@ from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
 from equiload.agents.learn.layout import Layout
 from equiload.agents.learn.networks import Network, make_network
 from equiload.agents.learn.observation import make_features
-from equiload.agents.learn.policy import fit_weights, shipped
+from equiload.agents.learn.policy import deepened, fit_weights, shipped
 from equiload.agents.learn.problems import SyntheticStream
 from equiload.agents.learn.sb3 import Scaled, actor_network, make_model
 from equiload.agents.offline.decomposition import Decomposition
@@ -317,7 +317,7 @@ def _given(cfg: TrainConfig) -> dict[str, Tensor] | None:
             f"init {cfg.init!r} looks at the features {checkpoint.observation.get('features')}, "
             f"this run at {list(cfg.features)}"
         )
-    return dict(checkpoint.weights)
+    return deepened(checkpoint, int(cfg.network.get("depth", 0)))
 
 
 def _warm(cfg: TrainConfig, device: str) -> dict[str, Tensor] | None:

@@ -116,7 +116,7 @@ class RegionEncoder(nn.Module):
 class RegionNetwork(nn.Module):
     """Observations ``[..., F]`` to shadow-price actions ``[..., K, R]``, the same for any region.
 
-    Untrained it answers 0: equal weights, or with ``residual`` the expert's shadow prices, which
+    Untrained it answers 0: equal weights, or ``residual`` times the expert's action, which
     must then be observed (:class:`~equiload.envs.gym.features.ExpertPrices`).
     """
 
@@ -127,11 +127,10 @@ class RegionNetwork(nn.Module):
         hidden: int = 64,
         depth: int = 2,
         context: Context = "pool",
-        residual: bool = False,
+        residual: float = 0.0,
     ) -> None:
         super().__init__()
-        _check_residual(layout, residual)
-        self.residual = residual
+        self.residual = _residual(layout, residual)
         self.encoder = RegionEncoder(layout, hidden=hidden, depth=depth, context=context)
         self.head = _silent(nn.Linear(hidden, len(layout.kinds)))
 
@@ -149,7 +148,7 @@ class RegionNetwork(nn.Module):
         action: Tensor = self.head(self.encoder(observation)).transpose(-1, -2)
         if not self.residual:
             return action
-        return action + expert_action(self.layout, observation)
+        return action + self.residual * expert_action(self.layout, observation)
 
 
 class FlatNetwork(nn.Module):
@@ -165,11 +164,10 @@ class FlatNetwork(nn.Module):
         hidden: int = 64,
         depth: int = 2,
         shape: tuple[int, ...] | None = None,
-        residual: bool = False,
+        residual: float = 0.0,
     ) -> None:
         super().__init__()
-        _check_residual(layout, residual)
-        self.residual = residual
+        self.residual = _residual(layout, residual)
         self.layout = layout
         self.shape = shape or (len(layout.kinds), layout.share.shape[1])
         size = max(cut.stop for cut in layout.blocks.values())
@@ -192,7 +190,9 @@ class FlatNetwork(nn.Module):
     def forward(self, observation: Tensor) -> Tensor:
         """See the class."""
         action: Tensor = self.head(self.body(observation)).unflatten(-1, self.shape)
-        return action + expert_action(self.layout, observation) if self.residual else action
+        if not self.residual:
+            return action
+        return action + self.residual * expert_action(self.layout, observation)
 
 
 Network: TypeAlias = RegionNetwork | FlatNetwork
@@ -221,7 +221,10 @@ def make_network(layout: Layout, *, kind: str = "regions", **options: Any) -> Ne
 
 
 def expert_action(layout: Layout, observation: Tensor) -> Tensor:
-    """Action ``[..., K, R]`` that repeats the shadow prices of the expert that is observed."""
+    """Action ``[..., K, R]`` that repeats the observed expert's shadow prices, at the default scale.
+
+    At another ``action_scale`` it takes ``EXPERT_SCALE / action_scale`` times this.
+    """
     blocks = [observation[..., layout.blocks[f"expert_{kind}"]] for kind in layout.kinds]
     return torch.stack(blocks, -2)
 
@@ -237,13 +240,14 @@ def squashed(action: Tensor, how: str) -> Tensor:
     raise DataError(f"squash must be none, clip or tanh, got {how!r}")
 
 
-def _check_residual(layout: Layout, residual: bool) -> None:
+def _residual(layout: Layout, residual: float) -> float:
     missing = [kind for kind in layout.kinds if f"expert_{kind}" not in layout.blocks]
     if residual and missing:
         raise DataError(
             f"a residual network needs the observation to hold expert_{missing[0]}: "
             "add the feature ExpertPrices"
         )
+    return float(residual)
 
 
 def _common(layout: Layout) -> list[str]:

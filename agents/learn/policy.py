@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -126,6 +127,20 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     kept = {name: list(value.shape) for name, value in weights.items()}
     _same("weights", kept, own)
     network.load_state_dict(dict(weights))
+
+
+def deepened(checkpoint: Checkpoint, depth: int) -> dict[str, Tensor]:
+    """Weights of a network of so many residual layers that acts as the checkpoint's does.
+
+    The layers that the checkpoint has not are silent: they add 0 until they are trained.
+    """
+    weights = dict(checkpoint.weights)
+    layers = [re.fullmatch(r"(encoder\.\w+)\.0\.(\w+)", name) for name in checkpoint.weights]
+    for layer in range(int(checkpoint.network.get("depth", depth)), depth):
+        for found in filter(None, layers):
+            silent = torch.zeros_like(checkpoint.weights[found[0]])
+            weights[f"{found[1]}.{layer}.{found[2]}"] = silent
+    return weights
 
 
 def _architecture(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -148,10 +148,10 @@ class RegionSACPolicy(_OffPolicy, SACPolicy):
     def make_actor(self, features_extractor: Any = None) -> SACActor:
         """Actor whose mean is the network, and whose spread another one."""
         actor = super().make_actor(features_extractor)
-        spread = {**self._network, "residual": False}
+        spread = {**self._network, "residual": 0.0}
         actor.mu = Flattened(make_network(self._layout, **self._network))
         actor.log_std = nn.Sequential(  # type: ignore[assignment]
-            Flattened(make_network(self._layout, **spread)), _Shift(-2.0)
+            Flattened(make_network(self._layout, **spread)), _Shift(actor.log_std_init)
         )
         return actor
 
@@ -219,7 +219,7 @@ def make_model(
     weights
         The actor's to begin with (a warm start). Default: untrained.
     options
-        Of stable-baselines3's class; besides ``log_std_init`` (PPO), the policy's, and ``noise``
+        Of stable-baselines3's class; besides ``log_std_init`` (PPO, SAC), the policy's, and ``noise``
         (TD3), the standard deviation of the exploring noise on actions.
 
     Raises

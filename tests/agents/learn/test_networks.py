@@ -102,16 +102,17 @@ def test_answers_are_finite_on_odd_problems(instance: Instance, seed: int) -> No
     assert np.isfinite(answer(network, instance)).all()
 
 
+@pytest.mark.parametrize("scale", [4.0, 16.0])
 @pytest.mark.parametrize("kind", ["regions", "flat"])
-def test_untrained_it_says_what_the_expert_would(kind: str) -> None:
+def test_untrained_it_says_what_the_expert_would(kind: str, scale: float) -> None:
     world = synthetic(2, horizon=6)
     layout, observer = layout_of(world)
-    network = make_network(layout, kind=kind, residual=True)
+    network = make_network(layout, kind=kind, residual=4.0 / scale)
     expert, nothing = EGLB(), np.zeros((2, 10))
     expert.reset(world.fleet, world.objective, world.horizon)
     for t in range(6):
         seen = torch.as_tensor(observer.observe(Slot.of(world, t), nothing))
-        weights = torch.softmax(4.0 * network(seen).detach(), -1).numpy()
+        weights = torch.softmax(scale * network(seen).detach(), -1).numpy()
         gamma = expert.multipliers / expert.multipliers.sum(-1, keepdims=True)
         np.testing.assert_allclose(weights, gamma, rtol=1e-4)
         expert.act(Slot.of(world, t))
@@ -151,7 +152,7 @@ def test_wrong_options_are_named() -> None:
     with pytest.raises(DataError, match="does not take these options"):
         make_network(layout, heads=3)
     with pytest.raises(DataError, match="needs the observation to hold expert_carbon"):
-        make_network(layout, residual=True)
+        make_network(layout, residual=1.0)
     with pytest.raises(DataError, match="context must be pool or attention"):
         make_network(layout, context="max")
     with pytest.raises(DataError, match="there is no feature 'weather'"):
