@@ -221,9 +221,9 @@ def make_network(layout: Layout, *, kind: str = "regions", **options: Any) -> Ne
 
 
 def expert_action(layout: Layout, observation: Tensor) -> Tensor:
-    """Action ``[..., K, R]`` that repeats the observed expert's shadow prices, at the default scale.
+    """Action ``[..., K, R]`` that repeats the observed expert's shadow prices.
 
-    At another ``action_scale`` it takes ``EXPERT_SCALE / action_scale`` times this.
+    That is at the default scale; at another it takes ``EXPERT_SCALE / action_scale`` times this.
     """
     blocks = [observation[..., layout.blocks[f"expert_{kind}"]] for kind in layout.kinds]
     return torch.stack(blocks, -2)

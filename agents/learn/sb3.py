@@ -219,8 +219,8 @@ def make_model(
     weights
         The actor's to begin with (a warm start). Default: untrained.
     options
-        Of stable-baselines3's class; besides ``log_std_init`` (PPO, SAC), the policy's, and ``noise``
-        (TD3), the standard deviation of the exploring noise on actions.
+        Of stable-baselines3's class; besides ``log_std_init`` (PPO, SAC), the policy's, and
+        ``noise`` (TD3), the standard deviation of the exploring noise on actions.
 
     Raises
     ------

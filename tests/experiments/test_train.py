@@ -202,7 +202,9 @@ def test_training_begins_with_the_weights_it_is_given(tmp_path: Path) -> None:
     still = "agent.options.learning_rate=1e-12"
     deeper = configured("hindsight", init, still, "network.depth=3")
     Session(deeper, tmp_path / "deeper", "").run()
-    assert rows(tmp_path / "deeper")[-1]["gap"] == pytest.approx(rows(tmp_path / "first")[-1]["gap"])
+    assert rows(tmp_path / "deeper")[-1]["gap"] == pytest.approx(
+        rows(tmp_path / "first")[-1]["gap"]
+    )
     with pytest.raises(DataError, match="looks at the features"):
         Session(configured("hindsight", init, "features=[place]"), tmp_path / "other", "")
     with pytest.raises(DataError, match=r"does not fit: weights 'encoder\.all\.0\.weight'"):
