@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from torch import Tensor, nn
@@ -203,6 +204,7 @@ class SB3Trainer:
             device=device,
             **options,
         )
+        self.model.set_logger(Logger(None, []))  # the default one makes a folder in /tmp
 
     @property
     def done(self) -> int:

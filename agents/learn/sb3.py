@@ -143,7 +143,7 @@ class RegionSACPolicy(_OffPolicy, SACPolicy):
         self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
     ) -> None:
         self._layout, self._network = layout, network
-        super().__init__(*args, **{**kwargs, "net_arch": []})
+        super().__init__(*args, **{"log_std_init": -2.0, **kwargs, "net_arch": []})
 
     def make_actor(self, features_extractor: Any = None) -> SACActor:
         """Actor whose mean is the network, and whose spread another one."""
