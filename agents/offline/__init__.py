@@ -72,9 +72,9 @@ class EGLBOff:
 def _by_size(instance: Instance) -> Solver:
     """Where the two cross: measured by ``tests/benchmarks/bench_offline.py``.
 
-    The linear program grows with slots times groups of gateways, the decomposition's rounds with
+    The linear program grows with slots times groups of gateways, the decomposition's master with
     the number of regional footprints.
     """
     footprints = len(instance.objective.mu) * len(instance.fleet.regions)
     size = instance.horizon * instance.fleet.dispatch.groups
-    return "lp" if size <= 0.4 * footprints**2 else "decomposition"
+    return "lp" if size <= 20 * footprints else "decomposition"

@@ -1,6 +1,7 @@
 """eGLB-Off's solvers against each other, and against every other algorithm."""
 
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiload.agents import EGLB, EGLBOff, GLBCost, ShadowPrices
-from equiload.agents.offline import solve_decomposition, solve_lp
+from equiload.agents.offline import decomposition, solve_decomposition, solve_lp
+from equiload.agents.offline.decomposition import Decomposition
 from equiload.agents.offline.reference import solve_reference
 from equiload.envs import DataError, Instance, Objective, check_allocation, dual_bound, rollout
+from equiload.envs.data import synthetic
 from equiload.envs.policy import Slot
 from strategies import instances
 
@@ -59,6 +62,39 @@ def test_units_do_not_matter(instance: Instance, load: int, money: int, footprin
         assert abs(solution.gap) <= 1e-6
         scale = float(solution.outcome.gross)
         assert solution.objective == pytest.approx(expected, abs=2e-6 * scale)
+
+
+@settings(max_examples=60)
+@given(instances(), st.integers(0, 2**32 - 1))
+def test_blocks_and_a_sampled_beginning_lead_to_the_same_optimum(
+    instance: Instance, seed: int
+) -> None:
+    """Every slot a block, and a sample even of a handful of slots."""
+    K, R = len(instance.objective.mu), len(instance.fleet.regions)
+    before = np.random.default_rng(seed).uniform(0, size(instance) / 10, (K, R))
+    finest = {"_FOOTPRINTS_PER_BLOCK": 1, "_LEAST_BLOCK": 1, "_LEAST_THINNED": 1}
+    exact = solve_lp(instance, start=before)
+    with mock.patch.multiple(decomposition, **finest):
+        solution = solve_decomposition(instance, start=before)
+        again = Decomposition()
+        warm = [again.solve(instance, start=before).objective for _ in range(2)]
+    assert solution.status == "optimal"
+    for objective in (solution.objective, *warm):
+        assert objective == pytest.approx(exact.objective, rel=3e-6, abs=1e-9 * size(instance))
+    slack = 1e-7 * size(instance)
+    assert solution.lower_bound <= exact.objective + slack
+    assert solution.lower_bound <= solution.objective + slack
+
+
+@pytest.mark.parametrize("reachability", ["full", "partial"])
+def test_many_regions(reachability: str) -> None:
+    """As many regions as data centers, in blocks, begun with a sample."""
+    drawn = synthetic(3, horizon=672, regions=10, sites=4, reachability=reachability)
+    instance = drawn.replace(fleet=drawn.fleet.replace(regions=None, region_of=None))
+    solution = solve_decomposition(instance)
+    assert solution.stats["blocks"] > 1
+    assert solution.gap <= 1e-6
+    assert solution.objective == pytest.approx(solve_lp(instance).objective, rel=2e-6)
 
 
 @settings(max_examples=15)
