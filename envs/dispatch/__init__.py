@@ -97,13 +97,16 @@ class Dispatch:
             Demand that no allocation can serve.
         """
         cost, lead = self._rows(unit_cost, demand, capacity)
-        if self.routing_cost is not None or self.cuts is None:
+        if self.routing_cost is not None:
             flow = self._cheapest(cost, self._by_group(demand), capacity)
             routing = np.einsum("bgi,gi->b", flow, self._group_cost)
             return flow.sum(1).reshape(*lead, -1), routing.reshape(lead)
         load, cap = np.empty(cost.shape), _rows(capacity)[0]
         if self._free:
             short = kernels.fill(cost, _rows(demand)[0], cap, load)
+        elif self.cuts is None:
+            grouped = _rows(self._by_group(demand))[0]
+            short = kernels.fill_reach(cost, grouped, cap, self._group_reachable, load)
         else:
             offset = _rows(_combined(demand, self._cut_demand))[0]
             short = kernels.fill_cuts(cost, offset, cap, self.cuts[1], load)
@@ -152,7 +155,7 @@ class Dispatch:
             return shortage
         rows, lead = _rows(grouped)
         zeros = np.zeros((len(rows), self.reachable.shape[1]))
-        _, left, _ = self._transport(zeros, rows, capacity, np.zeros_like(self._group_cost))
+        _, left, _ = self._assign(zeros, rows, capacity)
         shortage = left.sum(-1).reshape(lead)
         return shortage
 
@@ -165,7 +168,7 @@ class Dispatch:
         grouped = self._by_group(demand[short])
         zeros = np.zeros((len(grouped), self.reachable.shape[1]))
         room = np.broadcast_to(capacity, (*demand.shape[:-1], zeros.shape[-1]))[short]
-        _, left, _ = self._transport(zeros, grouped, room, np.zeros_like(self._group_cost))
+        _, left, _ = self._assign(zeros, grouped, room)
         kept = np.divide(grouped - left, grouped, out=np.zeros_like(left), where=grouped > 0)
         clipped = demand.copy()
         clipped[short] *= kept[:, self.group_of]
@@ -178,7 +181,7 @@ class Dispatch:
         """
         grouped = self._by_group(demand)
         zeros = np.zeros((1, self.reachable.shape[1]))
-        flow, left, _ = self._transport(zeros, grouped, capacity, np.zeros_like(self._group_cost))
+        flow, left, _ = self._assign(zeros, grouped, capacity)
         reach = self._group_reachable > 0
         stuck = left[0] > 1e-12 * grouped.sum()
         while True:  # who else sends to the data centers that the stuck ones may use?
@@ -227,7 +230,10 @@ class Dispatch:
         self, unit_cost: FloatArray, grouped: FloatArray, capacity: FloatArray
     ) -> FloatArray:
         """Cheapest flow ``[B, G, N]`` that serves all."""
-        flow, _, short = self._transport(unit_cost, grouped, capacity, self._group_cost)
+        if self.routing_cost is None:
+            flow, _, short = self._assign(unit_cost, grouped, capacity)
+        else:
+            flow, _, short = self._transport(unit_cost, grouped, capacity)
         if math.isnan(short):
             raise SolverError(
                 "costs differ by so many orders of magnitude that their differences are rounding: "
@@ -252,20 +258,27 @@ class Dispatch:
         kernels.spread(flow, _rows(demand)[0], self.group_of, out)
         return out.reshape(*lead, *out.shape[1:])
 
-    def _transport(
-        self,
-        unit_cost: FloatArray,
-        grouped: FloatArray,
-        capacity: FloatArray,
-        pair_cost: FloatArray,
+    def _assign(
+        self, unit_cost: FloatArray, grouped: FloatArray, capacity: FloatArray
     ) -> tuple[FloatArray, FloatArray, float]:
-        B, N = unit_cost.shape
-        flow = np.empty((B, self.groups, N))
-        left = np.empty((B, self.groups))
+        """Flow ``[B, G, N]`` at no routing cost, what it leaves ``[B, G]``, and the worst share."""
         demand, room = _rows(grouped)[0], _rows(capacity)[0]
+        flow, left = self._empty(unit_cost)
         reach = self._group_reachable
-        short = kernels.transport(unit_cost, pair_cost, demand, room, reach, flow, left)
-        return flow, left, short
+        return flow, left, kernels.assign(unit_cost, demand, room, reach, flow, left)
+
+    def _transport(
+        self, unit_cost: FloatArray, grouped: FloatArray, capacity: FloatArray
+    ) -> tuple[FloatArray, FloatArray, float]:
+        """The same at the routing cost."""
+        demand, room = _rows(grouped)[0], _rows(capacity)[0]
+        flow, left = self._empty(unit_cost)
+        reach, pair = self._group_reachable, self._group_cost
+        return flow, left, kernels.transport(unit_cost, pair, demand, room, reach, flow, left)
+
+    def _empty(self, unit_cost: FloatArray) -> tuple[FloatArray, FloatArray]:
+        B, N = unit_cost.shape
+        return np.empty((B, self.groups, N)), np.empty((B, self.groups))
 
 
 def _unservable(share: float) -> InfeasibleError:

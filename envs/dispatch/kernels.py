@@ -133,78 +133,242 @@ def fill_cuts(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _augment(
+def _place(
+    order: IntArray,
+    reachable: FloatArray,
+    flow: FloatArray,
+    unserved: FloatArray,
+    room: FloatArray,
+) -> None:
+    """Fill data centers in the given order, each as far as a maximum flow lets it.
+
+    A data center takes what its gateways have left; then what others have, where gateways that it
+    shares with filled ones make way (breadth-first augmenting paths). What a filled one serves
+    never falls. Gateways from which no path leads to unserved demand are out for good.
+    """
+    G, N = flow.shape
+    found = np.empty(G, np.int64)  # the data center through which a search met the gateway
+    via = np.empty(N, np.int64)  # the gateway whose flow would leave the data center
+    queue = np.empty(N, np.int64)
+    spent = np.zeros(G, np.bool_)
+    left = 0
+    for g in range(G):
+        left += unserved[g] > 0.0
+    for i in order:
+        if left == 0:
+            return
+        for g in range(G):
+            if unserved[g] > 0.0 and reachable[g, i] > 0.0 and room[i] > 0.0:
+                amount = min(unserved[g], room[i])
+                flow[g, i] += amount
+                unserved[g] -= amount
+                room[i] -= amount
+                left -= unserved[g] == 0.0
+        while room[i] > 0.0 and left > 0:
+            found[:] = -1
+            via[:] = -1
+            queue[0] = i
+            head, tail, end = 0, 1, -1
+            while head < tail and end < 0:
+                k = queue[head]
+                head += 1
+                for g in range(G):
+                    if found[g] >= 0 or spent[g] or reachable[g, k] == 0.0:
+                        continue
+                    found[g] = k
+                    if unserved[g] > 0.0:
+                        end = g
+                        break
+                    for n in range(N):
+                        if via[n] < 0 and flow[g, n] > 0.0 and n != i:
+                            via[n] = g
+                            queue[tail] = n
+                            tail += 1
+            if end < 0:
+                for g in range(G):
+                    spent[g] |= found[g] >= 0
+                break
+            amount = min(unserved[end], room[i])
+            g = end
+            while found[g] != i:
+                k = found[g]
+                g = via[k]
+                amount = min(amount, flow[g, k])
+            unserved[end] -= amount
+            left -= unserved[end] == 0.0
+            room[i] -= amount
+            g = end
+            while True:
+                k = found[g]
+                flow[g, k] += amount
+                if k == i:
+                    break
+                g = via[k]
+                flow[g, k] -= amount
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def assign(
+    unit_cost: FloatArray,
+    demand: FloatArray,
+    capacity: FloatArray,
+    reachable: FloatArray,
+    out: FloatArray,
+    unserved: FloatArray,
+) -> float:
+    """Cheapest allocation where the cost depends on the data center alone.
+
+    The servable loads form the base of a polymatroid, so the greedy rule is optimal (Edmonds
+    1970): in ascending unit cost, each as far as a maximum flow lets it. What no path can place
+    is left in ``unserved``.
+
+    ``unit_cost [B, N]``, ``demand [.., G]``, ``capacity [.., N]``, ``reachable [G, N]`` (0 or 1)
+    -> ``out [B, G, N]``, ``unserved [B, G]``; returns the largest share of a row's demand that
+    found no room.
+    """
+    B, N = unit_cost.shape
+    order = np.empty(N, np.int64)
+    worst = 0.0
+    for b in range(B):
+        out[b][:, :] = 0.0
+        unserved[b, :] = demand[b % demand.shape[0]]
+        room = capacity[b % capacity.shape[0]].copy()
+        _sort(unit_cost[b], order)
+        _place(order, reachable, out[b], unserved[b], room)
+        left = unserved[b].sum()
+        if left > 0.0:
+            worst = max(worst, left / demand[b % demand.shape[0]].sum())
+    return worst
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_reach(
+    unit_cost: FloatArray,
+    demand: FloatArray,
+    capacity: FloatArray,
+    reachable: FloatArray,
+    out: FloatArray,
+) -> float:
+    """Loads ``out [B, N]`` of what :func:`assign` gives, without keeping any allocation."""
+    B, N = unit_cost.shape
+    G = reachable.shape[0]
+    flow, unserved = np.empty((1, G, N)), np.empty((1, G))
+    worst = 0.0
+    for b in range(B):
+        d, c = b % demand.shape[0], b % capacity.shape[0]
+        row = unit_cost[b : b + 1]
+        short = assign(row, demand[d : d + 1], capacity[c : c + 1], reachable, flow, unserved)
+        worst = max(worst, short)
+        for i in range(N):
+            out[b, i] = min(flow[0, :, i].sum(), capacity[c, i])
+    return worst
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cheapest_paths(
     cost: FloatArray,
     pair_cost: FloatArray,
     reachable: FloatArray,
     flow: FloatArray,
     unserved: FloatArray,
     room: FloatArray,
-) -> None:
-    """Successive shortest paths of one problem, from a cheapest ``flow`` for its own loads.
+) -> bool:
+    """Successive shortest paths of one problem, from no flow (Edmonds and Karp 1972).
 
-    Costs so far apart that rounding makes a cycle look cheap leave NaN in ``unserved``.
+    Potentials keep what is left of every arc's cost at least 0, so that each search is Dijkstra's
+    and ends at the first data center with room. At the end they are dual variables: returns
+    whether they prove the flow optimal to rounding, which costs too far apart prevent.
     """
     G, N = flow.shape
-    distance = np.empty(N)
-    previous = np.empty(N, np.int64)  # the data center that a path comes from, -1 at its start
-    via = np.empty(N, np.int64)  # the gateway whose load it moves along the way
-    for g in range(G):
-        left = unserved[g]
-        while left > 0.0:
-            for i in range(N):
-                previous[i] = -1
-                via[i] = g
-                distance[i] = cost[i] + pair_cost[g, i] if reachable[g, i] > 0 else np.inf
-            for _ in range(N):  # label correcting: settles in at most N rounds
-                settled = True
-                for i in range(N):
-                    if distance[i] == np.inf:
-                        continue
-                    for h in range(G):
-                        if flow[h, i] <= 0.0:
-                            continue
-                        base = distance[i] - cost[i] - pair_cost[h, i]
-                        for k in range(N):
-                            if reachable[h, k] > 0 and k != i:
-                                d = base + cost[k] + pair_cost[h, k]
-                                # A smaller gain is rounding, and could circle for ever.
-                                size = abs(distance[i]) + abs(cost[i]) + abs(pair_cost[h, i])
-                                size += abs(cost[k]) + abs(pair_cost[h, k])
-                                if d < distance[k] - 1e-15 * size:
-                                    distance[k] = d
-                                    previous[k] = i
-                                    via[k] = h
-                                    settled = False
-                if settled:
+    group = np.zeros(G)  # potentials
+    center = np.full(N, np.inf)
+    for i in range(N):
+        for g in range(G):
+            if reachable[g, i] > 0.0:
+                center[i] = min(center[i], cost[i] + pair_cost[g, i])
+    sink = np.inf
+    for i in range(N):
+        if room[i] > 0.0:
+            sink = min(sink, center[i])
+    distance, met = np.empty(N), np.empty(G)
+    settled = np.empty(N, np.bool_)
+    via = np.empty(N, np.int64)  # the group that a path comes to a data center from
+    through = np.empty(G, np.int64)  # the data center where it makes way, -1 at the path's start
+    queue = np.empty(G, np.int64)
+    for source in range(G):
+        while unserved[source] > 0.0:
+            distance[:] = np.inf
+            met[:] = np.inf
+            settled[:] = False
+            met[source], through[source], queue[0] = 0.0, -1, source
+            head, tail, nearest, end = 0, 1, np.inf, -1
+            while True:
+                while head < tail:  # where could the groups met last send?
+                    g = queue[head]
+                    head += 1
+                    for k in range(N):
+                        if reachable[g, k] > 0.0 and not settled[k]:
+                            rest = cost[k] + pair_cost[g, k] + group[g] - center[k]
+                            d = met[g] + max(rest, 0.0)
+                            if d < distance[k]:
+                                distance[k], via[k] = d, g
+                i = -1
+                for k in range(N):
+                    if not settled[k] and distance[k] < (nearest if i < 0 else distance[i]):
+                        i = k
+                if i < 0:
                     break
-            end = -1
-            for i in range(N):
-                found = room[i] > 0.0 and distance[i] < np.inf
-                if found and (end < 0 or distance[i] < distance[end]):
-                    end = i
+                settled[i] = True
+                arrival = distance[i] + max(center[i] - sink, 0.0)
+                if room[i] > 0.0 and arrival < nearest:
+                    nearest, end = arrival, i
+                for g in range(G):
+                    if flow[g, i] > 0.0 and met[g] == np.inf:
+                        met[g], through[g], queue[tail] = distance[i], i, g
+                        tail += 1
             if end < 0:
                 break
-            amount = min(left, room[end])
+            for i in range(N):
+                if settled[i]:
+                    center[i] += distance[i] - nearest
+            for g in range(G):
+                if met[g] < np.inf:
+                    group[g] += met[g] - nearest
+            amount = min(unserved[source], room[end])
             k = end
-            for _ in range(N):
-                if previous[k] < 0:
-                    break
-                amount = min(amount, flow[via[k], previous[k]])
-                k = previous[k]
-            if previous[k] >= 0:  # a cycle
-                left = np.nan
-                break
+            while through[via[k]] >= 0:
+                g = via[k]
+                k = through[g]
+                amount = min(amount, flow[g, k])
+            unserved[source] -= amount
             room[end] -= amount
-            left -= amount
             k = end
             while True:
-                flow[via[k], k] += amount
-                if previous[k] < 0:
+                g = via[k]
+                flow[g, k] += amount
+                if through[g] < 0:
                     break
-                flow[via[k], previous[k]] -= amount
-                k = previous[k]
-        unserved[g] = left
+                k = through[g]
+                flow[g, k] -= amount
+    gap, size = 0.0, 0.0
+    for i in range(N):
+        if center[i] == np.inf:
+            continue
+        load = 0.0
+        for g in range(G):
+            if reachable[g, i] == 0.0:
+                continue
+            load += flow[g, i]
+            rest = cost[i] + pair_cost[g, i] + group[g] - center[i]
+            gap += flow[g, i] * abs(rest)
+            size += flow[g, i] * (abs(cost[i]) + abs(pair_cost[g, i]))
+            if rest < 0.0:
+                gap -= rest * flow[g].sum()
+        if load > 0.0:
+            gap += load * max(center[i] - sink, 0.0)
+        if room[i] > 0.0:
+            gap += room[i] * max(sink - center[i], 0.0)
+    return gap <= 1e-9 * size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -217,14 +381,14 @@ def transport(
     out: FloatArray,
     unserved: FloatArray,
 ) -> float:
-    """Cheapest allocation by successive shortest paths (capacitated transportation problem).
+    """Cheapest allocation where routing has a cost (capacitated transportation problem).
 
     The cost of sending a unit from ``g`` to ``i`` is ``unit_cost[i] + pair_cost[g, i]``. What no
-    augmenting path can place is left in ``unserved``; it is placed nowhere.
+    path can place is left in ``unserved``; it is placed nowhere.
 
     ``unit_cost [B, N]``, ``pair_cost [G, N]``, ``demand [.., G]``, ``capacity [.., N]``,
     ``reachable [G, N]`` (0 or 1) -> ``out [B, G, N]``, ``unserved [B, G]``; returns the largest
-    share of a row's demand that found no room.
+    share of a row's demand that found no room, or NaN where rounding hides the optimum.
     """
     B, N = unit_cost.shape
     room = np.empty(N)
@@ -233,12 +397,12 @@ def transport(
         out[b][:, :] = 0.0
         unserved[b, :] = demand[b % demand.shape[0]]
         room[:] = capacity[b % capacity.shape[0]]
-        _augment(unit_cost[b], pair_cost, reachable, out[b], unserved[b], room)
+        exact = _cheapest_paths(unit_cost[b], pair_cost, reachable, out[b], unserved[b], room)
         left = unserved[b].sum()
-        if not left <= 0.0:  # NaN too
+        if left > 0.0:
             worst = max(worst, left / demand[b % demand.shape[0]].sum())
-            if np.isnan(left):
-                return np.nan
+        elif not exact:
+            return np.nan
     return worst
 
 
@@ -248,7 +412,6 @@ def augment(flow: FloatArray, left: FloatArray, room: FloatArray, reachable: Flo
 
     In place: ``flow [B, G, N]``, ``left [B, G]`` (what no path can place stays), ``room [B, N]``.
     """
-    B, G, N = flow.shape
-    unit, pair = np.zeros(N), np.zeros((G, N))
-    for b in range(B):
-        _augment(unit, pair, reachable, flow[b], left[b], room[b])
+    order = np.arange(flow.shape[2])
+    for b in range(flow.shape[0]):
+        _place(order, reachable, flow[b], left[b], room[b])
