@@ -23,7 +23,7 @@ from equiload.experiments.comparison import Row, Track, compare, describe
 from equiload.experiments.config import BenchmarkConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
-from equiload.experiments.history import History, write_history
+from equiload.experiments.history import write_history
 from equiload.experiments.progress import Bars, bars
 from equiload.experiments.published import beside, published_table
 from equiload.experiments.tables import comparison_table, flat, show
@@ -40,7 +40,13 @@ def main(cfg: BenchmarkConfig) -> None:
     instances = {name: build_instance(cfg, name) for name in cfg.reachability}
     if not instances:
         raise DataError("reachability names nothing to run, expected full, partial or both")
-    comparisons = {}
+    comparisons: dict[str, list[Row]] = {}
+    origin, finished = results.Origin.of(cfg), []
+
+    def keep(row: Row) -> None:
+        finished.append(row)
+        write_results(folder, finished, origin)
+
     with bars() as shown:
         for name, instance in instances.items():
             comparisons[name] = compare(
@@ -48,9 +54,10 @@ def main(cfg: BenchmarkConfig) -> None:
                 instance,
                 reachability=name,
                 track=partial(_track, shown, name),
+                finished=keep,
             )
     cells = beside(comparisons, cfg.published or {})
-    write_results(folder, comparisons, results.Origin.of(cfg))
+    write_results(folder, [row for rows in comparisons.values() for row in rows], origin)
     if cfg.figures:
         write_figures(folder, comparisons)
     for name, rows in comparisons.items():
@@ -105,11 +112,8 @@ def _reweighted(instance: Instance, changes: Any) -> Objective:
     return Objective(equity_weight={**instance.objective.equity_weight, **given})
 
 
-def write_results(
-    folder: Path, comparisons: Mapping[str, Sequence[Row]], origin: results.Origin
-) -> None:
+def write_results(folder: Path, rows: Sequence[Row], origin: results.Origin) -> None:
     """Write ``results.json`` (the contract is in the README), CSV and Parquet."""
-    rows = [row for rows in comparisons.values() for row in rows]
     content = {
         "schema": SCHEMA,
         "instance": describe(rows[0].outcome.instance),
@@ -118,7 +122,7 @@ def write_results(
     }
     write_json(folder / "results.json", content)  # the one that may refuse comes first
     write_csv(folder / "results.csv", [flat(row) for row in rows])
-    write_history(folder / "history.parquet", [History.of(row) for row in rows])
+    write_history(folder / "history.parquet", rows)
     results.write(folder / results.FILE, [results.line(row, origin) for row in rows])
 
 

@@ -3,7 +3,8 @@
 ``python -m equiload.experiments.collect DIR`` reads every ``results.parquet`` below ``DIR``, writes
 ``DIR/collected.parquet`` and ``DIR/collected.csv`` and prints each algorithm's interquartile mean
 gap with its interval, by further columns or swept options too: ``--by stress``. Files that are not
-whole, or not of this project, are named and left out; so is a second run of the same configuration.
+whole, or not of this project, are named and left out; so are runs that have not ended well, and a
+second run of the same configuration.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from rich.table import Table
 from equiload.envs import DataError, EquiloadError
 from equiload.experiments import results
 from equiload.experiments.files import replacing
+from equiload.experiments.jobs import record
 from equiload.experiments.statistics import summary
 from equiload.experiments.tables import show
 
@@ -65,6 +67,10 @@ def collect(folder: Path) -> tuple[pa.Table, list[str]]:
     skipped = []
     paths = sorted(folder.rglob(results.FILE), key=lambda path: (-path.stat().st_mtime, path))
     for path in paths:  # the newest first
+        state = record(path.parent).get("state", "done")
+        if state != "done":  # some of its algorithms are missing
+            skipped.append(f"{path}: the run is not done ({state})")
+            continue
         try:
             table = results.read(path)
         except DataError as error:

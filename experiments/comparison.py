@@ -92,10 +92,6 @@ def run(
         begin = time.perf_counter()
         outcome = rollout(agent, instance, track)
         return outcome, None, time.perf_counter() - begin
-    if not hasattr(agent, "solve"):
-        raise DataError(
-            f"{type(agent).__name__} is neither a policy (reset, act) nor an offline solver (solve)"
-        )
     agent.solve(first)
     begin = time.perf_counter()
     solution = agent.solve(instance)
@@ -108,18 +104,38 @@ def compare(
     *,
     reachability: str,
     track: Callable[[str], Track] = lambda _: iter,
+    finished: Callable[[Row], object] = lambda _: None,
 ) -> list[Row]:
     """Run every algorithm on one instance, and measure each against the same lower bound.
 
-    ``track`` is given an algorithm's name before it runs.
+    ``track`` is given an algorithm's name before it runs, ``finished`` each row as soon as it is
+    there. Offline solvers run first: every row needs their bound.
+
+    Raises
+    ------
+    DataError
+        For an agent that is neither a policy nor an offline solver, before anything runs.
     """
-    done = {name: run(agent, instance, track(name)) for name, agent in agents.items()}
+    for agent in agents.values():
+        if not (isinstance(agent, Policy) or hasattr(agent, "solve")):
+            raise DataError(
+                f"{type(agent).__name__} is neither a policy (reset, act) "
+                "nor an offline solver (solve)"
+            )
+    done = {
+        name: run(agent, instance, track(name))
+        for name, agent in agents.items()
+        if not isinstance(agent, Policy)
+    }
     solutions = [solution for _, solution, _ in done.values() if solution is not None]
     # A solver's claim is taken for what the dispatch confirms of it.
     weights = [solution.weights for solution in solutions] or [EGLBOff().solve(instance).weights]
     bound = max(float(dual_bound(instance, w).value) for w in weights)
-    return [
-        Row(
+    rows = {}
+    for name in [*done, *(name for name in agents if name not in done)]:
+        outcome, solution, seconds = done.get(name) or run(agents[name], instance, track(name))
+        agent = agents[name]
+        rows[name] = Row(
             algorithm=name,
             reachability=reachability,
             outcome=outcome,
@@ -128,10 +144,8 @@ def compare(
             solution=solution,
             certificate=agent.certificate() if isinstance(agent, Certified) else None,
         )
-        for (name, agent), (outcome, solution, seconds) in zip(
-            agents.items(), done.values(), strict=True
-        )
-    ]
+        finished(rows[name])
+    return [rows[name] for name in agents]
 
 
 def describe(instance: Instance) -> dict[str, Any]:

@@ -70,16 +70,16 @@ class History:
         )
 
 
-def write_history(path: Path, histories: Sequence[History]) -> None:
-    """Write one line per algorithm, reachability, slot and data center; whole or not at all.
+def write_history(path: Path, rows: Sequence[Row]) -> None:
+    """Write one line per row, slot and data center; whole or not at all.
 
     Columns: ``algorithm``, ``reachability``, ``slot``, ``time`` (UTC), ``datacenter``, ``load``,
     ``energy_cost``, ``footprint_KIND`` …, ``slack`` (null without a certificate). Numbers are
     rounded to 32 bits. Each algorithm and reachability is a row group of its own.
     """
-    schema = _schema(histories[0].footprint)
+    schema = _schema(rows[0].outcome.instance.trace.footprints)
     with replacing(path) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for history in histories:
+        for history in map(History.of, rows):  # one at a time in memory
             writer.write_table(_table(history, schema), row_group_size=history.load.size)
 
 
@@ -102,7 +102,7 @@ def read_history(path: Path) -> Iterator[History]:
         raise DataError(f"{path}: no readable history ({str(error).splitlines()[0]})") from None
 
 
-def _schema(kinds: Sequence[str] | dict[str, Any]) -> pa.Schema:
+def _schema(kinds: Sequence[str]) -> pa.Schema:
     fields = [("algorithm", _TEXT), ("reachability", _TEXT), ("slot", pa.int32())]
     fields += [("time", pa.timestamp("s", tz="UTC")), ("datacenter", _TEXT)]
     fields += [("load", pa.float32()), ("energy_cost", pa.float32())]

@@ -16,9 +16,9 @@ _ASCENT_ROUNDS = 200
 
 
 class Entry(NamedTuple):
-    """A slot's record: ``expert [..., J, N]``, ``alpha [...]``, ``refused [...]``, the books."""
+    """A slot's record: ``expert [..., J, N]`` or none, ``alpha``, ``refused [...]``, the books."""
 
-    expert: FloatArray
+    expert: FloatArray | None
     alpha: FloatArray
     refused: BoolArray
     ledger: Ledger
@@ -38,7 +38,8 @@ class Certificate:
     rho, allowance, footprint_bound
         What was promised.
     expert
-        ``[..., T, J, N]``, the expert's own allocations.
+        ``[..., T, J, N]``, the expert's own allocations, which :func:`~equiload.robust.verify`
+        needs; empty where they were not kept.
     left, right
         ``[..., T]``, US$.
     alpha
@@ -136,11 +137,12 @@ def certificate_of(safe: SafeSet, entries: Sequence[Entry]) -> Certificate:
     if complete or safe.footprint_bound is None:  # then the condition itself bounds it too
         excess = np.minimum(excess, last.left)
     ledgers = [entry.ledger for entry in entries]
+    experts = [entry.expert for entry in entries if entry.expert is not None]
     return Certificate(
         rho=safe.rho,
         allowance=safe.allowance,
         footprint_bound=safe.footprint_bound,
-        expert=np.stack([entry.expert for entry in entries], axis=-3),
+        expert=np.stack(experts, axis=-3) if experts else np.empty(0),
         left=np.stack([ledger.left for ledger in ledgers], axis=-1),
         right=np.stack([ledger.right for ledger in ledgers], axis=-1),
         alpha=np.stack([entry.alpha for entry in entries], axis=-1),

@@ -43,6 +43,8 @@ class RobustLayer:
     footprint_bound
         ``Ē``, broadcasts to ``[..., K, R]``: the most that a slot can add to a region's footprint,
         for the horizon-aware condition (★′). None: (★).
+    keep_expert
+        Keep the expert's allocations, ``[..., T, J, N]``, for :func:`~equiload.robust.verify`.
     """
 
     def __init__(
@@ -53,12 +55,13 @@ class RobustLayer:
         allowance: float = 0.0,
         method: str | Method = "blend",
         footprint_bound: FloatArray | None = None,
+        keep_expert: bool = True,
     ) -> None:
         if isinstance(method, str) and method not in METHODS:
             raise DataError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         self.expert, self.rho, self.allowance = expert, rho, allowance
         self.method: Method = METHODS[method]() if isinstance(method, str) else method
-        self.footprint_bound = footprint_bound
+        self.footprint_bound, self.keep_expert = footprint_bound, keep_expert
 
     def reset(
         self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
@@ -101,7 +104,8 @@ class RobustLayer:
         played = self.method(followed, rates, slot, expert, proposed, expert_step)
         self.ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
-        self._entries.append(Entry(expert, alpha, refused, played.ledger))
+        kept = expert if self.keep_expert else None
+        self._entries.append(Entry(kept, alpha, refused, played.ledger))
         allocation: FloatArray = played.allocation
         return allocation
 
@@ -129,7 +133,7 @@ class RobustPolicy:
     ----------
     advice
         Any policy, trusted or not. One with a method ``observe`` is told what was played.
-    expert, rho, allowance, method, footprint_bound
+    expert, rho, allowance, method, footprint_bound, keep_expert
         See :class:`RobustLayer`.
     """
 
@@ -142,10 +146,16 @@ class RobustPolicy:
         allowance: float = 0.0,
         method: str | Method = "blend",
         footprint_bound: FloatArray | None = None,
+        keep_expert: bool = True,
     ) -> None:
         self.advice = advice
         self.layer = RobustLayer(
-            expert, rho=rho, allowance=allowance, method=method, footprint_bound=footprint_bound
+            expert,
+            rho=rho,
+            allowance=allowance,
+            method=method,
+            footprint_bound=footprint_bound,
+            keep_expert=keep_expert,
         )
 
     def reset(

@@ -102,6 +102,8 @@ def verify(
         Settle at least the first so many episodes of a batch in rational arithmetic.
     """
     played = np.asarray(allocations, dtype=np.float64)
+    if not certificate.expert.size:
+        raise DataError("the layer kept no allocations of its expert: make it with keep_expert")
     if played.shape != certificate.expert.shape:
         raise DataError(
             f"the allocations have shape {played.shape}, "

@@ -15,8 +15,9 @@ from omegaconf import OmegaConf
 
 import equiload.conf
 from equiload.agents import EGLB
-from equiload.experiments import config
+from equiload.experiments import config, results
 from equiload.experiments.files import replacing, write_json
+from equiload.experiments.history import read_history
 
 CONF = Path(next(iter(equiload.conf.__path__)))
 SHORT = ["report=false", "instance.horizon=24", "algorithm=[glb_cost,eglb,eglb_off]"]
@@ -204,6 +205,26 @@ def test_eglbs_yaml_and_python_defaults_agree() -> None:
     for name, value in settings.items():
         if name != "_target_":
             assert getattr(default, name) == value
+
+
+def test_a_crash_leaves_the_rows_of_the_algorithms_that_are_done(tmp_path: Path) -> None:
+    (tmp_path / "crash.py").write_text(
+        "from equiload.agents import GLBCost\n"
+        "class Crash(GLBCost):\n"
+        "    def act(self, slot):\n"
+        "        return super().act(slot) / (23 - slot.index)\n"
+    )
+    crash = "+algorithms.crash={name: Crash, agent: {_target_: crash.Crash}}"
+    after = "+algorithms.after={name: After, agent: {_target_: equiload.agents.GLBCost}}"
+    done = run(tmp_path / "run", *SHORT, crash, after)
+    assert done.returncode == 2
+    assert "the allocation does not send out all demand" in done.stderr
+    expected = ["eGLB-Off", "GLB-Cost", "eGLB"]
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
+    assert [row["algorithm"] for row in rows] == expected
+    assert results.read(tmp_path / "run" / results.FILE)["algorithm"].to_pylist() == expected
+    histories = read_history(tmp_path / "run" / "history.parquet")
+    assert [history.algorithm for history in histories] == expected
 
 
 def test_names_are_names(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from equiload.envs.data import synthetic
 from equiload.experiments import benchmark
 from equiload.experiments.comparison import Row, compare
 from equiload.experiments.files import write_json
-from equiload.experiments.history import History, read_history, write_history
+from equiload.experiments.history import read_history, write_history
 from equiload.experiments.report import write_report
 from equiload.experiments.report.found import find
 from equiload.experiments.report.overview import front
@@ -46,7 +46,8 @@ def comparison(seed: int, weight: float = 1500.0, name: str = "eGLB") -> list[Ro
 
 
 def write_results(folder: Path, comparisons: dict[str, list[Row]]) -> None:
-    benchmark.write_results(folder, comparisons, Origin("hash", "", None))
+    rows = [row for rows in comparisons.values() for row in rows]
+    benchmark.write_results(folder, rows, Origin("hash", "", None))
 
 
 def study(folder: Path) -> None:
@@ -81,7 +82,7 @@ def page(runs: Path) -> Path:
 
 def test_history_holds_what_was_played(tmp_path: Path) -> None:
     rows = comparison(0)
-    write_history(tmp_path / "h.parquet", [History.of(row) for row in rows])
+    write_history(tmp_path / "h.parquet", rows)
     for row, history in zip(rows, read_history(tmp_path / "h.parquet"), strict=True):
         outcome = row.outcome
         assert (history.algorithm, history.reachability) == (row.algorithm, "full")
@@ -103,7 +104,7 @@ def test_history_holds_what_was_played(tmp_path: Path) -> None:
 
 def test_a_half_written_history_is_named(tmp_path: Path) -> None:
     path = tmp_path / "h.parquet"
-    write_history(path, [History.of(row) for row in comparison(0)])
+    write_history(path, comparison(0))
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(DataError, match=r"h\.parquet: no readable history"):
         list(read_history(path))

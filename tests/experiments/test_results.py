@@ -18,6 +18,8 @@ from equiload.envs.data import synthetic
 from equiload.experiments import results
 from equiload.experiments.collect import collect, main
 from equiload.experiments.comparison import compare
+from equiload.experiments.files import write_json
+from equiload.experiments.jobs import RECORD
 from equiload.experiments.results import Origin
 from equiload.robust import RobustPolicy
 
@@ -103,6 +105,18 @@ def test_of_two_runs_of_a_configuration_the_newest_counts(runs: Path, tmp_path: 
     table, skipped = collect(tmp_path)
     assert table.num_rows == 9
     assert skipped == [f"{tmp_path}/1/results.parquet: an earlier run of the same configuration"]
+
+
+def test_a_run_that_is_not_done_is_left_out(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    for number, state in enumerate(("done", "failed", "running")):
+        write_json(tmp_path / str(number) / RECORD, {"state": state})
+    table, skipped = collect(tmp_path)
+    assert table.num_rows == 3
+    assert {reason.split(": ")[1] for reason in skipped} == {
+        "the run is not done (failed)",
+        "the run is not done (running)",
+    }
 
 
 def test_other_footprints_and_no_draw_are_null(runs: Path, tmp_path: Path) -> None:

@@ -313,6 +313,21 @@ def test_bad_options_are_refused(options, message) -> None:
         FixedMethod(1.5)
 
 
+def test_without_the_experts_allocations_the_certificate_is_the_same_but_not_verified() -> None:
+    instance = synthetic(3, horizon=12)
+    certificates = []
+    for keep_expert in (True, False):
+        policy = RobustPolicy(GLBCost(), EGLB(), rho=0.05, keep_expert=keep_expert)
+        rollout(policy, instance)
+        certificates.append(policy.certificate())
+    kept, lean = certificates
+    assert lean.expert.size == 0
+    assert lean.verdict() == kept.verdict()
+    np.testing.assert_array_equal(lean.slack, kept.slack)
+    with pytest.raises(DataError, match="make it with keep_expert"):
+        verify(lean, instance, kept.expert)
+
+
 def test_certificate_before_the_first_slot_and_advice_of_the_wrong_shape() -> None:
     instance = two_regions([[1, 2]])
     policy = RobustPolicy(GLBCost(), GLBCost(), rho=0.1)
