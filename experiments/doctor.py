@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from equiload.envs.threads import threads
 from equiload.experiments.files import json_text, versions
 
 LAUNCHERS = {
@@ -42,6 +43,7 @@ def examine() -> dict[str, dict[str, Any]]:
         "devices": {"cpu": f"{cpu_count()} cores for this process", **gpus},
         "threads": {
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
+            "equiload": threads(),
             "torch": torch.get_num_threads(),
             "numba": numba.get_num_threads(),
             **{pool["prefix"]: pool["num_threads"] for pool in threadpool_info()},

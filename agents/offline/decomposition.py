@@ -11,6 +11,7 @@ every fifth slot of theirs.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import time
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from equiload.agents.offline.solution import TOLERANCE, Solution, relative_gap
 from equiload.envs import Instance, Outcome, SolverError, dual_bound
+from equiload.envs.threads import side_by_side
 from equiload.envs.typing import FloatArray
 
 _SMOOTHING = 0.7
@@ -85,20 +87,18 @@ class Decomposition:
         tried: list[FloatArray] = []
         status = f"stopped after {self.most_rounds} rounds"
         while rounds < self.most_rounds:
-            parts = [dual_bound(block, first) for block in blocks]
+            found = side_by_side(functools.partial(_columns, weights=first), blocks)
+            value, cost, footprint, total = (np.stack(part, 1) for part in zip(*found, strict=True))
             rounds += 1
-            value = sum(part.value for part in parts) + np.einsum("k,mkr,kr->m", mu, first, before)
-            if value.max() > best:
-                best, centre = float(value.max()), first[value.argmax()]
+            bound = value.sum(1) + np.einsum("k,mkr,kr->m", mu, first, before)
+            if bound.max() > best:
+                best, centre = float(bound.max()), first[bound.argmax()]
             tried.extend(first)
-            cost = np.stack([part.outcome.energy_cost for part in parts], 1)
-            footprint = np.stack([part.outcome.footprint for part in parts], 1)
             footprint[:, 0] += before  # of the first block's columns one is taken in all
             for costs, footprints in zip(cost, footprint, strict=True):
                 master.add(costs, footprints)
             upper, proposed, combination = master.solve()
-            now = np.sum([part.outcome.gross for part in parts], axis=0)
-            gross = min(gross, float(now.min()))
+            gross = min(gross, float(total.sum(1).min()))
             if relative_gap(upper, best, gross) <= self.tolerance:
                 status = "optimal"
                 break
@@ -128,6 +128,13 @@ class Decomposition:
         coarse.solve(_thinned(instance), start=before / _THINNED)
         assert coarse._kept is not None
         return coarse._kept
+
+
+def _columns(block: Instance, weights: FloatArray) -> tuple[FloatArray, ...]:
+    """Value, cost, regional footprints and gross cost of a block's dispatches, ``[M, ...]``."""
+    bound = dual_bound(block, weights)
+    outcome = bound.outcome
+    return bound.value, outcome.energy_cost, outcome.footprint, outcome.gross
 
 
 def _blocks(instance: Instance) -> list[Instance]:
@@ -213,13 +220,17 @@ def _combine(
     instance: Instance, blocks: list[Instance], taken: FloatArray, shares: FloatArray
 ) -> Outcome:
     """Convex combination of the dispatches that take part; few, so done anew."""
-    loads, routings = [], []
-    for b, block in enumerate(blocks):
+
+    def combined(b: int) -> tuple[FloatArray, FloatArray]:
+        block = blocks[b]
         load, routing = np.zeros(block.trace.price.shape), np.zeros(block.horizon)
         for m in np.flatnonzero(shares[:, b]):
             outcome = dual_bound(block, taken[m]).outcome
             load += shares[m, b] * outcome.load
             routing += shares[m, b] * outcome.routing
-        loads.append(load)
-        routings.append(routing)
-    return Outcome(instance=instance, load=np.concatenate(loads), routing=np.concatenate(routings))
+        return load, routing
+
+    load, routing = map(
+        np.concatenate, zip(*side_by_side(combined, range(len(blocks))), strict=True)
+    )
+    return Outcome(instance=instance, load=load, routing=routing)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any, TypeVar, Unpack
 
 import numpy as np
@@ -19,9 +16,10 @@ from equiload.envs.gym.core import Core, Options
 from equiload.envs.gym.observer import Float32Array
 from equiload.envs.gym.single import RENDER_MODES, check_render_mode
 from equiload.envs.instance import Instance, Trace
+from equiload.envs.threads import side_by_side
 from equiload.envs.typing import BoolArray, FloatArray
 
-# Episodes per shard. Shards run on all cores; smaller ones spend their time passing the lock on.
+# Episodes per shard. Shards run side by side; smaller ones spend their time passing the lock on.
 _SHARD = 4096
 
 _T = TypeVar("_T")
@@ -175,10 +173,8 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         return np.empty((self.num_envs, self.core.observer.size), dtype=np.float32)
 
     def _each(self, work: Callable[[slice, Core], _T]) -> list[_T]:
-        """Run the shards, on all cores where there are several."""
-        if len(self.shards) == 1:
-            return [work(*self.shards[0])]
-        return list(_threads().map(lambda shard: work(*shard), self.shards))
+        """Run the shards, side by side where there are several."""
+        return side_by_side(lambda shard: work(*shard), self.shards)
 
     def _tell(self, info: dict[str, Any]) -> dict[str, Any]:
         """Gymnasium's convention: ``_name`` says for which environments ``name`` holds."""
@@ -190,12 +186,3 @@ def _joined(infos: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
     if len(infos) == 1:
         return infos[0]
     return {name: np.concatenate([info[name] for info in infos]) for name in infos[0]}
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="equiload")
-
-
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork
-    os.register_at_fork(after_in_child=_threads.cache_clear)

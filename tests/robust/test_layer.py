@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equiload.agents.greedy import GLBCost
+from equiload.agents import EGLB, GLBCost
 from equiload.envs import DataError, Fleet, Instance, Objective, Slot, rollout
+from equiload.envs.data import synthetic
 from equiload.envs.typing import FloatArray
 from equiload.robust import FixedMethod, RobustPolicy, footprint_bound, verify
 from strategies import instances

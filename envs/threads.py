@@ -1,0 +1,62 @@
+"""Threads: compiled kernels release the interpreter lock, so large work is shared among cores.
+
+One setting governs them, the one that governs numeric libraries: the environment variable
+``OMP_NUM_THREADS``; without it, the cores that this process may use. Jobs of a sweep that run side
+by side have it at 1. No result depends on it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+from joblib import cpu_count
+
+from equiload.envs.errors import DataError
+
+_T = TypeVar("_T")
+_Item = TypeVar("_Item")
+
+_worker = threading.local()
+
+
+def threads() -> int:
+    """How many threads work side by side.
+
+    Raises
+    ------
+    DataError
+        If ``OMP_NUM_THREADS`` is no whole number from 1.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # a list is for nested regions
+    if not wanted:
+        return int(cpu_count())
+    if not (wanted.isdecimal() and int(wanted) > 0):
+        raise DataError(f"OMP_NUM_THREADS must be a whole number from 1, got {wanted!r}")
+    return int(wanted)
+
+
+def side_by_side(work: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
+    """``[work(item) for item in items]``, shared among threads; within one of them, serially."""
+    todo = list(items)
+    count = 1 if getattr(_worker, "busy", False) else min(threads(), len(todo))
+    if count <= 1:
+        return [work(item) for item in todo]
+    return list(_pool(count).map(work, todo))
+
+
+@cache
+def _pool(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="equiload", initializer=_begin)
+
+
+def _begin() -> None:
+    _worker.busy = True
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)
