@@ -25,3 +25,7 @@ def bloom10_root() -> Path:
 def paper(request: pytest.FixtureRequest, bloom10_root: Path) -> Instance:
     """``bloom10`` with full and with partial reachability."""
     return bloom10(bloom10_root, reachability=request.param)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="benchmarks: all sizes, which takes hours")

@@ -141,7 +141,11 @@ def _blocks(instance: Instance) -> list[Instance]:
     """The problem cut into stretches of slots, problems of their own but for the maximum."""
     T = instance.horizon
     footprints = len(instance.objective.mu) * len(instance.fleet.regions)
-    count = min(footprints // _FOOTPRINTS_PER_BLOCK, T * footprints // _LEAST_BLOCK, T)
+    # A dispatch at a routing cost is dear, however short the problem.
+    work = T * footprints
+    if instance.fleet.routing_cost is not None:
+        work *= instance.fleet.dispatch.groups
+    count = min(footprints // _FOOTPRINTS_PER_BLOCK, work // _LEAST_BLOCK, T)
     if count <= 1:
         return [instance]
     edges = (np.arange(count + 1) * T // count).tolist()

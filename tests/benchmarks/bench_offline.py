@@ -1,108 +1,131 @@
-"""eGLB-Off: its solvers against each other, growth in slots, and memory.
+"""eGLB-Off against what else solves it, by size; every solver in a process of its own.
 
-Every group holds the ways to the same optimum, so that pytest-benchmark's ratios are within one
-run; ``test_growth`` prints its own table.
+A rival that is out of time or memory is told as such: ``extra_info["failed"]``.
 """
 
+import json
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+import rivals
 
-from equiload.agents.offline import EGLBOff, Solution, solve_decomposition, solve_lp
-from equiload.agents.offline.reference import solve_reference
+from equiload.agents.offline import EGLBOff
 from equiload.envs import Instance
-from equiload.envs.data import bloom10, synthetic
+from equiload.envs.data import bloom10
 
-YEAR = 8760
-
-WAYS: dict[str, Callable[[Instance], Solution]] = {
-    "CVXPY reference": solve_reference,
-    "LP per gateway": lambda instance: solve_lp(instance, aggregate=False),
-    "LP aggregated": solve_lp,
-    "decomposition": lambda instance: solve_decomposition(instance, tolerance=1e-6),
-    "auto": EGLBOff().solve,
-}
+SHORT = [(168, 10), (457, 10), (8760, 10), (457, 100), (8760, 100)]
+FULL = [(T, N) for N in (10, 50, 100, 200) for T in (168, 457, 8760, 105_120)]
+KINDS = ["full", "partial", "routing cost"]
+LIMIT, FULL_LIMIT = 20, 600  # seconds for a rival; ours gets FULL_LIMIT
+MEMORY = 16 << 30  # bytes of address space
+DEAR = 10.0  # seconds from which on one run has to do
+DIGITS = 1e-4  # relative difference at which two solvers disagree
 
 
-def solve(benchmark, way: str, instance: Instance, rounds: int) -> None:
-    solution = benchmark.pedantic(
-        WAYS[way], args=(instance,), rounds=rounds, iterations=1, warmup_rounds=1
-    )
-    benchmark.extra_info.update(status=solution.status, gap=solution.gap, **solution.stats)
-    assert solution.status == "optimal"
+def alone(way: str, T: int, N: int, kind: str, limit: float) -> dict:
+    """What ``rivals.py`` found, or why it did not."""
+    command = [sys.executable, rivals.__file__, way, str(T), str(N), kind]
+    try:
+        done = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"> {limit:g} s"}
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    said = (done.stderr.strip().splitlines() or ["no word"])[-1]
+    if done.returncode < 0 or "memory" in said.lower() or "bad_alloc" in said:
+        return {"failed": "out of memory"}
+    return {"failed": said[:80]}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.function is test_size:
+        sizes = FULL if metafunc.config.getoption("--full") else SHORT
+        metafunc.parametrize(("T", "N"), sizes, ids=[f"{T}x{N}" for T, N in sizes])
+
+
+@pytest.mark.parametrize("way", [way for way in rivals.WAYS if way != "decomposition"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_size(benchmark, request: pytest.FixtureRequest, kind: str, way: str, T: int, N: int):
+    """Seconds of one solution, the process's start and the instance's drawing not counted."""
+    full = request.config.getoption("--full")
+    if way in ("CVXPY", "HiGHS per gateway") and T * N > 10_000:
+        pytest.skip("grows with gateways too: shown at small sizes only")
+    limit = FULL_LIMIT if full or way == "equiload" else LIMIT
+    found: list[dict] = []
+
+    def run() -> None:
+        found.append(alone(way, T, N, kind, limit))
+
+    benchmark.group = f"eGLB-Off, {kind}: seconds to a solution"
+    benchmark.pedantic(run, rounds=1)
+    while len(found) < 3 and "failed" not in found[0] and found[0]["seconds"] < DEAR:
+        run()
+    benchmark.extra_info.update(row=f"{T:,} × {N}", column=way, slots=T, datacenters=N)
+    if "failed" in found[0]:
+        assert way != "equiload", found[0]["failed"]
+        benchmark.extra_info["failed"] = found[0]["failed"]
+        return
+    times = sorted(one["seconds"] for one in found)
+    benchmark.extra_info.update(found[0], seconds=times[len(times) // 2], spread=times)
+    ours = request.config.stash.setdefault(_OURS, {})
+    if way == "equiload":
+        ours[T, N, kind] = found[0]["objective"]
+        assert found[0]["gap"] <= rivals.TOLERANCE
+    elif (T, N, kind) in ours and abs(found[0]["gap"]) <= DIGITS:
+        assert found[0]["objective"] == pytest.approx(ours[T, N, kind], rel=DIGITS)
+
+
+_OURS = pytest.StashKey[dict]()
+
+
+@pytest.mark.parametrize("reachability", ["full", "partial"])
+def test_paper_trace(benchmark, bloom10_root: Path, reachability: str) -> None:
+    benchmark.group = "eGLB-Off on the paper's trace, 457 × 10"
+    benchmark.extra_info["row"] = reachability
+    instance: Instance = bloom10(bloom10_root, reachability=reachability)
+    solution = benchmark.pedantic(EGLBOff().solve, args=(instance,), rounds=15, warmup_rounds=2)
     assert solution.gap <= 1e-6
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("reachability", ["full", "partial"])
-def test_paper_trace(benchmark, bloom10_root: Path, reachability: str, way: str) -> None:
-    benchmark.group = f"eGLB-Off, bloom10, 457 x 10, {reachability}"
-    solve(benchmark, way, bloom10(bloom10_root, reachability=reachability), rounds=5)
-
-
-@pytest.mark.parametrize("way", ["LP aggregated", "decomposition"])
-def test_year(benchmark, way: str) -> None:
-    benchmark.group = "eGLB-Off, synthetic year, 8760 x 10, full"
-    solve(benchmark, way, synthetic(seed=0, horizon=YEAR), rounds=3)
-
-
-_MEMORY = """
-import resource
+_THREADS = """
+import time
 from equiload.agents.offline import solve_decomposition
-from equiload.envs.data import synthetic
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-instance = synthetic(seed=0, horizon={year})
-before = peak()
-solution = solve_decomposition(instance, tolerance=1e-6)
-assert solution.status == "optimal"
-print(before, peak())
+import rivals
+solve_decomposition(rivals.make(700, 10, "full"))
+instance = rivals.make(8760, 100, "partial")
+times = []
+for _ in range(3):
+    begin = time.perf_counter()
+    solve_decomposition(instance, tolerance=1e-5)
+    times.append(time.perf_counter() - begin)
+print(sorted(times)[1])
 """
 
 
-def test_memory_of_a_year(benchmark, capsys: pytest.CaptureFixture[str]) -> None:
-    """Peak resident memory of a process that draws a year and solves it, in GiB."""
-    benchmark.group = "eGLB-Off, synthetic year, whole process"
-    command = [sys.executable, "-c", _MEMORY.format(year=YEAR)]
-    environment = os.environ | {"NUMBA_NUM_THREADS": "1"}
-    done = benchmark.pedantic(
-        subprocess.run,
-        args=(command,),
-        kwargs={"check": True, "capture_output": True, "text": True, "env": environment},
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_threads(benchmark, threads: str) -> None:
+    benchmark.group = "eGLB-Off, 8,760 × 100, partial, by OMP_NUM_THREADS"
+    environment = os.environ | {
+        "OMP_NUM_THREADS": threads,
+        "PYTHONPATH": str(Path(rivals.__file__).parent),
+    }
+    command = [sys.executable, "-c", _THREADS]
+    found = []
+    benchmark.pedantic(
+        lambda: found.append(
+            subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        ),
         rounds=1,
     )
-    before, peak = map(float, done.stdout.split())
-    benchmark.extra_info.update(gib_before=before, gib_peak=peak)
-    with capsys.disabled():
-        print(f"\nyear of 8760 x 10: {peak:.2f} GiB at the peak, {before:.2f} before solving")
-    assert peak < 1.0
-
-
-def test_growth(benchmark, capsys: pytest.CaptureFixture[str]) -> None:
-    """Time against the number of slots, with the exponent fitted to it."""
-    benchmark.group = "eGLB-Off, growth in slots (all sizes)"
-    slots = [168, 672, 2190, 8760, 35040]
-    seconds: dict[str, list[float]] = {"LP aggregated": [], "decomposition": []}
-
-    def measure() -> None:
-        for T in slots:
-            instance = synthetic(seed=0, horizon=T)
-            for way, times in seconds.items():
-                runs = [WAYS[way](instance).stats["seconds"] for _ in range(3)]
-                times.append(float(np.median(runs)))
-
-    benchmark.pedantic(measure, rounds=1)
-    with capsys.disabled():
-        print("\n   slots × 10   LP aggregated   decomposition   ratio")
-        for i, T in enumerate(slots):
-            lp, decomposed = seconds["LP aggregated"][i], seconds["decomposition"][i]
-            print(f"{T:11d} {lp:13.3f} s {decomposed:13.3f} s {lp / decomposed:7.1f}")
-        for way, times in seconds.items():
-            exponent = np.polyfit(np.log(slots[1:]), np.log(times[1:]), 1)[0]
-            print(f"{way}: time grows like slots^{exponent:.2f}")
-            benchmark.extra_info[way] = exponent
+    benchmark.extra_info.update(row=threads, seconds=float(found[0].stdout))
