@@ -273,67 +273,61 @@ def _cheapest_paths(
     unserved: FloatArray,
     room: FloatArray,
 ) -> bool:
-    """Successive shortest paths of one problem, from no flow (Edmonds and Karp 1972).
+    """Successive shortest paths of one problem, into ``flow`` (Edmonds and Karp 1972).
 
     Potentials keep what is left of every arc's cost at least 0, so that each search is Dijkstra's
     and ends at the first data center with room. At the end they are dual variables: returns
     whether they prove the flow optimal to rounding, which costs too far apart prevent.
     """
     G, N = flow.shape
-    group = np.zeros(G)  # potentials
-    center = np.full(N, np.inf)
-    for i in range(N):
-        for g in range(G):
-            if reachable[g, i] > 0.0:
-                center[i] = min(center[i], cost[i] + pair_cost[g, i])
+    unit = np.where(reachable > 0.0, cost + pair_cost, np.inf)
+    group, center = np.zeros(G), np.full(N, np.inf)  # potentials
+    for g in range(G):
+        for i in range(N):
+            center[i] = min(center[i], unit[g, i])
     sink = np.inf
     for i in range(N):
         if room[i] > 0.0:
             sink = min(sink, center[i])
+        if center[i] == np.inf:
+            center[i] = 0.0  # out of reach
     distance, met = np.empty(N), np.empty(G)
-    settled = np.empty(N, np.bool_)
+    settled = np.empty(G, np.bool_)
     via = np.empty(N, np.int64)  # the group that a path comes to a data center from
     through = np.empty(G, np.int64)  # the data center where it makes way, -1 at the path's start
-    queue = np.empty(G, np.int64)
     for source in range(G):
         while unserved[source] > 0.0:
-            distance[:] = np.inf
-            met[:] = np.inf
-            settled[:] = False
-            met[source], through[source], queue[0] = 0.0, -1, source
-            head, tail, nearest, end = 0, 1, np.inf, -1
+            distance[:], met[:], via[:], settled[:] = np.inf, np.inf, -1, False
+            met[source], through[source] = 0.0, -1
+            g, nearest, end = source, np.inf, -1
             while True:
-                while head < tail:  # where could the groups met last send?
-                    g = queue[head]
-                    head += 1
-                    for k in range(N):
-                        if reachable[g, k] > 0.0 and not settled[k]:
-                            rest = cost[k] + pair_cost[g, k] + group[g] - center[k]
-                            d = met[g] + max(rest, 0.0)
-                            if d < distance[k]:
-                                distance[k], via[k] = d, g
-                i = -1
+                settled[g] = True
+                base = met[g]
+                for k in range(N):  # where could this group send?
+                    d = base + max(unit[g, k] + group[g] - center[k], 0.0)
+                    nearer = d < distance[k]
+                    distance[k] = d if nearer else distance[k]
+                    via[k] = g if nearer else via[k]
                 for k in range(N):
-                    if not settled[k] and distance[k] < (nearest if i < 0 else distance[i]):
-                        i = k
-                if i < 0:
+                    if via[k] != g or distance[k] >= nearest:
+                        continue
+                    if room[k] > 0.0 and distance[k] + max(center[k] - sink, 0.0) < nearest:
+                        nearest, end = distance[k] + max(center[k] - sink, 0.0), k
+                    for h in range(G):  # who would make way there?
+                        if flow[h, k] > 0.0 and distance[k] < met[h]:
+                            met[h], through[h] = distance[k], k
+                g = -1
+                for h in range(G):
+                    if not settled[h] and met[h] < (nearest if g < 0 else met[g]):
+                        g = h
+                if g < 0:
                     break
-                settled[i] = True
-                arrival = distance[i] + max(center[i] - sink, 0.0)
-                if room[i] > 0.0 and arrival < nearest:
-                    nearest, end = arrival, i
-                for g in range(G):
-                    if flow[g, i] > 0.0 and met[g] == np.inf:
-                        met[g], through[g], queue[tail] = distance[i], i, g
-                        tail += 1
             if end < 0:
                 break
             for i in range(N):
-                if settled[i]:
-                    center[i] += distance[i] - nearest
+                center[i] -= max(nearest - distance[i], 0.0)
             for g in range(G):
-                if met[g] < np.inf:
-                    group[g] += met[g] - nearest
+                group[g] -= max(nearest - met[g], 0.0)
             amount = min(unserved[source], room[end])
             k = end
             while through[via[k]] >= 0:
@@ -352,21 +346,19 @@ def _cheapest_paths(
                 flow[g, k] -= amount
     gap, size = 0.0, 0.0
     for i in range(N):
-        if center[i] == np.inf:
-            continue
         load = 0.0
         for g in range(G):
             if reachable[g, i] == 0.0:
                 continue
             load += flow[g, i]
-            rest = cost[i] + pair_cost[g, i] + group[g] - center[i]
+            rest = unit[g, i] + group[g] - center[i]
             gap += flow[g, i] * abs(rest)
             size += flow[g, i] * (abs(cost[i]) + abs(pair_cost[g, i]))
             if rest < 0.0:
                 gap -= rest * flow[g].sum()
         if load > 0.0:
             gap += load * max(center[i] - sink, 0.0)
-        if room[i] > 0.0:
+        if room[i] > 0.0 and reachable[:, i].any():
             gap += room[i] * max(sink - center[i], 0.0)
     return gap <= 1e-9 * size
 
