@@ -41,8 +41,10 @@ types: $(VENV)/.ok ## Static types
 docs: $(VENV)/.ok ## The documentation site, strictly: docs/_build/index.html
 	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 
-bench: $(VENV)/.ok ## Benchmarks: tables with ratios measured within one run
-	$(PY) -m pytest tests/benchmarks --benchmark-only $(ARGS)
+bench: $(VENV)/.ok ## Benchmarks, and the tables of docs/performance.md (ARGS=--full: every size, hours)
+	mkdir -p outputs
+	$(PY) -m pytest -v tests/benchmarks --benchmark-only --benchmark-json=outputs/benchmarks.json $(ARGS)
+	$(PY) tests/benchmarks/performance.py outputs/benchmarks.json docs/performance.md
 
 constraints: $(VENV)/.ok ## Pin anew every version that the project is tested with
 	UV_FIND_LINKS= $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \

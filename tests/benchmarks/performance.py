@@ -1,0 +1,178 @@
+"""Tables of docs/performance.md from one run of the benchmarks.
+
+``python tests/benchmarks/performance.py BENCHMARKS.json docs/performance.md`` replaces what stands
+between the document's two markers, whole or not at all. A benchmark with ``column`` in its extra
+information is a cell of its group's table; the others are rows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equiload.experiments.files import replacing
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+OURS = "equiload"
+PACKAGES = ("numpy", "numba", "torch", "stable-baselines3", "highspy", "ortools", "POT", "cvxpy")
+LAID_OUT = {"row", "column", "failed", "seconds", "spread", "scale", "slots", "datacenters"}
+
+Entry = Mapping[str, Any]
+
+
+def document(run: Mapping[str, Any]) -> str:
+    """What was measured, as Markdown."""
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    for entry in run["benchmarks"]:
+        groups[entry["group"] or entry["name"]].append(entry)
+    parts = [_machine(run)]
+    for group, entries in groups.items():
+        cells = all("column" in entry["extra_info"] for entry in entries)
+        parts += [f"### {group}", _grid(entries) if cells else _rows(entries)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _machine(run: Mapping[str, Any]) -> str:
+    machine, commit = run["machine_info"], run.get("commit_info", {})
+    processor = machine.get("cpu", {})
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES if _installed(name))
+    return (
+        f"Measured {run['datetime'][:10]} at commit {str(commit.get('id', 'unknown'))[:7]}: "
+        f"{processor.get('brand_raw', machine.get('machine'))}, {processor.get('count', '?')} "
+        f"cores, {machine['system']} {machine['release']}, Python {machine['python_version']}; "
+        f"{versions}."
+    )
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except ImportError:
+        return False
+
+
+def _grid(entries: Sequence[Entry]) -> str:
+    """Cells: median, how far the runs spread, and in brackets how often ours fits in."""
+    rows = list(dict.fromkeys(entry["extra_info"]["row"] for entry in entries))
+    columns = list(dict.fromkeys(entry["extra_info"]["column"] for entry in entries))
+    found = {(e["extra_info"]["row"], e["extra_info"]["column"]): e for e in entries}
+    lines = [["", *columns]]
+    for row in rows:
+        ours = found.get((row, OURS))
+        cells = [_cell(found.get((row, column)), ours) for column in columns]
+        lines.append([row, *cells])
+    notes = [*_growth(entries), *_notes(entries)]
+    return "\n\n".join([_table(lines), *notes])
+
+
+def _cell(entry: Entry | None, ours: Entry | None) -> str:
+    if entry is None:
+        return ""
+    if "failed" in entry["extra_info"]:
+        return str(entry["extra_info"]["failed"])
+    median, low, high = _seconds(entry)
+    text = f"{_number(median)} [{_number(low)}, {_number(high)}]"
+    if ours is None or ours is entry or "failed" in ours["extra_info"]:
+        return text
+    return f"{text} (× {_number(median / _seconds(ours)[0])})"
+
+
+def _seconds(entry: Entry) -> tuple[float, float, float]:
+    """Median, least and most, in the group's unit."""
+    extra, stats = entry["extra_info"], entry["stats"]
+    if "spread" in extra:
+        return extra["seconds"], min(extra["spread"]), max(extra["spread"])
+    if "seconds" in extra:
+        return (extra["seconds"],) * 3
+    scale = extra.get("scale", 1.0)
+    return scale * stats["median"], scale * stats["min"], scale * stats["max"]
+
+
+def _growth(entries: Sequence[Entry]) -> list[str]:
+    """Exponents of the time's growth, fitted to what ours took."""
+    mine = [e for e in entries if e["extra_info"]["column"] == OURS and "slots" in e["extra_info"]]
+    notes = []
+    for axis, other, sign in (("slots", "datacenters", "T"), ("datacenters", "slots", "N")):
+        for value in sorted({e["extra_info"][other] for e in mine}):
+            same = [e for e in mine if e["extra_info"][other] == value]
+            if len(same) >= 2:
+                sizes = np.log([e["extra_info"][axis] for e in same])
+                times = np.log([_seconds(e)[0] for e in same])
+                name = "N" if axis == "slots" else "T"
+                exponent = np.polyfit(sizes, times, 1)[0]
+                notes.append(f"{sign}^{exponent:.2f} at {name} = {value:,}")
+    return [f"Time of {OURS} grows like {', '.join(notes)}."] if notes else []
+
+
+def _notes(entries: Iterable[Entry]) -> list[str]:
+    """The largest memory and the worst error of each way."""
+    notes = []
+    for key, unit in (("gib", " GiB"), ("gap", ""), ("cost error", "")):
+        most: dict[str, float] = {}
+        for entry in entries:
+            if key in entry["extra_info"]:
+                way, value = entry["extra_info"]["column"], abs(entry["extra_info"][key])
+                most[way] = max(most.get(way, 0.0), value)
+        if most:
+            name = {"gib": "Peak memory of the process", "gap": "Largest certified gap"}.get(
+                key, "Largest relative error of the cost"
+            )
+            each = ", ".join(f"{way} {_number(value)}{unit}" for way, value in most.items())
+            notes.append(f"{name}: {each}.")
+    return notes
+
+
+def _rows(entries: Sequence[Entry]) -> str:
+    """One line each: median, spread, ratio to the fastest, and whatever else was noted."""
+    extras = list(dict.fromkeys(k for e in entries for k in e["extra_info"] if k not in LAID_OUT))
+    fastest = min(_seconds(entry)[0] for entry in entries)
+    lines = [["", "median, s", "least to most", "ratio", *extras]]
+    for entry in entries:
+        median, low, high = _seconds(entry)
+        name = entry["extra_info"].get("row") or entry["param"] or entry["name"]
+        more = [_shown(entry["extra_info"].get(key, "")) for key in extras]
+        spread = f"{_number(low)} to {_number(high)}"
+        lines.append([name, _number(median), spread, _number(median / fastest), *more])
+    return _table(lines)
+
+
+def _shown(value: Any) -> str:
+    return _number(value) if isinstance(value, int | float) else str(value)
+
+
+def _number(value: float) -> str:
+    """Three digits that count."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.1e}"
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    head, *body = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([head, "|" + " --- |" * len(lines[0]), *body])
+
+
+def main(source: str, target: str) -> None:
+    """See the module."""
+    path = Path(target)
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        sys.exit(f"{path}: expected one line {BEGIN} and one {END}")
+    measured = document(json.loads(Path(source).read_text(encoding="utf-8")))
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    with replacing(path) as draft:
+        draft.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
