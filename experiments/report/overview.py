@@ -9,9 +9,13 @@ import pandas as pd
 
 from equiload.experiments.figures import PALETTE
 from equiload.experiments.report.charts import NEUTRAL, Bars, Chart, Line, Panel, Section
+from equiload.experiments.statistics import improvement, interval, performance_profile
 
 #: Six colours that colour-blind readers tell apart, on white and on black.
 SERIES = PALETTE[:6]
+_FEW_RUNS = 4  # fewer make no profile
+_FARTHEST = 5.0  # times the best algorithm's median gap: where profiles end
+_RESAMPLES = 2000
 
 
 def peak_to_average(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
@@ -85,6 +89,57 @@ def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
         "No allocation can end below the dashed line."
     )
     return Section(key="objective", title="What J is made of", text=text, charts=charts, wide=True)
+
+
+def profiles(rows: pd.DataFrame) -> Section:
+    """Performance profiles of the gap over runs (Dolan and Moré 2002; Agarwal et al. 2021)."""
+    charts, told = [], []
+    for setting, here in rows[~rows["offline"]].groupby("setting", sort=False):
+        panels = []
+        for reachability, group in here.groupby("reachability", sort=False):
+            names = group.groupby("algorithm", sort=False)["gap"]
+            gaps = {str(name): runs.to_numpy() for name, runs in names}
+            if min(map(len, gaps.values())) >= _FEW_RUNS:
+                panels.append(_profile(f"{reachability} reachability", gaps))
+                told.append(f"{setting} {reachability}: {_middles(gaps)}.".strip())
+        if panels:
+            charts.append(Chart(variant=str(setting), panels=panels))
+    text = (
+        "The share of runs (draws, seeds) in which an algorithm's gap to eGLB-Off is at most so "
+        "much; up and to the left is better. Interquartile means with 95 % bootstrap intervals, "
+        "and the share of pairs of runs in which an algorithm's gap is below eGLB's: "
+    )
+    text += " ".join(told)
+    return Section(key="profile", title="How often how close", text=text, charts=charts, wide=True)
+
+
+def _profile(title: str, gaps: Mapping[str, np.ndarray]) -> Panel:
+    nearest = min(float(np.median(runs)) for runs in gaps.values())
+    thresholds = np.linspace(0.0, _FARTHEST * max(nearest, 1e-4), 200)
+    marks = [
+        Line(
+            label=name,
+            x=100 * thresholds,
+            y=performance_profile([runs], thresholds),
+            colour=SERIES[number % len(SERIES)],
+            dash=number >= len(SERIES),
+        )
+        for number, (name, runs) in enumerate(gaps.items())
+    ]
+    return Panel(
+        title=title, marks=marks, x="gap to eGLB-Off, %", y="share of runs", y_range=(0.0, 1.02)
+    )
+
+
+def _middles(gaps: Mapping[str, np.ndarray]) -> str:
+    parts = []
+    for name, runs in gaps.items():
+        middle = interval([runs], rng=np.random.default_rng(0), resamples=_RESAMPLES)
+        part = f"{name} {middle.value:.2%} [{middle.low:.2%}, {middle.high:.2%}]"
+        if name != "eGLB" and "eGLB" in gaps:
+            part += f", {improvement([runs], [gaps['eGLB']]):.0%}"
+        parts.append(part)
+    return "; ".join(parts)
 
 
 def pareto(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Section:

@@ -65,12 +65,14 @@ def _content(found: Found) -> dict[str, Any]:
 def _of_runs(found: Found, content: dict[str, Any]) -> Iterator[Section]:
     if not found.runs:
         return
-    summary = summarise(rows_of(found.runs))
+    rows = rows_of(found.runs)
+    summary = summarise(rows)
     footprints = found.runs[0].results["instance"]["footprints"]
     content["headline"] = headline_table(summary, footprints)
     content["sentences"] = list(sentences(summary, footprints))
     yield overview.peak_to_average(summary, footprints)
     yield overview.objective(summary, footprints)
+    yield overview.profiles(rows)
     if len({str(run.results["instance"]["equity_weight"]) for run in found.runs}) > 1:
         yield overview.pareto(summary, footprints)
     shown = _shown_run(found)

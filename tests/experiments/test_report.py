@@ -24,7 +24,7 @@ from equiload.experiments.files import write_json
 from equiload.experiments.history import read_history, write_history
 from equiload.experiments.report import write_report
 from equiload.experiments.report.found import find
-from equiload.experiments.report.overview import front
+from equiload.experiments.report.overview import front, profiles
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
 from equiload.experiments.results import Origin
 from equiload.robust import RobustPolicy
@@ -341,3 +341,21 @@ def test_print_shows_the_paper_figures(browser: Any, page: Path) -> None:
         assert image.is_visible()
         assert image.evaluate("image => image.naturalWidth") > 0
     assert trouble == []
+
+
+def test_profiles_need_several_runs_and_count_them() -> None:
+    gaps = {"eGLB": [0.04, 0.05, 0.06, 0.07], "Learned": [0.01, 0.02, 0.02, 0.05]}
+    lines = [
+        {"setting": "", "reachability": "full", "algorithm": name, "offline": False, "gap": gap}
+        for name, values in gaps.items()
+        for gap in values
+    ]
+    rows = pd.DataFrame(lines)
+    section = profiles(rows)
+    learned = next(m for m in section.charts[0].panels[0].marks if m.label == "Learned")
+    for threshold, share in ((0.5, 0.0), (1.1, 0.25), (3.0, 0.75), (5.1, 1.0)):
+        assert learned.y[learned.x <= threshold][-1] == share
+    assert "full: eGLB 5.50%" in section.text
+    assert "Learned 2.00% [" in section.text
+    assert "], 91%." in section.text  # of 16 pairs 14 and a tie
+    assert not profiles(rows.groupby("algorithm").head(3)).charts
