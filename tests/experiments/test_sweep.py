@@ -281,3 +281,21 @@ def test_a_job_that_cannot_begin_fails_alone() -> None:
 def test_a_launcher_that_never_works_ends() -> None:
     failed, _ = launch("abc", lambda _: "refuse")
     assert len(failed) == 3
+
+
+@pytest.mark.slow
+def test_ray_runs_what_is_missing(tmp_path: Path) -> None:
+    """In an environment of its own: its launcher asks for another cloudpickle than joblib 1.6."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="needs the extra [ray]")
+    folder = tmp_path / "sweep"
+    jobs = ("launcher=ray", "instance.seed=0,1", "instance.horizon=8")
+    done = run(sweep(folder, *jobs), tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    before = started(folder)
+    assert len(before) == 2
+    again = run(sweep(folder, *jobs[:1], "instance.seed=0,1,2", jobs[2]), tmp_path)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert "3 jobs, 2 of them done before" in again.stdout + again.stderr
+    after = started(folder)
+    assert len(after) == 3
+    assert before.items() <= after.items()
