@@ -45,8 +45,16 @@ COMMANDS = {
             "equiload sweep experiment=stress launcher=slurm hydra.launcher.partition=long",
         ],
     ),
-    "train": Command("train a policy", ["equiload train --help"], "train"),
-    "evaluate": Command("evaluate a trained policy", ["equiload evaluate --help"], "evaluate"),
+    "train": Command(
+        "train a policy",
+        ["equiload train --help", "equiload train agent=ppo hydra.run.dir=outputs/mine"],
+        "train",
+    ),
+    "evaluate": Command(
+        "evaluate a trained policy",
+        ["equiload evaluate --help", "equiload evaluate --json checkpoint=outputs/mine/best"],
+        "evaluate",
+    ),
     "report": Command("pages about a run or a sweep", ["equiload report multirun/smoke"], "report"),
     "data": Command(
         "check, fetch and portray data",
@@ -57,13 +65,16 @@ COMMANDS = {
 }
 #: What `run` and `sweep` can start; the first unless another is named.
 PROGRAMS = ("benchmark", "robustness", "predictions", "tune", "train", "evaluate")
+#: What `--json` prints of a run: the first of these that the program wrote.
+RESULTS = ("sweep.json", "results.json", "evaluation.json", "best.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = COMMANDS.get(given[0]) if given else None
-    if command is not None and command.program:  # its options are its own
+    silent = bool({"--quiet", "--json"}.intersection(given)) and given[0] in PROGRAMS
+    if command is not None and command.program and not silent:  # its options are its own
         return start(command.program, given[1:])
     parser = _parser()
     options, rest = parser.parse_known_args(given)
@@ -71,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         return doctor(as_json=options.json)
+    if options.command in PROGRAMS:
+        rest.insert(0, options.command)
     program = rest.pop(0) if rest and rest[0] in PROGRAMS else PROGRAMS[0]
     if options.command == "sweep":
         rest.insert(0, "-m")
@@ -126,7 +139,7 @@ def _quietly(program: str, arguments: list[str], *, as_json: bool) -> int:
         with _silence():
             return start(program, arguments)
     finally:  # Hydra ends failed runs itself
-        found = [Path(folder, name) for name in ("sweep.json", "results.json", f"{program}.json")]
+        found = [Path(folder, name) for name in (*RESULTS, f"{program}.json")]
         for path in [path for path in found if path.exists()][:1] if as_json else []:
             print(path.read_text(encoding="utf-8"), end="")  # noqa: T201
 

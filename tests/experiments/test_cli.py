@@ -40,6 +40,14 @@ def test_json_is_the_result_and_nothing_else(tmp_path: Path) -> None:
     assert json.loads((folder / "results.json").read_text()) == json.loads(done.stdout)
 
 
+def test_json_of_an_evaluation(tmp_path: Path) -> None:
+    small = ["draws=2", "instance.horizon=4", "reachability=[full]", "~algorithms.robust_learned"]
+    done = equiload(tmp_path, "evaluate", "--json", *small)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)["scores"]
+    assert [score["algorithm"] for score in scores] == ["eGLB", "Learned"]
+
+
 def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
     done = equiload(tmp_path, "sweep", "--json", *TINY, "launcher=joblib", "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr
