@@ -141,10 +141,9 @@ def _blocks(instance: Instance) -> list[Instance]:
     """The problem cut into stretches of slots, problems of their own but for the maximum."""
     T = instance.horizon
     footprints = len(instance.objective.mu) * len(instance.fleet.regions)
-    # A dispatch at a routing cost is dear, however short the problem.
-    work = T * footprints
-    if instance.fleet.routing_cost is not None:
-        work *= instance.fleet.dispatch.groups
+    work, dispatch = T * footprints, instance.fleet.dispatch
+    if dispatch.routing_cost is not None or dispatch.cuts is None:
+        work *= dispatch.groups  # a dispatch is dear, however short the problem
     count = min(footprints // _FOOTPRINTS_PER_BLOCK, work // _LEAST_BLOCK, T)
     if count <= 1:
         return [instance]
