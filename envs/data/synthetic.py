@@ -70,6 +70,7 @@ def synthetic(
     reachability: str = "full",
     regions: int | Sequence[str] = PAPER_REGIONS,
     sites: int | Sequence[int] = 1,
+    region_per_site: bool = False,
     slot_minutes: int = 60,
     ranges: Ranges | Mapping[str, Any] | None = None,
     equity_weight: Mapping[str, float] | None = None,
@@ -93,6 +94,8 @@ def synthetic(
     sites
         Data centers per region, one number or one for each. Each has capacity 1; sites of a region
         share its weather and grid and differ a little in price and water.
+    region_per_site
+        Does the highest regional cost count every site as a region of its own?
     slot_minutes
         15, 30 or 60.
     ranges
@@ -118,6 +121,8 @@ def synthetic(
     series = maker.make(draw, math.prod(shape))
     for array in series.values():
         array.flags.writeable = False  # made here, so the trace need not copy it
+    if region_per_site:
+        fleet = fleet.replace(regions=None, region_of=None)
     return Instance(
         name="synthetic",
         fleet=fleet,

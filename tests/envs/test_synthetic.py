@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equiload.envs import DataError, Instance
+from equiload.agents import GLBCost
+from equiload.envs import DataError, Instance, rollout
 from equiload.envs.data import Draw, Ranges, Split, shifted, synthetic, world
 from equiload.envs.data.regions import PAPER_REGIONS
 
@@ -196,3 +197,12 @@ def test_unknown_shifts_are_refused() -> None:
         shifted("rain")
     with pytest.raises(DataError, match="not a batch"):
         shifted("price", batch=2, horizon=4)
+
+
+def test_a_region_per_site() -> None:
+    together = synthetic(0, horizon=4, regions=3, sites=2)
+    apart = synthetic(0, horizon=4, regions=3, sites=2, region_per_site=True)
+    assert apart.fleet.regions == apart.fleet.datacenters == together.fleet.datacenters
+    np.testing.assert_array_equal(apart.trace.intensity, together.trace.intensity)
+    footprints = [rollout(GLBCost(), instance).footprint for instance in (together, apart)]
+    np.testing.assert_allclose(footprints[1].reshape(2, 3, 2).sum(-1), footprints[0])
