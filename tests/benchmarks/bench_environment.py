@@ -47,11 +47,13 @@ def table(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def measure(benchmark, name: str, call: Callable[[], object], steps: int) -> None:
-    benchmark.group = "environment steps"
+    benchmark.group = "Environment, 10 × 10, steps of one episode"
     call()
     benchmark.pedantic(call, rounds=7, iterations=max(1, 4096 // steps), warmup_rounds=1)
     rate = steps / benchmark.stats.stats.median
-    _rates[name] = benchmark.extra_info["steps per second"] = rate
+    _rates[name] = benchmark.extra_info["steps a second"] = rate
+    base = _rates.get("CartPole-v1, unwrapped", float("nan"))
+    benchmark.extra_info |= {"row": name, "× CartPole": rate / base}
 
 
 def loop(env: gym.Env, action: object) -> Callable[[], None]:
@@ -140,10 +142,13 @@ def test_shares(benchmark, world: Instance, count: int) -> None:
         "observation": lambda: core.observer.observe(slot, core.state.footprint, out),
     }
     seconds = {name: typical(part) for name, part in parts.items()}
-    benchmark.group = "one step of a core"
+    benchmark.group = "One step of a core, one thread"
     benchmark.pedantic(step, rounds=5, warmup_rounds=1)
+    benchmark.extra_info["row"] = f"batch of {count}, {world.name}"
     for name in parts:
         share = seconds[name] / seconds["step"]
+        if name != "step":
+            benchmark.extra_info[f"share: {name}"] = share
         _shares[f"share of a step, batch of {count}, {world.name}: {name}"] = share
 
 
@@ -171,7 +176,8 @@ def test_ppo(benchmark, world: Instance) -> None:
 
     envs.step_wait = timed
     model = PPO("MlpPolicy", envs, seed=0, device="cpu")
-    benchmark.group = "PPO"
+    benchmark.group = "PPO over 8 environments: share of its time in them"
+    benchmark.extra_info["row"] = world.name
     benchmark.pedantic(lambda: model.learn(8 * 2048), rounds=1)
     name = f"share of PPO's time in the environment, {world.name}"
     _shares[name] = benchmark.extra_info["share"] = spent / benchmark.stats.stats.median

@@ -38,13 +38,17 @@ def problem(batch: tuple[int, ...], rho: float):
 
 @pytest.mark.parametrize("batch", [1, 64, 1024])
 def test_blend(benchmark: BenchmarkFixture, batch: int) -> None:
+    benchmark.group = "Robust layer: a slot"
+    benchmark.extra_info["row"] = f"blend, batch of {batch}"
     safe, followed, rates, _, expert, advice, step = problem((batch,), 0.05)
     played = benchmark(blend, safe, followed, rates, expert, advice, step)
-    benchmark.extra_info["rows_per_second"] = batch / benchmark.stats.stats.median
+    benchmark.extra_info["rows a second"] = batch / benchmark.stats.stats.median
     assert ((played.alpha >= 0) & (played.alpha <= 1)).all()
 
 
 def test_project_a_slot(benchmark: BenchmarkFixture) -> None:
+    benchmark.group = "Robust layer: a slot"
+    benchmark.extra_info["row"] = "project"
     safe, followed, rates, demand, expert, advice, _ = problem((), 0.01)
     projector = Projector(safe)
     benchmark(projector.project, followed, rates, demand, expert, advice)
@@ -73,6 +77,8 @@ def test_share_of_the_environment(
 
     ``extra_info``: shares of the plain step's median. Random actions, new in every slot.
     """
+    benchmark.group = "Robust layer: what it adds to a step, as a share of the plain step"
+    benchmark.extra_info["row"] = f"batch of {count}, {reachability}, {action}"
     world = synthetic(0, horizon=336, batch=4, reachability=reachability)
     options = {"instance": world, "horizon": 168, "action": action}
     plain = GLBVectorEnv(count, **options)

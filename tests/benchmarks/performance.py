@@ -118,7 +118,7 @@ def _notes(entries: Iterable[Entry]) -> list[str]:
     for key, unit in (("gib", " GiB"), ("gap", ""), ("cost error", "")):
         most: dict[str, float] = {}
         for entry in entries:
-            if key in entry["extra_info"]:
+            if entry["extra_info"].get(key) is not None:
                 way, value = entry["extra_info"]["column"], abs(entry["extra_info"][key])
                 most[way] = max(most.get(way, 0.0), value)
         if most:
