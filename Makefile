@@ -41,7 +41,7 @@ types: $(VENV)/.ok ## Static types
 docs: $(VENV)/.ok ## The documentation site, strictly: docs/_build/index.html
 	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 
-bench: $(VENV)/.ok ## Benchmarks, and the tables of docs/performance.md (ARGS=--full: every size, hours)
+bench: $(VENV)/.ok ## Benchmarks, and the tables of docs/performance.md (ARGS=--full: every size, a day)
 	mkdir -p outputs
 	$(PY) -m pytest -v tests/benchmarks --benchmark-only --benchmark-json=outputs/benchmarks.json $(ARGS)
 	$(PY) tests/benchmarks/performance.py outputs/benchmarks.json docs/performance.md

@@ -40,7 +40,7 @@ def recorded() -> dict:
 
 def test_the_tables() -> None:
     text = performance.document(recorded())
-    assert "Measured 2026-01-02 at commit 0123456: A processor, 2 cores, Linux 6, Python" in text
+    assert "Measured 2026-01-02 at commit 0123456: A processor, 2 cores, " in text
     assert "|  | equiload | HiGHS |" in text
     assert "| 100 × 10 | 0.5 [0.4, 0.8] | 2 [2, 2] (× 4) |" in text
     assert "| 400 × 10 | 1 [1, 1] | > 20 s |" in text

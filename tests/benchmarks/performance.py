@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,9 +48,15 @@ def _machine(run: Mapping[str, Any]) -> str:
     return (
         f"Measured {run['datetime'][:10]} at commit {str(commit.get('id', 'unknown'))[:7]}: "
         f"{processor.get('brand_raw', machine.get('machine'))}, {processor.get('count', '?')} "
-        f"cores, {machine['system']} {machine['release']}, Python {machine['python_version']}; "
+        f"cores, {_memory()}, {machine['system']} {machine['release']}, "
+        f"Python {machine['python_version']}; "
         f"{versions}."
     )
+
+
+def _memory() -> str:
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{pages / 2**30:.0f} GiB of memory"
 
 
 def _installed(name: str) -> bool:
@@ -97,19 +104,29 @@ def _seconds(entry: Entry) -> tuple[float, float, float]:
 
 
 def _growth(entries: Sequence[Entry]) -> list[str]:
-    """Exponents of the time's growth, fitted to what ours took."""
-    mine = [e for e in entries if e["extra_info"]["column"] == OURS and "slots" in e["extra_info"]]
+    """Exponents of the growth of each way's time, fitted to the sizes that it managed."""
+    sized = [e for e in entries if "slots" in e["extra_info"] and "failed" not in e["extra_info"]]
     notes = []
-    for axis, other, sign in (("slots", "datacenters", "T"), ("datacenters", "slots", "N")):
-        for value in sorted({e["extra_info"][other] for e in mine}):
-            same = [e for e in mine if e["extra_info"][other] == value]
-            if len(same) >= 2:
-                sizes = np.log([e["extra_info"][axis] for e in same])
-                times = np.log([_seconds(e)[0] for e in same])
-                name = "N" if axis == "slots" else "T"
-                exponent = np.polyfit(sizes, times, 1)[0]
-                notes.append(f"{sign}^{exponent:.2f} at {name} = {value:,}")
-    return [f"Time of {OURS} grows like {', '.join(notes)}."] if notes else []
+    for way in dict.fromkeys(entry["extra_info"]["column"] for entry in sized):
+        mine = [entry for entry in sized if entry["extra_info"]["column"] == way]
+        fitted = [
+            *_exponents(mine, "slots", "datacenters"),
+            *_exponents(mine, "datacenters", "slots"),
+        ]
+        if fitted:
+            notes.append(f"Time of {way} grows like {', '.join(fitted)}.")
+    return [" ".join(notes)] if notes else []
+
+
+def _exponents(entries: Sequence[Entry], axis: str, other: str) -> Iterable[str]:
+    letters = {"slots": "T", "datacenters": "N"}
+    for value in sorted({entry["extra_info"][other] for entry in entries}):
+        same = [entry for entry in entries if entry["extra_info"][other] == value]
+        if len(same) >= 2:
+            sizes = np.log([entry["extra_info"][axis] for entry in same])
+            times = np.log([_seconds(entry)[0] for entry in same])
+            exponent = np.polyfit(sizes, times, 1)[0]
+            yield f"{letters[axis]}^{exponent:.2f} at {letters[other]} = {value:,}"
 
 
 def _notes(entries: Iterable[Entry]) -> list[str]:
