@@ -37,7 +37,7 @@ def document(run: Mapping[str, Any]) -> str:
     parts = [_machine(run)]
     for group, entries in groups.items():
         cells = all("column" in entry["extra_info"] for entry in entries)
-        parts += [f"### {group}", _grid(entries) if cells else _rows(entries)]
+        parts += [f"## {group}", _grid(entries) if cells else _rows(entries)]
     return "\n\n".join(part for part in parts if part)
 
 
