@@ -97,22 +97,21 @@ class Dispatch:
             Demand that no allocation can serve.
         """
         cost, lead = self._rows(unit_cost, demand, capacity)
+        load, routing, cap = np.empty(cost.shape), np.zeros(len(cost)), _rows(capacity)[0]
+        reach = self._group_reachable
         if self.routing_cost is not None:
-            flow = self._cheapest(cost, self._by_group(demand), capacity)
-            routing = np.einsum("bgi,gi->b", flow, self._group_cost)
-            return flow.sum(1).reshape(*lead, -1), routing.reshape(lead)
-        load, cap = np.empty(cost.shape), _rows(capacity)[0]
-        if self._free:
+            grouped, pair = _rows(self._by_group(demand))[0], self._group_cost
+            short = kernels.transport_load(cost, pair, grouped, cap, reach, load, routing)
+        elif self._free:
             short = kernels.fill(cost, _rows(demand)[0], cap, load)
         elif self.cuts is None:
             grouped = _rows(self._by_group(demand))[0]
-            short = kernels.fill_reach(cost, grouped, cap, self._group_reachable, load)
+            short = kernels.fill_reach(cost, grouped, cap, reach, load)
         else:
             offset = _rows(_combined(demand, self._cut_demand))[0]
             short = kernels.fill_cuts(cost, offset, cap, self.cuts[1], load)
-        if short > _UNSERVABLE:
-            raise _unservable(short)
-        return load.reshape(*lead, -1), np.zeros(lead)
+        _check(short)
+        return load.reshape(*lead, -1), routing.reshape(lead)
 
     def allocation(
         self, unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray
@@ -234,13 +233,7 @@ class Dispatch:
             flow, _, short = self._assign(unit_cost, grouped, capacity)
         else:
             flow, _, short = self._transport(unit_cost, grouped, capacity)
-        if math.isnan(short):
-            raise SolverError(
-                "costs differ by so many orders of magnitude that their differences are rounding: "
-                "forbid pairs by reachability, not by a huge cost"
-            )
-        if short > _UNSERVABLE:
-            raise _unservable(short)
+        _check(short)
         return flow
 
     @cached_property
@@ -281,10 +274,17 @@ class Dispatch:
         return np.empty((B, self.groups, N)), np.empty((B, self.groups))
 
 
-def _unservable(share: float) -> InfeasibleError:
-    return InfeasibleError(
-        f"{share:.3g} of a slot's demand is more than the data centers in reach can serve"
-    )
+def _check(short: float) -> None:
+    """Raise what a kernel's result stands for: a share of demand, or NaN."""
+    if math.isnan(short):
+        raise SolverError(
+            "costs differ by so many orders of magnitude that their differences are rounding: "
+            "forbid pairs by reachability, not by a huge cost"
+        )
+    if short > _UNSERVABLE:
+        raise InfeasibleError(
+            f"{short:.3g} of a slot's demand is more than the data centers in reach can serve"
+        )
 
 
 def _combined(array: FloatArray, matrix: FloatArray) -> FloatArray:

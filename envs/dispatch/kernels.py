@@ -265,101 +265,152 @@ def fill_reach(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _merit(cost: FloatArray, need: float, room: FloatArray, order: IntArray) -> float:
+    """Cost of the last data center that is needed when the cheapest are filled first."""
+    _sort(cost, order)
+    k = 0
+    while k < len(order) - 1 and need > room[order[k]]:
+        need -= room[order[k]]
+        k += 1
+    return float(cost[order[k]])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _cheapest_paths(
     cost: FloatArray,
     pair_cost: FloatArray,
     reachable: FloatArray,
+    capacity: FloatArray,
     flow: FloatArray,
     unserved: FloatArray,
-    room: FloatArray,
 ) -> bool:
-    """Successive shortest paths of one problem, into ``flow`` (Edmonds and Karp 1972).
+    """Cheapest flow of one problem, by successive shortest paths (Edmonds and Karp 1972).
 
-    Potentials keep what is left of every arc's cost at least 0, so that each search is Dijkstra's
-    and ends at the first data center with room. At the end they are dual variables: returns
-    whether they prove the flow optimal to rounding, which costs too far apart prevent.
+    What capacity is not needed is one more group, which all data centers serve at no cost, so that
+    all are full. Prices at which supply meets demand where routing is free begin; each group goes
+    where it is cheapest for it; then what overloads a data center moves along shortest paths to one
+    that is not full. Prices keep what is left of every cost at least 0, so that each search is
+    Dijkstra's and ends at the first such one. At the end they are dual variables: returns whether
+    they prove the flow optimal to rounding, which costs too far apart prevent.
+
+    ``unserved [G]`` is the demand at the beginning.
     """
-    G, N = flow.shape
-    unit = np.where(reachable > 0.0, cost + pair_cost, np.inf)
-    group, center = np.zeros(G), np.full(N, np.inf)  # potentials
-    for g in range(G):
+    G, N = pair_cost.shape
+    rest = np.empty((G + 1, N))  # cost of a group at a data center, but for the latter's price
+    rest[:G] = np.where(reachable > 0.0, pair_cost, np.inf)
+    rest[G] = -cost
+    supply = np.empty(G + 1)
+    supply[:G] = unserved
+    supply[G] = max(capacity.sum() - unserved.sum(), 0.0)
+    sent = np.zeros((G + 1, N))
+    users, count = np.empty((N, G + 1), np.int64), np.zeros(N, np.int64)  # groups that one serves
+    through = np.empty(N, np.int64)  # of a path: the group that comes to a data center,
+    leaving = np.empty(G + 1, np.int64)  # and the data center where it makes way
+    marginal = _merit(cost, unserved.sum(), capacity, through)
+    price, paid = np.maximum(cost, marginal), np.zeros(G + 1)
+    room = capacity.copy()  # negative where overloaded
+    for g in range(G + 1):
+        paid[g], best = np.inf, 0
         for i in range(N):
-            center[i] = min(center[i], unit[g, i])
-    sink = np.inf
-    for i in range(N):
-        if room[i] > 0.0:
-            sink = min(sink, center[i])
-        if center[i] == np.inf:
-            center[i] = 0.0  # out of reach
-    distance, met = np.empty(N), np.empty(G)
-    settled = np.empty(G, np.bool_)
-    via = np.empty(N, np.int64)  # the group that a path comes to a data center from
-    through = np.empty(G, np.int64)  # the data center where it makes way, -1 at the path's start
-    for source in range(G):
-        while unserved[source] > 0.0:
-            distance[:], met[:], via[:], settled[:] = np.inf, np.inf, -1, False
-            met[source], through[source] = 0.0, -1
-            g, nearest, end = source, np.inf, -1
+            if rest[g, i] + price[i] < paid[g]:
+                paid[g], best = rest[g, i] + price[i], i
+        if paid[g] == np.inf:
+            paid[g], supply[g] = 0.0, 0.0  # nowhere to go
+        left = supply[g]
+        for i in range(N):
+            if left > 0.0 and room[i] > 0.0 and rest[g, i] + price[i] == paid[g]:
+                amount = min(left, room[i])
+                sent[g, i] = amount
+                room[i] -= amount
+                left -= amount
+        sent[g, best] += left
+        room[best] -= left
+        for i in range(N):
+            if sent[g, i] > 0.0:
+                users[i, count[i]] = g
+                count[i] += 1
+    distance, met = np.empty(N), np.empty(G + 1)
+    settled = np.empty(G + 1, np.bool_)
+    for source in range(N):
+        while room[source] < 0.0:
+            distance[:], met[:], through[:], settled[:] = np.inf, np.inf, -1, False
+            distance[source] = 0.0
+            for u in range(count[source]):
+                met[users[source, u]] = 0.0
+                leaving[users[source, u]] = source
+            nearest, end = np.inf, -1
             while True:
-                settled[g] = True
-                base = met[g]
-                for k in range(N):  # where could this group send?
-                    d = base + max(unit[g, k] + group[g] - center[k], 0.0)
-                    nearer = d < distance[k]
-                    distance[k] = d if nearer else distance[k]
-                    via[k] = g if nearer else via[k]
-                for k in range(N):
-                    if via[k] != g or distance[k] >= nearest:
-                        continue
-                    if room[k] > 0.0 and distance[k] + max(center[k] - sink, 0.0) < nearest:
-                        nearest, end = distance[k] + max(center[k] - sink, 0.0), k
-                    for h in range(G):  # who would make way there?
-                        if flow[h, k] > 0.0 and distance[k] < met[h]:
-                            met[h], through[h] = distance[k], k
                 g = -1
-                for h in range(G):
+                for h in range(G + 1):
                     if not settled[h] and met[h] < (nearest if g < 0 else met[g]):
                         g = h
                 if g < 0:
                     break
+                settled[g] = True
+                base = met[g] - paid[g]
+                for k in range(N):  # where could this group go?
+                    d = max(base + rest[g, k] + price[k], met[g])
+                    nearer = d < distance[k]
+                    distance[k] = d if nearer else distance[k]
+                    through[k] = g if nearer else through[k]
+                for k in range(N):
+                    if through[k] != g or distance[k] >= nearest:
+                        continue
+                    if room[k] > 0.0:
+                        nearest, end = distance[k], k
+                        continue
+                    for u in range(count[k]):  # who would make way there?
+                        h = users[k, u]
+                        if distance[k] < met[h]:
+                            met[h], leaving[h] = distance[k], k
             if end < 0:
                 break
             for i in range(N):
-                center[i] -= max(nearest - distance[i], 0.0)
-            for g in range(G):
-                group[g] -= max(nearest - met[g], 0.0)
-            amount = min(unserved[source], room[end])
+                price[i] += max(nearest - distance[i], 0.0)
+            for g in range(G + 1):
+                paid[g] += max(nearest - met[g], 0.0)
+            amount = min(-room[source], room[end])
             k = end
-            while through[via[k]] >= 0:
-                g = via[k]
-                k = through[g]
-                amount = min(amount, flow[g, k])
-            unserved[source] -= amount
+            while k != source:
+                g = through[k]
+                k = leaving[g]
+                amount = min(amount, sent[g, k])
+            room[source] += amount
             room[end] -= amount
             k = end
-            while True:
-                g = via[k]
-                flow[g, k] += amount
-                if through[g] < 0:
-                    break
-                k = through[g]
-                flow[g, k] -= amount
+            while k != source:
+                g = through[k]
+                if sent[g, k] == 0.0:
+                    users[k, count[k]] = g
+                    count[k] += 1
+                sent[g, k] += amount
+                k = leaving[g]
+                sent[g, k] -= amount
+                if sent[g, k] == 0.0:
+                    count[k] -= 1
+                    for u in range(count[k]):
+                        if users[k, u] == g:
+                            users[k, u] = users[k, count[k]]
+                            break
     gap, size = 0.0, 0.0
-    for i in range(N):
-        load = 0.0
-        for g in range(G):
-            if reachable[g, i] == 0.0:
-                continue
-            load += flow[g, i]
-            rest = unit[g, i] + group[g] - center[i]
-            gap += flow[g, i] * abs(rest)
-            size += flow[g, i] * (abs(cost[i]) + abs(pair_cost[g, i]))
-            if rest < 0.0:
-                gap -= rest * flow[g].sum()
-        if load > 0.0:
-            gap += load * max(center[i] - sink, 0.0)
-        if room[i] > 0.0 and reachable[:, i].any():
-            gap += room[i] * max(sink - center[i], 0.0)
+    for g in range(G + 1):
+        for i in range(N):
+            left = rest[g, i] + price[i] - paid[g]
+            if sent[g, i] > 0.0:
+                gap += sent[g, i] * abs(left)
+                size += sent[g, i] * (abs(cost[i]) + abs(rest[g, i]) if g < G else 0.0)
+            if left < 0.0:
+                gap -= left * supply[g]
+    for i in range(N):  # what has found no place
+        for g in range(G, -1, -1):
+            if room[i] < 0.0 and sent[g, i] > 0.0:
+                amount = min(sent[g, i], -room[i])
+                sent[g, i] -= amount
+                room[i] += amount
+    flow[:] = sent[:G]
+    for g in range(G):
+        left = unserved[g] - flow[g].sum()
+        unserved[g] = left if left > 1e-15 * unserved[g] else 0.0
     return gap <= 1e-9 * size
 
 
@@ -382,19 +433,46 @@ def transport(
     ``reachable [G, N]`` (0 or 1) -> ``out [B, G, N]``, ``unserved [B, G]``; returns the largest
     share of a row's demand that found no room, or NaN where rounding hides the optimum.
     """
-    B, N = unit_cost.shape
-    room = np.empty(N)
     worst = 0.0
-    for b in range(B):
-        out[b][:, :] = 0.0
+    for b in range(unit_cost.shape[0]):
         unserved[b, :] = demand[b % demand.shape[0]]
-        room[:] = capacity[b % capacity.shape[0]]
-        exact = _cheapest_paths(unit_cost[b], pair_cost, reachable, out[b], unserved[b], room)
+        room = capacity[b % capacity.shape[0]]
+        exact = _cheapest_paths(unit_cost[b], pair_cost, reachable, room, out[b], unserved[b])
         left = unserved[b].sum()
         if left > 0.0:
             worst = max(worst, left / demand[b % demand.shape[0]].sum())
         elif not exact:
             return np.nan
+    return worst
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def transport_load(
+    unit_cost: FloatArray,
+    pair_cost: FloatArray,
+    demand: FloatArray,
+    capacity: FloatArray,
+    reachable: FloatArray,
+    out: FloatArray,
+    routing: FloatArray,
+) -> float:
+    """Loads ``out [B, N]`` and routing costs ``routing [B]`` of what :func:`transport` gives."""
+    G, N = pair_cost.shape
+    flow, unserved = np.empty((1, G, N)), np.empty((1, G))
+    worst = 0.0
+    for b in range(unit_cost.shape[0]):
+        d, c = b % demand.shape[0], b % capacity.shape[0]
+        need, room = demand[d : d + 1], capacity[c : c + 1]
+        short = transport(unit_cost[b : b + 1], pair_cost, need, room, reachable, flow, unserved)
+        if np.isnan(short):
+            return short
+        worst = max(worst, short)
+        out[b], routing[b] = 0.0, 0.0
+        for g in range(G):
+            for i in range(N):
+                out[b, i] += flow[0, g, i]
+                routing[b] += flow[0, g, i] * pair_cost[g, i]
+        out[b] = np.minimum(out[b], room[0])
     return worst
 
 

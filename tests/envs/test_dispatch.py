@@ -16,6 +16,7 @@ from equiload.envs import (
     SolverError,
     check_allocation,
 )
+from equiload.envs.dispatch import kernels
 from equiload.envs.policy import Slot
 from strategies import instances
 
@@ -140,14 +141,37 @@ def test_what_cannot_be_served_is_refused(reachable: np.ndarray) -> None:
             solve(np.ones(4), np.full(3, 9.0), np.ones(4))
 
 
-def test_many_gateways_and_datacenters() -> None:
+@pytest.mark.parametrize("room", [1.0, 1.05, 3.0])
+@pytest.mark.parametrize("digits", [0, 8])  # 0: many ties
+@pytest.mark.parametrize("routed", [False, True])
+def test_many_gateways_and_datacenters(routed: bool, digits: int, room: float) -> None:
     rng = np.random.default_rng(0)
     J, N = 40, 30
-    reachable = rng.random((J, N)) < 0.3
-    reachable[np.arange(J), rng.integers(0, N, J)] = True
-    planned = rng.uniform(0, 1, (J, N)) * reachable
-    cost = rng.normal(size=N)
-    capacity = planned.sum(0) * 1.05
-    load, _ = Dispatch(reachable).load(cost, planned.sum(1), capacity)
-    best = highs(np.tile(cost, (J, 1)), planned.sum(1), capacity, reachable)
-    assert cost @ load == pytest.approx(best, rel=1e-10)
+    for _ in range(5):
+        reachable = rng.random((J, N)) < 0.3
+        reachable[np.arange(J), rng.integers(0, N, J)] = True
+        planned = rng.uniform(0, 1, (J, N)) * reachable
+        cost = rng.normal(50, 20, N).round(digits)
+        routing = rng.uniform(0, 9, (J, N)).round(digits) * routed
+        dispatch = Dispatch(reachable, routing if routed else None)
+        load, paid = dispatch.load(cost, planned.sum(1), planned.sum(0) * room)
+        best = highs(cost + routing, planned.sum(1), planned.sum(0) * room, reachable)
+        assert cost @ load + paid == pytest.approx(best, rel=1e-10)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_paths_at_a_routing_cost_leave_no_more_than_the_maximum_flow(
+    G: int, N: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    reachable = (rng.random((G, N)) < 0.5) * 1.0
+    cost, routing = rng.normal(size=(1, N)), rng.uniform(0, 3, (G, N)).round(1)
+    demand, capacity = rng.uniform(0, 2, (1, G)), rng.uniform(0, 2, (1, N))
+    flow, left, flow0, left0 = (np.empty((1, *shape)) for shape in 2 * [(G, N), (G,)])
+    kernels.transport(cost, routing, demand, capacity, reachable, flow, left)
+    kernels.assign(cost, demand, capacity, reachable, flow0, left0)
+    assert left.sum() == pytest.approx(left0.sum(), abs=1e-12)
+    assert (flow >= 0).all()
+    assert (flow[0][reachable == 0] == 0).all()
+    assert (flow.sum(1) <= capacity + 1e-12).all()
+    np.testing.assert_allclose(flow.sum(2) + left, demand, atol=1e-12)
