@@ -29,3 +29,8 @@ def paper(request: pytest.FixtureRequest, bloom10_root: Path) -> Instance:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="benchmarks: all sizes, which takes hours")
+    parser.addoption(
+        "--limit",
+        type=float,
+        help="benchmarks: seconds for a rival of eGLB-Off (default 12, with --full 600)",
+    )

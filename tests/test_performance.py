@@ -25,6 +25,8 @@ def recorded() -> dict:
             "system": "Linux",
             "release": "6",
             "python_version": "3.12.1",
+            "packages": {"numpy": "2.0", "numba": "1.0"},
+            "gib": 23.9,
         },
         "commit_info": {"id": "0123456789abcdef"},
         "benchmarks": [
@@ -40,7 +42,8 @@ def recorded() -> dict:
 
 def test_the_tables() -> None:
     text = performance.document(recorded())
-    assert "Measured 2026-01-02 at commit 0123456: A processor, 2 cores, " in text
+    assert "Measured 2026-01-02 at commit 0123456: A processor, 2 cores, 24 GiB " in text
+    assert "Python 3.12.1; numpy 2.0, numba 1.0." in text
     assert "|  | equiload | HiGHS |" in text
     assert "| 100 × 10 | 0.5 [0.4, 0.8] | 2 [2, 2] (× 4) |" in text
     assert "| 400 × 10 | 1 [1, 1] | > 20 s |" in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from sklearn.linear_model import Ridge
 
 from equiload.agents.forecast.simple import Climatology, Persistence, SameHour
 from equiload.envs import DataError, Instance, Slot
@@ -75,6 +74,8 @@ class Learned:
     @cached_property
     def _weights(self) -> FloatArray:
         """``[fields, history, lead, inputs]``."""
+        from sklearn.linear_model import Ridge  # most of a second, which few need
+
         instances = [synthetic(Draw.train(10_000 + d), horizon=504) for d in range(self.draws)]
         width = len(self._experts) + 2
         weights = np.zeros((len(_FIELDS), len(_SEEN), len(_LEADS), width))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.signal import lfilter
 
 from equiload.envs import DataError
 from equiload.envs.forecast import Forecaster, History, Series
@@ -160,6 +159,8 @@ def _between(forecast: Series, change: Callable[[FloatArray], FloatArray], size:
 
 def _autoregression(fresh: FloatArray, decay: float) -> FloatArray:
     """``x_t = decay·x_{t−1} + fresh_t`` along the first axis."""
+    from scipy.signal import lfilter  # a third of a second, which few need
+
     path: FloatArray = lfilter([1.0], [1.0, -decay], fresh, axis=0)
     return path
 

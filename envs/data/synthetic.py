@@ -97,7 +97,7 @@ def synthetic(
     region_per_site
         Does the highest regional cost count every site as a region of its own?
     slot_minutes
-        15, 30 or 60.
+        5, 15, 30 or 60.
     ranges
         What varies from draw to draw, as :class:`Ranges` or a mapping of its fields.
     equity_weight
@@ -114,8 +114,8 @@ def synthetic(
         raise DataError(f"every axis of the batch must be at least 1, got {shape}")
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise DataError(f"horizon must be a whole number of slots from 1, got {horizon!r}")
-    if slot_minutes not in (15, 30, 60):
-        raise DataError(f"slot_minutes must be 15, 30 or 60, got {slot_minutes!r}")
+    if slot_minutes not in (5, 15, 30, 60):
+        raise DataError(f"slot_minutes must be 5, 15, 30 or 60, got {slot_minutes!r}")
     fleet = world_fleet(regions, sites, reachability, capacity=slot_minutes / 60)
     maker = _Maker(fleet, ranges, int(horizon), int(slot_minutes))
     series = maker.make(draw, math.prod(shape))

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ from equiload.experiments.files import replacing
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 OURS = "equiload"
-PACKAGES = ("numpy", "numba", "torch", "stable-baselines3", "highspy", "ortools", "POT", "cvxpy")
 LAID_OUT = {"row", "column", "failed", "seconds", "spread", "scale", "slots", "datacenters"}
 
 Entry = Mapping[str, Any]
@@ -43,27 +40,15 @@ def document(run: Mapping[str, Any]) -> str:
 
 def _machine(run: Mapping[str, Any]) -> str:
     machine, commit = run["machine_info"], run.get("commit_info", {})
-    processor = machine.get("cpu", {})
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES if _installed(name))
+    processor, packages = machine.get("cpu", {}), machine.get("packages", {})
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    memory = f"{machine['gib']:.0f} GiB of memory, " if "gib" in machine else ""
     return (
         f"Measured {run['datetime'][:10]} at commit {str(commit.get('id', 'unknown'))[:7]}: "
         f"{processor.get('brand_raw', machine.get('machine'))}, {processor.get('count', '?')} "
-        f"cores, {_memory()}, {machine['system']} {machine['release']}, "
-        f"Python {machine['python_version']}; "
-        f"{versions}."
+        f"cores, {memory}{machine['system']} {machine['release']}, "
+        f"Python {machine['python_version']}; {versions}."
     )
-
-
-def _memory() -> str:
-    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"{pages / 2**30:.0f} GiB of memory"
-
-
-def _installed(name: str) -> bool:
-    try:
-        return bool(version(name))
-    except ImportError:
-        return False
 
 
 def _grid(entries: Sequence[Entry]) -> str:

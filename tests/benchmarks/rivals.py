@@ -28,7 +28,7 @@ from equiload.envs.data import synthetic
 TOLERANCE = 1e-5
 ROUTING = 0.001  # US$ per MWh and km
 LONG = 2.0  # seconds from which on one run has to do
-QUARTERS = 50_000  # from here on slots are quarters of an hour
+MINUTES = 50_000  # from here on slots are five minutes
 
 
 def make(T: int, N: int, kind: str) -> Instance:
@@ -44,7 +44,7 @@ def make(T: int, N: int, kind: str) -> Instance:
         regions=places,
         sites=N // places,
         reachability="partial" if kind == "partial" else "full",
-        slot_minutes=15 if T >= QUARTERS else 60,
+        slot_minutes=5 if T >= MINUTES else 60,
     )
     fleet, each = drawn.fleet, N // places
     reachable = np.repeat(fleet.reachable, each, axis=0)

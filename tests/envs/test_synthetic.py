@@ -31,7 +31,7 @@ def assert_equal(a: Instance, b: Instance) -> None:
     horizon=st.integers(1, 400),
     regions=st.integers(1, len(world())),
     sites=st.integers(1, 6),
-    minutes=st.sampled_from([15, 30, 60]),
+    minutes=st.sampled_from([5, 15, 30, 60]),
     reachability=st.sampled_from(["full", "partial"]),
     batch=st.sampled_from([(), (1,), (2, 2)]),
     ranges=st.sampled_from(
