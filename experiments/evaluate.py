@@ -104,34 +104,25 @@ def score(rows: Sequence[Row], baseline: str, confidence: float) -> list[Score]:
 
 
 def _score(mine: Sequence[Row], gap: FloatArray, theirs: FloatArray, confidence: float) -> Score:
-    gap_ends, closed_ends = _ends(gap, theirs, confidence)
+    def both(samples: FloatArray) -> FloatArray:
+        means = samples.mean(1)
+        return np.stack([means[:, 0], 1 - means[:, 0] / means[:, 1]], axis=-1)
+
+    low, high = statistics.ends(np.stack([gap, theirs], axis=-1), both, confidence=confidence)
     held = [bool(row.certificate.holds.all()) for row in mine if row.certificate is not None]
     return Score(
         algorithm=mine[0].algorithm,
         reachability=mine[0].reachability,
         draws=len(mine),
         gap=float(gap.mean()),
-        gap_low=gap_ends[0],
-        gap_high=gap_ends[1],
+        gap_low=float(low[0]),
+        gap_high=float(high[0]),
         closed=float(1 - gap.mean() / theirs.mean()),
-        closed_low=closed_ends[0],
-        closed_high=closed_ends[1],
+        closed_low=float(low[1]),
+        closed_high=float(high[1]),
         better=float((gap < theirs).mean()),
         certified=float(np.mean(held)) if held else None,
     )
-
-
-def _ends(
-    gap: FloatArray, theirs: FloatArray, confidence: float
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Percentile bootstrap over draws, both algorithms on the same ones."""
-    rng = np.random.default_rng(0)
-    chosen = rng.integers(0, len(gap), (statistics.RESAMPLES, len(gap)))
-    means, base = gap[chosen].mean(-1), theirs[chosen].mean(-1)
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(means, tails)
-    closed_low, closed_high = np.quantile(1 - means / base, tails)
-    return (float(low), float(high)), (float(closed_low), float(closed_high))
 
 
 def evaluation_table(scores: Sequence[Score], title: str, baseline: str) -> Table:

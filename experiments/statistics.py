@@ -110,6 +110,24 @@ def improvement_interval(
     return _interval([*ours, *theirs], _improvement, rng, confidence, resamples)
 
 
+def ends(
+    rows: FloatArray,
+    statistic: Callable[[FloatArray], FloatArray],
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> tuple[FloatArray, FloatArray]:
+    """Ends ``[·]`` of percentile intervals, what belongs to one run being resampled together.
+
+    ``rows [runs, ·]``; ``statistic`` makes ``[resamples, ·]`` of ``[resamples, runs, ·]``. The
+    resampling is the same whenever it is done, so that it does not matter what a result stands by.
+    """
+    chosen = np.random.default_rng(0).integers(len(rows), size=(resamples, len(rows)))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(statistic(rows[chosen]), [tail, 1 - tail], axis=0)
+    return low, high
+
+
 def performance_profile(strata: Sequence[FloatArray], thresholds: FloatArray) -> FloatArray:
     """``[thresholds]``: share of all runs whose gap is at most the threshold."""
     scores = np.sort(np.concatenate(list(strata)))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from equiload.experiments.report.found import Run
+from equiload.experiments.statistics import ends
 
 GROUP = ["setting", "reachability", "algorithm"]
 _RESAMPLES = 2000
@@ -68,7 +69,11 @@ def summarise(rows: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     lines: dict[Any, dict[str, float]] = {}
     for key, group in rows.groupby(GROUP, sort=False):
         values = group[numbers].to_numpy(dtype=np.float64)
-        low, high = _interval(values, confidence)
+        low, high = np.full((2, len(numbers)), np.nan)
+        if len(values) > 1:
+            low, high = ends(
+                values, lambda samples: samples.mean(1), confidence=confidence, resamples=_RESAMPLES
+            )
         line: dict[str, float] = {"n": len(group), "offline": bool(group["offline"].any())}
         for name, mean, least, most in zip(numbers, values.mean(0), low, high, strict=True):
             line |= {name: mean, f"{name}_low": least, f"{name}_high": most}
@@ -76,14 +81,3 @@ def summarise(rows: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(lines, orient="index")
     table.index = pd.MultiIndex.from_tuples(table.index, names=GROUP)
     return table
-
-
-def _interval(values: Any, confidence: float) -> tuple[Any, Any]:
-    """Bounds ``[·]`` of the mean of ``values [n, ·]``, by resampling whole runs."""
-    n = len(values)
-    if n < 2:
-        return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-    draws = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values[draws].mean(1), [tail, 1 - tail], axis=0)
-    return low, high

@@ -20,6 +20,8 @@ from equiload.envs.gym.core import Core
 
 HORIZON = 168
 SIZES = (64, 1024, 16384)
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+LARGE = (131_072, 1_048_576)  # on a GPU as well, as far as its memory goes
 CALLS = 200  # of a single environment in one timing
 
 _rates: dict[str, float] = {}
@@ -92,22 +94,32 @@ def test_batched(benchmark, world: Instance, count: int, action: str) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 10.0])
-@pytest.mark.parametrize("count", SIZES)
-def test_torch(benchmark, world: Instance, count: int, temperature: float) -> None:
+@pytest.mark.parametrize(
+    ("device", "count"),
+    [(device, n) for device in DEVICES for n in (*SIZES, *(LARGE if device == "cuda" else ()))],
+)
+def test_torch(benchmark, world: Instance, device: str, count: int, temperature: float) -> None:
     """The differentiable simulator, without gradients: observations, dispatch and transition."""
     few = world.window(0, 2)
     batch = few[np.arange(count) % 4]
-    simulator = DifferentiableSimulator(batch, temperature=temperature)
-    action = torch.rand(simulator.action_shape, dtype=torch.float64)
-    state, _ = simulator.reset()
-
-    @torch.no_grad()
-    def call() -> None:
-        simulator.observer.reset(few.fleet, few.objective, 2, (count,))
-        simulator.step(0, state, action)
-
     soft = f"soft at {temperature:g} US$/MWh" if temperature else "exact"
-    measure(benchmark, f"batch of {count}, shadow_prices, {world.name}, torch, {soft}", call, count)
+    kind = "torch" if device == "cpu" else f"torch on {torch.cuda.get_device_name()}"
+    try:
+        simulator = DifferentiableSimulator(batch, temperature=temperature, device=device)
+        action = torch.rand(simulator.action_shape, dtype=torch.float64, device=device)
+        state, _ = simulator.reset()
+
+        @torch.no_grad()
+        def call() -> None:
+            simulator.observer.reset(few.fleet, few.objective, 2, (count,))
+            simulator.step(0, state, action)
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        name = f"batch of {count}, shadow_prices, {world.name}, {kind}, {soft}"
+        measure(benchmark, name, call, count)
+    except torch.cuda.OutOfMemoryError:
+        pytest.skip(f"{count} episodes are too many for the GPU's memory")
 
 
 @pytest.mark.parametrize("count", [1, 1024])

@@ -25,14 +25,14 @@ CASES = {
 }
 
 
-def trainer_of(overrides: list[str], slots: int = 168) -> Trainer:
-    """A trainer that has loaded and compiled what it needs, on one thread."""
+def trainer_of(overrides: list[str], slots: int = 168, device: str = "cpu") -> Trainer:
+    """A trainer that has loaded and compiled what it needs, on one thread of the processor."""
     config.register()
     torch.set_num_threads(1)
     with initialize_config_module("equiload.conf", version_base="1.3"):
         chosen = [*overrides, f"problems.horizons=[{slots}]", "problems.reachability=[full]"]
         cfg: Any = _plain(compose("train", overrides=chosen))
-    trainer = make_trainer(cfg, "cpu")
+    trainer = make_trainer(cfg, device)
     trainer.advance()
     return trainer
 
@@ -48,3 +48,20 @@ def test_training(benchmark: BenchmarkFixture, case: str) -> None:
     seconds = benchmark.stats.stats.median
     rates = {"episodes a second": episodes / seconds, "slots a second": slots * episodes / seconds}
     benchmark.extra_info.update(rates, row=case)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("episodes", [64, 256, 1024, 4096])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_training_on_a_gpu(benchmark: BenchmarkFixture, device: str, episodes: int) -> None:
+    """A gradient step of the hindsight learner at growing batch, against the processor's."""
+    try:
+        trainer = trainer_of(["agent=hindsight", f"problems.batch={episodes}"], device=device)
+        benchmark.group = "Hindsight learner, 168 slots × 10, by batch"
+        benchmark.pedantic(trainer.advance, rounds=ROUNDS)
+    except torch.cuda.OutOfMemoryError:
+        pytest.skip(f"{episodes} episodes are too many for the GPU's memory")
+    rate = episodes / benchmark.stats.stats.median
+    where = torch.cuda.get_device_name() if device == "cuda" else "one thread"
+    benchmark.extra_info.update(row=f"{episodes} episodes, {where}")
+    benchmark.extra_info["episodes a second"] = rate

@@ -1,0 +1,82 @@
+"""The hindsight learner, a gradient step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from torch import nn
+
+from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
+from equiload.agents.learn.layout import Layout
+from equiload.agents.learn.networks import Network, make_network
+from equiload.agents.learn.policy import fit_weights
+from equiload.envs import DataError
+from equiload.envs.gym import DifferentiableSimulator, Observer
+from equiload.experiments.config import TrainConfig
+from equiload.experiments.trainers.parts import features_of, given_weights, layer_of, make_stream
+
+
+class HindsightTrainer:
+    """:class:`HindsightLearner`; not ``warm``: without the weights of ``init``."""
+
+    def __init__(self, cfg: TrainConfig, device: str, *, warm: bool = True) -> None:
+        if cfg.reward is not None:
+            raise DataError("agent=hindsight needs no reward: it learns from the objective itself")
+        options, stream = HindsightOptions(**cfg.agent["options"]), make_stream(cfg)
+        first, weights = stream(0), given_weights(cfg) if warm else None
+        observer = Observer(price_scale=cfg.price_scale, features=features_of(cfg, first))
+        observer.reset(first.fleet, first.objective, first.horizon, first.batch)
+        network = make_network(
+            Layout.of(observer, first.fleet, first.objective), **dict(cfg.network)
+        )
+        if weights is not None:
+            fit_weights(network, weights)
+        self.learner = HindsightLearner(
+            network,
+            stream,
+            options,
+            bind=_bind,
+            features=lambda instance: features_of(cfg, instance),
+            action_scale=cfg.action_scale,
+            price_scale=cfg.price_scale,
+            layer=layer_of(cfg),
+            device=device,
+            seed=cfg.seed,
+        )
+        self.total = options.steps
+
+    @property
+    def done(self) -> int:
+        """Gradient steps done."""
+        return self.learner.steps
+
+    def advance(self) -> dict[str, float]:
+        """See :class:`Trainer`."""
+        return self.learner.step()
+
+    def network(self) -> Network:
+        """The moving average."""
+        return cast("Network", self.learner.average)
+
+    def state(self) -> dict[str, Any]:
+        """See :class:`Trainer`."""
+        learner = self.learner
+        return {
+            "steps": learner.steps,
+            "network": dict(learner.network.state_dict()),
+            "average": dict(learner.average.state_dict()),
+            "optimizer": learner.optimizer.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See :class:`Trainer`."""
+        self.learner.steps = int(state["steps"])
+        self.learner.network.load_state_dict(state["network"])
+        self.learner.average.load_state_dict(state["average"])
+        self.learner.optimizer.load_state_dict(dict(state["optimizer"]))
+
+
+def _bind(network: nn.Module, simulator: DifferentiableSimulator) -> None:
+    instance = simulator.instance
+    network.bind(Layout.of(simulator.observer, instance.fleet, instance.objective))  # type: ignore[operator]
