@@ -133,18 +133,37 @@ def fill_cuts(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _send(a: int, b: int, amount: float, flow: FloatArray, used: IntArray, count: IntArray) -> None:
+    """Add to ``flow[a, b]``; ``used[a, :count[a]]`` lists the ``b`` where it is above 0."""
+    if flow[a, b] == 0.0:
+        used[a, count[a]] = b
+        count[a] += 1
+    flow[a, b] += amount
+    if flow[a, b] == 0.0:
+        count[a] -= 1
+        for u in range(count[a]):
+            if used[a, u] == b:
+                used[a, u] = used[a, count[a]]
+                break
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _place(
     order: IntArray,
-    reachable: FloatArray,
+    reach: FloatArray,
     flow: FloatArray,
     unserved: FloatArray,
     room: FloatArray,
+    used: IntArray,
+    count: IntArray,
 ) -> None:
     """Fill data centers in the given order, each as far as a maximum flow lets it.
 
     A data center takes what its gateways have left; then what others have, where gateways that it
     shares with filled ones make way (breadth-first augmenting paths). What a filled one serves
     never falls. Gateways from which no path leads to unserved demand are out for good.
+
+    ``flow [G, N]``, ``reach [N, G]``; ``used`` and ``count`` are :func:`_send`'s.
     """
     G, N = flow.shape
     found = np.empty(G, np.int64)  # the data center through which a search met the gateway
@@ -158,29 +177,31 @@ def _place(
         if left == 0:
             return
         for g in range(G):
-            if unserved[g] > 0.0 and reachable[g, i] > 0.0 and room[i] > 0.0:
+            if unserved[g] > 0.0 and reach[i, g] > 0.0 and room[i] > 0.0:
                 amount = min(unserved[g], room[i])
-                flow[g, i] += amount
+                _send(g, i, amount, flow, used, count)
                 unserved[g] -= amount
                 room[i] -= amount
                 left -= unserved[g] == 0.0
         while room[i] > 0.0 and left > 0:
             found[:] = -1
             via[:] = -1
+            via[i] = 0  # not to be left
             queue[0] = i
             head, tail, end = 0, 1, -1
             while head < tail and end < 0:
                 k = queue[head]
                 head += 1
                 for g in range(G):
-                    if found[g] >= 0 or spent[g] or reachable[g, k] == 0.0:
+                    if found[g] >= 0 or spent[g] or reach[k, g] == 0.0:
                         continue
                     found[g] = k
                     if unserved[g] > 0.0:
                         end = g
                         break
-                    for n in range(N):
-                        if via[n] < 0 and flow[g, n] > 0.0 and n != i:
+                    for u in range(count[g]):
+                        n = used[g, u]
+                        if via[n] < 0:
                             via[n] = g
                             queue[tail] = n
                             tail += 1
@@ -200,11 +221,11 @@ def _place(
             g = end
             while True:
                 k = found[g]
-                flow[g, k] += amount
+                _send(g, k, amount, flow, used, count)
                 if k == i:
                     break
                 g = via[k]
-                flow[g, k] -= amount
+                _send(g, k, -amount, flow, used, count)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -227,14 +248,17 @@ def assign(
     found no room.
     """
     B, N = unit_cost.shape
-    order = np.empty(N, np.int64)
+    G = reachable.shape[0]
+    order, reach = np.empty(N, np.int64), reachable.T.copy()
+    used, count = np.empty((G, N), np.int64), np.empty(G, np.int64)
     worst = 0.0
     for b in range(B):
         out[b][:, :] = 0.0
+        count[:] = 0
         unserved[b, :] = demand[b % demand.shape[0]]
         room = capacity[b % capacity.shape[0]].copy()
         _sort(unit_cost[b], order)
-        _place(order, reachable, out[b], unserved[b], room)
+        _place(order, reach, out[b], unserved[b], room, used, count)
         left = unserved[b].sum()
         if left > 0.0:
             worst = max(worst, left / demand[b % demand.shape[0]].sum())
@@ -252,15 +276,19 @@ def fill_reach(
     """Loads ``out [B, N]`` of what :func:`assign` gives, without keeping any allocation."""
     B, N = unit_cost.shape
     G = reachable.shape[0]
-    flow, unserved = np.empty((1, G, N)), np.empty((1, G))
+    order, reach = np.empty(N, np.int64), reachable.T.copy()
+    flow, used, count = np.empty((G, N)), np.empty((G, N), np.int64), np.empty(G, np.int64)
     worst = 0.0
     for b in range(B):
-        d, c = b % demand.shape[0], b % capacity.shape[0]
-        row = unit_cost[b : b + 1]
-        short = assign(row, demand[d : d + 1], capacity[c : c + 1], reachable, flow, unserved)
-        worst = max(worst, short)
-        for i in range(N):
-            out[b, i] = min(flow[0, :, i].sum(), capacity[c, i])
+        flow[:], count[:] = 0.0, 0
+        need, cap = demand[b % demand.shape[0]], capacity[b % capacity.shape[0]]
+        unserved, room = need.copy(), cap.copy()
+        _sort(unit_cost[b], order)
+        _place(order, reach, flow, unserved, room, used, count)
+        left = unserved.sum()
+        if left > 0.0:
+            worst = max(worst, left / need.sum())
+        out[b] = np.minimum(flow.sum(0), cap)
     return worst
 
 
@@ -302,8 +330,8 @@ def _cheapest_paths(
     supply = np.empty(G + 1)
     supply[:G] = unserved
     supply[G] = max(capacity.sum() - unserved.sum(), 0.0)
-    sent = np.zeros((G + 1, N))
-    users, count = np.empty((N, G + 1), np.int64), np.zeros(N, np.int64)  # groups that one serves
+    sent = np.zeros((N, G + 1))
+    users, count = np.empty((N, G + 1), np.int64), np.zeros(N, np.int64)  # _send's
     through = np.empty(N, np.int64)  # of a path: the group that comes to a data center,
     leaving = np.empty(G + 1, np.int64)  # and the data center where it makes way
     marginal = _merit(cost, unserved.sum(), capacity, through)
@@ -320,15 +348,12 @@ def _cheapest_paths(
         for i in range(N):
             if left > 0.0 and room[i] > 0.0 and rest[g, i] + price[i] == paid[g]:
                 amount = min(left, room[i])
-                sent[g, i] = amount
+                _send(i, g, amount, sent, users, count)
                 room[i] -= amount
                 left -= amount
-        sent[g, best] += left
-        room[best] -= left
-        for i in range(N):
-            if sent[g, i] > 0.0:
-                users[i, count[i]] = g
-                count[i] += 1
+        if left > 0.0:
+            _send(best, g, left, sent, users, count)
+            room[best] -= left
     distance, met = np.empty(N), np.empty(G + 1)
     settled = np.empty(G + 1, np.bool_)
     for source in range(N):
@@ -374,40 +399,31 @@ def _cheapest_paths(
             while k != source:
                 g = through[k]
                 k = leaving[g]
-                amount = min(amount, sent[g, k])
+                amount = min(amount, sent[k, g])
             room[source] += amount
             room[end] -= amount
             k = end
             while k != source:
                 g = through[k]
-                if sent[g, k] == 0.0:
-                    users[k, count[k]] = g
-                    count[k] += 1
-                sent[g, k] += amount
+                _send(k, g, amount, sent, users, count)
                 k = leaving[g]
-                sent[g, k] -= amount
-                if sent[g, k] == 0.0:
-                    count[k] -= 1
-                    for u in range(count[k]):
-                        if users[k, u] == g:
-                            users[k, u] = users[k, count[k]]
-                            break
+                _send(k, g, -amount, sent, users, count)
     gap, size = 0.0, 0.0
     for g in range(G + 1):
         for i in range(N):
             left = rest[g, i] + price[i] - paid[g]
-            if sent[g, i] > 0.0:
-                gap += sent[g, i] * abs(left)
-                size += sent[g, i] * (abs(cost[i]) + abs(rest[g, i]) if g < G else 0.0)
+            if sent[i, g] > 0.0:
+                gap += sent[i, g] * abs(left)
+                size += sent[i, g] * (abs(cost[i]) + abs(rest[g, i]) if g < G else 0.0)
             if left < 0.0:
                 gap -= left * supply[g]
     for i in range(N):  # what has found no place
         for g in range(G, -1, -1):
-            if room[i] < 0.0 and sent[g, i] > 0.0:
-                amount = min(sent[g, i], -room[i])
-                sent[g, i] -= amount
+            if room[i] < 0.0 and sent[i, g] > 0.0:
+                amount = min(sent[i, g], -room[i])
+                sent[i, g] -= amount
                 room[i] += amount
-    flow[:] = sent[:G]
+    flow[:] = sent[:, :G].T
     for g in range(G):
         left = unserved[g] - flow[g].sum()
         unserved[g] = left if left > 1e-15 * unserved[g] else 0.0
@@ -482,6 +498,14 @@ def augment(flow: FloatArray, left: FloatArray, room: FloatArray, reachable: Flo
 
     In place: ``flow [B, G, N]``, ``left [B, G]`` (what no path can place stays), ``room [B, N]``.
     """
-    order = np.arange(flow.shape[2])
-    for b in range(flow.shape[0]):
-        _place(order, reachable, flow[b], left[b], room[b])
+    B, G, N = flow.shape
+    order, reach = np.arange(N), reachable.T.copy()
+    used, count = np.empty((G, N), np.int64), np.empty(G, np.int64)
+    for b in range(B):
+        count[:] = 0
+        for g in range(G):
+            for i in range(N):
+                if flow[b, g, i] > 0.0:
+                    used[g, count[g]] = i
+                    count[g] += 1
+        _place(order, reach, flow[b], left[b], room[b], used, count)
