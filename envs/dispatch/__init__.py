@@ -153,9 +153,10 @@ class Dispatch:
             shortage = np.maximum(grouped.sum(-1) - served, 0.0)
             return shortage
         rows, lead = _rows(grouped)
-        zeros = np.zeros((len(rows), self.reachable.shape[1]))
-        _, left, _ = self._assign(zeros, rows, capacity)
-        shortage = left.sum(-1).reshape(lead)
+        load = np.empty((len(rows), self.reachable.shape[1]))
+        room, zeros = _rows(capacity)[0], np.zeros_like(load)
+        kernels.fill_reach(zeros, rows, room, self._group_reachable, load)
+        shortage = np.maximum(rows.sum(-1) - load.sum(-1), 0.0).reshape(lead)
         return shortage
 
     def clip(self, demand: FloatArray, capacity: FloatArray) -> FloatArray:

@@ -21,6 +21,7 @@ from equiload.envs.gym import (
     Relative,
 )
 from equiload.envs.gym.actions import RoutingAction, finite_actions
+from equiload.envs.gym.features import SlotsLeft
 from equiload.envs.gym.routing import feasible_routing
 from strategies import instances
 
@@ -274,3 +275,16 @@ def test_pictures_and_text() -> None:
     assert len(many.render()) == 2
     with pytest.raises(EquiloadError, match="render_mode"):
         GLBEnv(instance=world).render()
+
+
+@pytest.mark.parametrize("reachability", ["full", "partial"])
+def test_simulator_leaves_no_tensor_on_the_processor(reachability: str) -> None:
+    """On torch's ``meta`` device, which computes nothing, two devices do not mix either."""
+    instance = synthetic(0, horizon=3, batch=4, reachability=reachability)
+    simulator = DifferentiableSimulator(instance, device="meta", features=[SlotsLeft()])
+    action = torch.zeros(simulator.action_shape, dtype=torch.float64, device="meta")
+    objective = simulator.episode(lambda _: action)
+    assert objective.device.type == "meta"
+    assert objective.shape == (4,)
+    with pytest.raises(RuntimeError, match="device"):  # such a mixture would be noticed
+        simulator.episode(lambda _: torch.zeros(simulator.action_shape, dtype=torch.float64))
