@@ -14,10 +14,7 @@ from equiload.envs.dispatch import kernels
 from equiload.envs.errors import DataError, InfeasibleError, SolverError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray
 
-# Share of a slot's demand that may stay unplaced: rounding.
-_UNSERVABLE = 1e-9
-
-# Beyond this many cuts the rank function costs more than shortest paths.
+# Beyond this many cuts the rank function costs more than augmenting paths.
 _MOST_CUTS = 64
 
 
@@ -282,7 +279,7 @@ def _check(short: float) -> None:
             "costs differ by so many orders of magnitude that their differences are rounding: "
             "forbid pairs by reachability, not by a huge cost"
         )
-    if short > _UNSERVABLE:
+    if short > kernels.UNSERVABLE:
         raise InfeasibleError(
             f"{short:.3g} of a slot's demand is more than the data centers in reach can serve"
         )

@@ -9,6 +9,8 @@ from numba import njit
 
 from equiload.envs.typing import FloatArray, IntArray
 
+#: Share of a slot's demand up to which what found no room is rounding.
+UNSERVABLE = 1e-9
 _SMALL = 24  # up to here insertion sort beats the library's sort
 
 
@@ -304,6 +306,43 @@ def _merit(cost: FloatArray, need: float, room: FloatArray, order: IntArray) -> 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _go_cheapest(
+    rest: FloatArray,
+    price: FloatArray,
+    supply: FloatArray,
+    room: FloatArray,
+    paid: FloatArray,
+    sent: FloatArray,
+    users: IntArray,
+    count: IntArray,
+) -> None:
+    """Send each group's supply where that is cheapest at these prices, full or not.
+
+    Writes what a unit costs it into ``paid``, and 0 to ``supply`` where it may go nowhere; ``room``
+    falls below 0 where a data center is overloaded. Of several cheapest ones those with room come
+    first.
+    """
+    N = len(price)
+    for g in range(len(supply)):
+        paid[g], best = np.inf, 0
+        for i in range(N):
+            if rest[g, i] + price[i] < paid[g]:
+                paid[g], best = rest[g, i] + price[i], i
+        if paid[g] == np.inf:
+            paid[g], supply[g] = 0.0, 0.0
+        left = supply[g]
+        for i in range(N):
+            if left > 0.0 and room[i] > 0.0 and rest[g, i] + price[i] == paid[g]:
+                amount = min(left, room[i])
+                _send(i, g, amount, sent, users, count)
+                room[i] -= amount
+                left -= amount
+        if left > 0.0:
+            _send(best, g, left, sent, users, count)
+            room[best] -= left
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _cheapest_paths(
     cost: FloatArray,
     pair_cost: FloatArray,
@@ -334,26 +373,9 @@ def _cheapest_paths(
     users, count = np.empty((N, G + 1), np.int64), np.zeros(N, np.int64)  # _send's
     through = np.empty(N, np.int64)  # of a path: the group that comes to a data center,
     leaving = np.empty(G + 1, np.int64)  # and the data center where it makes way
-    marginal = _merit(cost, unserved.sum(), capacity, through)
-    price, paid = np.maximum(cost, marginal), np.zeros(G + 1)
-    room = capacity.copy()  # negative where overloaded
-    for g in range(G + 1):
-        paid[g], best = np.inf, 0
-        for i in range(N):
-            if rest[g, i] + price[i] < paid[g]:
-                paid[g], best = rest[g, i] + price[i], i
-        if paid[g] == np.inf:
-            paid[g], supply[g] = 0.0, 0.0  # nowhere to go
-        left = supply[g]
-        for i in range(N):
-            if left > 0.0 and room[i] > 0.0 and rest[g, i] + price[i] == paid[g]:
-                amount = min(left, room[i])
-                _send(i, g, amount, sent, users, count)
-                room[i] -= amount
-                left -= amount
-        if left > 0.0:
-            _send(best, g, left, sent, users, count)
-            room[best] -= left
+    price = np.maximum(cost, _merit(cost, unserved.sum(), capacity, through))
+    paid, room = np.empty(G + 1), capacity.copy()
+    _go_cheapest(rest, price, supply, room, paid, sent, users, count)
     distance, met = np.empty(N), np.empty(G + 1)
     settled = np.empty(G + 1, np.bool_)
     for source in range(N):
@@ -408,16 +430,8 @@ def _cheapest_paths(
                 _send(k, g, amount, sent, users, count)
                 k = leaving[g]
                 _send(k, g, -amount, sent, users, count)
-    gap, size = 0.0, 0.0
-    for g in range(G + 1):
-        for i in range(N):
-            left = rest[g, i] + price[i] - paid[g]
-            if sent[i, g] > 0.0:
-                gap += sent[i, g] * abs(left)
-                size += sent[i, g] * (abs(cost[i]) + abs(rest[g, i]) if g < G else 0.0)
-            if left < 0.0:
-                gap -= left * supply[g]
-    for i in range(N):  # what has found no place
+    exact = _proven(cost, rest, price, paid, supply, sent)
+    for i in range(N):  # what overloads it still has found no place
         for g in range(G, -1, -1):
             if room[i] < 0.0 and sent[i, g] > 0.0:
                 amount = min(sent[i, g], -room[i])
@@ -427,6 +441,29 @@ def _cheapest_paths(
     for g in range(G):
         left = unserved[g] - flow[g].sum()
         unserved[g] = left if left > 1e-15 * unserved[g] else 0.0
+    return exact
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _proven(
+    cost: FloatArray,
+    rest: FloatArray,
+    price: FloatArray,
+    paid: FloatArray,
+    supply: FloatArray,
+    sent: FloatArray,
+) -> bool:
+    """Do the dual variables prove the flow optimal, to 1e-9 of what all terms come to?"""
+    N, G = sent.shape
+    gap, size = 0.0, 0.0
+    for g in range(G):
+        for i in range(N):
+            left = rest[g, i] + price[i] - paid[g]
+            if sent[i, g] > 0.0:
+                gap += sent[i, g] * abs(left)
+                size += sent[i, g] * (abs(cost[i]) + abs(rest[g, i]) if g < G - 1 else 0.0)
+            if left < 0.0:
+                gap -= left * supply[g]
     return gap <= 1e-9 * size
 
 
@@ -454,11 +491,11 @@ def transport(
         unserved[b, :] = demand[b % demand.shape[0]]
         room = capacity[b % capacity.shape[0]]
         exact = _cheapest_paths(unit_cost[b], pair_cost, reachable, room, out[b], unserved[b])
-        left = unserved[b].sum()
-        if left > 0.0:
-            worst = max(worst, left / demand[b % demand.shape[0]].sum())
-        elif not exact:
+        left, total = unserved[b].sum(), demand[b % demand.shape[0]].sum()
+        if not exact and left <= UNSERVABLE * total:
             return np.nan
+        if left > 0.0:
+            worst = max(worst, left / total)
     return worst
 
 
