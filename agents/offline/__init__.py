@@ -69,12 +69,19 @@ class EGLBOff:
         return solve_decomposition(instance, tolerance=self.tolerance)
 
 
+_MANY_COLUMNS = 20_000
+
+
 def _by_size(instance: Instance) -> Solver:
     """Where the two cross: measured by ``tests/benchmarks/bench_offline.py``.
 
     The linear program grows with slots times groups of gateways, the decomposition's master with
-    the number of regional footprints.
+    the number of regional footprints. Between several groups and many data centers the simplex
+    method loses its way, however few the slots.
     """
-    footprints = len(instance.objective.mu) * len(instance.fleet.regions)
-    size = instance.horizon * instance.fleet.dispatch.groups
-    return "lp" if size <= 20 * footprints else "decomposition"
+    fleet = instance.fleet
+    footprints = len(instance.objective.mu) * len(fleet.regions)
+    groups = fleet.dispatch.groups
+    size = instance.horizon * groups
+    simple = groups == 1 or size * len(fleet.datacenters) <= _MANY_COLUMNS
+    return "lp" if simple and size <= 20 * footprints else "decomposition"
