@@ -63,6 +63,7 @@ def test_the_document_is_written_between_its_marks(tmp_path: Path) -> None:
         assert text.endswith("after\n")
         assert "old" not in text
         assert text.count("## Rows") == 1
+    assert (tmp_path / "images" / "scaling.png").read_bytes().startswith(b"\x89PNG")
     page.write_text("no marks\n")
     command = [sys.executable, performance.__file__, str(run), str(page)]
     failed = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -1,8 +1,9 @@
 """Tables of docs/performance.md from one run of the benchmarks.
 
 ``python tests/benchmarks/performance.py BENCHMARKS.json docs/performance.md`` replaces what stands
-between the document's two markers, whole or not at all. A benchmark with ``column`` in its extra
-information is a cell of its group's table; the others are rows.
+between the document's two markers, whole or not at all, and draws ``images/scaling.png`` beside it.
+A benchmark with ``column`` in its extra information is a cell of its group's table; the others are
+rows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from equiload.experiments.files import replacing
 
@@ -164,16 +167,59 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|" + " --- |" * len(lines[0]), *body])
 
 
+def figure(run: Mapping[str, Any]) -> Figure:
+    """Seconds of eGLB-Off against slots, a panel for each kind and number of data centers."""
+    sized = [e for e in run["benchmarks"] if "slots" in e["extra_info"]]
+    solved = [entry for entry in sized if "failed" not in entry["extra_info"]]
+    kinds = list(dict.fromkeys(entry["group"] for entry in sized))
+    numbers = sorted({entry["extra_info"]["datacenters"] for entry in sized})
+    ways = list(dict.fromkeys(entry["extra_info"]["column"] for entry in sized))
+    size = (2.6 * len(numbers) + 0.6, 2.1 * len(kinds) + 0.8)
+    drawn, axes = plt.subplots(
+        len(kinds),
+        len(numbers),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=size,
+        layout="constrained",
+    )
+    for row, kind in zip(axes, kinds, strict=True):
+        for axis, number in zip(row, numbers, strict=True):
+            for n, way in enumerate(ways):
+                line = sorted(
+                    (entry["extra_info"]["slots"], _seconds(entry)[0])
+                    for entry in solved
+                    if (entry["group"], entry["extra_info"]["datacenters"]) == (kind, number)
+                    and entry["extra_info"]["column"] == way
+                )
+                style = {"linewidth": 2.4, "zorder": 3} if way == OURS else {"linewidth": 1.0}
+                xy = np.array(line).reshape(-1, 2).T
+                axis.loglog(*xy, marker="o", markersize=3, color=f"C{n}", label=way, **style)
+            axis.set_title(f"{kind.split(', ')[1].split(':')[0]}, {number} × {number}", fontsize=9)
+            axis.grid(alpha=0.3)
+            axis.tick_params(labelsize=8)
+    drawn.supxlabel("slots", fontsize=9)
+    drawn.supylabel("seconds to a solution", fontsize=9)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    return drawn
+
+
 def main(source: str, target: str) -> None:
     """See the module."""
     path = Path(target)
     text = path.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         sys.exit(f"{path}: expected one line {BEGIN} and one {END}")
-    measured = document(json.loads(Path(source).read_text(encoding="utf-8")))
+    run = json.loads(Path(source).read_text(encoding="utf-8"))
+    measured = document(run)
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     with replacing(path) as draft:
         draft.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}", encoding="utf-8")
+    if any("slots" in entry["extra_info"] for entry in run["benchmarks"]):
+        with replacing(path.parent / "images" / "scaling.png") as draft:
+            figure(run).savefig(draft, format="png", dpi=130)
 
 
 if __name__ == "__main__":
