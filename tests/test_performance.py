@@ -41,12 +41,12 @@ def recorded() -> dict:
 
 
 def test_the_tables() -> None:
-    text = performance.document(recorded())
+    text = performance.document(recorded()).replace("\N{NO-BREAK SPACE}", " ")
     assert "Measured 2026-01-02 at commit 0123456: A processor, 2 cores, 24 GiB " in text
     assert "Python 3.12.1; numpy 2.0, numba 1.0." in text
     assert "|  | equiload | HiGHS |" in text
-    assert "| 100 × 10 | 0.5 [0.4, 0.8] | 2 [2, 2] (× 4) |" in text
-    assert "| 400 × 10 | 1 [1, 1] | > 20 s |" in text
+    assert "| 100 × 10 | 0.5 [0.4, 0.8] | 2 (× 4) |" in text
+    assert "| 400 × 10 | 1 | > 20 s |" in text
     assert "Time of equiload grows like T^0.50 at N = 10." in text
     assert "Peak memory of the process: equiload 0.5 GiB, HiGHS 1.5 GiB." in text
     assert "| slow | 8.0e-06 | 4.0e-06 to 1.6e-05 | 4 |  |" in text

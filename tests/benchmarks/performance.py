@@ -24,6 +24,7 @@ from equiload.experiments.files import replacing
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 OURS = "equiload"
+NBSP = "\N{NO-BREAK SPACE}"
 LAID_OUT = {"row", "column", "failed", "seconds", "spread", "scale", "slots", "datacenters"}
 
 Entry = Mapping[str, Any]
@@ -55,7 +56,7 @@ def _machine(run: Mapping[str, Any]) -> str:
 
 
 def _grid(entries: Sequence[Entry]) -> str:
-    """Cells: median, how far the runs spread, and in brackets how often ours fits in."""
+    """Cells: median, how far the runs spread if there are several, and how often ours fits in."""
     rows = list(dict.fromkeys(entry["extra_info"]["row"] for entry in entries))
     columns = list(dict.fromkeys(entry["extra_info"]["column"] for entry in entries))
     found = {(e["extra_info"]["row"], e["extra_info"]["column"]): e for e in entries}
@@ -74,7 +75,9 @@ def _cell(entry: Entry | None, ours: Entry | None) -> str:
     if "failed" in entry["extra_info"]:
         return str(entry["extra_info"]["failed"])
     median, low, high = _seconds(entry)
-    text = f"{_number(median)} [{_number(low)}, {_number(high)}]"
+    text = _number(median)
+    if low < high:  # more runs than one
+        text += f" [{_number(low)}, {_number(high)}]"
     if ours is None or ours is entry or "failed" in ours["extra_info"]:
         return text
     return f"{text} (× {_number(median / _seconds(ours)[0])})"
@@ -163,7 +166,11 @@ def _number(value: float) -> str:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
-    head, *body = [f"| {' | '.join(line)} |" for line in lines]
+    kept = [
+        [cell.replace(" × ", f"{NBSP}×{NBSP}").replace("(× ", f"(×{NBSP}") for cell in line]
+        for line in lines
+    ]
+    head, *body = [f"| {' | '.join(line)} |" for line in kept]
     return "\n".join([head, "|" + " --- |" * len(lines[0]), *body])
 
 
