@@ -19,6 +19,7 @@ import numpy as np
 
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError, InfeasibleError
+from equiload.envs.footprints import unit_of
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 from equiload.envs.validation import (
     LARGEST,
@@ -31,9 +32,6 @@ from equiload.envs.validation import (
     regular_array,
     set_fields,
 )
-
-#: Units of the footprint kinds that the project knows; others are reported as "units".
-FOOTPRINT_UNITS: Mapping[str, str] = MappingProxyType({"carbon": "t", "water": "m³"})
 
 # Filled in by __post_init__ from the other fields.
 _DERIVED: Any = None
@@ -231,7 +229,7 @@ class Trace(_Frozen):
     @property
     def units(self) -> tuple[str, ...]:
         """Unit of each footprint kind."""
-        return tuple(FOOTPRINT_UNITS.get(name, "units") for name in self.footprints)
+        return tuple(unit_of(name) for name in self.footprints)
 
     def window(self, start: int, length: int) -> Trace:
         """Slots ``start`` to ``start + length`` (excluded) as a trace of their own."""

@@ -5,7 +5,33 @@ from equiload.envs.data.draw import Draw, Split
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.regions import Region, world
 from equiload.envs.data.shifted import shifted
+from equiload.envs.data.source import (
+    Bloom10Source,
+    RecordedSource,
+    ShiftedSource,
+    Source,
+    SyntheticSource,
+    TableSource,
+    source_of,
+)
 from equiload.envs.data.synthetic import synthetic
 from equiload.envs.data.table import table
 
-__all__ = ["Draw", "Ranges", "Region", "Split", "bloom10", "shifted", "synthetic", "table", "world"]
+__all__ = [
+    "Bloom10Source",
+    "Draw",
+    "Ranges",
+    "RecordedSource",
+    "Region",
+    "ShiftedSource",
+    "Source",
+    "Split",
+    "SyntheticSource",
+    "TableSource",
+    "bloom10",
+    "shifted",
+    "source_of",
+    "synthetic",
+    "table",
+    "world",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ def bloom10(
     root: str | Path,
     *,
     reachability: str = "full",
-    equity_weight: dict[str, float] | None = None,
+    equity_weight: Mapping[str, float] | None = None,
 ) -> Instance:
     """Read the paper's trace.
 

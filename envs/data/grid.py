@@ -14,16 +14,13 @@ from functools import lru_cache
 import numpy as np
 
 from equiload.envs.data.clock import Sky
-from equiload.envs.data.regions import FUELS, Region, named_regions
+from equiload.envs.data.regions import Region, named_regions
 from equiload.envs.data.supply import SupplyCurve
 from equiload.envs.data.weather import Weather, clearness, dryness
+from equiload.envs.footprints import FOOTPRINTS, FUELS
 from equiload.envs.typing import FloatArray
 
-#: t CO2e per MWh, life cycle, medians: IPCC AR5 WG3 Annex III (2014), table A.III.2; oil: UNECE.
-CARBON = dict(zip(FUELS, (0.012, 0.024, 0.011, 0.045, 0.230, 0.820, 0.490, 0.700), strict=True))
-#: m³ consumed per MWh, medians: Macknick et al. (2012), with towers; 3.79 L to the gallon. Hydro is
-#: what reservoirs of the United States evaporate; see :func:`footprints`.
-WATER = dict(zip(FUELS, (2.54, 17.0, 0.0, 0.10, 2.09, 2.60, 0.75, 1.80), strict=True))
+CARBON, WATER = (FOOTPRINTS[kind].factors for kind in ("carbon", "water"))
 
 
 @dataclass(frozen=True, slots=True)

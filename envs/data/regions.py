@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from equiload.envs.errors import DataError
+from equiload.envs.footprints import FOOTPRINTS
 from equiload.envs.typing import BoolArray, FloatArray
 
 #: In the paper's order.
@@ -47,7 +48,7 @@ _PARTIAL = """
 """
 
 #: The paper's equity weights, US$ per t of carbon and per m³ of water.
-PAPER_EQUITY_WEIGHT = {"carbon": 1500.0, "water": 60.0}
+PAPER_EQUITY_WEIGHT = {kind: FOOTPRINTS[kind].equity_weight for kind in ("carbon", "water")}
 
 
 def paper_reachability(name: str) -> BoolArray:
@@ -63,8 +64,6 @@ _EARTH_RADIUS_KM = 6371.0088
 #: Beyond the paper's fleet, *partial* reachability ends here: about a tenth of a second there and
 #: back through fibre.
 PARTIAL_REACH_KM = 6500.0
-#: Fuels of the generation mix, in the order of the columns of ``regions.csv``.
-FUELS = ("nuclear", "hydro", "wind", "solar", "biomass", "coal", "gas", "oil")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,10 +41,13 @@ def shifted(kind: str, seed: int | str | Draw = 0, **options: Any) -> Instance:
     DataError
         For another kind, or a batch.
     """
+    return shift(synthetic(seed, **options), kind, Draw.of(seed))
+
+
+def shift(instance: Instance, kind: str, draw: Draw) -> Instance:
+    """An instance changed as :func:`shifted` tells; ``draw`` chooses the data center."""
     if kind not in KINDS:
         raise DataError(f"the shift must be one of {', '.join(KINDS)}, got {kind!r}")
-    draw = Draw.of(seed)
-    instance = synthetic(draw, **options)
     if instance.batch:
         raise DataError("a shifted world is one instance, not a batch")
     trace, fleet, T = instance.trace, instance.fleet, instance.horizon
@@ -69,4 +72,4 @@ def shifted(kind: str, seed: int | str | Draw = 0, **options: Any) -> Instance:
         availability=up,
         provenance={**trace.provenance, "shifted": kind},
     )
-    return instance.replace(trace=changed, name=f"shifted ({kind})")
+    return instance.replace(trace=changed, name=f"{instance.name}, shifted ({kind})")

@@ -59,8 +59,10 @@ class RegionTable:
     values: dict[str, FloatArray] = field(default_factory=dict)
 
 
-def table(path: str | Path) -> Instance:
+def table(path: str | Path, *, equity_weight: Mapping[str, float] | None = None) -> Instance:
     """Read an instance from the YAML file at ``path`` and the files that it names.
+
+    ``equity_weight``, US$ per unit, stands in for the file's own.
 
     Raises
     ------
@@ -69,7 +71,10 @@ def table(path: str | Path) -> Instance:
     InfeasibleError
         Demand that the capacity cannot serve.
     """
-    return read_table(path)[0]
+    instance = read_table(path)[0]
+    if equity_weight is None:
+        return instance
+    return instance.replace(objective=Objective(equity_weight=equity_weight))
 
 
 def read_table(path: str | Path) -> tuple[Instance, list[RegionTable]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from equiload.envs.instance import FOOTPRINT_UNITS, Fleet, Objective
+from equiload.envs.footprints import unit_of
+from equiload.envs.instance import Fleet, Objective
 from equiload.envs.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def text(history: History, index: int = 0) -> str:
         S = history.footprint[index, k]
         r, mean = int(S.argmax()), S.mean()
         ratio = f", {S[r] / mean:.2f} x mean" if mean > 0 else ""
-        unit = FOOTPRINT_UNITS.get(kind, "units")
+        unit = unit_of(kind)
         lines.append(f"{kind:>8}: max {S[r]:,.2f} {unit} in {fleet.regions[r]}{ratio}")
     if done:
         lines.append(f"objective so far {history.objective[-1][index]:,.0f} US$")
@@ -134,7 +135,7 @@ def _footprint(axes: Any, history: History, index: int, k: int) -> None:
         axes.text(S[peak], peak, inside, ha="right", va="center", fontsize=7, color="white")
     axes.set_yticks(places, history.fleet.regions, fontsize=7)
     axes.set_ylim(len(S) - 0.4, -0.6)
-    unit = FOOTPRINT_UNITS.get(kind, "units")
+    unit = unit_of(kind)
     title = f"{kind.capitalize()} so far, by region ({unit}; dotted: mean)"
     axes.set_title(title, loc="left", fontsize=9, color=_INK)
     _plain(axes)

@@ -13,9 +13,10 @@ from equiload.envs.data import synthetic, world
 from equiload.envs.data.clock import clock, sky, utc_offset
 from equiload.envs.data.grid import CARBON, MARKETS, WATER, footprints, typical_mix
 from equiload.envs.data.noise import autoregression, between, pulses
-from equiload.envs.data.regions import FUELS, great_circle, location, named_regions
+from equiload.envs.data.regions import great_circle, location, named_regions
 from equiload.envs.data.supply import SupplyCurve
 from equiload.envs.data.weather import dryness
+from equiload.envs.footprints import FUELS
 from equiload.experiments.worlds.calibration import correlations
 
 
