@@ -13,8 +13,8 @@ from equiload.experiments.entry import build
 def make_source(node: Any, *, equity_weight: Any = None, shift: str | None = None) -> Source:
     """Build the ``_target_`` of a source, or of a function that returns an instance.
 
-    ``equity_weight`` changes weights by footprint kind or adds kinds, US$ per unit; ``shift`` is one
-    of :func:`~equiload.envs.data.shifted`.
+    ``equity_weight`` changes weights by footprint kind or adds kinds, US$ per unit; ``shift`` is
+    one of :func:`~equiload.envs.data.shifted`.
 
     Raises
     ------

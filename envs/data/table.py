@@ -9,60 +9,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
-from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT, great_circle
-from equiload.envs.errors import DataError
+from equiload.envs.data.regions import great_circle
+from equiload.envs.errors import DataError, InfeasibleError
+from equiload.envs.footprints import FOOTPRINTS, in_order
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
 from equiload.envs.typing import BoolArray, FloatArray
 
 if TYPE_CHECKING:  # pandas takes half a second to import
-    from equiload.envs.data.slots import Gaps, Slots
-    from equiload.envs.data.sources import Column
+    from equiload.envs.data.tables.entries import GapsEntry, RegionEntry, WorldEntry
+    from equiload.envs.data.tables.series import Facts, Reader
+    from equiload.envs.data.tables.slots import Column, Slots
 
-_TOP = {
-    "name",
-    "start",
-    "end",
-    "slot_minutes",
-    "gaps",
-    "reachability",
-    "equity_weight",
-    "regions",
-}
-#: Series of a region; weather and mix are what carbon and water are derived from without them.
-_SERIES = (
-    "price",
-    "carbon",
-    "water",
-    "grid_water",
-    "site_water",
-    "mix",
-    "temperature",
-    "humidity",
-    "demand",
-)
-_REGION = {*_SERIES, "location", "capacity", "pue", "elevation"}
+#: Series that are no footprint; weather and mix are what footprints are derived from.
+_OTHERS = ("price", "mix", "temperature", "humidity", "demand")
 
 
 @dataclass(eq=False)
 class RegionTable:
     """One region of a table: its entry in the YAML, its columns as read, its values on slots.
 
-    ``columns`` holds a column by kind of series, the mix's as ``mix: fuel``; ``values [T]``
-    likewise, and what was derived from them.
+    ``columns`` holds a column by kind of series, those of the mix as ``mix: fuel``; ``values [T]``
+    by kind, what was derived too; ``facts`` what was noticed in reading, ``filled`` how many values
+    were.
     """
 
     name: str
-    options: Mapping[str, Any]
-    columns: dict[str, Column] = field(default_factory=dict)
+    options: RegionEntry
+    series: Mapping[str, Any]
+    columns: dict[str, list[Column]] = field(default_factory=dict)
     values: dict[str, FloatArray] = field(default_factory=dict)
+    facts: dict[str, Facts] = field(default_factory=dict)
+    filled: dict[str, int] = field(default_factory=dict)
 
 
 def table(path: str | Path, *, equity_weight: Mapping[str, float] | None = None) -> Instance:
     """Read an instance from the YAML file at ``path`` and the files that it names.
 
-    ``equity_weight``, US$ per unit, stands in for the file's own.
+    Parameters
+    ----------
+    path
+        The description; names in it are relative to its folder.
+    equity_weight
+        US$ per unit by footprint kind, in place of the file's: which kinds there are.
 
     Raises
     ------
@@ -70,186 +59,366 @@ def table(path: str | Path, *, equity_weight: Mapping[str, float] | None = None)
         Anything that cannot be used: file, row, column, value and what was expected.
     InfeasibleError
         Demand that the capacity cannot serve.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import table
+    >>> instance = table("my-world.yaml")  # doctest: +SKIP
     """
-    instance = read_table(path)[0]
-    if equity_weight is None:
-        return instance
-    return instance.replace(objective=Objective(equity_weight=equity_weight))
+    return read_table(path, equity_weight=equity_weight)[0]
 
 
-def read_table(path: str | Path) -> tuple[Instance, list[RegionTable]]:
+def read_table(
+    path: str | Path, *, equity_weight: Mapping[str, float] | None = None
+) -> tuple[Instance, list[RegionTable]]:
     """The instance, and every region's series as they were read, for checks and portraits."""
-    from equiload.envs.data.slots import Gaps, common_slots
-    from equiload.envs.data.sources import Source, read, read_mix
+    from equiload.envs.data.tables.entries import WorldEntry, entry, load_yaml
+    from equiload.envs.data.tables.series import Reader
+    from equiload.envs.data.tables.slots import common_slots, gaps_of, moment
 
     path = Path(path)
-    spec = _load(path)
-    minutes = spec.get("slot_minutes", 60)
-    if not isinstance(minutes, int) or isinstance(minutes, bool) or minutes < 1:
-        raise DataError(f"{path}: slot_minutes must be a whole number, got {minutes!r}")
-    gaps = Gaps.of(spec.get("gaps"))
-    regions = []
-    for name, options in spec["regions"].items():
-        region = RegionTable(str(name), options)
-        for kind in _SERIES:
-            if kind in options:
-                what = f"{path}: {kind} of {name}"
-                source = Source.of(options[kind], path.parent, what)
-                if kind == "mix":
-                    found = read_mix(source)
-                    region.columns |= {f"mix: {fuel}": column for fuel, column in found.items()}
-                else:
-                    water = kind.endswith("_water")
-                    region.columns[kind] = read(source, "water" if water else kind)
-        regions.append(region)
-    columns = [column for region in regions for column in region.columns.values()]
-    slots = common_slots(columns, minutes * 60, spec.get("start"), spec.get("end"))
-    filled = {k: n for region in regions for k, n in _place(region, slots, gaps).items() if n}
-    for region in regions:
-        _derive(region, path)
-    digest = hashlib.sha256(path.read_bytes())
-    for file in sorted({column.source.file for column in columns}):
-        digest.update(file.read_bytes())
-    provenance = {"source": str(path.name), "sha256": digest.hexdigest(), "filled": filled}
-    return _instance(spec, path, regions, slots, provenance), regions
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from None
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(spec, dict) or not isinstance(spec.get("regions"), dict):
+    document = load_yaml(path)
+    if not isinstance(document, dict) or not isinstance(document.get("regions"), dict):
         raise DataError(f"{path}: expected a mapping with an entry 'regions', itself a mapping")
-    _known(path, "entry", spec, _TOP)
-    if not spec["regions"]:
+    if not document["regions"]:
         raise DataError(f"{path}: at least one region is needed")
-    for name, options in spec["regions"].items():
-        if not isinstance(options, dict):
-            raise DataError(f"{path}: region {name} must be a mapping of its series")
-        _known(path, f"entry of region {name}", options, _REGION)
-        for kind in ("price", "demand"):
-            if kind not in options:
-                raise DataError(f"{path}: region {name} has no {kind}")
-    return spec
+    world = entry(WorldEntry, document, str(path), noun="entry")
+    reader = Reader(
+        folder=path.parent,
+        slot=world.slot_minutes * 60,
+        begin=moment("start", world.start, path),
+        end=moment("end", world.end, path),
+        units={kind: known.unit for kind, known in world.footprints.items()},
+    )
+    gaps = gaps_of(world.gaps, path)
+    kinds = tuple(dict.fromkeys([*FOOTPRINTS, *world.footprints]))
+    regions = [_region(path, name, options, kinds) for name, options in world.regions.items()]
+    for region in regions:
+        _read(region, reader, path)
+    columns = [c for region in regions for group in region.columns.values() for c in group]
+    slots = common_slots(_spans(regions), reader.slot, reader.begin, reader.end, path)
+    for region in regions:
+        _place(region, slots, gaps, path)
+    weight = world.equity_weight if equity_weight is None else equity_weight
+    wanted = _derive(regions, kinds, weight, path)
+    digest = hashlib.sha256(path.read_bytes())
+    for file in reader.files.paths:
+        digest.update(file.read_bytes())
+    provenance = {
+        "source": path.name,
+        "sha256": digest.hexdigest(),
+        "filled": {k: n for region in regions for k, n in region.filled.items() if n},
+        "files": len(reader.files.paths),
+        "rows": int(sum(len(column.starts) for column in columns)),
+    }
+    return _instance(world, path, regions, slots, wanted, provenance), regions
 
 
-def _known(path: Path, what: str, options: Mapping[str, Any], known: set[str]) -> None:
-    unknown = [key for key in options if key not in known]
+def _region(path: Path, name: str, options: Any, kinds: tuple[str, ...]) -> RegionTable:
+    from equiload.envs.data.tables.entries import RegionEntry, entry
+
+    if not isinstance(options, dict):
+        raise DataError(f"{path}: region {name} must be a mapping of its series")
+    names = [*_OTHERS, *(f"{part}{kind}" for kind in kinds for part in ("", "grid_", "site_"))]
+    series = {kind: options[kind] for kind in names if kind in options}
+    unknown = [k for k in options if k not in names and k not in RegionEntry.model_fields]
     if unknown:
-        raise DataError(f"{path}: unknown {what} {unknown[0]!r}, expected one of {sorted(known)}")
+        expected = sorted([*RegionEntry.model_fields, *_OTHERS, *kinds])
+        raise DataError(
+            f"{path}: unknown entry of region {name} {unknown[0]!r}, expected one of {expected}"
+        )
+    rest = {key: value for key, value in options.items() if key in RegionEntry.model_fields}
+    for kind in ("price", "demand"):
+        if kind not in series:
+            raise DataError(f"{path}: region {name} has no {kind}")
+    return RegionTable(name, entry(RegionEntry, rest, f"{path}: region {name}"), series)
 
 
-def _place(region: RegionTable, slots: Slots, gaps: Gaps) -> dict[str, int]:
-    """Bring a region's columns onto the slots; returns how many values were filled in each."""
-    filled = {}
-    for kind, column in region.columns.items():
-        total = column.kind == "demand" and column.source.unit != "share"
-        region.values[kind], count = slots.place(column, gaps, total=total)
-        filled[f"{region.name}: {kind}"] = count
-    return filled
+def _read(region: RegionTable, reader: Reader, path: Path) -> None:
+    """Read the files of a region's series; constants wait for the slots."""
+    from equiload.envs.data.tables.series import read, read_mix
+
+    for kind, options in region.series.items():
+        what = f"{path}: {kind} of {region.name}"
+        if _constant(options) is not None:
+            continue
+        if kind == "mix":
+            mix, region.facts[kind] = read_mix(reader, options, what)
+            region.columns |= {f"mix: {fuel}": group for fuel, group in mix.items()}
+        else:
+            column, region.facts[kind] = read(reader, options, kind, what)
+            region.columns[kind] = [column]
 
 
-def _derive(region: RegionTable, path: Path) -> None:
-    """Fill in carbon and water from the mix and the weather where the user has only those."""
-    from equiload.envs.data.derived import mix_footprint, site_water
+def _constant(options: Any) -> Mapping[str, Any] | None:
+    """The entry of a series that is one number, or none."""
+    if isinstance(options, str | int | float):
+        return {"constant": options}
+    return options if isinstance(options, dict) and "constant" in options else None
+
+
+def _spans(regions: list[RegionTable]) -> list[Column]:
+    """What the common window is found by: of a generation mix, all its fuels together.
+
+    So a fuel that is missing at an end is a gap there rather than the end of all series.
+    """
+    from equiload.envs.data.tables.slots import Column
+
+    spans = []
+    for region in regions:
+        mix = [c for kind, group in region.columns.items() if ": " in kind for c in group]
+        spans += [c for kind, group in region.columns.items() if ": " not in kind for c in group]
+        if mix:
+            first = min(mix, key=lambda c: c.starts[0])
+            last = max(mix, key=lambda c: c.starts[-1] + np.timedelta64(int(c.seconds[-1]), "s"))
+            spans.append(
+                Column(
+                    first.what,
+                    np.array([first.starts[0], last.starts[-1]]),
+                    np.array([first.seconds[0], last.seconds[-1]]),
+                    np.zeros(2),
+                    first.resolutions,
+                )
+            )
+    return spans
+
+
+def _place(region: RegionTable, slots: Slots, gaps: GapsEntry | None, path: Path) -> None:
+    """Bring a region's columns and constants onto the slots."""
+    from equiload.envs.data.tables.units import capacity, is_share
+
+    for kind, group in region.columns.items():
+        total = np.zeros(len(slots.stamps))
+        for column in group:
+            values, count = slots.place(column, gaps)
+            total += values
+            label = f"{region.name}: {kind}"
+            region.filled[label] = max(region.filled.get(label, 0), count)
+        region.values[kind] = total
+    for kind, options in region.series.items():
+        constant = _constant(options)
+        if constant is not None:
+            value = _constant_value(
+                constant, kind, slots.seconds, f"{path}: {kind} of {region.name}"
+            )
+            region.values[kind] = np.full(len(slots.stamps), value)
+    unit = _unit_of(region, "demand")
+    if is_share(unit):
+        try:
+            own = capacity(region.options.capacity, slots.seconds / 3600)
+        except DataError as error:
+            raise DataError(f"{path}: capacity of {region.name}: {error}") from None
+        region.values["demand"] = region.values["demand"] * own
+
+
+def _unit_of(region: RegionTable, kind: str) -> str:
+    facts = region.facts.get(kind)
+    if facts is not None:
+        return facts.entry.unit or ""
+    constant = _constant(region.series[kind]) or {}
+    return str(constant.get("unit", ""))
+
+
+def _constant_value(options: Mapping[str, Any], kind: str, seconds: int, what: str) -> float:
+    from equiload.envs.data.tables.entries import SeriesEntry, entry
+    from equiload.envs.data.tables.units import bounds, convert, is_power, own_unit
+
+    given = entry(SeriesEntry, options, what)
+    others = sorted(given.model_fields_set - {"constant", "unit", "rate"})
+    if given.constant is None or others:
+        raise DataError(f"{what}: beside 'constant' only 'unit' and 'rate' are understood")
+    base = kind.removeprefix("grid_").removeprefix("site_")
+    if kind == "mix":
+        raise DataError(f"{what}: a generation mix cannot be one number")
+    value = np.array([given.constant])
+    if given.unit is not None:
+        try:
+            rate = None if given.rate is None else float(given.rate)
+            value = convert(value, base, given.unit, rate)
+        except (TypeError, ValueError) as error:
+            reason = error if isinstance(error, DataError) else "'rate' must be a number"
+            raise DataError(f"{what}: {reason}") from None
+        if kind == "demand" and is_power(given.unit):
+            value = value * (seconds / 3600)
+    low, high = bounds(base)
+    if not low <= value[0] <= high:
+        raise DataError(
+            f"{what}: the value is {value[0]:g} {own_unit(base)}, expected {low:g} to {high:g}"
+        )
+    return float(value[0])
+
+
+def _derive(
+    regions: list[RegionTable],
+    kinds: tuple[str, ...],
+    weight: Mapping[str, float] | None,
+    path: Path,
+) -> dict[str, float]:
+    """Make up footprints from mix and weather; the equity weights of the kinds there are."""
+    for region in regions:
+        _derive_region(region, kinds, path)
+    if weight is None:
+        default = {k: f.equity_weight for k, f in FOOTPRINTS.items() if f.equity_weight > 0}
+        weight = {
+            kind: value
+            for kind, value in default.items()
+            if any(_speaks_of(region, kind) for region in regions)
+        }
+    for kind in weight:
+        if kind not in kinds:
+            raise DataError(
+                f"{path}: equity_weight names {kind!r}, which is no footprint kind: expected "
+                f"{', '.join(kinds)}, or an entry of 'footprints' that gives its unit"
+            )
+        for region in regions:
+            if kind not in region.values:
+                raise DataError(
+                    f"{path}: region {region.name} has no {kind}; give it {_sources_of(kind)}"
+                )
+    if not weight:
+        raise DataError(f"{path}: no region has a footprint; give them carbon, or a mix")
+    return {kind: float(weight[kind]) for kind in in_order(tuple(weight))}
+
+
+def _speaks_of(region: RegionTable, kind: str) -> bool:
+    """Does a region's entry mean to have this footprint?"""
+    return kind in region.values or any(
+        f"{part}{kind}" in region.series for part in ("grid_", "site_")
+    )
+
+
+def _sources_of(kind: str) -> str:
+    known = FOOTPRINTS.get(kind)
+    grid = f"grid_{kind} (or mix)" if known is not None and known.factors else f"grid_{kind}"
+    if known is not None and known.cooling:
+        return f"{kind}, or site_{kind} (or temperature and humidity) with {grid}"
+    return f"{kind}, or {grid}"
+
+
+def _derive_region(region: RegionTable, kinds: tuple[str, ...], path: Path) -> None:
+    from equiload.envs.data.derived import mix_footprints, site_water
 
     values = region.values
     mix = {k.removeprefix("mix: "): v for k, v in values.items() if k.startswith("mix: ")}
     if mix:
         try:
-            carbon, grid = mix_footprint(mix)
+            grid = mix_footprints(mix, [kind for kind in kinds if kind in FOOTPRINTS])
         except DataError as error:
             raise DataError(f"{path}: mix of {region.name}: {error}") from None
-        values.setdefault("carbon", carbon)
-        values.setdefault("grid_water", grid)
+        for kind, value in grid.items():
+            values.setdefault(f"grid_{kind}", value)
     if "temperature" in values and "humidity" in values:
-        elevation = _number(path, region, "elevation", 0.0)
-        towers = site_water(values["temperature"], values["humidity"], elevation)
+        towers = site_water(values["temperature"], values["humidity"], region.options.elevation)
         values.setdefault("site_water", towers)
-    if "water" not in values and {"grid_water", "site_water"} <= set(values):
-        values["water"] = values["grid_water"] + values["site_water"]
-    for kind, needs in (
-        ("carbon", "carbon or mix"),
-        ("water", "water, or site_water (or temperature and humidity) with grid_water (or mix)"),
-    ):
-        if kind not in values:
-            raise DataError(f"{path}: region {region.name} has no {kind}; give it {needs}")
+    for kind in kinds:
+        cooling = kind in FOOTPRINTS and FOOTPRINTS[kind].cooling
+        parts = [f"{part}_{kind}" for part in ("grid", "site") if f"{part}_{kind}" in values]
+        if kind not in values and f"grid_{kind}" in parts and (not cooling or len(parts) == 2):
+            values[kind] = np.sum([values[part] for part in parts], axis=0)
 
 
 def _instance(
-    spec: Mapping[str, Any],
+    world: WorldEntry,
     path: Path,
     regions: list[RegionTable],
     slots: Slots,
+    weight: Mapping[str, float],
     provenance: Mapping[str, Any],
 ) -> Instance:
     names = tuple(region.name for region in regions)
-    places = [region.options.get("location") for region in regions]
+    places = [region.options.location for region in regions]
     location = None if None in places else _location(path, names, places)
+    distance = None if location is None else great_circle(location, location)
 
     def stacked(kind: str) -> FloatArray:
         return np.stack([region.values[kind] for region in regions], axis=-1)
 
-    weight = spec.get("equity_weight", PAPER_EQUITY_WEIGHT)
-    if not isinstance(weight, Mapping):
-        raise DataError(f"{path}: equity_weight must be a mapping of carbon and water")
-    return Instance(
-        name=str(spec.get("name", path.stem)),
-        fleet=Fleet(
-            datacenters=names,
-            gateways=names,
-            capacity=np.array([_number(path, region, "capacity", 1.0) for region in regions]),
-            pue=np.array([_number(path, region, "pue", 1.0) for region in regions]),
-            reachable=_reach(path, names, spec.get("reachability", "full")),
-            distance=None if location is None else great_circle(location, location),
-            location=location,
-        ),
-        trace=Trace(
-            price=stacked("price"),
-            intensity=np.stack([stacked("carbon"), stacked("water")]),
-            demand=stacked("demand"),
-            timestamps=slots.stamps,
-            provenance=provenance,
-        ),
-        objective=Objective(equity_weight=weight),
-    )
+    try:
+        return Instance(
+            name=world.name or path.stem,
+            fleet=Fleet(
+                datacenters=names,
+                gateways=names,
+                capacity=np.array([_capacity(region, slots, path) for region in regions]),
+                pue=np.array([region.options.pue for region in regions]),
+                reachable=_reach(path, names, world.reachability, distance),
+                distance=distance,
+                location=location,
+            ),
+            trace=Trace(
+                price=stacked("price"),
+                intensity=np.stack([stacked(kind) for kind in weight]),
+                demand=stacked("demand"),
+                timestamps=slots.stamps,
+                footprints=tuple(weight),
+                provenance=provenance,
+            ),
+            objective=Objective(equity_weight=weight),
+        )
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{path}: {error}; is 'capacity' in the demand's unit?") from None
+    except DataError as error:
+        text = str(error)
+        raise DataError(text if text.startswith(str(path)) else f"{path}: {text}") from None
 
 
-def _number(path: Path, region: RegionTable, key: str, default: float) -> float:
-    value = region.options.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(f"{path}: {key} of {region.name} must be a number, got {value!r}")
-    return float(value)
+def _capacity(region: RegionTable, slots: Slots, path: Path) -> float:
+    from equiload.envs.data.tables.units import capacity
+
+    try:
+        return capacity(region.options.capacity, slots.seconds / 3600)
+    except DataError as error:
+        raise DataError(f"{path}: capacity of {region.name} {error}") from None
 
 
 def _location(path: Path, names: tuple[str, ...], places: list[Any]) -> FloatArray:
+    found = []
     for name, place in zip(names, places, strict=True):
-        pair = isinstance(place, list) and len(place) == 2
-        if not (pair and all(isinstance(x, int | float) for x in place)):
+        try:
+            latitude, longitude = (float(x) for x in place)
+        except (TypeError, ValueError):
+            latitude = longitude = np.nan
+        if not isinstance(place, list) or not (abs(latitude) <= 90 and abs(longitude) <= 180):
             raise DataError(
-                f"{path}: location of {name} must be [latitude, longitude], got {place!r}"
+                f"{path}: location of {name} must be [latitude, longitude] in degrees, got "
+                f"{str(place)[:60]!r}"
             )
-        if not (abs(place[0]) <= 90 and abs(place[1]) <= 180):
-            raise DataError(
-                f"{path}: location of {name} must be latitude, longitude, got {place!r}"
-            )
-    return np.array(places, dtype=np.float64)
+        found.append((latitude, longitude))
+    return np.array(found, dtype=np.float64)
 
 
-def _reach(path: Path, names: tuple[str, ...], options: Any) -> BoolArray:
+def _reach(
+    path: Path, names: tuple[str, ...], options: Any, distance: FloatArray | None
+) -> BoolArray:
+    """``[J, N]``: ``full``, ``{within_km: 2000}``, or lists of regions by gateway."""
     if options == "full":
         return np.ones((len(names),) * 2, dtype=np.bool_)
     if not isinstance(options, Mapping):
-        raise DataError(f"{path}: reachability must be 'full' or lists of regions by gateway")
+        raise DataError(
+            f"{path}: reachability must be 'full', {{within_km: ...}}, or lists of regions by "
+            f"gateway"
+        )
+    if set(options) == {"within_km"} and "within_km" not in names:
+        try:
+            radius = float(options["within_km"])
+        except (TypeError, ValueError):
+            radius = np.nan
+        if not 0 <= radius < np.inf:
+            raise DataError(f"{path}: reachability within_km must be a number of kilometres")
+        if distance is None:
+            raise DataError(f"{path}: reachability within_km needs the location of every region")
+        return np.asarray(distance <= radius, dtype=np.bool_)
     reach: BoolArray = np.eye(len(names), dtype=np.bool_)
     for gateway, reached in options.items():
-        for name in (gateway, *(reached if isinstance(reached, list) else [])):
+        if not isinstance(reached, list):
+            raise DataError(
+                f"{path}: reachability of {gateway} must be a list of regions, got "
+                f"{str(reached)[:60]!r}"
+            )
+        for name in (gateway, *reached):
             if name not in names:
-                raise DataError(f"{path}: reachability names {name!r}, which is not a region")
+                raise DataError(
+                    f"{path}: reachability names {str(name)[:60]!r}, which is not a region"
+                )
         reach[names.index(gateway)] = [name in reached for name in names]
     return reach

@@ -50,15 +50,15 @@ def check_table(instance: Instance, regions: Sequence[RegionTable]) -> list[Find
             if kind in region.values:
                 values = region.values[kind]
                 raw.append(Series(region.name, kind, values, instance.trace.timestamps, location))
-        price = region.columns["price"].source
-        if isinstance(price.rate, int | float):
+        price = region.facts["price"].entry if "price" in region.facts else None
+        if price is not None and isinstance(price.rate, str | float):
             findings.append(
                 Finding(
                     region.name,
                     "price",
                     "exchange rate",
                     Verdict.SUSPICIOUS,
-                    f"one fixed rate of {price.rate:g} US$ converts {price.unit}",
+                    f"one fixed rate of {price.rate} US$ converts {price.unit}",
                     "Rates move by several per cent within months: give 'rate' a file of its own.",
                 )
             )

@@ -1,0 +1,124 @@
+"""Numbers in the cells of a file, and which cells say that there is none."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from equiload.envs.data.tables.entries import SeriesEntry, shown
+from equiload.envs.errors import DataError
+from equiload.envs.typing import BoolArray, FloatArray
+
+#: Texts that mean "no value"; ``n/e`` is the transparency platform's "not expected".
+_MISSING = {"", "-", "--", "–", "n/e", "n/a", "na", "nan", "null", "none", "#n/a", "<na>", "."}
+_NOT_EXPECTED = "n/e"
+
+
+def missing(cells: pd.Series[Any], entry: SeriesEntry) -> BoolArray:
+    """``[rows]``: does the cell say that there is no value?"""
+    gone: BoolArray = cells.isna().to_numpy(dtype=bool)
+    if _texts(cells):
+        plain = cells.astype(str).str.strip()
+        gone = gone | plain.str.lower().isin(_MISSING).to_numpy(dtype=bool)
+        gone |= plain.isin(list(entry.missing)).to_numpy(dtype=bool)
+    return gone
+
+
+def not_expected(cells: pd.Series[Any]) -> bool:
+    """Do all cells say that nothing of the kind exists here?"""
+    return _texts(cells) and bool(
+        (cells.astype(str).str.strip().str.lower() == _NOT_EXPECTED).all()
+    )
+
+
+def numbers(
+    cells: pd.Series[Any], entry: SeriesEntry, place: tuple[Any, str], expected: str
+) -> FloatArray:
+    """``[rows]``: the cells as numbers.
+
+    Parameters
+    ----------
+    cells
+        None of them missing.
+    place
+        File and column, for messages.
+    expected
+        What the numbers are.
+
+    Raises
+    ------
+    DataError
+        For the first cell that is none, with what its look suggests.
+    """
+    if not _texts(cells):
+        values: FloatArray = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
+        if cells.dtype == bool:
+            values = np.full(len(cells), np.nan)
+        _refuse(cells, ~np.isfinite(values), entry, place, expected)
+        return values
+    text = cells.astype(str).str.strip().str.replace("−", "-", regex=False)
+    good = text.str.fullmatch(_pattern(entry.decimal, entry.thousands)).to_numpy(dtype=bool)
+    if entry.thousands is not None:
+        text = text.str.replace(entry.thousands, "", regex=False)
+    if entry.decimal != ".":
+        text = text.str.replace(entry.decimal, ".", regex=False)
+    values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
+    _refuse(cells, ~(good & np.isfinite(values)), entry, place, expected)
+    return values
+
+
+def _pattern(decimal: str, thousands: str | None) -> str:
+    """Digits, grouped by threes where groups are declared: ``1,23`` is no number with them."""
+    whole = r"\d+"
+    if thousands is not None:
+        whole = rf"(?:\d+|\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+)"
+    point = re.escape(decimal)
+    return rf"[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?"
+
+
+def _texts(cells: pd.Series[Any]) -> bool:
+    return not (pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_bool_dtype(cells))
+
+
+def _refuse(
+    cells: pd.Series[Any],
+    bad: BoolArray,
+    entry: SeriesEntry,
+    place: tuple[Any, str],
+    expected: str,
+) -> None:
+    if not bad.any():
+        return
+    row, file, column = int(np.argmax(bad)), *place
+    value = cells.iloc[row]
+    raise DataError(
+        f"{file}, row {cells.index[row]}, column {column!r}: the value is {shown(value)}, expected "
+        f"a number ({expected}){_advice(str(value).strip(), entry)}"
+    )
+
+
+def _advice(text: str, entry: SeriesEntry) -> str:
+    """Which option would make a number of it."""
+    for decimal, thousands in (
+        (",", None),
+        (".", ","),
+        (",", "."),
+        (".", " "),
+        (",", " "),
+        (".", "'"),
+    ):
+        options = {"decimal": decimal, "thousands": thousands}
+        given = {"decimal": entry.decimal, "thousands": entry.thousands}
+        if options != given and re.fullmatch(_pattern(decimal, thousands), text):
+            if (
+                decimal == ","
+                and thousands is None
+                and re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text)
+            ):
+                continue  # more likely groups of thousands
+            changed = [f"{k}: '{v}'" for k, v in options.items() if v != given[k] and v is not None]
+            return f"; is it written with '{', '.join(changed)}'?" if changed else ""
+    return ""

@@ -1,0 +1,478 @@
+"""Stamps of a file to UTC: formats, offsets, zones, and the hours that clocks repeat or skip."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import numpy as np
+import pandas as pd
+
+from equiload.envs.data.tables.entries import Flag, SeriesEntry, shown
+from equiload.envs.data.tables.files import Frame
+from equiload.envs.errors import DataError
+from equiload.envs.typing import BoolArray, IntArray, TimeArray
+
+_SINCE = re.compile(r"(milliseconds|seconds|minutes|hours|days) since (.+)")
+_UNITS = {"milliseconds": "ms", "seconds": "s", "minutes": "min", "hours": "h", "days": "D"}
+#: An offset from UTC at the end of an ISO 8601 time of day; a year behind a dash is none.
+_OFFSET = (
+    r"(?:\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?|T\d{2,6}(?:\.\d+)?)\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$"
+)
+_FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
+_MARK = r"\s*\(?\b([A-Z]{2,5})\)?\s*$"
+#: How German exports call Central European Time.
+_ALSO = {"MEZ": "CET", "MESZ": "CEST"}
+_DIRECTIVES = {
+    **dict.fromkeys("dmMSjIH", r"\d{1,3}"),
+    "Y": r"\d{4}",
+    "y": r"\d{2}",
+    "f": r"\d+",
+    "p": r"[AaPp]\.?[Mm]\.?",
+    "z": r"(?:Z|[+-]\d{2}:?\d{2})",
+    "%": "%",
+}
+_HOUR_24 = re.compile(r"(?P<before>.*[T ])24(?P<after>:00(?::00)?\s*(?:Z|[+-]\d{2}:?\d{2})?)")
+
+
+@dataclass(frozen=True, eq=False)
+class Stamps:
+    """When the values of a frame's rows begin (or end).
+
+    Parameters
+    ----------
+    moments
+        ``[rows]``, UTC, seconds. Not a time where the row stands for an hour that does not exist.
+    seconds
+        ``[rows]``: how long a value lasts where its cell says so, otherwise 0.
+    ends
+        Are these the ends of the values?
+    zone_used
+        Was the declared zone needed, or do all stamps carry an offset?
+    """
+
+    moments: TimeArray
+    seconds: IntArray
+    ends: bool
+    zone_used: bool
+
+
+def stamps(frame: Frame, entry: SeriesEntry, gone: BoolArray, codes: Any) -> Stamps:
+    """When the rows' values begin or end.
+
+    Parameters
+    ----------
+    frame, entry
+        The rows, and how to read them.
+    gone
+        ``[rows]``: which have no value; an hour that does not exist may stand there if empty.
+    codes
+        ``[rows]``: what is in time order by itself, the fuel of a long generation mix say.
+
+    Raises
+    ------
+    DataError
+        A stamp that is no time, or does not fit its clock: row, value, and what was expected.
+    """
+    assert entry.time is not None
+    columns = [frame.column(name) for name in entry.time]
+    label = " + ".join(repr(name) for name in entry.time)
+    place = _Place(frame, label)
+    if len(columns) == 1 and pd.api.types.is_datetime64_any_dtype(columns[0]):
+        local, text = columns[0], columns[0].astype(str)
+    else:
+        text = columns[0].astype(str).str.strip()
+        for more in columns[1:]:
+            text = text + " " + more.astype(str).str.strip()
+        local = None
+    seconds = np.zeros(len(text), dtype=np.int64)
+    marks = np.full(len(text), np.nan)
+    if local is None and entry.stamp == "range":
+        text, seconds = _ranges(text, entry, place)
+    if local is None:
+        text, marks = _marks(text, entry)
+        local = _parsed(text, entry, place)
+    if local.dt.tz is not None and entry.offsets == "ignore":
+        local = local.dt.tz_localize(None)
+    if local.dt.tz is not None:
+        moments = local.dt.tz_convert("UTC").dt.tz_localize(None)
+        return Stamps(_seconds(moments), seconds, entry.stamp == "end", zone_used=False)
+    if entry.time_format is not None and _SINCE.fullmatch(entry.time_format):
+        return Stamps(_seconds(local), seconds, entry.stamp == "end", zone_used=False)
+    zone = _zone_of(frame, entry)
+    naive = local.to_numpy().astype("datetime64[s]")
+    if entry.period is not None:
+        moments = _periods(frame, entry, naive, zone)
+        return Stamps(moments, seconds, ends=False, zone_used=True)
+    return _on_clock(naive, seconds, _Rows(frame, entry, gone, codes, marks, zone, place, text))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where stamps stand, for messages."""
+
+    frame: Frame
+    label: str
+
+    def error(self, row: int, value: object, expected: str) -> DataError:
+        """The sentence on one stamp."""
+        return DataError(
+            f"{self.frame.file}, row {self.frame.cells.index[row]}, column {self.label}: the time "
+            f"is {shown(str(value))}, expected {expected}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What is known of rows beside their local times."""
+
+    frame: Frame
+    entry: SeriesEntry
+    gone: BoolArray
+    codes: Any
+    marks: Any
+    zone: tzinfo
+    place: _Place
+    text: Any
+
+
+def _seconds(moments: Any) -> TimeArray:
+    values: TimeArray = moments.to_numpy().astype("datetime64[s]")
+    return values
+
+
+def _parsed(text: Any, entry: SeriesEntry, place: _Place) -> Any:
+    """Times with an offset or without, a series."""
+    wanted = entry.time_format
+    since = None if wanted is None else _SINCE.fullmatch(wanted)
+    if since is not None:
+        return _since(text, since, place)
+    if wanted is not None and "%" not in wanted:
+        raise DataError(
+            f"{place.frame.file}: time_format {wanted!r} has no directive such as %Y; expected "
+            f"strptime's, '%d.%m.%Y %H:%M' say, or 'seconds since 1970-01-01'"
+        )
+    offset = text.str.contains(_OFFSET, regex=True).to_numpy(dtype=bool)
+    if wanted is not None:
+        offset = np.full(len(text), "%z" in wanted)
+    _refuse_counts(text, wanted, place)
+    try:
+        parsed = _read(text, wanted, utc=bool(offset.all()))
+    except ValueError:
+        other = int(np.argmax(offset != offset[-1]))
+        if offset.all() or not offset.any():
+            raise _format_error(text, wanted, place, 0) from None
+        raise place.error(
+            other, text.iloc[other], "all times of a file with an offset from UTC, or none"
+        ) from None
+    parsed = _midnights(text, parsed, wanted)
+    bad = parsed.isna().to_numpy(dtype=bool)
+    if bad.any():
+        raise _format_error(text, wanted, place, int(np.argmax(bad)))
+    return parsed
+
+
+def _read(text: Any, wanted: str | None, *, utc: bool) -> Any:
+    return pd.to_datetime(text, format=wanted or "ISO8601", errors="coerce", utc=utc)
+
+
+def _refuse_counts(text: Any, wanted: str | None, place: _Place) -> None:
+    """A count of seconds since 1970 is not ISO 8601, though some of its digits may be."""
+    if wanted is not None or not len(text):
+        return
+    digits = str(text.iloc[0])
+    if not re.fullmatch(r"\d{1,7}|\d{9,13}(\.\d+)?", digits):
+        return
+    unit = "milliseconds" if len(digits.split(".")[0]) >= 12 else "seconds"
+    start = "1970-01-01" if len(digits.split(".")[0]) >= 9 else "2024-01-01"
+    raise place.error(
+        0, digits, f"an ISO 8601 time; is it a count? Say 'time_format: {unit} since {start}'"
+    )
+
+
+def _format_error(text: Any, wanted: str | None, place: _Place, row: int) -> DataError:
+    if wanted is None:
+        return place.error(row, text.iloc[row], "an ISO 8601 time, or a 'time_format'")
+    unknown = re.findall(r"%(.)", wanted)
+    odd = [code for code in unknown if code not in "aAwdbBmyYHIpMSfzZjUWcxX%GuV"]
+    hint = f" (%{odd[0]} is no directive of strptime's)" if odd else ""
+    if "%s" in wanted:
+        hint = " (for seconds since 1970 say 'seconds since 1970-01-01')"
+    return place.error(row, text.iloc[row], f"the time_format {wanted!r}{hint}")
+
+
+def _since(text: Any, since: re.Match[str], place: _Place) -> Any:
+    """``seconds since 2024-01-01``: counted from a UTC time."""
+    try:
+        origin = pd.Timestamp(since[2])
+    except ValueError:
+        origin = pd.NaT
+    if origin is pd.NaT:
+        raise DataError(
+            f"{place.frame.file}: time_format must be 'seconds since 1970-01-01' say, with a UTC "
+            f"time, got {since[0]!r}"
+        )
+    if origin.tz is not None:
+        origin = origin.tz_convert("UTC").tz_localize(None)
+    counts = pd.to_numeric(text, errors="coerce")
+    bad = ~np.isfinite(counts.to_numpy(dtype=np.float64))
+    if not bad.any():
+        bad = (counts.abs() * pd.Timedelta(1, _UNITS[since[1]]).total_seconds() > 8e9).to_numpy()
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise place.error(row, text.iloc[row], f"a number of {since[0]}")
+    return origin + pd.to_timedelta(counts, unit=_UNITS[since[1]])
+
+
+def _midnights(text: Any, parsed: Any, wanted: str | None) -> Any:
+    """Read hour 24 as midnight of the next day."""
+    late = np.flatnonzero(parsed.isna().to_numpy(dtype=bool))
+    if not len(late):
+        return parsed
+    pattern = _HOUR_24 if wanted is None else _hour_pattern(wanted)
+    if pattern is None:
+        return parsed
+    parts = [pattern.fullmatch(str(text.iloc[row])) for row in late]
+    rows = [row for row, part in zip(late, parts, strict=True) if part]
+    zeroed = [f"{part['before']}00{part['after']}" for part in parts if part]
+    if rows:
+        midnight = _read(pd.Series(zeroed), wanted, utc=parsed.dt.tz is not None)
+        parsed = parsed.copy()
+        parsed.iloc[rows] = (midnight + pd.Timedelta(days=1)).to_numpy()
+    return parsed
+
+
+@lru_cache
+def _hour_pattern(wanted: str) -> re.Pattern[str] | None:
+    """Texts of a strptime format whose hour is 24, split there."""
+    pieces, hour = [], False
+    for piece in re.findall(r"%.|[^%]+", wanted):
+        if piece == "%H" and not hour:
+            pieces.append(r")24(?P<after>")
+            hour = True
+        elif piece.startswith("%"):
+            pieces.append(_DIRECTIVES.get(piece[1:], r"\S+"))
+        else:
+            pieces.append(re.escape(piece))
+    return re.compile(rf"(?P<before>{''.join(pieces)})") if hour else None
+
+
+def _ranges(text: Any, entry: SeriesEntry, place: _Place) -> tuple[Any, IntArray]:
+    """The first time of ``start - end``, and the seconds between them where they are positive."""
+    both = text.str.split(r"\s+[-–]\s+", n=1, regex=True)
+    first, last = both.str[0], both.str[1]
+    single = last.isna().to_numpy(dtype=bool)
+    if single.any():
+        row = int(np.argmax(single))
+        raise place.error(row, text.iloc[row], "'start - end'")
+    heads, tails = (_parsed(_marks(part, entry)[0], entry, place) for part in (first, last))
+    apart = (tails - heads).dt.total_seconds().to_numpy(dtype=np.float64)
+    return first, np.maximum(apart, 0.0).astype(np.int64)
+
+
+def _marks(text: Any, entry: SeriesEntry) -> tuple[Any, Any]:
+    """Split a mark of the clock in force off the stamps, ``(CEST)`` or ``EST``: its offset, s."""
+    nothing = np.full(len(text), np.nan)
+    if entry.time_format is not None and re.search("%[Zz]|since", entry.time_format):
+        return text, nothing
+    tails = text.str.extract(_MARK)[0]
+    if tails.isna().all():
+        return text, nothing
+    ahead = _abbreviations(entry.time_zone)
+    ahead |= {other: ahead[name] for other, name in _ALSO.items() if name in ahead}
+    marked = tails.isin(list(ahead)).to_numpy(dtype=bool)
+    stripped = text.where(~marked, text.str.replace(_MARK, "", regex=True))
+    return stripped, tails.map(ahead).astype(float).to_numpy()
+
+
+@lru_cache
+def _abbreviations(zone: str | None) -> dict[str, float]:
+    """What the zone's clock is called over the years, and the seconds it is then ahead of UTC."""
+    if zone is None or zone not in available_timezones():
+        return {}
+    moments = [datetime(y, m, 1, tzinfo=ZoneInfo(zone)) for y in range(1990, 2038) for m in (1, 7)]
+    return {
+        name: ahead.total_seconds()
+        for moment in moments
+        if (name := moment.tzname())
+        and name.isalpha()
+        and (ahead := moment.utcoffset()) is not None
+    }
+
+
+def _zone_of(frame: Frame, entry: SeriesEntry) -> tzinfo:
+    """The zone that stamps without an offset are in."""
+    if entry.offset_in_preamble is not None and entry.offset_in_preamble in frame.preamble:
+        seconds = frame.preamble[entry.offset_in_preamble]
+        if not re.fullmatch(r"-?\d{1,5}", seconds) or abs(int(seconds)) > 50_400:
+            raise DataError(
+                f"{frame.file}: {entry.offset_in_preamble} must be seconds, got {shown(seconds)}"
+            )
+        return timezone(timedelta(seconds=int(seconds)))
+    if entry.time_zone is None:
+        raise DataError(
+            f"{frame.file}: 'time_zone' is missing: the stamps carry no offset from UTC, so which "
+            f"clock are they on? UTC, Europe/Berlin or +02:00 say"
+        )
+    return time_zone(entry.time_zone)
+
+
+def time_zone(name: str) -> tzinfo:
+    """A zone by its IANA name, or a fixed offset: ``+02:00``, ``GMT+2``, ``UTC-5``.
+
+    Raises
+    ------
+    DataError
+        For anything else.
+    """
+    fixed = _FIXED.fullmatch(name.replace(" ", ""))
+    if fixed is not None:
+        minutes = int(fixed[2]) * 60 + int(fixed[3] or 0)
+        if minutes <= 14 * 60:
+            return timezone(timedelta(minutes=minutes if fixed[1] == "+" else -minutes))
+    if name not in available_timezones():
+        raise DataError(
+            f"there is no time zone {name!r}, expected an IANA name (Europe/Berlin) or an offset "
+            f"(+02:00, GMT+2)"
+        )
+    return ZoneInfo(name)
+
+
+def _periods(frame: Frame, entry: SeriesEntry, days: TimeArray, zone: tzinfo) -> TimeArray:
+    """UTC of the periods of local days, which are counted in elapsed time from midnight."""
+    assert entry.period is not None
+    numbers = pd.to_numeric(frame.column(entry.period), errors="coerce")
+    most = 1500 / entry.period_minutes  # 25 hours
+    bad = ~((numbers >= 1) & (numbers <= most) & (numbers % 1 == 0)).to_numpy(dtype=bool)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise _Place(frame, repr(entry.period)).error(
+            row, frame.column(entry.period).iloc[row], f"a period from 1 to {most:.0f}"
+        )
+    midnight = pd.Series(days.astype("datetime64[D]").astype("datetime64[s]"))
+    utc = midnight.dt.tz_localize(
+        zone, ambiguous=np.ones(len(days), bool), nonexistent="shift_forward"
+    )
+    starts = _seconds(utc.dt.tz_convert("UTC").dt.tz_localize(None))
+    step = np.rint((numbers.to_numpy() - 1) * entry.period_minutes * 60).astype(np.int64)
+    moments: TimeArray = starts + step.astype("timedelta64[s]")
+    return moments
+
+
+def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
+    """Local stamps to UTC.
+
+    An hour-ending label is named after the hour that begins, so it is moved to that beginning
+    first; where that does not fit the clock, the stamps are true local times of the ends.
+    """
+    if rows.entry.stamp != "end":
+        return Stamps(_to_utc(naive, rows), seconds, ends=False, zone_used=True)
+    step = _commonest_step(naive)
+    try:
+        moments = _to_utc(naive - np.timedelta64(step, "s"), rows)
+        known = moments[~np.isnat(moments) & ~rows.gone]
+        if step and (rows.codes is not None or len(np.unique(known)) == len(known)):
+            return Stamps(moments + np.timedelta64(step, "s"), seconds, ends=True, zone_used=True)
+    except DataError:
+        pass  # the sentence of the attempt below is the one on what the file says
+    return Stamps(_to_utc(naive, rows), seconds, ends=True, zone_used=True)
+
+
+def _commonest_step(naive: TimeArray) -> int:
+    steps = np.diff(np.unique(naive)).astype(np.int64)
+    if not len(steps):
+        return 0
+    values, counts = np.unique(steps, return_counts=True)
+    return int(values[counts.argmax()])
+
+
+def _to_utc(naive: TimeArray, rows: _Rows) -> TimeArray:
+    """Local times to UTC; the hour that occurs twice by marks, columns or order."""
+    local = pd.Series(naive)
+    zone = rows.zone
+    if isinstance(zone, timezone) or getattr(zone, "key", "") in ("UTC", "Etc/UTC"):
+        return _seconds(local.dt.tz_localize(zone).dt.tz_convert("UTC").dt.tz_localize(None))
+    first, second = (
+        local.dt.tz_localize(zone, ambiguous=np.full(len(local), dst), nonexistent="NaT")
+        for dst in (True, False)
+    )
+    skipped = first.isna().to_numpy(dtype=bool)
+    if (skipped & ~rows.gone).any():
+        row = int(np.argmax(skipped & ~rows.gone))
+        raise DataError(
+            f"{rows.frame.file}, row {rows.frame.cells.index[row]}, column {rows.place.label}: "
+            f"the time {shown(str(rows.text.iloc[row]))} does not exist: the times do not fit the "
+            f"clock of {rows.entry.time_zone}, which skips an hour that day; are the stamps in another "
+            f"zone, UTC say?"
+        )
+    early, late = (_seconds(t.dt.tz_convert("UTC").dt.tz_localize(None)) for t in (first, second))
+    twice = (early != late) & ~skipped
+    daylight = _daylight(naive, twice, rows)
+    marked = ~np.isnan(rows.marks)
+    daylight[marked] = (naive - early).astype(np.int64)[marked] == rows.marks[marked]
+    moments: TimeArray = np.where(daylight | ~twice, early, late)
+    wrong = marked & ~skipped & ((naive - moments).astype(np.int64) != rows.marks)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise rows.place.error(
+            row,
+            rows.text.iloc[row],
+            f"a mark that fits the clock of {rows.entry.time_zone}, not one of "
+            f"UTC{rows.marks[row] / 3600:+g}; does the file keep one offset all year? Then say "
+            f"'time_zone: UTC{rows.marks[row] / 3600:+g}'",
+        )
+    return moments
+
+
+def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
+    """``[rows]``: of times that occur twice, is it the first one, in daylight saving time?"""
+    daylight = np.ones(len(naive), dtype=bool)
+    if not twice.any():
+        return daylight
+    entry, frame = rows.entry, rows.frame
+    if entry.daylight is not None:
+        return _flagged(frame, entry.daylight)
+    if entry.repeated is not None:
+        return ~_flagged(frame, entry.repeated)
+    for code in pd.unique(rows.codes) if rows.codes is not None else [None]:
+        mine = twice if code is None else twice & (rows.codes == code)
+        whole = np.ones(len(naive), bool) if code is None else rows.codes == code
+        order = np.flatnonzero(mine)
+        if not len(order):
+            continue
+        falling = _descends(naive[whole])
+        order = order[::-1] if falling else order
+        daylight[order] = _first_pass(naive[order])
+    return daylight
+
+
+def _flagged(frame: Frame, flag: Flag) -> BoolArray:
+    cells = frame.column(flag.column).astype(str).str.strip()
+    marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool)
+    return marked
+
+
+def _descends(naive: TimeArray) -> bool:
+    steps = np.diff(naive).astype(np.int64)
+    return bool((steps < 0).sum() > (steps > 0).sum())
+
+
+def _first_pass(naive: TimeArray) -> BoolArray:
+    """Of ambiguous times in the order of the file: those of the first pass of their hour.
+
+    Either the clock jumps back once within each night (01:00 01:30 01:00 01:30), or the times of
+    both passes stand in pairs (01:00 01:00 01:30 01:30); what stands alone is of the first pass.
+    """
+    first = np.ones(len(naive), dtype=bool)
+    nights = np.flatnonzero(np.abs(np.diff(naive).astype(np.int64)) > 12 * 3600) + 1
+    for rows in np.split(np.arange(len(naive)), nights):
+        back = np.flatnonzero(np.diff(naive[rows]).astype(np.int64) < 0)
+        if len(back):
+            first[rows[back[0] + 1 :]] = False
+        else:
+            first[rows] = ~pd.Series(naive[rows]).duplicated().to_numpy()
+    return first

@@ -1,0 +1,258 @@
+"""What may stand in the YAML of one's own data: typed records, read as YAML 1.2.
+
+All scalars are read as texts and turned into what their entry wants, so that a region called ``NO``
+or a code ``09`` stays what it is and ``1.0e6`` is a number where a number is wanted.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from equiload.envs.errors import DataError
+
+_Record = TypeVar("_Record", bound="Entry")
+#: How a value that is not there is written in YAML.
+_NULLS = ("", "~", "null")
+_LARGEST_FILE = 1 << 20
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+#: One text, or several.
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Entry(BaseModel):
+    """A record of the YAML: unknown keys are refused, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Flag(Entry):
+    """Rows that a column marks: those whose value is one of ``value``."""
+
+    column: str
+    value: Texts = ("1", "Y", "y", "true", "True", "TRUE")
+
+
+class SeriesEntry(Entry):
+    """Where a series stands and what its cells mean; docs/worlds.md tells each option.
+
+    Parameters
+    ----------
+    file
+        CSV, Excel, JSON or Parquet by ending, relative to the YAML's folder; patterns (``*``) and
+        lists are joined.
+    constant
+        The value of every slot instead of a file.
+    layout
+        Fills in what a vendor's export always has.
+    column, unit
+        Column of the values (of the amounts, in long files) and their unit as in the file.
+    rate
+        US$ per unit of the price's currency: a number, or a series of its own.
+    where
+        Rows to take, ``{column: value or values}``.
+    time, time_format, time_zone
+        Column or columns of the stamps (joined by a blank); strptime format or ``seconds since
+        2024-01-01``, by default ISO 8601; IANA zone or fixed offset of stamps that carry none.
+    offsets
+        ``ignore``: the offsets that the stamps carry are wrong.
+    stamp
+        ``start``, ``end``, or ``range`` (``start - end`` in one cell).
+    lasts
+        Longest time for which a value holds if no next one comes, ``60 min`` say.
+    period, period_minutes
+        Column that counts the periods of the day that ``time`` names, from 1, and their length.
+    daylight, repeated
+        Marks rows in daylight saving time; in the second pass of an hour that a clock repeats.
+    fuels, fuel_column
+        Of a generation mix: ``{fuel: column or columns}``; with ``fuel_column``, its codes.
+    energy
+        Of a request log, a row per request: ``{column: "0.4 J"}`` for each unit of the column,
+        ``request`` for each row.
+    missing
+        Further texts that mean "no value".
+    separator, decimal, thousands, encoding, skip_rows, skip_after_header, sheet, records
+        How the file is written: as ``pandas.read_csv`` means them; lines before and after the
+        header; sheet of an Excel file; path to the list of records in a JSON file.
+    """
+
+    file: Texts | None = None
+    constant: float | None = None
+    layout: str | None = None
+    column: str | None = None
+    unit: str | None = None
+    rate: Any = None
+    where: dict[str, Texts] = {}
+    time: Texts | None = None
+    time_format: str | None = None
+    time_zone: str | None = None
+    offsets: Literal["keep", "ignore"] = "keep"
+    stamp: Literal["start", "end", "range"] = "start"
+    lasts: str | None = None
+    period: str | None = None
+    period_minutes: float = Field(default=30.0, gt=0, le=1440)
+    daylight: Flag | None = None
+    repeated: Flag | None = None
+    fuels: dict[str, Texts] = {}
+    fuel_column: str | None = None
+    energy: dict[str, str] = {}
+    missing: Texts = ("",)
+    separator: str | None = Field(default=None, min_length=1)
+    decimal: str = Field(default=".", min_length=1, max_length=1)
+    thousands: str | None = Field(default=None, min_length=1, max_length=1)
+    encoding: str | None = None
+    skip_rows: int = Field(default=0, ge=0, le=100_000)
+    skip_after_header: int = Field(default=0, ge=0, le=1000)
+    sheet: str | None = None
+    records: str | None = None
+    #: JSON or CSV column, in the lines before the header, that holds the stamps' offset in seconds.
+    offset_in_preamble: str | None = None
+
+
+class GapsEntry(Entry):
+    """What to do about slots without a value."""
+
+    method: Literal["linear", "previous"]
+    longest: int = Field(ge=1)
+
+
+class KindEntry(Entry):
+    """A footprint kind that the project does not know."""
+
+    unit: str = Field(min_length=1)
+
+
+class RegionEntry(Entry):
+    """What a region has beside its series."""
+
+    location: Any = None
+    elevation: float = Field(default=0.0, ge=-500.0, le=9000.0)
+    capacity: str = "1"
+    pue: float = 1.0
+
+
+class WorldEntry(Entry):
+    """The whole file."""
+
+    regions: dict[str, dict[str, Any]] = Field(min_length=1)
+    name: str | None = None
+    start: str | None = None
+    end: str | None = None
+    slot_minutes: int = Field(default=60, ge=1, le=1440)
+    gaps: Any = "refuse"
+    reachability: Any = "full"
+    equity_weight: dict[str, float] | None = None
+    footprints: dict[str, KindEntry] = {}
+
+
+def load_yaml(path: Path) -> Any:
+    """The YAML 1.2 document at ``path``: mappings, lists and texts.
+
+    Raises
+    ------
+    DataError
+        A file that cannot be read, is too large, is no YAML, or has a key twice.
+    """
+    try:
+        if path.is_file() and path.stat().st_size > _LARGEST_FILE:
+            raise DataError(f"{path}: a description of more than 1 MiB is not read")
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: is no file")
+        return _merged(YAML(typ="base", pure=True).load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from None
+    except YAMLError as error:
+        # The reader's own hint on how to allow duplicate keys is of no use to a user.
+        reason = " ".join(str(error).split("To suppress this check")[0].split())
+        raise DataError(f"{path}: is not YAML: {reason[:300]}") from None
+    except RecursionError:
+        raise DataError(f"{path}: is nested too deeply") from None
+
+
+def _merged(node: Any) -> Any:
+    """Apply merge keys (``<<: *other``), which YAML 1.2 leaves to its reader."""
+    if isinstance(node, list):
+        return [_merged(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    merged: dict[Any, Any] = {}
+    for base in _listed(node.get("<<", [])):
+        merged |= _merged(base) if isinstance(base, dict) else {}
+    return merged | {key: _merged(item) for key, item in node.items() if key != "<<"}
+
+
+def entry(record: type[_Record], options: Any, what: str, *, noun: str = "option") -> _Record:
+    """A record of a mapping; ``what`` names it in messages.
+
+    Raises
+    ------
+    DataError
+        One sentence on the first thing that does not fit.
+    """
+    if not isinstance(options, Mapping):
+        raise DataError(f"{what} must be a mapping of {', '.join(record.model_fields)}")
+    given = {
+        key: value
+        for key, value in options.items()
+        if (value is not None and (value not in _NULLS if isinstance(value, str) else True))
+        or (key in ("time", "column") and value == "")  # pandas' nameless index
+    }
+    try:
+        return record.model_validate(given)
+    except ValidationError as error:
+        raise DataError(f"{what}: {_sentence(record, error, noun)}") from None
+
+
+def _sentence(record: type[Entry], error: ValidationError, noun: str) -> str:
+    first = error.errors(include_url=False)[0]
+    place = [str(step) for step in first["loc"]]
+    value = shown(first.get("input"))
+    if first["type"] == "extra_forbidden":
+        known = sorted(record.model_fields) if len(place) == 1 else []
+        near = difflib.get_close_matches(place[-1], known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f", expected one of {known}"
+        return f"there is no {noun} {place[-1]!r}{hint}"
+    if first["type"] == "missing":
+        return f"{'.'.join(place)!r} is missing"
+    wanted = {
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
+        "float_parsing": "a number",
+        "finite_number": "a finite number",
+        "string_type": "a text",
+        "dict_type": "a mapping",
+        "tuple_type": "a text or a list of texts",
+    }.get(first["type"])
+    if wanted is None:
+        wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value should have ")
+    return f"{'.'.join(place)!r} must be {wanted}, got {value}"
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in a message: short, whatever it is."""
+    text = repr(value) if not isinstance(value, dict | list) else _outline(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _outline(value: dict[Any, Any] | list[Any]) -> str:
+    """The beginning of a nest that may be endless, an alias of itself say."""
+    items = list(_heads(value))
+    return ("{%s}" if isinstance(value, dict) else "[%s]") % ", ".join(items)
+
+
+def _heads(value: dict[Any, Any] | list[Any]) -> Iterator[str]:
+    for item in list(value)[:4]:
+        yield repr(item)[:20] if isinstance(item, str) else "…"

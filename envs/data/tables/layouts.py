@@ -1,0 +1,280 @@
+"""How well-known sources lay out their exports: options of a series by name.
+
+Each layout is a list of generations of an export, today's first; a file takes the first one whose
+columns it has. What a vendor leaves to the user (which zone or node, which clock was asked for)
+stays to be declared. Written down from the exports as their authors know them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Layout = Sequence[Mapping[str, Any]]
+
+_BRUSSELS = {"stamp": "range", "time_zone": "Europe/Brussels"}
+_TODAY = {**_BRUSSELS, "time": "MTU (CET/CEST)", "time_format": "%d/%m/%Y %H:%M:%S"}
+_TODAY_UTC = {**_TODAY, "time": "MTU (UTC)", "time_zone": "UTC"}
+_2024 = {**_BRUSSELS, "time_format": "%d.%m.%Y %H:%M"}
+#: Production types of the transparency platform.
+_ENTSOE_FUELS = {
+    "nuclear": ["Nuclear"],
+    "hydro": [
+        "Hydro Run-of-river and poundage",
+        "Hydro Run-of-river and pondage",
+        "Hydro Water Reservoir",
+        "Hydro Pumped Storage",
+    ],
+    "wind": ["Wind Onshore", "Wind Offshore"],
+    "solar": ["Solar"],
+    "biomass": ["Biomass", "Waste", "Other renewable", "Geothermal"],
+    "coal": ["Fossil Hard coal", "Fossil Brown coal/Lignite"],
+    "gas": ["Fossil Gas"],
+    "oil": ["Fossil Oil", "Other"],
+}
+_SMARD = {
+    "time": "Datum von",
+    "time_format": "%d.%m.%Y %H:%M",
+    "time_zone": "Europe/Berlin",
+    "separator": ";",
+    "decimal": ",",
+    "thousands": ".",
+}
+_SMARD_ENGLISH = {
+    **_SMARD,
+    "time": "Start date",
+    "time_format": "%b %d, %Y %I:%M %p",
+    "decimal": ".",
+    "thousands": ",",
+}
+_SMARD_FUELS = {
+    "nuclear": ["Kernenergie"],
+    "hydro": ["Wasserkraft", "Pumpspeicher"],
+    "wind": ["Wind Offshore", "Wind Onshore"],
+    "solar": ["Photovoltaik"],
+    "biomass": ["Biomasse", "Sonstige Erneuerbare"],
+    "coal": ["Braunkohle", "Steinkohle"],
+    "gas": ["Erdgas"],
+    "oil": ["Sonstige Konventionelle"],
+}
+_EIA930 = {
+    "time": "UTC Time at End of Hour",
+    "stamp": "end",
+    "time_format": "%m/%d/%Y %I:%M:%S %p",
+    "time_zone": "UTC",
+    "thousands": ",",
+    "unit": "MW",
+}
+_EIA930_FUELS = {
+    "nuclear": ["Nuclear"],
+    "hydro": [
+        "Hydropower and Pumped Storage",
+        "Hydropower Excluding Pumped Storage",
+        "Pumped Storage",
+    ],
+    "wind": [
+        "Wind",
+        "Wind without Integrated Battery Storage",
+        "Wind with Integrated Battery Storage",
+    ],
+    "solar": [
+        "Solar",
+        "Solar without Integrated Battery Storage",
+        "Solar with Integrated Battery Storage",
+    ],
+    "biomass": ["Other Fuel Sources", "Geothermal", "Unknown Fuel Sources"],
+    "coal": ["Coal"],
+    "gas": ["Natural Gas"],
+    "oil": ["All Petroleum Products"],
+}
+_ERCOT = {
+    "time_format": "%m/%d/%Y %H:%M",
+    "time_zone": "America/Chicago",
+    "stamp": "end",
+    "unit": "US$/MWh",
+}
+_CAISO = {"time": "INTERVALSTARTTIME_GMT", "time_zone": "UTC", "unit": "US$/MWh"}
+_AEMO = {
+    "time": "SETTLEMENTDATE",
+    "time_format": "%Y/%m/%d %H:%M:%S",
+    "time_zone": "Australia/Brisbane",  # market time: no daylight saving
+    "stamp": "end",
+}
+_JEPX = {
+    "time_format": "%Y/%m/%d",
+    "time_zone": "Asia/Tokyo",
+    "period": "時刻コード",
+    "period_minutes": 30,
+    "unit": "JPY/kWh",
+    "column": "エリアプライス東京(円/kWh)",
+}
+_ELEXON_FUELS = {
+    "nuclear": ["NUCLEAR"],
+    "hydro": ["NPSHYD", "PS"],
+    "wind": ["WIND"],
+    "solar": ["SOLAR"],
+    "biomass": ["BIOMASS"],
+    "coal": ["COAL"],
+    "gas": ["CCGT", "OCGT"],
+    "oil": ["OIL", "OTHER"],
+}
+_NYISO = {"time": "Time Stamp", "time_zone": "America/New_York"}
+_OPEN_METEO = {"time": "time", "skip_rows": 3, "offset_in_preamble": "utc_offset_seconds"}
+
+
+def _columns(fuels: Mapping[str, Sequence[str]], pattern: str) -> dict[str, list[str]]:
+    return {fuel: [pattern.format(name) for name in names] for fuel, names in fuels.items()}
+
+
+def _each(common: Mapping[str, Any], *differences: Mapping[str, Any]) -> Layout:
+    return [{**common, **difference} for difference in differences]
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "electricity-maps": _each(
+        {"time": "Datetime (UTC)", "time_zone": "UTC", "unit": "gCO2eq/kWh"},
+        {"column": "Carbon intensity gCO₂eq/kWh (Life cycle)"},
+        {"column": "Carbon Intensity gCO₂eq/kWh (LCA)"},
+        {"column": "Carbon intensity gCO₂eq/kWh (LCA)"},
+    ),
+    "entsoe-price": _each(
+        {"unit": "EUR/MWh"},
+        {
+            **_TODAY,
+            "column": "Day-ahead Price (EUR/MWh)",
+            "where": {"Sequence": ["Sequence 1", "Without Sequence"]},
+        },
+        {
+            **_TODAY_UTC,
+            "column": "Day-ahead Price (EUR/MWh)",
+            "where": {"Sequence": ["Sequence 1", "Without Sequence"]},
+        },
+        {**_2024, "time": "MTU (CET/CEST)", "column": "Day-ahead Price [EUR/MWh]"},
+        {
+            **_2024,
+            "time": "MTU (UTC)",
+            "time_zone": "UTC",
+            "column": "Day-ahead Price [EUR/MWh]",
+        },
+    ),
+    "entsoe-generation": _each(
+        {"unit": "MW"},
+        {
+            **_TODAY,
+            "column": "Generation (MW)",
+            "fuel_column": "Production Type",
+            "fuels": _ENTSOE_FUELS,
+        },
+        {
+            **_TODAY_UTC,
+            "column": "Generation (MW)",
+            "fuel_column": "Production Type",
+            "fuels": _ENTSOE_FUELS,
+        },
+        {
+            **_2024,
+            "time": "MTU",
+            "fuels": _columns(_ENTSOE_FUELS, "{}  - Actual Aggregated [MW]"),
+        },
+    ),
+    "smard-price": _each(
+        {"unit": "EUR/MWh"},
+        {**_SMARD, "column": "Deutschland/Luxemburg [€/MWh] Originalauflösungen"},
+        {**_SMARD, "column": "Deutschland/Luxemburg [€/MWh] Berechnete Auflösungen"},
+        {**_SMARD_ENGLISH, "column": "Germany/Luxembourg [€/MWh] Original resolutions"},
+        {**_SMARD_ENGLISH, "column": "Germany/Luxembourg [€/MWh] Calculated resolutions"},
+    ),
+    "smard-generation": _each(
+        {**_SMARD, "unit": "MWh"},
+        {"fuels": _columns(_SMARD_FUELS, "{} [MWh] Originalauflösungen")},
+        {"fuels": _columns(_SMARD_FUELS, "{} [MWh] Berechnete Auflösungen")},
+    ),
+    "eia-generation": [
+        {
+            "time": "period",
+            "stamp": "end",
+            "time_format": "%Y-%m-%dT%H",
+            "time_zone": "UTC",
+            "column": "value",
+            "unit": "MWh",
+            "fuel_column": "fueltype",
+            "fuels": {
+                "nuclear": "NUC",
+                "hydro": ["WAT", "PS"],
+                "wind": ["WND", "WNB"],
+                "solar": ["SUN", "SNB"],
+                "biomass": ["OTH", "GEO"],
+                "coal": "COL",
+                "gas": "NG",
+                "oil": "OIL",
+            },
+        }
+    ],
+    "eia930-demand": _each(
+        _EIA930, {"column": "Demand (MW)"}, {"column": "Demand (MW) (Adjusted)"}
+    ),
+    "eia930-generation": [
+        {**_EIA930, "fuels": _columns(_EIA930_FUELS, "Net Generation (MW) from {}")}
+    ],
+    "ercot-price": _each(
+        _ERCOT,
+        {
+            "time": ["DeliveryDate", "HourEnding"],
+            "column": "SettlementPointPrice",
+            "repeated": {"column": "DSTFlag"},
+        },
+        {
+            "time": ["Delivery Date", "Hour Ending"],
+            "column": "Settlement Point Price",
+            "repeated": {"column": "Repeated Hour Flag"},
+        },
+    ),
+    "caiso-price": _each(_CAISO, {"column": "MW"}, {"column": "VALUE"}, {"column": "LMP_PRC"}),
+    "aemo-price": [{**_AEMO, "column": "RRP", "unit": "AUD/MWh"}],
+    "aemo-demand": [{**_AEMO, "column": "TOTALDEMAND", "unit": "MW"}],
+    "jepx-price": [
+        {**_JEPX, "time": day, "encoding": encoding}
+        for day in ("受渡日", "年月日")
+        for encoding in ("utf-8-sig", "cp932")
+    ],
+    "elexon-price": _each(
+        {"unit": "GBP/MWh", "time_zone": "Europe/London"},
+        {"time": "startTime", "column": "price"},
+        {"time": "StartTime", "column": "Price"},
+        {"time": "settlementDate", "period": "settlementPeriod", "column": "systemSellPrice"},
+        {"time": "Settlement Date", "period": "Settlement Period", "column": "Price"},
+    ),
+    "elexon-generation": _each(
+        {"unit": "MW", "time_zone": "UTC", "fuels": _ELEXON_FUELS},
+        {"time": "startTime", "fuel_column": "fuelType", "column": "generation"},
+        {"time": "StartTime", "fuel_column": "FuelType", "column": "Generation"},
+    ),
+    "nyiso-price": _each(
+        {**_NYISO, "unit": "US$/MWh", "column": "LBMP ($/MWHr)"},
+        {"time_format": "%m/%d/%Y %H:%M"},
+        {"time_format": "%m/%d/%Y %H:%M:%S"},
+    ),
+    "nyiso-demand": _each(
+        {**_NYISO, "unit": "MW", "time_format": "%m/%d/%Y %H:%M:%S"},
+        {"time": ["Time Stamp", "Time Zone"], "column": "Integrated Load"},
+        {"time": ["Time Stamp", "Time Zone"], "column": "Load"},
+    ),
+    "open-meteo-temperature": _each(
+        _OPEN_METEO,
+        {"column": "temperature_2m (°C)", "unit": "°C"},
+        {"column": "temperature_2m (°F)", "unit": "°F"},
+    ),
+    "open-meteo-humidity": _each(
+        {**_OPEN_METEO, "unit": "%"},
+        {"column": "relative_humidity_2m (%)"},
+        {"column": "relativehumidity_2m (%)"},
+    ),
+    "watttime-carbon": _each(
+        {"unit": "lbs/MWh", "time_zone": "UTC"},
+        {"time": "point_time", "column": "co2_moer"},
+        {"time": "point_time", "column": "value"},
+        {"time": "timestamp", "column": "MOER"},
+    ),
+    "azure-llm-requests": [{"time": "TIMESTAMP", "time_zone": "UTC"}],
+    "burstgpt-requests": [{"time": "Timestamp"}],
+}

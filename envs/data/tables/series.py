@@ -1,0 +1,583 @@
+"""One series from its files: rows chosen, stamps to UTC, cells to numbers in the project's unit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from equiload.envs.data.tables.cells import missing, not_expected, numbers
+from equiload.envs.data.tables.clocks import Stamps, stamps, time_zone
+from equiload.envs.data.tables.entries import SeriesEntry, entry, shown
+from equiload.envs.data.tables.files import Files, Frame, expanded
+from equiload.envs.data.tables.layouts import LAYOUTS
+from equiload.envs.data.tables.slots import Column, lengths
+from equiload.envs.data.tables.units import (
+    bounds,
+    convert,
+    energy,
+    is_power,
+    is_share,
+    own_unit,
+)
+from equiload.envs.errors import DataError
+from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
+
+#: Cells without a value that are remembered for messages.
+_MOST_BLANKS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """What reading the series of one YAML file shares.
+
+    Parameters
+    ----------
+    folder
+        Where relative names of files begin.
+    slot
+        Length of the trace's slots, seconds.
+    begin, end
+        UTC: rows whose values lie wholly outside are not judged; none: all are.
+    units
+        Of footprint kinds that the project does not know.
+    """
+
+    folder: Path
+    slot: int
+    begin: np.datetime64 | None
+    end: np.datetime64 | None
+    units: Mapping[str, str] = field(default_factory=dict)
+    files: Files = field(default_factory=Files)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The rows of one file that belong to a series, and when they are."""
+
+    entry: SeriesEntry
+    frame: Frame
+    stamps: Stamps
+
+    def only(self, rows: BoolArray) -> Part:
+        """Some of the rows."""
+        when = self.stamps
+        chosen = Stamps(when.moments[rows], when.seconds[rows], when.ends, when.zone_used)
+        return Part(self.entry, self.frame.where(rows), chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What was noticed while a series was read, for the checks.
+
+    ``fuels_unmapped`` are in the file and in no mapping, ``fuels_empty`` in the mapping without a
+    value in the file.
+    """
+
+    entry: SeriesEntry
+    files: tuple[Path, ...]
+    zone_used: bool
+    fuels_unmapped: tuple[str, ...] = ()
+    fuels_empty: tuple[str, ...] = ()
+
+
+def resolved(reader: Reader, options: Any, what: str) -> list[tuple[SeriesEntry, Frame]]:
+    """Every file of a series with the options that hold for it.
+
+    A layout may know several generations of an export; each file takes the first that fits it.
+    """
+    if not isinstance(options, Mapping):
+        raise DataError(f"{what} must be a number, or a mapping with a file, a time and a unit")
+    layout = options.get("layout")
+    variants: Sequence[Mapping[str, Any]] = ({},)
+    if layout is not None:
+        if layout not in LAYOUTS:
+            raise DataError(f"{what}: there is no layout {layout!r}, expected one of {[*LAYOUTS]}")
+        variants = LAYOUTS[layout]
+    entries = [entry(SeriesEntry, {**variant, **options}, what) for variant in variants]
+    for candidate in entries[:1]:
+        _complete(candidate, what)
+    chosen: dict[Path, tuple[SeriesEntry, Frame]] = {}
+    refusals: dict[Path, DataError] = {}
+    paths: list[Path] = []
+    for candidate in entries:
+        wanted = _wanted(candidate)
+        for single in _single_files(reader, candidate):
+            path = reader.folder / single
+            if path not in paths:
+                paths.append(path)
+            if path in chosen:
+                continue
+            try:
+                one = candidate.model_copy(update={"file": (single,)})
+                frame = reader.files.frames(reader.folder, one, wanted)[0]
+                for name in wanted:
+                    frame.column(name)
+                if candidate.fuels and not candidate.fuel_column:
+                    _any_fuel(frame, candidate)
+                chosen[path] = (candidate, frame)
+            except DataError as error:
+                refusals.setdefault(path, error)
+    for path in paths:
+        if path not in chosen:
+            raise refusals[path]
+    return [chosen[path] for path in paths]
+
+
+def _single_files(reader: Reader, candidate: SeriesEntry) -> list[str]:
+    return [
+        os.path.relpath(path, reader.folder)
+        for path in expanded(reader.folder, candidate.file or ())
+    ]
+
+
+def _complete(candidate: SeriesEntry, what: str) -> None:
+    """Refuse an entry that lacks what every file needs."""
+    for name in ("file", "time"):
+        if getattr(candidate, name) is None:
+            raise DataError(f"{what}: {name!r} is missing or not a text")
+    if candidate.unit is None and not candidate.energy:
+        raise DataError(f"{what}: 'unit' is missing or not a text")
+    if candidate.time_zone is not None:
+        try:
+            time_zone(candidate.time_zone)
+        except DataError as error:
+            raise DataError(f"{what}: {error}") from None
+    if candidate.thousands is not None and candidate.thousands == candidate.decimal:
+        raise DataError(f"{what}: decimal and thousands cannot both be {candidate.decimal!r}")
+
+
+def _wanted(candidate: SeriesEntry) -> list[str]:
+    """Columns that an entry names; those of fuels may be absent."""
+    names = [*(candidate.time or ()), *candidate.where]
+    optional = (candidate.column, candidate.period, candidate.fuel_column)
+    flags = (candidate.daylight, candidate.repeated)
+    names += [name for name in optional if name is not None]
+    names += [flag.column for flag in flags if flag is not None]
+    return names + [name for name in candidate.energy if name != "request"]
+
+
+def _any_fuel(frame: Frame, candidate: SeriesEntry) -> None:
+    names = [name for codes in candidate.fuels.values() for name in codes]
+    if not any(name in frame.header for name in names):
+        raise DataError(
+            f"{frame.file}: none of the fuels {list(candidate.fuels)} has a column, found "
+            f"{shown(list(frame.header))}"
+        )
+
+
+def parts_of(reader: Reader, options: Any, what: str) -> list[Part]:
+    """The files of a series, their rows chosen and their stamps read."""
+    parts = []
+    for candidate, whole in resolved(reader, options, what):
+        frame = _where(whole, candidate)
+        columns = _value_columns(frame, candidate)
+        gone = np.logical_and.reduce([missing(cells, candidate) for cells in columns])
+        codes = None
+        if candidate.fuel_column is not None:
+            codes = frame.column(candidate.fuel_column).astype(str).to_numpy()
+        when = stamps(frame, candidate, gone, codes)
+        part = Part(candidate, frame, when)
+        exists = ~np.isnat(when.moments)
+        parts.append(part if exists.all() else part.only(exists))
+    return parts
+
+
+def _where(frame: Frame, candidate: SeriesEntry) -> Frame:
+    rows = np.ones(len(frame.cells), dtype=bool)
+    for name, values in candidate.where.items():
+        cells = frame.column(name)
+        same = cells.astype(str).str.strip().isin(values).to_numpy(dtype=bool)
+        if not same.any():  # 9 for 09, 1 for 1.0
+            wanted = pd.to_numeric(pd.Series(values), errors="coerce")
+            same = pd.to_numeric(cells, errors="coerce").isin(wanted.dropna()).to_numpy(dtype=bool)
+        rows &= same
+    if not rows.any():
+        condition = {name: ", ".join(values) for name, values in candidate.where.items()}
+        raise DataError(
+            f"{frame.file}: there are no rows" + (f" where {condition}" if condition else "")
+        )
+    return frame.where(rows)
+
+
+def _value_columns(frame: Frame, candidate: SeriesEntry) -> list[Any]:
+    """The cells that hold the values of an entry."""
+    if candidate.energy:
+        return [frame.column(n) for n in candidate.energy if n != "request"] or [
+            frame.column((candidate.time or ("",))[0])
+        ]
+    if candidate.column is not None:
+        return [frame.column(candidate.column)]
+    names = [name for codes in candidate.fuels.values() for name in codes]
+    present = [frame.column(name) for name in names if name in frame.header]
+    if not present:
+        raise DataError(f"{frame.file}: the series needs a 'column'")
+    return present
+
+
+def read(reader: Reader, options: Any, kind: str, what: str) -> tuple[Column, Facts]:
+    """Read a series of one kind.
+
+    Raises
+    ------
+    DataError
+        Whatever does not fit: file, row, column, value and what was expected.
+    """
+    parts = parts_of(reader, options, what)
+    if parts[0].entry.energy:
+        return _requests(reader, parts, kind, what), _facts(parts)
+    for part in parts:
+        if part.entry.column is None:
+            raise DataError(f"{what}: 'column' is missing")
+    cells = [part.frame.column(part.entry.column or "") for part in parts]
+    return _column(reader, parts, cells, kind, what), _facts(parts)
+
+
+def _facts(parts: Sequence[Part], **fuels: tuple[str, ...]) -> Facts:
+    files = tuple(dict.fromkeys(part.frame.file for part in parts))
+    used = any(part.stamps.zone_used for part in parts)
+    return Facts(parts[0].entry, files, used, **fuels)
+
+
+def _column(
+    reader: Reader, parts: Sequence[Part], cells: Sequence[Any], kind: str, what: str
+) -> Column:
+    """The values of ``cells``, one series a part, in time order."""
+    first = parts[0].entry
+    name = _named(parts, kind, what)
+    gone = np.concatenate([missing(c, p.entry) for c, p in zip(cells, parts, strict=True)])
+    owner = np.repeat(np.arange(len(parts)), [len(c) for c in cells])
+    row = np.concatenate([np.arange(len(c)) for c in cells])
+    moments = np.concatenate([part.stamps.moments for part in parts])
+    declared: IntArray = np.concatenate([part.stamps.seconds for part in parts])
+    if first.lasts is not None:
+        declared = np.full(len(moments), _duration(first.lasts, what))
+    order = np.argsort(moments, kind="stable")
+    order = _once(reader, parts, cells, order, moments, owner, row)
+    moments, gone, owner, row = moments[order], gone[order], owner[order], row[order]
+    starts, seconds, steps = _lasting(
+        moments, declared[order], parts[0].stamps.ends, reader.slot, name
+    )
+    within = _within(reader, starts, seconds)
+    inside = within & ~gone
+    if not inside.any():
+        window = "" if reader.begin is None and reader.end is None else " from 'start' to 'end'"
+        raise DataError(
+            f"{name}: there is no value{window}; its times run from {starts[0]} to {starts[-1]} UTC"
+        )
+    values = np.full(len(starts), np.nan)
+    for k, part in enumerate(parts):
+        here = np.flatnonzero(inside & (owner == k))
+        if len(here):
+            chosen = cells[k].iloc[row[here]]
+            values[here] = _values(reader, part, chosen, moments[here], kind, what)
+    zone = first.time_zone if any(part.stamps.zone_used for part in parts) else None
+    local = zone if zone is not None and "/" in zone and not zone.startswith("Etc/") else None
+    unit = first.unit or ""
+    amount = kind == "demand" and not is_power(unit) and not is_share(unit)
+    blank = np.flatnonzero(within & gone)[:_MOST_BLANKS]
+    places = [_cell(parts[owner[k]], cells[owner[k]], row[k]) for k in blank]
+    return Column(
+        name,
+        starts[inside],
+        seconds[inside],
+        values[inside],
+        steps,
+        amount,
+        local,
+        dict(zip(starts[blank].tolist(), places, strict=True)),
+    )
+
+
+def _cell(part: Part, cells: Any, row: int) -> str:
+    """Where a cell without a value stands, and what it says."""
+    value = cells.iloc[row]
+    text = "" if pd.isna(value) else str(value).strip()
+    place = f"{part.frame.file.name}, row {cells.index[row]}, column {str(cells.name)!r}"
+    return f"{place} is {shown(text) if text else 'empty'}"
+
+
+def _named(parts: Sequence[Part], kind: str, what: str) -> str:
+    files = list(dict.fromkeys(str(part.frame.file) for part in parts))
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    region = what.rpartition(": ")[2]
+    return f"{files[0]}{more}: {region if kind in region else kind}"
+
+
+def _values(
+    reader: Reader, part: Part, cells: Any, moments: TimeArray, kind: str, what: str
+) -> FloatArray:
+    """Cells that are there as numbers in the project's unit, within their bounds."""
+    candidate, file = part.entry, part.frame.file
+    unit = candidate.unit or ""
+    label = str(cells.name)
+    raw = numbers(cells, candidate, (file, label), f"{kind} in {unit}")
+    try:
+        rate = _rate(reader, candidate, moments, what)
+        base = kind.removeprefix("grid_").removeprefix("site_")
+        values = convert(raw, base, unit, rate, footprint_unit=reader.units.get(base))
+        if kind == "demand" and is_power(unit):
+            values = values * (reader.slot / 3600)
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from None
+    low, high = bounds("share" if kind == "demand" and is_share(unit) else base)
+    bad = ~((values >= low) & (values <= high))
+    if bad.any():
+        at = int(np.argmax(bad))
+        own = "of capacity" if kind == "demand" and is_share(unit) else own_unit(base)
+        raise DataError(
+            f"{file}, row {cells.index[at]}, column {label!r}: the value is {values[at]:g} {own}, "
+            f"expected {low:g} to {high:g}; is the unit {unit} right?"
+        )
+    return values
+
+
+def _once(
+    reader: Reader,
+    parts: Sequence[Part],
+    cells: Sequence[Any],
+    order: IntArray,
+    moments: TimeArray,
+    owner: IntArray,
+    row: IntArray,
+) -> IntArray:
+    """Refuse a time that occurs twice, unless two files say the same of it."""
+    same = np.flatnonzero(np.diff(moments[order]).astype(np.int64) == 0)
+    if not len(same):
+        return order
+    drop = []
+    for at in same:
+        first, second = int(order[at]), int(order[at + 1])
+        texts = [str(cells[owner[k]].iloc[row[k]]).strip() for k in (first, second)]
+        if owner[first] != owner[second] and texts[0] == texts[1]:
+            drop.append(at + 1)
+            continue
+        if not _judged(reader, moments[second]):
+            drop.append(at + 1)
+            continue
+        later, earlier = parts[owner[second]].frame, parts[owner[first]].frame
+        place = f" of {earlier.file}" if owner[first] != owner[second] else ""
+        raise DataError(
+            f"{later.file}, row {later.cells.index[row[second]]}: the time {moments[second]} UTC "
+            f"occurs again (first in row {earlier.cells.index[row[first]]}{place}); a long file "
+            f"needs 'where', local stamps their 'time_zone', a date its hour "
+            f"('time: [date, hour]'), a log of requests its 'energy'"
+        )
+    return np.delete(order, drop)
+
+
+def _judged(reader: Reader, moment: np.datetime64) -> bool:
+    after = reader.begin is None or moment >= reader.begin
+    return bool(after and (reader.end is None or moment < reader.end))
+
+
+def _lasting(
+    moments: TimeArray, declared: IntArray, ends: bool, slot: int, what: str
+) -> tuple[TimeArray, IntArray, tuple[int, ...]]:
+    """UTC starts, seconds and the file's steps; values that end at their stamps look backwards."""
+    if not ends:
+        seconds, steps = lengths(moments, declared, slot, what)
+        return moments, seconds, steps
+    mirrored = (-moments.astype(np.int64)[::-1]).astype("datetime64[s]")
+    try:
+        seconds, steps = lengths(mirrored, declared[::-1], slot, what)
+    except DataError:
+        lengths(moments, declared, slot, what)  # whose sentence names the time as it is
+        raise
+    seconds = seconds[::-1]
+    return moments - seconds.astype("timedelta64[s]"), seconds, steps
+
+
+def _within(reader: Reader, starts: TimeArray, seconds: IntArray) -> BoolArray:
+    inside = np.ones(len(starts), dtype=bool)
+    if reader.begin is not None:
+        inside &= starts + seconds.astype("timedelta64[s]") > reader.begin
+    if reader.end is not None:
+        inside &= starts < reader.end
+    return inside
+
+
+def _duration(text: str, what: str) -> int:
+    try:
+        seconds = pd.Timedelta(text).total_seconds()
+    except ValueError:
+        seconds = 0.0
+    if not (1 <= seconds <= 400 * 86_400) or text.strip().isdigit():
+        raise DataError(f"{what}: 'lasts' must be a time, '60 min' or '1 h' say, got {shown(text)}")
+    return int(seconds)
+
+
+def _rate(
+    reader: Reader, candidate: SeriesEntry, moments: TimeArray, what: str
+) -> FloatArray | float | None:
+    """US$ per unit at each stamp: the last known rate."""
+    rate = candidate.rate
+    if rate is None:
+        return None
+    if not isinstance(rate, Mapping):
+        try:
+            value = float(rate)
+        except (TypeError, ValueError):
+            value = np.nan
+        if not (np.isfinite(value) and value > 0) or isinstance(rate, bool):
+            raise DataError(f"'rate' must be a positive number or a series, got {shown(rate)}")
+        return value
+    parts = parts_of(reader, {"unit": "US$", **rate}, f"{what}, rate")
+    cells = parts[0].frame.column(parts[0].entry.column or "")
+    gone = missing(cells, parts[0].entry)
+    file = parts[0].frame.file
+    values = numbers(cells[~gone], parts[0].entry, (file, str(cells.name)), "US$")
+    starts = parts[0].stamps.moments[~gone]
+    order = np.argsort(starts, kind="stable")
+    starts, values = starts[order], values[order]
+    index = np.searchsorted(starts, moments, side="right") - 1
+    if not len(starts) or (index < 0).any():
+        raise DataError(
+            f"{file}: rates begin at {starts[0] if len(starts) else 'no time'} UTC, after the "
+            f"first price at {moments.min()} UTC"
+        )
+    low, high = bounds("rate")
+    if not ((values >= low) & (values <= high)).all():
+        raise DataError(f"{file}: rates must be positive numbers")
+    return values[index]
+
+
+def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Column]], Facts]:
+    """Read a generation mix: by fuel, the columns whose sum it is."""
+    parts = parts_of(reader, options, what)
+    if not parts[0].entry.fuels:
+        raise DataError(f"{what}: a generation mix needs 'fuels'")
+    mix: dict[str, list[Column]] = {}
+    empty: list[str] = []
+    for fuel, codes in parts[0].entry.fuels.items():
+        if len(set(codes)) < len(codes):
+            raise DataError(f"{what}: a code of {fuel} is named twice")
+        for code in codes:
+            column = _fuel(reader, parts, code, what)
+            if column is None:
+                empty += [code] * _has_code(parts, code)
+            else:
+                mix.setdefault(fuel, []).append(column)
+    if not mix:
+        raise DataError(
+            f"{parts[0].frame.file}: none of the fuels {list(parts[0].entry.fuels)} has a column "
+            f"or rows"
+        )
+    return mix, _facts(parts, fuels_unmapped=_unmapped(parts), fuels_empty=tuple(empty))
+
+
+def _has_code(parts: Sequence[Part], code: str) -> bool:
+    return any(len(_rows_of(part, code)[1]) for part in parts)
+
+
+def _rows_of(part: Part, code: str) -> tuple[Part, Any]:
+    """The rows of one fuel code and their cells."""
+    candidate, frame = part.entry, part.frame
+    if candidate.fuel_column is None:
+        if code not in frame.header:
+            return part.only(np.zeros(len(frame.cells), dtype=bool)), frame.cells.iloc[:0, 0]
+        return part, frame.column(code)
+    here = (frame.column(candidate.fuel_column).astype(str).str.strip() == code).to_numpy(
+        dtype=bool
+    )
+    chosen = part.only(here)
+    return chosen, chosen.frame.column(candidate.column or "")
+
+
+def _fuel(reader: Reader, parts: Sequence[Part], code: str, what: str) -> Column | None:
+    """Output of one fuel code, or none where nothing of the kind exists.
+
+    That is so where no row has it, all cells of the window say "not expected", or all cells of the
+    files are blank. Anything else that is missing is a gap: never 0.
+    """
+    pairs = [pair for part in parts if len((pair := _rows_of(part, code))[1])]
+    if not pairs:
+        return None
+    cells = [cell for _, cell in pairs]
+    window = [c[_near(reader, p)] for p, c in pairs]
+    if all(not_expected(cell) for cell in window if len(cell)):
+        return None
+    if all((cell.isna() | (cell.astype(str).str.strip() == "")).all() for cell in cells):
+        return None
+    return _column(reader, [part for part, _ in pairs], cells, "mix", f"{what} ({code})")
+
+
+def _near(reader: Reader, part: Part) -> BoolArray:
+    """Rows within the window."""
+    moments = part.stamps.moments
+    inside = np.ones(len(moments), dtype=bool)
+    if reader.begin is not None:
+        inside &= moments >= reader.begin
+    if reader.end is not None:
+        inside &= moments < reader.end
+    return inside
+
+
+def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Fuels of the files that no entry of the mapping names."""
+    found: dict[str, None] = {}
+    for part in parts:
+        mapped = {code for codes in part.entry.fuels.values() for code in codes}
+        if part.entry.fuel_column is not None:
+            codes = part.frame.column(part.entry.fuel_column).astype(str).str.strip()
+            found |= dict.fromkeys(code for code in pd.unique(codes) if code not in mapped and code)
+            continue
+        present = [name for name in part.frame.header if name in mapped]
+        head = os.path.commonprefix(present)  # noqa: RUF071 - characters are what is compared
+        tail = os.path.commonprefix([name[::-1] for name in present])  # noqa: RUF071
+        if len(present) < 2 or len(head) + len(tail) < 6:
+            continue  # nothing tells columns of fuels from others
+        found |= dict.fromkeys(
+            name
+            for name in part.frame.header
+            if name not in mapped and name.startswith(head) and name.endswith(tail[::-1])
+        )
+    return tuple(found)
+
+
+def _requests(reader: Reader, parts: Sequence[Part], kind: str, what: str) -> Column:
+    """Energy of a log with a row per request, by minute; no row means no request."""
+    if kind != "demand":
+        raise DataError(f"{what}: only demand is read from requests ('energy')")
+    amounts, moments = [], []
+    for part in parts:
+        total = np.zeros(len(part.frame.cells))
+        for name, text in part.entry.energy.items():
+            try:
+                per = energy(text)
+            except DataError as error:
+                raise DataError(f"{what}: {error}") from None
+            if name == "request":
+                total += per
+                continue
+            cells = part.frame.column(name)
+            counts = numbers(cells, part.entry, (part.frame.file, name), "a number of them")
+            if (counts < 0).any():
+                at = int(np.argmax(counts < 0))
+                raise DataError(
+                    f"{part.frame.file}, row {cells.index[at]}, column {name!r}: the value is "
+                    f"{counts[at]:g}, expected at least 0"
+                )
+            total += per * counts
+        amounts.append(total)
+        moments.append(part.stamps.moments)
+    when, amount = np.concatenate(moments), np.concatenate(amounts)
+    first, last = when.min(), when.max()
+    # A log that starts within a few requests' time of a slot's edge covers the slot.
+    quiet = max(60.0, 10.0 * (last - first).astype(np.int64) / max(len(when) - 1, 1))
+    begin, end = int(first.astype(np.int64)) // 60 * 60, int(last.astype(np.int64)) // 60 * 60 + 60
+    begin -= begin % reader.slot if begin % reader.slot <= quiet else 0
+    end += -end % reader.slot if -end % reader.slot <= quiet else 0
+    minute = (when.astype(np.int64) - begin) // 60
+    sums = np.bincount(minute, amount, minlength=(end - begin) // 60)
+    starts = np.datetime64(begin, "s") + 60 * np.arange(len(sums)).astype("timedelta64[s]")
+    seconds = np.full(len(sums), 60, dtype=np.int64)
+    inside = _within(reader, starts, seconds)
+    name = _named(parts, kind, what)
+    amounts_of = np.asarray(sums[inside], np.float64)
+    return Column(name, starts[inside], seconds[inside], amounts_of, (60,), amount=True)

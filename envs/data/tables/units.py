@@ -1,0 +1,252 @@
+"""Units that users' files come in, and the project's own unit of each kind of series."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from equiload.envs.errors import DataError
+from equiload.envs.footprints import FOOTPRINTS
+from equiload.envs.typing import FloatArray
+
+_ENERGY = {"Wh": 1e-6, "kWh": 1e-3, "MWh": 1.0, "GWh": 1e3, "TWh": 1e6}  # in MWh
+_HEAT = {"J": 1 / 3.6e9, "kJ": 1 / 3.6e6, "MJ": 1 / 3600.0, "GJ": 1 / 3.6}  # in MWh
+_POWER = {"W": 1e-6, "kW": 1e-3, "MW": 1.0, "GW": 1e3}  # in MW
+_POUND = 0.45359237
+_MASS = {  # in kg
+    "kg": 1.0,
+    "mg": 1e-6,
+    "g": 1e-3,
+    "gram": 1e-3,
+    "grams": 1e-3,
+    "t": 1e3,
+    "tonne": 1e3,
+    "tonnes": 1e3,
+    "ton": 1e3,
+    "tons": 1e3,
+    "metric ton": 1e3,
+    "metric tons": 1e3,
+    "short ton": 2000 * _POUND,
+    "short tons": 2000 * _POUND,
+    "lb": _POUND,
+    "lbs": _POUND,
+    "pound": _POUND,
+    "pounds": _POUND,
+}
+_VOLUME = {  # in m³
+    "m³": 1.0,
+    "m3": 1.0,
+    "L": 1e-3,
+    "l": 1e-3,
+    "liter": 1e-3,
+    "liters": 1e-3,
+    "litre": 1e-3,
+    "litres": 1e-3,
+    "ML": 1e3,
+    "gal": 3.785411784e-3,
+    "gallon": 3.785411784e-3,
+    "gallons": 3.785411784e-3,
+}
+_DOLLARS = ("US$", "USD")
+#: Hundredths of a currency as they are written, alone or behind its name.
+_CENTS = ("ct", "cent", "cents", "c", "¢", "p", "öre", "øre", "ore", "Rp")
+#: What may stand behind a mass: of which gas it is.
+_GAS = re.compile(
+    r"\s*(?:of\s+)?(?:CO2|CO₂|NOx|NOₓ|NO2|SO2)\s*-?\s*(?:eq(?:uivalent)?\.?|e)?$", re.I
+)
+
+_PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {  # factor and what is added before it
+        "temperature": {
+            **dict.fromkeys(("°C", "C", "degC", "Celsius", "celsius"), (1.0, 0.0)),
+            **dict.fromkeys(("°F", "F", "degF", "Fahrenheit"), (5 / 9, -32.0)),
+            "K": (1.0, -273.15),
+        },
+        "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
+        "rate": {"US$": (1.0, 0.0), "USD": (1.0, 0.0)},
+    }
+)
+#: Smallest and largest value that is physically sensible, in the project's unit.
+_BOUNDS = {
+    "price": (-5_000.0, 30_000.0),
+    "temperature": (-90.0, 60.0),
+    "humidity": (0.0, 1.05),
+    "rate": (1e-9, 1e9),
+    "demand": (0.0, np.inf),
+    "share": (0.0, 10.0),
+}
+_OWN = {"price": "US$/MWh", "temperature": "°C", "humidity": "1", "rate": "US$", "demand": "MWh"}
+
+
+def bounds(kind: str) -> tuple[float, float]:
+    """Smallest and largest value of a kind of series that is not refused."""
+    if kind in FOOTPRINTS:
+        return FOOTPRINTS[kind].bounds
+    return _BOUNDS.get(kind, (-np.inf, np.inf) if kind == "mix" else (0.0, np.inf))
+
+
+def own_unit(kind: str) -> str:
+    """The project's unit of a kind of series, as in messages."""
+    return f"{FOOTPRINTS[kind].unit}/MWh" if kind in FOOTPRINTS else _OWN.get(kind, "units")
+
+
+def convert(
+    values: FloatArray,
+    kind: str,
+    unit: str,
+    rate: FloatArray | float | None = None,
+    *,
+    footprint_unit: str | None = None,
+) -> FloatArray:
+    """Bring ``values`` into the project's unit.
+
+    ``rate`` is US$ per unit of another currency, a number or ``[T]``; ``footprint_unit`` the unit
+    in which a footprint kind that the project does not know is counted.
+
+    Raises
+    ------
+    DataError
+        A unit that is not one of the kind, a currency without a rate, a rate without a currency.
+    """
+    if kind == "price":
+        return values * _price(unit, rate)
+    if rate is not None:
+        raise DataError(f"'rate' is of prices in another currency than US$, not of {kind}")
+    if kind in _PLAIN:
+        if unit not in _PLAIN[kind]:
+            raise DataError(
+                f"the unit of {kind} must be one of {_listing(_PLAIN[kind])}{_got(unit)}"
+            )
+        factor, shift = _PLAIN[kind][unit]
+        return (values + shift) * factor
+    if kind == "demand":
+        return values * _demand(unit)
+    if kind == "mix":
+        return values * _mix(unit)
+    own = FOOTPRINTS[kind].unit if kind in FOOTPRINTS else footprint_unit
+    return values * _footprint(kind, unit, own or "units")
+
+
+def is_power(unit: str) -> bool:
+    """Is a demand in this unit a mean power, rather than an amount?"""
+    return unit in _POWER
+
+
+def is_share(unit: str) -> bool:
+    """Is a demand in this unit a share of the region's capacity?"""
+    return unit in ("share", "%")
+
+
+def energy(text: str) -> float:
+    """MWh of a text such as ``0.4 J`` or ``2e-3 Wh``."""
+    number, _, unit = text.strip().partition(" ")
+    factor = {**_ENERGY, **_HEAT}.get(unit.strip())
+    try:
+        value = float(number)
+    except ValueError:
+        value = np.nan
+    if factor is None or not (np.isfinite(value) and value >= 0):
+        raise DataError(
+            f"an energy must be a number and a unit ({_listing({**_ENERGY, **_HEAT})}), '0.4 J' "
+            f"say, got {text!r}"
+        )
+    return value * factor
+
+
+def capacity(text: str, slot_hours: float) -> float:
+    """MWh per slot of ``1.5`` (MWh per slot) or ``20 MW``."""
+    number, _, unit = text.strip().partition(" ")
+    try:
+        value = float(number)
+    except ValueError:
+        value = np.nan
+    unit = unit.strip()
+    known = unit in _POWER or unit in ("", "MWh", "kWh", "GWh")
+    if not (np.isfinite(value) and value >= 0 and known):
+        raise DataError(f"must be a number of MWh per slot, or '20 MW' say, got {text!r}")
+    return value * (_POWER[unit] * slot_hours if unit in _POWER else _ENERGY[unit or "MWh"])
+
+
+def _price(unit: str, rate: FloatArray | float | None) -> FloatArray | float:
+    currency, _, per = unit.partition("/")
+    currency, per = currency.strip(), per.strip()
+    cents = next((c for c in sorted(_CENTS, key=len, reverse=True) if _ends(currency, c)), None)
+    if cents is not None:
+        currency = currency.removesuffix(cents).strip()
+    if per not in _ENERGY:
+        raise DataError(
+            f"the unit {unit!r} of a price must be a currency per {_listing(_ENERGY)}, US$/MWh or "
+            f"EUR/MWh say"
+        )
+    scale = (0.01 if cents else 1.0) / _ENERGY[per]
+    if currency in (*_DOLLARS, "US"):
+        if rate is not None:
+            raise DataError(
+                f"the price is in US$ already ({unit}), so 'rate' has nothing to convert"
+            )
+        return scale
+    if rate is None:
+        raise DataError(
+            f"the unit {unit!r} of a price must be US$/MWh or US$/kWh, or 'rate' must give the US$ "
+            f"value of its currency"
+        )
+    return np.asarray(rate) * scale
+
+
+def _ends(currency: str, cents: str) -> bool:
+    """Is a currency written in hundredths: ``ct``, ``EURct``, ``US¢``, ``EUR ct``?"""
+    return currency == cents or (
+        (len(cents) > 1 or cents == "¢")
+        and currency.endswith(cents)
+        and len(currency) > len(cents) + 1
+    )
+
+
+def _demand(unit: str) -> float:
+    if is_share(unit):
+        return 0.01 if unit == "%" else 1.0
+    if unit not in {**_ENERGY, **_POWER}:
+        raise DataError(
+            f"the unit of demand must be one of {_listing({**_ENERGY, **_POWER})}, share or % (of "
+            f"the region's capacity){_got(unit)}"
+        )
+    return {**_ENERGY, **_POWER}[unit]
+
+
+def _mix(unit: str) -> float:
+    if unit in ("%", "share"):
+        return 1.0
+    if unit not in {**_ENERGY, **_POWER}:
+        raise DataError(
+            f"the unit of a generation mix must be one of {_listing({**_POWER, **_ENERGY})}, % or "
+            f"share{_got(unit)}"
+        )
+    return {**_ENERGY, **_POWER}[unit]
+
+
+def _footprint(kind: str, unit: str, own: str) -> float:
+    """Factor to ``own`` per MWh."""
+    amount, _, per = unit.replace(" per ", "/").partition("/")
+    amount, per = _GAS.sub("", amount.strip()).strip(), per.strip()
+    energies = {**_ENERGY, **_HEAT}
+    sizes: dict[str, float] = {own: 1.0}
+    for family in (_MASS, _VOLUME):
+        if own in family:
+            sizes = {name: size / family[own] for name, size in family.items()}
+    if amount not in sizes or per not in energies:
+        raise DataError(
+            f"the unit of {kind} must be an amount per energy, {own}/MWh say, of "
+            f"{_listing(sizes)} and {_listing(energies)}{_got(unit)}"
+        )
+    return sizes[amount] / energies[per]
+
+
+def _listing(names: Mapping[str, object]) -> str:
+    return ", ".join(names)
+
+
+def _got(unit: str) -> str:
+    return f"; got {unit!r}"
