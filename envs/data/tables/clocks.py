@@ -403,11 +403,11 @@ def _to_utc(naive: TimeArray, rows: _Rows) -> TimeArray:
     skipped = first.isna().to_numpy(dtype=bool)
     if (skipped & ~rows.gone).any():
         row = int(np.argmax(skipped & ~rows.gone))
-        raise DataError(
-            f"{rows.frame.file}, row {rows.frame.cells.index[row]}, column {rows.place.label}: "
-            f"the time {shown(str(rows.text.iloc[row]))} does not exist: the times do not fit the "
-            f"clock of {rows.entry.time_zone}, which skips an hour that day; are the stamps in another "
-            f"zone, UTC say?"
+        raise rows.place.error(
+            row,
+            rows.text.iloc[row],
+            f"one that exists: the times do not fit the clock of {rows.entry.time_zone}, which "
+            f"skips an hour that day; are the stamps in another zone, UTC say?",
         )
     early, late = (_seconds(t.dt.tz_convert("UTC").dt.tz_localize(None)) for t in (first, second))
     twice = (early != late) & ~skipped

@@ -177,7 +177,7 @@ def _excel(path: Path, entry: SeriesEntry) -> Frame:
         if entry.sheet is not None and entry.sheet not in sheets:
             raise DataError(f"{path}: there is no sheet {entry.sheet!r}, found {', '.join(sheets)}")
         sheet = sheets[0] if entry.sheet is None else entry.sheet
-        grid = book.parse(sheet, header=None, dtype=object)
+        grid = pd.read_excel(book, sheet, header=None, dtype=object)
     header = entry.skip_rows
     if len(grid) <= header:
         raise DataError(

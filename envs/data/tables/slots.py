@@ -88,6 +88,7 @@ def lengths(
     last = np.maximum.accumulate(np.where(regular, np.arange(len(starts)), -1))
     usual = np.where(last >= 0, seconds[last], steps[0])
     limit = np.where(longest > 0, longest, np.where(regular, seconds, usual))
+    limit[-1] = min(limit[-1], max(steps))
     ends = np.append(apart, np.iinfo(np.int64).max)
     lasting: IntArray = np.minimum(ends, limit)
     return lasting, steps
