@@ -83,6 +83,8 @@ def read_table(
     if not document["regions"]:
         raise DataError(f"{path}: at least one region is needed")
     world = entry(WorldEntry, document, str(path), noun="entry")
+    if world.name is not None and not world.name.isprintable():
+        raise DataError(f"{path}: name must be a text that can be printed, got {world.name[:60]!r}")
     reader = Reader(
         folder=path.parent,
         slot=world.slot_minutes * 60,

@@ -83,6 +83,11 @@ def _texts(cells: pd.Series[Any]) -> bool:
     return not (pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_bool_dtype(cells))
 
 
+def _plain(value: Any) -> Any:
+    """A cell as it stands in a message."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _refuse(
     cells: pd.Series[Any],
     bad: BoolArray,
@@ -95,8 +100,8 @@ def _refuse(
     row, file, column = int(np.argmax(bad)), *place
     value = cells.iloc[row]
     raise DataError(
-        f"{file}, row {cells.index[row]}, column {column!r}: the value is {shown(value)}, expected "
-        f"a number ({expected}){_advice(str(value).strip(), entry)}"
+        f"{file}, row {cells.index[row]}, column {column!r}: the value is "
+        f"{shown(_plain(value))}, expected a number ({expected}){_advice(str(value).strip(), entry)}"
     )
 
 

@@ -79,6 +79,8 @@ def stamps(frame: Frame, entry: SeriesEntry, gone: BoolArray, codes: Any) -> Sta
         A stamp that is no time, or does not fit its clock: row, value, and what was expected.
     """
     assert entry.time is not None
+    if entry.period is not None and entry.stamp != "start":
+        raise DataError(f"{frame.file}: with 'period', 'stamp' is start: periods count from 1")
     columns = [frame.column(name) for name in entry.time]
     label = " + ".join(repr(name) for name in entry.time)
     place = _Place(frame, label)
@@ -99,6 +101,10 @@ def stamps(frame: Frame, entry: SeriesEntry, gone: BoolArray, codes: Any) -> Sta
     if local.dt.tz is not None and entry.offsets == "ignore":
         local = local.dt.tz_localize(None)
     if local.dt.tz is not None:
+        if entry.period is not None:
+            raise DataError(
+                f"{frame.file}: 'period' counts from local midnight, but the stamps carry an offset"
+            )
         moments = local.dt.tz_convert("UTC").dt.tz_localize(None)
         return Stamps(_seconds(moments), seconds, entry.stamp == "end", zone_used=False)
     if entry.time_format is not None and _SINCE.fullmatch(entry.time_format):

@@ -182,16 +182,28 @@ def load_yaml(path: Path) -> Any:
         raise DataError(f"{path}: is nested too deeply") from None
 
 
-def _merged(node: Any) -> Any:
-    """Apply merge keys (``<<: *other``), which YAML 1.2 leaves to its reader."""
-    if isinstance(node, list):
-        return [_merged(item) for item in node]
-    if not isinstance(node, dict):
+def _merged(node: Any, known: dict[int, Any] | None = None) -> Any:
+    """Apply merge keys (``<<: *other``), which YAML 1.2 leaves to its reader.
+
+    ``known`` are nodes by identity: aliases stay shared, however deep they are nested.
+    """
+    known = {} if known is None else known
+    if not isinstance(node, list | dict):
         return node
-    merged: dict[Any, Any] = {}
+    if id(node) in known:
+        return known[id(node)]
+    if isinstance(node, list):
+        items: list[Any] = []
+        known[id(node)] = items
+        items.extend(_merged(item, known) for item in node)
+        return items
+    entries: dict[Any, Any] = {}
+    known[id(node)] = entries
     for base in _listed(node.get("<<", [])):
-        merged |= _merged(base) if isinstance(base, dict) else {}
-    return merged | {key: _merged(item) for key, item in node.items() if key != "<<"}
+        merged = _merged(base, known)
+        entries.update(merged if isinstance(merged, dict) else {})
+    entries.update({key: _merged(item, known) for key, item in node.items() if key != "<<"})
+    return entries
 
 
 def entry(record: type[_Record], options: Any, what: str, *, noun: str = "option") -> _Record:
@@ -230,11 +242,16 @@ def _sentence(record: type[Entry], error: ValidationError, noun: str) -> str:
     wanted = {
         "int_parsing": "a whole number",
         "int_from_float": "a whole number",
+        "int_type": "a whole number",
+        "int_parsing_size": "a whole number",
+        "float_type": "a number",
         "float_parsing": "a number",
         "finite_number": "a finite number",
         "string_type": "a text",
         "dict_type": "a mapping",
         "tuple_type": "a text or a list of texts",
+        "string_too_long": "a single character",
+        "string_too_short": "a text of at least one character",
     }.get(first["type"])
     if wanted is None:
         wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value should have ")

@@ -26,6 +26,7 @@ from equiload.envs.errors import DataError
 #: Bytes of a file once it is unpacked; so that a small file cannot fill the memory.
 LARGEST = 2 << 30
 _MOST_COLUMNS = 10_000
+_EXCEL = (".xlsx", ".xls", ".xlsb", ".xlsm", ".ods")
 _SEPARATORS = (",", ";", "\t", "|")
 _PACKED: Mapping[str, Callable[[Path], Any]] = {
     ".gz": gzip.open,
@@ -143,10 +144,13 @@ def _read(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
     if path.is_dir() or (path.exists() and not path.is_file()):
         raise DataError(f"{path}: is no file")
     ending = path.suffix.lower()
+    for option, endings in (("sheet", _EXCEL), ("records", (".json",))):
+        if getattr(entry, option) is not None and ending not in endings:
+            raise DataError(f"{path}: {option!r} is for files that end in {', '.join(endings)}")
     try:
         if ending in (".parquet", ".pq"):
             return _whole(path, _parquet(path), 1)
-        if ending in (".xlsx", ".xls", ".xlsb", ".ods", ".xlsm"):
+        if ending in _EXCEL:
             return _excel(path, entry)
         if ending in (".json", ".jsonl", ".ndjson"):
             return _json(path, entry)

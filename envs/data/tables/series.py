@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -96,8 +97,10 @@ def resolved(reader: Reader, options: Any, what: str) -> list[tuple[SeriesEntry,
     layout = options.get("layout")
     variants: Sequence[Mapping[str, Any]] = ({},)
     if layout is not None:
-        if layout not in LAYOUTS:
-            raise DataError(f"{what}: there is no layout {layout!r}, expected one of {[*LAYOUTS]}")
+        if not isinstance(layout, str) or layout not in LAYOUTS:
+            near = difflib.get_close_matches(str(layout), LAYOUTS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f", expected one of {[*LAYOUTS]}"
+            raise DataError(f"{what}: there is no layout {shown(layout)}{hint}")
         variants = LAYOUTS[layout]
     entries = [entry(SeriesEntry, {**variant, **options}, what) for variant in variants]
     for candidate in entries[:1]:
@@ -130,9 +133,12 @@ def resolved(reader: Reader, options: Any, what: str) -> list[tuple[SeriesEntry,
 
 
 def _single_files(reader: Reader, candidate: SeriesEntry) -> list[str]:
+    """The files of an entry, one by one, as names relative to the folder."""
+    paths = expanded(reader.folder, candidate.file or ())
+    inside = [path.is_relative_to(reader.folder) for path in paths]
     return [
-        os.path.relpath(path, reader.folder)
-        for path in expanded(reader.folder, candidate.file or ())
+        str(path.relative_to(reader.folder) if near else path)
+        for path, near in zip(paths, inside, strict=True)
     ]
 
 
@@ -324,7 +330,8 @@ def _values(
         if kind == "demand" and is_power(unit):
             values = values * (reader.slot / 3600)
     except DataError as error:
-        raise DataError(f"{what}: {error}") from None
+        text = str(error)
+        raise DataError(text if what in text else f"{what}: {text}") from None
     low, high = bounds("share" if kind == "demand" and is_share(unit) else base)
     bad = ~((values >= low) & (values <= high))
     if bad.any():

@@ -151,7 +151,7 @@ def energy(text: str) -> float:
     if factor is None or not (np.isfinite(value) and value >= 0):
         raise DataError(
             f"an energy must be a number and a unit ({_listing({**_ENERGY, **_HEAT})}), '0.4 J' "
-            f"say, got {text!r}"
+            f"say, got {text[:60]!r}"
         )
     return value * factor
 
@@ -166,7 +166,7 @@ def capacity(text: str, slot_hours: float) -> float:
     unit = unit.strip()
     known = unit in _POWER or unit in ("", "MWh", "kWh", "GWh")
     if not (np.isfinite(value) and value >= 0 and known):
-        raise DataError(f"must be a number of MWh per slot, or '20 MW' say, got {text!r}")
+        raise DataError(f"must be a number of MWh per slot, or '20 MW' say, got {text[:60]!r}")
     return value * (_POWER[unit] * slot_hours if unit in _POWER else _ENERGY[unit or "MWh"])
 
 
