@@ -99,10 +99,9 @@ def _refuse(
         return
     row, file, column = int(np.argmax(bad)), *place
     value = cells.iloc[row]
-    raise DataError(
-        f"{file}, row {cells.index[row]}, column {column!r}: the value is "
-        f"{shown(_plain(value))}, expected a number ({expected}){_advice(str(value).strip(), entry)}"
-    )
+    said = f"{file}, row {cells.index[row]}, column {column!r}: the value is {shown(_plain(value))}"
+    advice = _advice(str(value).strip(), entry)
+    raise DataError(f"{said}, expected a number ({expected}){advice}")
 
 
 def _advice(text: str, entry: SeriesEntry) -> str:

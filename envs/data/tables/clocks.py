@@ -61,13 +61,53 @@ class Stamps:
     zone_used: bool
 
 
-def stamps(frame: Frame, entry: SeriesEntry, gone: BoolArray, codes: Any) -> Stamps:
+@dataclass(frozen=True, eq=False)
+class Times:
+    """The stamps of a frame as texts and as times on their own clock.
+
+    ``local`` are times with an offset or without, ``seconds`` as of :class:`Stamps`, ``marks`` the
+    offsets in seconds of rows that name the clock in force, not a number elsewhere.
+    """
+
+    text: Any
+    local: Any
+    seconds: IntArray
+    marks: Any
+
+
+def read_times(frame: Frame, entry: SeriesEntry) -> Times:
+    """Parse the stamps of a frame.
+
+    Raises
+    ------
+    DataError
+        A stamp that is no time: row, value, and what was expected.
+    """
+    assert entry.time is not None
+    if entry.period is not None and entry.stamp != "start":
+        raise DataError(f"{frame.file}: with 'period', 'stamp' is start: periods count from 1")
+    columns = [frame.column(name) for name in entry.time]
+    place = _Place(frame, " + ".join(repr(name) for name in entry.time))
+    seconds = np.zeros(len(columns[0]), dtype=np.int64)
+    marks = np.full(len(columns[0]), np.nan)
+    if len(columns) == 1 and pd.api.types.is_datetime64_any_dtype(columns[0]):
+        return Times(columns[0].astype(str), columns[0], seconds, marks)
+    text = columns[0].astype(str).str.strip()
+    for more in columns[1:]:
+        text = text + " " + more.astype(str).str.strip()
+    if entry.stamp == "range":
+        text, seconds = _ranges(text, entry, place)
+    text, marks = _marks(text, entry)
+    return Times(text, _parsed(text, entry, place), seconds, marks)
+
+
+def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, codes: Any) -> Stamps:
     """When the rows' values begin or end.
 
     Parameters
     ----------
-    frame, entry
-        The rows, and how to read them.
+    frame, entry, times
+        The rows, how to read them, and their stamps as read.
     gone
         ``[rows]``: which have no value; an hour that does not exist may stand there if empty.
     codes
@@ -76,28 +116,10 @@ def stamps(frame: Frame, entry: SeriesEntry, gone: BoolArray, codes: Any) -> Sta
     Raises
     ------
     DataError
-        A stamp that is no time, or does not fit its clock: row, value, and what was expected.
+        A stamp that does not fit its clock: row, value, and what was expected.
     """
-    assert entry.time is not None
-    if entry.period is not None and entry.stamp != "start":
-        raise DataError(f"{frame.file}: with 'period', 'stamp' is start: periods count from 1")
-    columns = [frame.column(name) for name in entry.time]
-    label = " + ".join(repr(name) for name in entry.time)
-    place = _Place(frame, label)
-    if len(columns) == 1 and pd.api.types.is_datetime64_any_dtype(columns[0]):
-        local, text = columns[0], columns[0].astype(str)
-    else:
-        text = columns[0].astype(str).str.strip()
-        for more in columns[1:]:
-            text = text + " " + more.astype(str).str.strip()
-        local = None
-    seconds = np.zeros(len(text), dtype=np.int64)
-    marks = np.full(len(text), np.nan)
-    if local is None and entry.stamp == "range":
-        text, seconds = _ranges(text, entry, place)
-    if local is None:
-        text, marks = _marks(text, entry)
-        local = _parsed(text, entry, place)
+    local, seconds, marks, text = times.local, times.seconds, times.marks, times.text
+    place = _Place(frame, " + ".join(repr(name) for name in entry.time or ()))
     if local.dt.tz is not None and entry.offsets == "ignore":
         local = local.dt.tz_localize(None)
     if local.dt.tz is not None:
@@ -327,6 +349,7 @@ def _zone_of(frame: Frame, entry: SeriesEntry) -> tzinfo:
     return time_zone(entry.time_zone)
 
 
+@lru_cache
 def time_zone(name: str) -> tzinfo:
     """A zone by its IANA name, or a fixed offset: ``+02:00``, ``GMT+2``, ``UTC-5``.
 

@@ -91,33 +91,38 @@ class Files:
     """Reads files, each once: regions often share them."""
 
     def __init__(self) -> None:
-        self._frames: dict[tuple[Any, ...], Frame] = {}
+        self._frames: dict[tuple[Any, ...], list[Frame]] = {}
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """Every file that has been read."""
-        return tuple(sorted({frame.file for frame in self._frames.values()}))
+        return tuple(sorted({frame.file for frames in self._frames.values() for frame in frames}))
 
     def frames(self, folder: Path, entry: SeriesEntry, wanted: Sequence[str]) -> list[Frame]:
         """The files that an entry names, in the order of their names.
 
         ``wanted`` are columns that must be there, by which a separator is told that is not given.
         """
-        frames = []
-        for path in expanded(folder, entry.file or ()):
-            key = (
-                path,
-                entry.separator or (None, *wanted),
-                entry.encoding,
-                entry.skip_rows,
-                entry.skip_after_header,
-                entry.sheet,
-                entry.records,
-            )
-            if key not in self._frames:
-                self._frames[key] = _read(path, entry, wanted)
-            frames.append(self._frames[key])
-        return frames
+        return [self._frame(path, entry, wanted) for path in expanded(folder, entry.file or ())]
+
+    def _frame(self, path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
+        key: tuple[Any, ...] = (
+            path,
+            entry.separator,
+            entry.encoding,
+            entry.skip_rows,
+            entry.skip_after_header,
+            entry.sheet,
+            entry.records,
+            entry.offset_in_preamble,
+        )
+        # Without a declared separator, the columns that are wanted tell it.
+        for frame in self._frames.get(key, []):
+            if entry.separator is not None or set(wanted) <= set(frame.header):
+                return frame
+        frame = _read(path, entry, wanted)
+        self._frames.setdefault(key, []).append(frame)
+        return frame
 
 
 def expanded(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -222,7 +227,7 @@ def _whole(path: Path, frame: pd.DataFrame, first_row: int) -> Frame:
 def _csv(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
     text = _text(path, entry.encoding)
     skip = entry.skip_rows
-    separator = entry.separator or _separator(text, skip, wanted)
+    separator = entry.separator or _separator(path, text, skip, wanted)
     cells = _cells(path, text, separator, skip)
     if cells.shape[1] == 1 and separator in str(cells.iloc[0, 0]):
         # Every line quoted as a whole, as spreadsheets leave a CSV that they opened and saved.
@@ -252,17 +257,17 @@ def _cells(path: Path, text: str, separator: str, skip: int) -> pd.DataFrame:
         )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: there is no header in line {skip + 1}") from None
-    if cells.shape[1] > _MOST_COLUMNS:
-        raise DataError(f"{path}: has {cells.shape[1]} columns, at most {_MOST_COLUMNS} are read")
     return cells
 
 
-def _separator(text: str, skip: int, wanted: Sequence[str]) -> str:
+def _separator(path: Path, text: str, skip: int, wanted: Sequence[str]) -> str:
     """The first separator under which the header has the wanted columns, or the most of them."""
     line = io.StringIO(text)
     for _ in range(skip):
         line.readline()
     header = line.readline()
+    if max(header.count(sep) for sep in _SEPARATORS) > _MOST_COLUMNS:
+        raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
     names = {
         sep: pd.read_csv(
             io.StringIO(header or "\n"), sep=sep, header=None, dtype=str, skip_blank_lines=False

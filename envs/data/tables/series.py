@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from equiload.envs.data.tables.cells import missing, not_expected, numbers
-from equiload.envs.data.tables.clocks import Stamps, stamps, time_zone
+from equiload.envs.data.tables.clocks import Stamps, Times, read_times, stamps, time_zone
 from equiload.envs.data.tables.entries import SeriesEntry, entry, shown
 from equiload.envs.data.tables.files import Files, Frame, expanded
 from equiload.envs.data.tables.layouts import LAYOUTS
@@ -47,6 +47,8 @@ class Reader:
         UTC: rows whose values lie wholly outside are not judged; none: all are.
     units
         Of footprint kinds that the project does not know.
+    files, memory
+        Files, and rows and stamps of them, that were read already: regions and kinds share them.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Reader:
     end: np.datetime64 | None
     units: Mapping[str, str] = field(default_factory=dict)
     files: Files = field(default_factory=Files)
+    memory: dict[Any, tuple[Frame, Times]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,17 +184,34 @@ def parts_of(reader: Reader, options: Any, what: str) -> list[Part]:
     """The files of a series, their rows chosen and their stamps read."""
     parts = []
     for candidate, whole in resolved(reader, options, what):
-        frame = _where(whole, candidate)
+        frame, times = _rows(reader, whole, candidate)
         columns = _value_columns(frame, candidate)
         gone = np.logical_and.reduce([missing(cells, candidate) for cells in columns])
         codes = None
         if candidate.fuel_column is not None:
             codes = frame.column(candidate.fuel_column).astype(str).to_numpy()
-        when = stamps(frame, candidate, gone, codes)
+        when = stamps(frame, candidate, times, gone, codes)
         part = Part(candidate, frame, when)
         exists = ~np.isnat(when.moments)
         parts.append(part if exists.all() else part.only(exists))
     return parts
+
+
+def _rows(reader: Reader, whole: Frame, candidate: SeriesEntry) -> tuple[Frame, Times]:
+    """The chosen rows of a file and their stamps."""
+    key = (
+        id(whole),
+        tuple(sorted(candidate.where.items())),
+        candidate.time,
+        candidate.time_format,
+        candidate.time_zone,  # which says what marks of a clock mean
+        candidate.stamp,
+        candidate.period,
+    )
+    if key not in reader.memory:
+        frame = _where(whole, candidate)
+        reader.memory[key] = frame, read_times(frame, candidate)
+    return reader.memory[key]
 
 
 def _where(frame: Frame, candidate: SeriesEntry) -> Frame:

@@ -1,0 +1,245 @@
+"""Options of a table that nobody should write: one sentence each, or the right number."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from equiload.envs import DataError, EquiloadError, Instance
+from equiload.envs.data import table
+
+HOURS = pd.date_range("2024-03-01", periods=48, freq="h")
+PRICE = "file: all.csv, time: time, time_zone: UTC, column: price, unit: US$/MWh"
+SERIES = {
+    "price": f"{{{PRICE}}}",
+    "carbon": "{file: all.csv, time: time, time_zone: UTC, column: carbon, unit: t/MWh}",
+    "demand": "{file: all.csv, time: time, time_zone: UTC, column: demand, unit: share}",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    frame = pd.DataFrame({"time": HOURS.strftime("%Y-%m-%dT%H:%MZ"), "price": 50.0, "carbon": 0.3})
+    frame.assign(water=4.0, demand=0.5, zone="A", name="=1+1").to_csv(
+        tmp_path / "all.csv", index=False
+    )
+    typed = pd.DataFrame({"time": HOURS, "b": True, "l": [[1]] * 48, "price": 50.0})
+    typed.to_parquet(tmp_path / "x.parquet")
+    (tmp_path / "dir.csv").mkdir()
+    os.mkfifo(tmp_path / "fifo.csv")
+    return tmp_path
+
+
+def read(folder: Path, top: str = "", region: str = "", **series: str) -> Instance:
+    lines = [top, "regions:", "  Here:"]
+    lines += [f"    {kind}: {entry}" for kind, entry in (SERIES | series).items()]
+    lines += [f"    {line}" for line in region.splitlines()]
+    (folder / "w.yaml").write_text("\n".join(lines))
+    return table(folder / "w.yaml")
+
+
+REFUSED = {
+    "end: NaT": "end must be a UTC time",
+    "end: 2024-03-01T05:30\nstart: 2024-03-01": "no whole number of slots",
+    "start: 2024-03-02\nend: 2024-03-01": "no value from 'start' to 'end'",
+    f"slot_minutes: 1{'0' * 30}": "'slot_minutes' must be less than or equal to 1440",
+    "slot_minutes: 1.5": "'slot_minutes' must be a whole number, got '1.5'",
+    "equity_weight: {carbon: true}": "'equity_weight.carbon' must be a number, got 'true'",
+    "equity_weight: {carbon: .inf}": "'equity_weight.carbon' must be a number",
+    "equity_weight: {carbon: -1}": "must be at least 0",
+    "equity_weight: [1]": "'equity_weight' must be a mapping",
+    "reachability: {Here: Here}": "must be a list of regions, got 'Here'",
+    "reachability: {within_km: 10}": "needs the location of every region",
+    "reachability: {Here: [There]}": "names 'There', which is not a region",
+    "gaps: {method: cubic, longest: 2}": "'method' must be 'linear' or 'previous'",
+    "gaps: {method: linear, longest: 0}": "'longest' must be greater than or equal to 1",
+    "gaps: 5": "gaps must be 'refuse' or",
+    'name: "a\\nb\\e[31m"': "a text that can be printed",
+    "start: 0001-01-01": "has no value in 177",
+}
+
+
+@pytest.mark.parametrize("top", REFUSED)
+def test_the_file_as_a_whole(top: str, folder: Path) -> None:
+    with pytest.raises(EquiloadError) as caught:
+        read(folder, top)
+    assert REFUSED[top] in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+PRICES = {
+    "time_format: 5": "no directive such as %Y",
+    "time_format: [a]": "'time_format' must be a text",
+    "time_format: seconds since never": "'seconds since 1970-01-01' say",
+    "skip_rows: abc": "'skip_rows' must be a whole number, got 'abc'",
+    "skip_rows: [1]": "'skip_rows' must be",
+    "skip_rows: -1": "greater than or equal to 0",
+    "skip_rows: 1000000000": "less than or equal to 100000",
+    "where: [a]": "'where' must be a mapping",
+    "where: {zone: {a: 1}}": "must be a text",
+    "where: {zone: B}": "there are no rows where {'zone': 'B'}",
+    "layout: [a]": "there is no layout",
+    "layout: entsoe-prise": "did you mean 'entsoe-price'?",
+    "rate: 1.08": "in US$ already",
+    "lasts: 60": "'lasts' must be a time, '60 min'",
+    "encoding: klingon": "there is no encoding 'klingon'",
+    "separator: ';'": "there is no column 'time', found 'time,price",
+    "decimal: ',', thousands: ','": "cannot both be ','",
+    "decimal: ',,'": "'decimal' must be a single character",
+    "sheet: a": "'sheet' is for files that end in .xlsx",
+    "records: a": "'records' is for files that end in .json",
+    "period: price": "the stamps carry an offset",
+    "stamp: range": "expected 'start - end'",
+    "stamp: middle": "'stamp' must be 'start', 'end' or 'range'",
+    "daylight: {column: nope}": "there is no column 'nope'",
+    "colunm: price": "there is no option 'colunm'; did you mean 'column'?",
+}
+
+
+@pytest.mark.parametrize("option", PRICES)
+def test_options_of_a_series(option: str, folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(folder, price=f"{{{PRICE}, {option}}}")
+    assert PRICES[option] in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+OTHERS = {
+    ("price", "{file: dir.csv, time: time, unit: US$/MWh, column: price}"): "is no file",
+    ("price", "{file: fifo.csv, time: time, unit: US$/MWh, column: price}"): "is no file",
+    ("price", "{file: none-*.csv, time: t, unit: US$/MWh, column: p}"): "no file matches",
+    ("price", '{file: "a\\0b", time: t, unit: US$/MWh, column: p}'): "is no name of a file",
+    ("price", "{file: null, time: t, unit: US$/MWh}"): "'file' is missing",
+    ("price", "{file: all.csv, unit: US$/MWh}"): "'time' is missing",
+    ("price", "{file: all.csv, time: time, column: price}"): "'unit' is missing",
+    ("price", "{file: all.csv, time: time, unit: US$/MWh}"): "needs a 'column'",
+    ("price", f"{{{PRICE.replace('US$', 'EUR')}, rate: true}}"): "'rate' must be a positive number",
+    ("price", f"{{{PRICE.replace('US$', 'EUR')}, rate: &a {{x: *a}}}}"): "rate: ",
+    ("price", "{file: x.parquet, time: time, time_zone: UTC, column: l, unit: US$/MWh}"): "row 1",
+    ("price", "{file: x.parquet, time: time, time_zone: UTC, column: b, unit: US$/MWh}"): "row 1",
+    ("price", "{file: all.csv, time: time, column: name, unit: US$/MWh}"): "the value is '=1+1'",
+    ("price", "{file: all.csv, time: time, energy: {price: 1 J}}"): "only demand is read from",
+    ("demand", "{file: all.csv, time: time, energy: {demand: 1 calorie}}"): "got '1 calorie'",
+    ("carbon", "{constant: x}"): "'constant' must be a number",
+    ("carbon", "{constant: 1, file: a}"): "only 'unit' and 'rate' are understood",
+    ("carbon", "5"): "the value is 5 t/MWh, expected 0 to 2",
+    (
+        "carbon",
+        "{constant: 3, unit: stones/MWh}",
+    ): "the unit of carbon must be an amount per energy",
+    ("mix", "{file: all.csv, time: time, unit: MW, fuels: abc}"): "'fuels' must be a mapping",
+    ("mix", "{file: all.csv, time: time, unit: MW, fuels: {gas: 5}}"): "none of the fuels ['gas']",
+    ("mix", "{file: all.csv, time: time, unit: MW, fuels: {gas: [price, price]}}"): "named twice",
+    ("mix", "{file: all.csv, time: time, unit: MW, fuels: {soot: price}}"): "no fuel 'soot'",
+    ("mix", "5"): "cannot be one number",
+}
+
+
+@pytest.mark.parametrize(("kind", "entry"), OTHERS)
+def test_series_of_another_kind(kind: str, entry: str, folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(folder, **{kind: entry})
+    assert OTHERS[kind, entry] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ("elevation: .nan", "'elevation' must be a number"),
+        ("elevation: 1e6", "less than or equal to 9000"),
+        ("location: [true, false]", "must be \\[latitude, longitude\\]"),
+        ("location: here", "must be \\[latitude, longitude\\]"),
+        ("location: [1, 2, 3]", "must be \\[latitude, longitude\\]"),
+        ("capacity: -1", "must be a number of MWh per slot"),
+        ("capacity: .nan", "must be a number of MWh per slot"),
+        (f"capacity: {'9' * 400}", "must be a number of MWh per slot"),
+        ("capacity: 0.1", "is 'capacity' in the demand's unit"),
+        ("pue: 0.5", "at least 1"),
+        ("price: 5", "duplicate key"),
+        ("pricing: 5", "unknown entry of region Here 'pricing'"),
+    ],
+)
+def test_a_region(line: str, match: str, folder: Path) -> None:
+    demand = SERIES["demand"].replace("share", "MWh")
+    with pytest.raises(EquiloadError, match=match):
+        read(folder, region=line, demand=demand)
+
+
+def test_yaml_that_grows_or_never_ends(folder: Path) -> None:
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n"
+    for before, name in zip("abcdefghi", "bcdefghij", strict=True):
+        bomb += f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n"
+    for text in (bomb + "name: *j\nregions: {R: *j}", "[" * 3000, "regions: &r {Here: *r}"):
+        (folder / "w.yaml").write_text(text)
+        with pytest.raises(DataError) as caught:
+            table(folder / "w.yaml")
+        assert len(str(caught.value)) < 700
+
+
+def test_what_may_be_written_shortly(folder: Path) -> None:
+    instance = read(
+        folder,
+        "start: 2024-03-01T06:00\nend: 2024-03-02\nequity_weight: {carbon: 1.0e3, water: 5}",
+        "water: 0\ncapacity: 20 MW",
+        price="50",
+        carbon="{constant: 300, unit: gCO2eq/kWh}",
+    )
+    assert instance.horizon == 18
+    assert instance.trace.price.tolist() == [[50.0]] * 18
+    assert instance.trace.intensity[:, 0, 0].tolist() == pytest.approx([0.3, 0.0])
+    assert instance.trace.demand[0, 0] == 10.0  # half of the region's capacity
+    assert instance.objective.equity_weight == {"carbon": 1000.0, "water": 5.0}
+
+
+def test_a_footprint_of_ones_own(folder: Path) -> None:
+    instance = read(
+        folder,
+        "footprints: {land: {unit: m²}}\nequity_weight: {carbon: 1, land: 2}",
+        "land: {file: all.csv, time: time, column: water, unit: m²/MWh}",
+    )
+    assert instance.trace.footprints == ("carbon", "land")
+    assert instance.trace.intensity[1, 0, 0] == 4.0
+
+
+def test_units_as_providers_spell_them(folder: Path) -> None:
+    def price(unit: str, rate: str = "") -> float:
+        entry = PRICE.replace("US$/MWh", unit) + (f", rate: {rate}" if rate else "")
+        return float(read(folder, price=f"{{{entry}}}").trace.price[0, 0])
+
+    assert price("ct/kWh", "1.1") == pytest.approx(50 * 10 * 1.1)
+    assert price("EURct/kWh", "1.1") == pytest.approx(50 * 10 * 1.1)
+    assert price("US¢/kWh") == pytest.approx(500)
+    assert price("US$/GWh") == pytest.approx(0.05)
+    assert price("JPY/kWh", "0.01") == pytest.approx(500)
+    assert price("€/MWh", "2") == pytest.approx(100)
+    for unit, right in (
+        ("gCO2eq/kWh", 0.3e-3),
+        ("gCO₂eq/kWh", 0.3e-3),
+        ("g CO2-eq/kWh", 0.3e-3),
+        ("lb/MWh", 0.3 * 0.45359237e-3),
+        ("lbs CO2/MWh", 0.3 * 0.45359237e-3),
+        ("kg/MWh", 0.3e-3),
+        ("tCO2e/MWh", 0.3),
+        ("t/GWh", 0.3e-3),
+        ("kg/GJ", 0.3e-3 * 3.6),
+        ("metric tons CO2/MWh", 0.3),
+    ):
+        entry = SERIES["carbon"].replace("t/MWh", unit)
+        got = read(folder, carbon=entry).trace.intensity[0, 0, 0]
+        assert got == pytest.approx(right, rel=1e-12), unit
+
+
+def test_reachability_by_distance(folder: Path) -> None:
+    read(folder)
+    spec = (folder / "w.yaml").read_text()
+    here = spec.split("regions:\n")[1]
+    text = "reachability: {within_km: 700}\nregions:\n"
+    for name, place in (("A", "[50, 8]"), ("B", "[48, 16]"), ("C", "[40, -74]")):
+        text += here.replace("Here", name) + f"    location: {place}\n"
+    (folder / "w.yaml").write_text(text)
+    assert table(folder / "w.yaml").fleet.reachable.tolist() == [
+        [True, True, False],
+        [True, True, False],
+        [False, False, True],
+    ]
