@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import ModuleType
 
 import numpy as np
 
-from equiload.envs.data.grid import CARBON, WATER
 from equiload.envs.data.weather import cooling_water
 from equiload.envs.errors import DataError
+from equiload.envs.footprints import FOOTPRINTS, FUELS
 from equiload.envs.typing import FloatArray
 
 _SEA_LEVEL = 101_325.0  # Pa
 _SCALE_HEIGHT = 8_434.0  # m
 
 
-def mix_footprint(mix: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Carbon t/MWh and water m³/MWh of a generation mix ``{fuel: [T]}`` in any common unit.
+def mix_footprints(mix: Mapping[str, FloatArray], kinds: Sequence[str]) -> dict[str, FloatArray]:
+    """Footprints ``[T]`` per MWh, by kind, of a generation mix ``{fuel: [T]}`` in any common unit.
 
-    Negative output (a plant's own use, storage that fills) counts as none.
+    The grid's part alone: what cooling on the site adds is none of it. Kinds that do not follow
+    from a mix are left out. Negative output (a plant's own use, storage that fills) counts as none.
 
     Raises
     ------
     DataError
         A fuel without factors, or a slot in which nothing runs.
     """
-    unknown = sorted(set(mix) - set(CARBON))
+    unknown = sorted(set(mix) - set(FUELS))
     if unknown:
-        raise DataError(f"there is no fuel {unknown[0]!r}, expected one of {', '.join(CARBON)}")
+        raise DataError(f"there is no fuel {unknown[0]!r}, expected one of {', '.join(FUELS)}")
     output = {fuel: np.maximum(amount, 0.0) for fuel, amount in mix.items()}
     total = np.sum(list(output.values()), axis=0)
     if not (total > 0).all():
         raise DataError(f"nothing runs in slot {int(np.argmin(total > 0))} of the generation mix")
-    carbon, water = (
-        np.asarray(sum(factor[fuel] * amount for fuel, amount in output.items()) / total)
-        for factor in (CARBON, WATER)
-    )
-    return carbon, water
+    factors = {kind: FOOTPRINTS[kind].factors for kind in kinds if kind in FOOTPRINTS}
+    return {
+        kind: np.asarray(sum(factor[fuel] * amount for fuel, amount in output.items()) / total)
+        for kind, factor in factors.items()
+        if factor
+    }
 
 
 def wet_bulb(temperature: FloatArray, humidity: FloatArray, elevation: float = 0.0) -> FloatArray:

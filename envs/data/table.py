@@ -156,17 +156,17 @@ def _place(region: RegionTable, slots: Slots, gaps: Gaps) -> dict[str, int]:
 
 def _derive(region: RegionTable, path: Path) -> None:
     """Fill in carbon and water from the mix and the weather where the user has only those."""
-    from equiload.envs.data.derived import mix_footprint, site_water
+    from equiload.envs.data.derived import mix_footprints, site_water
 
     values = region.values
     mix = {k.removeprefix("mix: "): v for k, v in values.items() if k.startswith("mix: ")}
     if mix:
         try:
-            carbon, grid = mix_footprint(mix)
+            grid = mix_footprints(mix, ("carbon", "water"))
         except DataError as error:
             raise DataError(f"{path}: mix of {region.name}: {error}") from None
-        values.setdefault("carbon", carbon)
-        values.setdefault("grid_water", grid)
+        values.setdefault("carbon", grid["carbon"])
+        values.setdefault("grid_water", grid["water"])
     if "temperature" in values and "humidity" in values:
         elevation = _number(path, region, "elevation", 0.0)
         towers = site_water(values["temperature"], values["humidity"], elevation)
