@@ -91,8 +91,8 @@ _ROWS = {
         apart=2.0,
     ),
     # Life cycle, geometric middles of the ranges in a review of published studies: Turconi, Boldrin
-    # and Astrup (2013), Renewable and Sustainable Energy Reviews 28, typed in from general knowledge
-    # of it, unaudited. The weight is of the order of damage costs (EEA, CE Delft, US EPA).
+    # and Astrup (2013), Renewable and Sustainable Energy Reviews 28; from general knowledge of it,
+    # unaudited. The weight is of the order of damage costs (EEA, CE Delft, US EPA).
     "nox": Footprint(
         unit="kg",
         equity_weight=10.0,

@@ -104,7 +104,7 @@ def synthetic(
     equity_weight
         US$ per unit, by footprint kind: the kinds that are drawn, any with factors by fuel in
         :data:`~equiload.envs.footprints.FOOTPRINTS`. Default: the paper's, 1500 per t of carbon and
-        60 per m³ of water. A further kind changes no other number.
+        60 per m³ of water. A further kind changes no other number (but for rounding).
 
     Raises
     ------

@@ -60,7 +60,8 @@ def generated_years(years: int = YEARS) -> dict[str, FloatArray]:
     trace = synthetic(
         Draw.test(0), horizon=_HOURS, batch=years, regions=len(regions), ranges=RANGES
     ).trace
-    return {"price": trace.price, "carbon": trace.intensity[:, 0], **_electricity(years)}
+    prints = {kind: trace.intensity[:, k] for k, kind in enumerate(trace.footprints)}
+    return {"price": trace.price, **prints, **_electricity(years)}
 
 
 def _electricity(years: int) -> dict[str, FloatArray]:
@@ -73,7 +74,7 @@ def _electricity(years: int) -> dict[str, FloatArray]:
     slot = np.broadcast_to(times.year_slot[:_HOURS], (years, _HOURS))
     calm = np.zeros((years, len(regions)))
     air = weather(nodes, calm, table, slot, regions, every=_NODE_HOURS, node_hours=_NODE_HOURS)
-    plant = system(regions, table)
+    plant = system(regions, table, ())  # no footprint is asked for
     shape = np.broadcast_to(load_shape(60)[times.week_slot[:_HOURS]], air.wind.shape)
     return {
         "electricity demand": electricity(air, shape, plant),
