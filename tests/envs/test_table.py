@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from equiload.envs import DataError, EquiloadError
 from equiload.envs.data import table
-from equiload.envs.data.derived import mix_footprint, site_water, wet_bulb
+from equiload.envs.data.derived import mix_footprints, site_water, wet_bulb
 from equiload.envs.data.weather import cooling_water, wet_bulb_stull
 from equiload.experiments.worlds.example import write_example
 
@@ -72,7 +72,7 @@ def test_the_worked_example_is_read_as_its_vendors_mean_it() -> None:
     first = eia[eia.period == "2024-10-25T01"].set_index("fueltype").value  # ends at 01:00
     names = {"SUN": "solar", "WND": "wind", "NUC": "nuclear", "WAT": "hydro", "NG": "gas"}
     mix = {names.get(c, "biomass"): np.array([float(v)]) for c, v in first.items()}
-    assert trace.intensity[0, 0, 1] == pytest.approx(mix_footprint(mix)[0][0])
+    assert trace.intensity[0, 0, 1] == pytest.approx(mix_footprints(mix, ["carbon"])["carbon"][0])
 
 
 def test_the_worked_example_is_what_its_writer_writes(tmp_path: Path) -> None:
