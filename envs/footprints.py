@@ -24,6 +24,8 @@ class Footprint:
     ----------
     unit
         Unit that it is counted in; intensities are per MWh drawn, equity weights US$ per unit.
+    title
+        How tables write it. Default: its name.
     equity_weight
         Of instances that state none, US$ per unit; 0: the kind is not weighed unless asked for.
     factors
@@ -44,6 +46,7 @@ class Footprint:
     """
 
     unit: str
+    title: str = ""
     equity_weight: float = 0.0
     factors: Mapping[str, float] = field(default_factory=dict)
     cooling: bool = False
@@ -95,6 +98,7 @@ _ROWS = {
     # unaudited. The weight is of the order of damage costs (EEA, CE Delft, US EPA).
     "nox": Footprint(
         unit="kg",
+        title="NOx",
         equity_weight=10.0,
         factors=_by_fuel(0.02, 0.015, 0.047, 0.24, 0.37, 1.08, 0.87, 0.87),
         bounds=(0.0, 20.0),
@@ -111,6 +115,12 @@ FOOTPRINTS: Mapping[str, Footprint] = MappingProxyType(_ROWS)
 def unit_of(kind: str) -> str:
     """The unit of a footprint kind; ``"units"`` for one that the table does not hold."""
     return FOOTPRINTS[kind].unit if kind in FOOTPRINTS else "units"
+
+
+def title_of(kind: str) -> str:
+    """How tables write a footprint kind, with a capital letter."""
+    title = FOOTPRINTS[kind].title if kind in FOOTPRINTS else ""
+    return title or kind.capitalize()
 
 
 def in_order(kinds: Mapping[str, float] | tuple[str, ...]) -> tuple[str, ...]:

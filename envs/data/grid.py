@@ -139,8 +139,10 @@ def _abroad(region: Region, kinds: Sequence[str]) -> FloatArray:
 
 
 @lru_cache(maxsize=8)
-def system(regions: tuple[Region, ...], sky: Sky, kinds: tuple[str, ...]) -> System:
+def system(regions: tuple[Region, ...], sky: Sky, kinds: tuple[str, ...] = ()) -> System:
     """Scale sun and wind so that a typical year gives the table's shares.
+
+    ``kinds`` are the footprints that it knows of what it burns; none are enough for prices.
 
     Raises
     ------

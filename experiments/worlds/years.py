@@ -74,7 +74,7 @@ def _electricity(years: int) -> dict[str, FloatArray]:
     slot = np.broadcast_to(times.year_slot[:_HOURS], (years, _HOURS))
     calm = np.zeros((years, len(regions)))
     air = weather(nodes, calm, table, slot, regions, every=_NODE_HOURS, node_hours=_NODE_HOURS)
-    plant = system(regions, table, ())  # no footprint is asked for
+    plant = system(regions, table)
     shape = np.broadcast_to(load_shape(60)[times.week_slot[:_HOURS]], air.wind.shape)
     return {
         "electricity demand": electricity(air, shape, plant),
