@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from equiload.envs.data import SyntheticSource, shifted, synthetic, world
 from equiload.envs.data.derived import mix_footprints
 from equiload.envs.data.grid import typical_mix
 from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT
-from equiload.envs.footprints import FOOTPRINTS, FUELS, Footprint, in_order, unit_of
+from equiload.envs.footprints import FOOTPRINTS, FUELS, Footprint, in_order, title_of, unit_of
 
 PAPER = {"carbon": 1500.0, "water": 60.0}
 WORLDS = [
@@ -148,6 +149,13 @@ def test_a_shifted_world_has_its_kinds() -> None:
     assert after.trace.footprints == ("water", "nox")
     assert not np.array_equal(after.trace.intensity[0], before.trace.intensity[0])  # the first
     np.testing.assert_array_equal(after.trace.intensity[1], before.trace.intensity[1])
+
+
+def test_the_documentation_states_the_rows() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "worlds.md").read_text(encoding="utf-8")
+    for kind, row in FOOTPRINTS.items():
+        cells = (f"{title_of(kind)}, {row.unit}", *(f"{row.factors[fuel]:g}" for fuel in FUELS))
+        assert f"| {' | '.join(cells)} |" in text, kind
 
 
 def test_rows_are_complete() -> None:
