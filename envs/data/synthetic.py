@@ -330,16 +330,18 @@ class _Maker:
         self, price: FloatArray, out: Output, towers: FloatArray, site: FloatArray
     ) -> dict[str, FloatArray]:
         """Series of the data centers: sites of one region differ by a few per cent."""
-        intensity, of = out.intensity, self.fleet.region_of
-        if not self.fleet.one_region_each:
+        alone, of = self.fleet.one_region_each, self.fleet.region_of
+        if not alone:
             apart = np.tanh(site)[:, None]
             price, towers = price[..., of] * (1 + 0.03 * apart), towers[..., of] * (1 + 0.1 * apart)
-            intensity = {kind: values[..., of] for kind, values in intensity.items()}
-        drawn = [
-            values + towers if FOOTPRINTS[kind].cooling else values
-            for kind, values in intensity.items()
-        ]
-        return {"price": price, "intensity": np.stack(drawn, axis=1)}
+        intensity = np.empty((len(price), len(self.kinds), *price.shape[1:]))
+        for k, kind in enumerate(self.kinds):
+            values = out.intensity[kind] if alone else out.intensity[kind][..., of]
+            if FOOTPRINTS[kind].cooling:
+                np.add(values, towers, out=intensity[:, k])
+            else:
+                intensity[:, k] = values
+        return {"price": price, "intensity": intensity}
 
     def _postpone(self, demand: FloatArray, up: FloatArray) -> None:
         """Take outages back, in place, in slots where demand could not be served otherwise."""
