@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from equiload.envs.footprints import title_of
 from equiload.experiments.comparison import Row
 
 
@@ -26,7 +27,7 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
     table.add_column("Algorithm", no_wrap=True)
     headers = ["Energy\nUS$"]
     for kind, unit in zip(trace.footprints, trace.units, strict=True):
-        name = escape(kind.capitalize())
+        name = escape(title_of(kind))
         headers += [f"{name}\nmax {unit}", f"{name}\nmean {unit}", f"{name}\nPAR"]
     headers += ["J\nUS$", "Gap\n%", "Time\ns"]
     for header in headers:

@@ -18,10 +18,10 @@ _SCALE_HEIGHT = 8_434.0  # m
 
 
 def mix_footprints(mix: Mapping[str, FloatArray], kinds: Sequence[str]) -> dict[str, FloatArray]:
-    """Intensities ``[T]`` by kind, per MWh, of a generation mix ``{fuel: [T]}`` in any common unit.
+    """Footprints ``[T]`` per MWh, by kind, of a generation mix ``{fuel: [T]}`` in any common unit.
 
-    Kinds without factors are left out. Negative output (a plant's own use, storage that fills)
-    counts as none.
+    The grid's part alone: what cooling on the site adds is none of it. Kinds that do not follow
+    from a mix are left out. Negative output (a plant's own use, storage that fills) counts as none.
 
     Raises
     ------
@@ -35,12 +35,11 @@ def mix_footprints(mix: Mapping[str, FloatArray], kinds: Sequence[str]) -> dict[
     total = np.sum(list(output.values()), axis=0)
     if not (total > 0).all():
         raise DataError(f"nothing runs in slot {int(np.argmin(total > 0))} of the generation mix")
+    factors = {kind: FOOTPRINTS[kind].factors for kind in kinds if kind in FOOTPRINTS}
     return {
-        kind: np.asarray(
-            sum(FOOTPRINTS[kind].factors[fuel] * amount for fuel, amount in output.items()) / total
-        )
-        for kind in kinds
-        if FOOTPRINTS[kind].factors
+        kind: np.asarray(sum(factor[fuel] * amount for fuel, amount in output.items()) / total)
+        for kind, factor in factors.items()
+        if factor
     }
 
 

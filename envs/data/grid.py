@@ -8,6 +8,7 @@ consumed is the region's own mix and its neighbours', as flow tracing finds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,10 +18,9 @@ from equiload.envs.data.clock import Sky
 from equiload.envs.data.regions import Region, named_regions
 from equiload.envs.data.supply import SupplyCurve
 from equiload.envs.data.weather import Weather, clearness, dryness
+from equiload.envs.errors import DataError
 from equiload.envs.footprints import FOOTPRINTS, FUELS
 from equiload.envs.typing import FloatArray
-
-CARBON, WATER = (FOOTPRINTS[kind].factors for kind in ("carbon", "water"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,11 @@ class System:
 
     ``solar`` and ``wind`` turn irradiance and capacity factor into output, ``resting`` is what
     heating and cooling add to load in a typical year, ``wind_median`` the logit of the capacity
-    factor in middling wind. ``factor [R, 2, F]`` are carbon and water per MWh of each fuel,
-    ``imports`` the share of consumption that flows in, ``abroad [2, R]`` what it carries.
+    factor in middling wind. ``factor [R, K, F]`` are the footprints of ``kinds`` per MWh of each
+    fuel, ``imports`` the share of consumption that flows in, ``abroad [K, R]`` what it carries.
     """
 
+    kinds: tuple[str, ...]
     share: dict[str, FloatArray]
     solar: FloatArray
     wind: FloatArray
@@ -90,40 +91,64 @@ class System:
     abroad: FloatArray
 
 
-def footprints(region: Region) -> FloatArray:
-    """``[2, F]``: carbon, t, and water, m³, per MWh of each fuel.
+def footprints(region: Region, kinds: Sequence[str]) -> FloatArray:
+    """``[K, F]``: footprints of these kinds, in their units, per MWh of each fuel.
 
     Reservoirs evaporate in proportion to the dryness of the air over them (Dalton's law).
+
+    Raises
+    ------
+    DataError
+        A kind that does not follow from what a region generates.
     """
-    factor = np.array([[kind[fuel] for fuel in FUELS] for kind in (CARBON, WATER)])
+    for kind in kinds:
+        if kind not in FOOTPRINTS or not FOOTPRINTS[kind].factors:
+            known = ", ".join(name for name, row in FOOTPRINTS.items() if row.factors)
+            raise DataError(
+                f"the generator cannot draw the footprint {kind!r}: it knows factors by fuel of "
+                f"{known}"
+            )
+    factor = np.empty((len(kinds), len(FUELS)))
     here, usual = dryness(region.temperature, region.humidity), dryness(*_RESERVOIRS)
-    factor[1, FUELS.index("hydro")] *= here / usual
+    for k, kind in enumerate(kinds):
+        factor[k] = [FOOTPRINTS[kind].factors[fuel] for fuel in FUELS]
+        if FOOTPRINTS[kind].evaporates:
+            factor[k, FUELS.index("hydro")] *= here / usual
     return factor
 
 
-def typical_mix(region: Region) -> FloatArray:
-    """``[2]``: carbon, t, and water, m³, per MWh consumed in a typical year."""
-    own = _generated(region)
-    return (1.0 - region.imports) * own + region.imports * _abroad(region)
+def typical_mix(region: Region, kinds: Sequence[str]) -> FloatArray:
+    """``[K]``: footprints of these kinds, in their units, per MWh consumed in a typical year."""
+    own = _generated(region, kinds)
+    return (1.0 - region.imports) * own + region.imports * _abroad(region, kinds)
 
 
-def _generated(region: Region) -> FloatArray:
-    mix: FloatArray = footprints(region) @ np.array([getattr(region, fuel) for fuel in FUELS])
+def _generated(region: Region, kinds: Sequence[str]) -> FloatArray:
+    share = np.array([getattr(region, fuel) for fuel in FUELS])
+    mix: FloatArray = footprints(region, kinds) @ share
     return mix
 
 
-def _abroad(region: Region) -> FloatArray:
-    """``[2]``: what imports carry. A region on its own has gas standing by instead."""
+def _abroad(region: Region, kinds: Sequence[str]) -> FloatArray:
+    """``[K]``: what imports carry. A region on its own has gas standing by instead."""
     if not region.neighbours:
-        return footprints(region)[:, FUELS.index("gas")]
-    mixes = [_generated(neighbour) for neighbour in named_regions(region.neighbours)]
+        return footprints(region, kinds)[:, FUELS.index("gas")]
+    mixes = [_generated(neighbour, kinds) for neighbour in named_regions(region.neighbours)]
     mean: FloatArray = np.mean(mixes, axis=0)
     return mean
 
 
 @lru_cache(maxsize=8)
-def system(regions: tuple[Region, ...], sky: Sky) -> System:
-    """Scale sun and wind so that a typical year gives the table's shares."""
+def system(regions: tuple[Region, ...], sky: Sky, kinds: tuple[str, ...] = ()) -> System:
+    """Scale sun and wind so that a typical year gives the table's shares.
+
+    ``kinds`` are the footprints that it knows of what it burns; none are enough for prices.
+
+    Raises
+    ------
+    DataError
+        A footprint kind that does not follow from what a region generates.
+    """
     column = {
         name: np.array([getattr(r, name) for r in regions])
         for name in (
@@ -147,6 +172,7 @@ def system(regions: tuple[Region, ...], sky: Sky) -> System:
     resting = column["heating"] * np.maximum(_COLD - normal, 0.0).mean(0)
     resting += column["cooling"] * np.maximum(normal - _WARM, 0.0).mean(0)
     return System(
+        kinds=kinds,
         share={fuel: column[fuel] for fuel in FUELS},
         solar=column["solar"] / sun,
         wind=column["wind"] / cf,
@@ -154,9 +180,9 @@ def system(regions: tuple[Region, ...], sky: Sky) -> System:
         resting=resting,
         heating=column["heating"],
         cooling=column["cooling"],
-        factor=np.stack([footprints(region) for region in regions]),
+        factor=np.stack([footprints(region, kinds) for region in regions]),
         imports=column["imports"],
-        abroad=np.stack([_abroad(region) for region in regions], axis=-1),
+        abroad=np.stack([_abroad(region, kinds) for region in regions], axis=-1),
     )
 
 
@@ -178,12 +204,12 @@ class Year:
 class Output:
     """What the grid gives, ``[B, T, R]``: price of the merit order and the mix's footprints.
 
-    ``price`` US$/MWh, ``carbon`` t/MWh, ``water`` m³/MWh, ``residual`` load relative to mean load.
+    ``price`` US$/MWh, ``intensity`` by kind, its unit per MWh, ``residual`` load relative to mean
+    load.
     """
 
     price: FloatArray
-    carbon: FloatArray
-    water: FloatArray
+    intensity: dict[str, FloatArray]
     residual: FloatArray
 
 
@@ -221,21 +247,21 @@ def power(
     firm = {fuel: part * share[fuel] for fuel, part in _MUST_RUN.items()}
     base = nuclear + share["biomass"] + firm["coal"] + firm["gas"] + firm["hydro"] * year.hydro
     residual = load - sun - blow - base[:, None]
-    price, carbon, water = supply(year, plant, regions).climb(residual + spill(plant))
+    price, *prints = supply(year, plant, regions).climb(residual + spill(plant))
     running = {"nuclear": nuclear, "biomass": share["biomass"], "coal": firm["coal"]}
     running |= {"gas": firm["gas"], "hydro": firm["hydro"] * year.hydro}
-    for fuel, amount in running.items():
-        per_carbon, per_water = plant.factor[:, :, FUELS.index(fuel)].T
-        carbon += (per_carbon * amount)[..., None, :]
-        water += (per_water * amount)[..., None, :]
-    carbon += CARBON["solar"] * sun + CARBON["wind"] * blow
-    water += WATER["solar"] * sun
     own = (1.0 - plant.imports) / np.maximum(load, base[:, None] + sun + blow)
-    carbon *= own
-    water *= own
-    carbon += plant.imports * plant.abroad[0]
-    water += plant.imports * plant.abroad[1]
-    return Output(price=price, carbon=carbon, water=water, residual=residual)
+    for k, kind in enumerate(plant.kinds):
+        intensity, factor = prints[k], plant.factor[:, k]
+        for fuel, amount in running.items():
+            intensity += (factor[:, FUELS.index(fuel)] * amount)[..., None, :]
+        solar, wind = (FOOTPRINTS[kind].factors[fuel] for fuel in ("solar", "wind"))
+        intensity += solar * sun + wind * blow if wind else solar * sun
+        intensity *= own
+        intensity += plant.imports * plant.abroad[k]
+    return Output(
+        price=price, intensity=dict(zip(plant.kinds, prints, strict=True)), residual=residual
+    )
 
 
 def spill(plant: System) -> FloatArray:
@@ -279,7 +305,7 @@ def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurv
         np.stack([np.broadcast_to(ends, gas.shape) for ends in column], axis=-1)
         for column in zip(*blocks, strict=True)
     )
-    footprint = np.zeros((len(regions), 2, len(burning)))
+    footprint = np.zeros((len(regions), len(plant.kinds), len(burning)))
     for block, fuel in enumerate(burning):
         if fuel:
             source = plant.abroad.T if fuel == "abroad" else plant.factor[..., FUELS.index(fuel)]

@@ -123,7 +123,9 @@ class SyntheticSource(Source):
         if equity_weight is None:
             return self
         weights = {**self.instance(horizon=1).objective.equity_weight, **equity_weight}
-        return SyntheticSource(self._seed, **self._options | {"equity_weight": weights})
+        source = SyntheticSource(self._seed, **self._options | {"equity_weight": weights})
+        source.instance(horizon=1)  # refuses a kind that it cannot draw
+        return source
 
 
 class RecordedSource(Source):

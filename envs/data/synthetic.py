@@ -31,6 +31,7 @@ from equiload.envs.data.regions import (
 from equiload.envs.data.requests import outages, requests
 from equiload.envs.data.weather import cooling_water, weather
 from equiload.envs.errors import DataError
+from equiload.envs.footprints import FOOTPRINTS, in_order
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
 from equiload.envs.typing import FloatArray, IntArray, TimeArray
 
@@ -101,13 +102,16 @@ def synthetic(
     ranges
         What varies from draw to draw, as :class:`Ranges` or a mapping of its fields.
     equity_weight
-        US$ per t of carbon and per m³ of water. Default: the paper's, 1500 and 60.
+        US$ per unit, by footprint kind: the kinds that are drawn, any with factors by fuel in
+        :data:`~equiload.envs.footprints.FOOTPRINTS`. Default: the paper's, 1500 per t of carbon and
+        60 per m³ of water. A further kind changes no other number (but for rounding).
 
     Raises
     ------
     DataError
-        An option out of its range.
+        An option out of its range, or a kind that the generator has no factors for.
     """
+    objective = Objective(equity_weight=equity_weight or PAPER_EQUITY_WEIGHT)
     draw, ranges = Draw.of(seed), Ranges.of(ranges)
     shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
     if any(axis < 1 for axis in shape):
@@ -117,7 +121,8 @@ def synthetic(
     if slot_minutes not in (5, 15, 30, 60):
         raise DataError(f"slot_minutes must be 5, 15, 30 or 60, got {slot_minutes!r}")
     fleet = world_fleet(regions, sites, reachability, capacity=slot_minutes / 60)
-    maker = _Maker(fleet, ranges, int(horizon), int(slot_minutes))
+    kinds = in_order(objective.footprints)
+    maker = _Maker(fleet, ranges, int(horizon), int(slot_minutes), kinds)
     series = maker.make(draw, math.prod(shape))
     for array in series.values():
         array.flags.writeable = False  # made here, so the trace need not copy it
@@ -128,13 +133,14 @@ def synthetic(
         fleet=fleet,
         trace=Trace(
             **{name: array.reshape(*shape, *array.shape[1:]) for name, array in series.items()},
+            footprints=kinds,
             provenance={
                 "source": "synthetic",
                 "draw": str(draw),
                 "ranges": dataclasses.asdict(ranges),
             },
         ),
-        objective=Objective(equity_weight=equity_weight or PAPER_EQUITY_WEIGHT),
+        objective=objective,
     )
 
 
@@ -161,13 +167,14 @@ class _Maker:
     ranges: Ranges
     slots: int
     minutes: int
+    kinds: tuple[str, ...]
 
     def make(self, draw: Draw, members: int) -> dict[str, Any]:
         """Series of the draw's members by field of :class:`Trace`, ``[members, ...]`` each."""
         T, N, J = self.slots, len(self.fleet.datacenters), len(self.fleet.gateways)
         series = {
             "price": np.empty((members, T, N)),
-            "intensity": np.empty((members, 2, T, N)),
+            "intensity": np.empty((members, len(self.kinds), T, N)),
             "demand": np.empty((members, T, J)),
             "timestamps": np.empty((members, T), dtype="datetime64[s]"),
         }
@@ -276,7 +283,8 @@ class _Maker:
         load = load_shape(self.minutes)[times.week_slot[index]]
         load += _LOAD_NOISE * between(noise, self._every, self.slots)
         year = Year(chosen["hydro"], chosen["wind"], chosen["nuclear"], chosen["fuel"][:, None])
-        return power(air, load, year, system(regions, table), regions), air.wet_bulb
+        plant = system(regions, table, self.kinds)
+        return power(air, load, year, plant, regions), air.wet_bulb
 
     def _fuel(
         self, nodes: FloatArray, volatility: FloatArray, regions: tuple[Region, ...]
@@ -322,15 +330,18 @@ class _Maker:
         self, price: FloatArray, out: Output, towers: FloatArray, site: FloatArray
     ) -> dict[str, FloatArray]:
         """Series of the data centers: sites of one region differ by a few per cent."""
-        of = self.fleet.region_of
-        if not self.fleet.one_region_each:
+        alone, of = self.fleet.one_region_each, self.fleet.region_of
+        if not alone:
             apart = np.tanh(site)[:, None]
             price, towers = price[..., of] * (1 + 0.03 * apart), towers[..., of] * (1 + 0.1 * apart)
-            return {
-                "price": price,
-                "intensity": np.stack([out.carbon[..., of], out.water[..., of] + towers], axis=1),
-            }
-        return {"price": price, "intensity": np.stack([out.carbon, out.water + towers], axis=1)}
+        intensity = np.empty((len(price), len(self.kinds), *price.shape[1:]))
+        for k, kind in enumerate(self.kinds):
+            values = out.intensity[kind] if alone else out.intensity[kind][..., of]
+            if FOOTPRINTS[kind].cooling:
+                np.add(values, towers, out=intensity[:, k])
+            else:
+                intensity[:, k] = values
+        return {"price": price, "intensity": intensity}
 
     def _postpone(self, demand: FloatArray, up: FloatArray) -> None:
         """Take outages back, in place, in slots where demand could not be served otherwise."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equiload.envs.data.regions import great_circle
+from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT, great_circle
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import FOOTPRINTS, in_order
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
@@ -260,10 +260,9 @@ def _derive(
     for region in regions:
         _derive_region(region, kinds, path)
     if weight is None:
-        default = {k: f.equity_weight for k, f in FOOTPRINTS.items() if f.equity_weight > 0}
         weight = {
-            kind: value
-            for kind, value in default.items()
+            kind: known.equity_weight
+            for kind, known in FOOTPRINTS.items()
             if any(_speaks_of(region, kind) for region in regions)
         }
     for kind in weight:
@@ -283,10 +282,13 @@ def _derive(
 
 
 def _speaks_of(region: RegionTable, kind: str) -> bool:
-    """Does a region's entry mean to have this footprint?"""
-    return kind in region.values or any(
-        f"{part}{kind}" in region.series for part in ("grid_", "site_")
-    )
+    """Does a region's entry mean to have this footprint, when no equity weights are stated?
+
+    The paper's kinds also where they follow from other series, others where they stand there.
+    """
+    if kind in PAPER_EQUITY_WEIGHT and kind in region.values:
+        return True
+    return any(f"{part}{kind}" in region.series for part in ("", "grid_", "site_"))
 
 
 def _sources_of(kind: str) -> str:

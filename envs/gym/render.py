@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from equiload.envs.footprints import unit_of
+from equiload.envs.footprints import title_of, unit_of
 from equiload.envs.instance import Fleet, Objective
 from equiload.envs.typing import FloatArray
 
@@ -136,7 +136,7 @@ def _footprint(axes: Any, history: History, index: int, k: int) -> None:
     axes.set_yticks(places, history.fleet.regions, fontsize=7)
     axes.set_ylim(len(S) - 0.4, -0.6)
     unit = unit_of(kind)
-    title = f"{kind.capitalize()} so far, by region ({unit}; dotted: mean)"
+    title = f"{title_of(kind)} so far, by region ({unit}; dotted: mean)"
     axes.set_title(title, loc="left", fontsize=9, color=_INK)
     _plain(axes)
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from equiload.envs.footprints import title_of
+
 
 @dataclass(frozen=True)
 class Column:
@@ -92,7 +94,9 @@ def sentences(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Iterator[
 
 
 def _pars(row: pd.Series[Any], footprints: Mapping[str, str]) -> str:
-    return " and ".join(f"{row[f'{kind}_par']:.2f} ({kind})" for kind in footprints)
+    pars = {kind: row[f"{kind}_par"] for kind in footprints}
+    *most, last = (f"{par:.2f} ({kind})" for kind, par in pars.items() if not np.isnan(par))
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _percent(share: float) -> str:
@@ -104,7 +108,7 @@ def _columns(footprints: Mapping[str, str]) -> Iterator[Column]:
     yield Column("gap", "Gap", "%", ".2f", 100.0)
     yield Column("energy_cost", "Energy", "US$", ",.0f")
     for kind, unit in footprints.items():
-        title = kind.capitalize()
+        title = title_of(kind)
         yield Column(f"{kind}_max", f"{title} max", unit, ",.4g")
         yield Column(f"{kind}_mean", f"{title} mean", unit, ",.4g")
         yield Column(f"{kind}_par", f"{title} PAR", "", ".3f")
@@ -120,6 +124,8 @@ def _cell(row: pd.Series[Any], column: Column, among: pd.DataFrame | None) -> Ce
 
 
 def _text(value: float, column: Column) -> str:
+    if np.isnan(value):
+        return "–"  # a footprint that these runs have none of
     scaled = column.factor * value
     if column.form == ",.4g" and abs(scaled) >= 1000:
         return f"{scaled:,.0f}"

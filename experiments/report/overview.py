@@ -65,7 +65,8 @@ def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
             names = list(group.index.get_level_values("algorithm"))
             bound = np.full(len(names), group["lower_bound"].mean() / 1e3)
             parts = {"energy": group["energy_cost"].to_numpy() / 1e3}
-            parts |= {f"equity: {kind}": group[f"{kind}_equity"].to_numpy() / 1e3 for kind in kinds}
+            for kind in kinds:  # one that these runs do not weigh costs nothing
+                parts[f"equity: {kind}"] = group[f"{kind}_equity"].fillna(0.0).to_numpy() / 1e3
             base = np.zeros(len(names))
             marks: list[Bars | Line] = []
             for label, y in parts.items():
@@ -159,6 +160,7 @@ def pareto(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Section:
 
 
 def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
+    rows = rows[rows[column].notna()]
     cost, height = rows["energy_cost"].to_numpy() / 1e3, rows[column].to_numpy()
     best = front(cost, height)
     marks = [

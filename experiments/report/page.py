@@ -14,6 +14,7 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 
 from equiload.envs import DataError
+from equiload.envs.footprints import in_order
 from equiload.experiments.files import json_text, versions, write_text
 from equiload.experiments.history import read_history
 from equiload.experiments.report import episodes, interactive, overview, studies
@@ -67,7 +68,8 @@ def _of_runs(found: Found, content: dict[str, Any]) -> Iterator[Section]:
         return
     rows = rows_of(found.runs)
     summary = summarise(rows)
-    footprints = found.runs[0].results["instance"]["footprints"]
+    units = {k: u for run in found.runs for k, u in run.results["instance"]["footprints"].items()}
+    footprints = {kind: units[kind] for kind in in_order(tuple(units))}
     content["headline"] = headline_table(summary, footprints)
     content["sentences"] = list(sentences(summary, footprints))
     yield overview.peak_to_average(summary, footprints)

@@ -42,17 +42,21 @@ def _natural(text: str) -> list[Any]:
 def setting_labels(runs: Sequence[Run]) -> list[str]:
     """Return what tells each run's setting from the others', empty where nothing does.
 
-    A key counts where every run has it and their values differ.
+    A key counts where every run has it and their values differ; a footprint kind that only some
+    runs have counts too.
     """
-    common = set.intersection(*(set(run.settings) for run in runs))
+    weights = {key for run in runs for key in run.settings if key.startswith("equity_weight.")}
+    common = set.intersection(*(set(run.settings) | weights for run in runs))
     keys = [
         key
-        for key in runs[0].settings
-        if key in common and len({run.settings[key] for run in runs}) > 1
+        for key in dict.fromkeys(key for run in runs for key in run.settings)
+        if key in common and len({run.settings.get(key) for run in runs}) > 1
     ]
     names = [key.replace("equity_weight.", "μ ") for key in keys]
     return [
-        ", ".join(f"{name}={run.settings[key]}" for name, key in zip(names, keys, strict=True))
+        ", ".join(
+            f"{name}={run.settings.get(key, 'none')}" for name, key in zip(names, keys, strict=True)
+        )
         for run in runs
     ]
 

@@ -20,6 +20,7 @@ from PIL import Image
 from equiload.envs.data import Draw, bloom10, synthetic, world
 from equiload.envs.data.grid import typical_mix
 from equiload.envs.data.regions import PAPER_REGIONS, great_circle, location
+from equiload.envs.footprints import unit_of
 from equiload.envs.instance import Trace
 from equiload.envs.typing import FloatArray
 from equiload.experiments.worlds.years import (
@@ -96,8 +97,7 @@ def series(trace: Trace) -> dict[str, FloatArray]:
     batch = trace if trace.batch else Trace.stack([trace])
     return {
         "price": batch.price,
-        "carbon": batch.intensity[:, 0],
-        "water": batch.intensity[:, 1],
+        **{kind: batch.intensity[:, k] for k, kind in enumerate(batch.footprints)},
         "demand": batch.demand,
     }
 
@@ -105,7 +105,8 @@ def series(trace: Trace) -> dict[str, FloatArray]:
 def moment_table(made: Trace, published: Trace | None) -> str:
     """Markdown: the paper's regions, generated beside published."""
     lines = []
-    units = {"price": "US$/MWh", "carbon": "t/MWh", "water": "m³/MWh", "demand": "of capacity"}
+    units = {"price": "US$/MWh", "demand": "of capacity"}
+    units |= {kind: f"{unit_of(kind)}/MWh" for kind in made.footprints}
     other = None if published is None else series(published)
     for kind, values in series(made).items():
         lines += [
@@ -129,9 +130,10 @@ def level_table(made: Trace) -> str:
         "| region | price, table | generated | carbon, table | generated | slots ≤ 0 US$ |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
+    values = series(made)
     for r, region in enumerate(world().values()):
-        mix, _ = typical_mix(region)
-        price, carbon = made.price[..., r], made.intensity[:, 0, :, r]
+        (mix,) = typical_mix(region, ["carbon"])
+        price, carbon = values["price"][..., r], values["carbon"][..., r]
         lines.append(
             f"| {region.name} | {region.price:.0f} | {price.mean():.1f} | {mix:.3f} | "
             f"{carbon.mean():.3f} | {(price <= 0).mean():.1%} |"
@@ -190,7 +192,10 @@ def _label(row: Public) -> str:
 
 def moment_figure(made: Trace, published: Trace | None) -> Figure:
     """Correlation against distance, and means and deviations against the published trace's."""
-    figure, axes = plt.subplots(2, 3, figsize=(12, 7.2), layout="constrained")
+    kinds = ("price", *made.footprints)
+    figure, axes = plt.subplots(
+        2, len(kinds), figsize=(4 * len(kinds), 7.2), layout="constrained", squeeze=False
+    )
     plt.close(figure)
     place = location(PAPER_REGIONS)
     distance = great_circle(place, place)
@@ -198,7 +203,7 @@ def moment_figure(made: Trace, published: Trace | None) -> Figure:
     sources = [("generated, test draws", series(made), "C0", "o")]
     if published is not None:
         sources.append(("bloom10", series(published), "C1", "x"))
-    for column, kind in enumerate(("price", "carbon", "water")):
+    for column, kind in enumerate(kinds):
         for label, values, colour, marker in sources:
             axes[0, column].scatter(
                 distance[pairs],

@@ -95,10 +95,11 @@ def _series(instance: Instance, kind: str) -> Iterator[Series]:
     """The series of one kind that the clock check has something to say about."""
     fleet, trace = instance.fleet, instance.trace
     assert fleet.location is not None
-    values = {"price": trace.price, "carbon": trace.intensity[0], "demand": trace.demand}[kind]
+    values = {"price": trace.price, "demand": trace.demand}
+    values |= dict(zip(trace.footprints, trace.intensity, strict=True))
     for i, name in enumerate(fleet.datacenters):
         latitude, longitude = fleet.location[i]
-        series = Series(name, kind, values[:, i], trace.timestamps, (latitude, longitude))
+        series = Series(name, kind, values[kind][:, i], trace.timestamps, (latitude, longitude))
         if check_clock(series) is not None:
             yield series
 

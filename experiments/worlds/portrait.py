@@ -16,8 +16,8 @@ from equiload.envs.instance import Instance
 from equiload.envs.typing import FloatArray
 from equiload.experiments.worlds.land import land
 
-_LABEL = {"carbon": "carbon, t/MWh", "water": "water, m³/MWh", "price": "price, US$/MWh"}
 _MOST_NAMED = 16
+_HEIGHT, _PER_ROW = 16 / 7.2, 3  # inches to a row's share; correlations side by side
 
 
 def portrait(instance: Instance) -> Figure:
@@ -32,10 +32,13 @@ def portrait(instance: Instance) -> Figure:
         raise DataError("a portrait shows one instance; take one from the batch first")
     if instance.horizon < 2:
         raise DataError("a portrait needs at least two slots")
-    figure = plt.figure(figsize=(13, 16), layout="constrained")
-    plt.close(figure)  # the caller's now: keep it out of pyplot's list
     series = _series(instance)
-    grid = figure.add_gridspec(2 + len(series), 6, height_ratios=[1.7, *[1] * len(series), 1.5])
+    related = list(series)[: max(_PER_ROW, len(series) - 1)]  # demand if there is room
+    last = -(-len(related) // _PER_ROW)
+    heights = [1.7, *[1.0] * len(series), *[1.5] * last]
+    figure = plt.figure(figsize=(13, _HEIGHT * sum(heights)), layout="constrained")
+    plt.close(figure)  # the caller's now: keep it out of pyplot's list
+    grid = figure.add_gridspec(len(heights), 6, height_ratios=heights)
     colours = _colours(len(instance.fleet.regions))
     _map(figure.add_subplot(grid[0, :4]), instance, colours)
     _facts(figure.add_subplot(grid[0, 4:]), instance)
@@ -44,10 +47,10 @@ def portrait(instance: Instance) -> Figure:
         _week(figure.add_subplot(grid[row, :3]), instance, label, values, of)
         _day(figure.add_subplot(grid[row, 3:5]), instance, values, of)
         _duration(figure.add_subplot(grid[row, 5]), values, of)
-    row = 1 + len(series)
-    for column, kind in enumerate(list(series)[:3]):
+    for at, kind in enumerate(related):
         label, names, values = series[kind]
-        axes = figure.add_subplot(grid[row, 2 * column : 2 * column + 2])
+        row, column = 1 + len(series) + at // _PER_ROW, 2 * (at % _PER_ROW)
+        axes = figure.add_subplot(grid[row, column : column + 2])
         _correlation(axes, label, names, values)
     figure.suptitle(f"{instance.name}  ({_window(instance)})", fontsize=15)
     return figure
@@ -62,9 +65,9 @@ def _window(instance: Instance) -> str:
 def _series(instance: Instance) -> dict[str, tuple[str, tuple[str, ...], FloatArray]]:
     """Label, names and values ``[T, ·]`` of each kind of series."""
     trace, fleet = instance.trace, instance.fleet
-    series = {"price": (_LABEL["price"], fleet.datacenters, trace.price)}
+    series = {"price": ("price, US$/MWh", fleet.datacenters, trace.price)}
     for k, kind in enumerate(trace.footprints):
-        label = _LABEL.get(kind, f"{kind}, {trace.units[k]} per MWh")
+        label = f"{kind}, {trace.units[k]}/MWh"
         series[kind] = (label, fleet.datacenters, trace.intensity[k])
     series["demand"] = ("demand, MWh per slot", fleet.gateways, trace.demand)
     return series
@@ -142,8 +145,9 @@ def _facts(axes: Axes, instance: Instance) -> None:
         weight = instance.objective.equity_weight[kind]
         rows.append((f"equity weight of {kind}", f"{weight:g} US$/{trace.units[k]}"))
     axes.axis("off")
+    step = min(0.083, 0.913 / (len(rows) - 1))
     for at, (name, value) in enumerate(rows):
-        y = 0.96 - at * 0.083
+        y = 0.96 - at * step
         axes.text(0.0, y, name, fontsize=9, color="0.35", transform=axes.transAxes)
         axes.text(1.0, y, value, fontsize=9, ha="right", transform=axes.transAxes)
 

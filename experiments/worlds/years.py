@@ -60,7 +60,8 @@ def generated_years(years: int = YEARS) -> dict[str, FloatArray]:
     trace = synthetic(
         Draw.test(0), horizon=_HOURS, batch=years, regions=len(regions), ranges=RANGES
     ).trace
-    return {"price": trace.price, "carbon": trace.intensity[:, 0], **_electricity(years)}
+    prints = {kind: trace.intensity[:, k] for k, kind in enumerate(trace.footprints)}
+    return {"price": trace.price, **prints, **_electricity(years)}
 
 
 def _electricity(years: int) -> dict[str, FloatArray]:

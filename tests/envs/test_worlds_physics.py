@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from equiload.envs.data import synthetic, world
 from equiload.envs.data.clock import clock, sky, utc_offset
-from equiload.envs.data.grid import CARBON, MARKETS, WATER, footprints, typical_mix
+from equiload.envs.data.grid import MARKETS, footprints, typical_mix
 from equiload.envs.data.noise import autoregression, between, pulses
 from equiload.envs.data.regions import great_circle, location, named_regions
 from equiload.envs.data.supply import SupplyCurve
 from equiload.envs.data.weather import dryness
-from equiload.envs.footprints import FUELS
+from equiload.envs.footprints import FOOTPRINTS, FUELS
 from equiload.experiments.worlds.calibration import correlations
 
 
@@ -84,7 +84,7 @@ def test_levels_are_those_of_the_table() -> None:
     reference = {"fuel": (-1, 2), "outages": 0}
     trace = synthetic(9, batch=96, regions=len(world()), ranges=reference).trace
     for r, region in enumerate(world().values()):
-        mix, _ = typical_mix(region)
+        (mix,) = typical_mix(region, ["carbon"])
         assert trace.price[..., r].mean() == pytest.approx(region.price, rel=0.15), region.name
         assert trace.intensity[:, 0, :, r].mean() == pytest.approx(mix, abs=0.06), region.name
         if region.floor == 0:
@@ -125,24 +125,28 @@ def test_every_row_of_the_table_is_physically_possible(region) -> None:
         assert {r.market for r in members} == {region.market}
 
 
-def test_what_is_consumed_is_the_own_mix_and_the_neighbours() -> None:
-    table = world()
-    own = {name: sum(CARBON[f] * getattr(r, f) for f in FUELS) for name, r in table.items()}
+@pytest.mark.parametrize("kind", ["carbon", "nox"])
+def test_what_is_consumed_is_the_own_mix_and_the_neighbours(kind: str) -> None:
+    table, factors = world(), FOOTPRINTS[kind].factors
+    own = {name: sum(factors[f] * getattr(r, f) for f in FUELS) for name, r in table.items()}
     denmark = table["Denmark"]
     abroad = np.mean([own[name] for name in ("Norway", "Sweden", "Germany")])
     expected = 0.65 * own["Denmark"] + 0.35 * abroad
     assert denmark.imports == 0.35
-    assert typical_mix(denmark)[0] == pytest.approx(expected)
-    assert typical_mix(table["Texas"])[0] == pytest.approx(own["Texas"])
+    assert typical_mix(denmark, [kind]) == pytest.approx(expected)
+    assert typical_mix(table["Texas"], [kind]) == pytest.approx(own["Texas"])
 
 
 def test_reservoirs_evaporate_less_where_the_air_is_cool_and_moist() -> None:
-    hydro = FUELS.index("hydro")
+    hydro, water = FUELS.index("hydro"), FOOTPRINTS["water"].factors["hydro"]
     usual = dataclasses.replace(world()["Oregon"], temperature=15.0, humidity=0.65)
-    assert footprints(usual)[1, hydro] == pytest.approx(WATER["hydro"])
-    assert footprints(world()["Norway"])[1, hydro] < 0.5 * WATER["hydro"]
-    assert footprints(world()["India"])[1, hydro] > 1.2 * WATER["hydro"]
-    assert (footprints(world()["Norway"])[0] == list(CARBON.values())).all()
+    norway, india = (footprints(world()[name], ["water"])[0] for name in ("Norway", "India"))
+    assert footprints(usual, ["water"])[0, hydro] == pytest.approx(water)
+    assert norway[hydro] < 0.5 * water
+    assert india[hydro] > 1.2 * water
+    for kind in ("carbon", "nox"):  # nothing that evaporates
+        factors = list(FOOTPRINTS[kind].factors.values())
+        assert (footprints(world()["Norway"], [kind])[0] == factors).all()
     # Saturation at 20 °C is 23.4 hPa.
     assert dryness(20.0, 0.0) == pytest.approx(23.4, abs=0.1)
     assert dryness(20.0, 1.0) == 0.0

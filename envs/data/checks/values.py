@@ -115,7 +115,7 @@ def _expected(series: Series) -> float | None:
         return None
     if series.kind == "price":
         return region.price
-    carbon, mean = typical_mix(region)
+    carbon, mean = typical_mix(region, ("carbon", "water"))
     if series.kind == "carbon":
         return float(carbon)
     mean += float(cooling_water(np.array(region.temperature - 3.0)))

@@ -236,7 +236,7 @@ def test_reachability_by_distance(folder: Path) -> None:
     here = spec.split("regions:\n")[1]
     text = "reachability: {within_km: 700}\nregions:\n"
     for name, place in (("A", "[50, 8]"), ("B", "[48, 16]"), ("C", "[40, -74]")):
-        text += here.replace("Here", name) + f"    location: {place}\n"
+        text += here.rstrip().replace("Here", name) + f"\n    location: {place}\n"
     (folder / "w.yaml").write_text(text)
     assert table(folder / "w.yaml").fleet.reachable.tolist() == [
         [True, True, False],
