@@ -1,8 +1,8 @@
 """Years as providers publish them, the slips that people make with them, and which are caught.
 
 A generated year is rounded as the public files are and given what the generator leaves out: hours
-at a price of exactly zero, hours at a cap, holidays, coasts where the afternoon comes early. Nothing
-in it is wrong, so every alarm is a false one; then one slip at a time is planted.
+at a price of exactly zero, hours at a cap, holidays, coasts where the afternoon comes early.
+Nothing in it is wrong, so every alarm is a false one; then one slip at a time is planted.
 """
 
 from __future__ import annotations
@@ -22,13 +22,42 @@ from equiload.envs.typing import FloatArray, TimeArray
 
 #: Twelve regions each: four continents, both hemispheres, with and without summer time.
 FLEETS = (
-    ("Texas", "California", "Germany", "Netherlands", "Norway", "United Kingdom")
-    + ("Japan", "Singapore", "India", "New South Wales", "Brazil", "South Africa"),
-    ("Virginia", "Quebec", "Arizona", "Ireland", "Spain", "France")
-    + ("Poland", "Denmark", "Korea", "Chile", "Ontario", "Finland"),
+    tuple(
+        [
+            "Texas",
+            "California",
+            "Germany",
+            "Netherlands",
+            "Norway",
+            "United Kingdom",
+            "Japan",
+            "Singapore",
+            "India",
+            "New South Wales",
+            "Brazil",
+            "South Africa",
+        ]
+    ),
+    tuple(
+        [
+            "Virginia",
+            "Quebec",
+            "Arizona",
+            "Ireland",
+            "Spain",
+            "France",
+            "Poland",
+            "Denmark",
+            "Korea",
+            "Chile",
+            "Ontario",
+            "Finland",
+        ]
+    ),
 )
 _HOURS, _NODE_HOURS = 8760, 3
 _SUNNY = 0.10
+_CAPS = {"Texas": 5000.0, "New South Wales": 11_000.0}  # US$/MWh, about
 _YEARS = (2018, 2025)
 
 
@@ -71,7 +100,11 @@ def _weather(
     hours = np.arange(_HOURS, dtype=np.float64)
     early = rng.uniform(0.0, 1.5, len(regions))  # hours: coasts, sea breeze, afternoon storms
     temperature = np.stack(
-        [np.interp(hours + e, hours, column) for e, column in zip(early, air.temperature[0].T)], -1
+        [
+            np.interp(hours + e, hours, column)
+            for e, column in zip(early, air.temperature[0].T, strict=True)
+        ],
+        -1,
     )
     mean = np.stack([np.convolve(t, np.ones(24) / 24, "same") for t in temperature.T], axis=-1)
     usual = np.array([region.humidity for region in regions])
@@ -91,7 +124,7 @@ def _price(
         for day in sunny:
             begin, end = rng.integers(9, 12), rng.integers(13, 17)
             values[(days == day) & (solar_hour >= begin) & (solar_hour < end)] = 0.0
-    cap = float(np.ceil(values.max() / 100) * 100)
+    cap = _CAPS.get(region.name, float(np.ceil(values.max() / 100) * 100))
     for day in rng.choice(days.max() + 1, 2, replace=False):
         values[(days == day) & (solar_hour >= 17) & (solar_hour < rng.integers(19, 23))] = cap
     return values
@@ -130,7 +163,7 @@ def _moved(series: Series, hours: FloatArray) -> FloatArray:
 
 
 def _local(sign: int) -> Slip:
-    def slip(series: Series, rng: np.random.Generator) -> FloatArray | None:
+    def slip(series: Series, _: np.random.Generator) -> FloatArray | None:
         offset = _offset(series)
         return _moved(series, sign * offset) if np.abs(np.median(offset)) >= 1 else None
 
@@ -138,20 +171,20 @@ def _local(sign: int) -> Slip:
 
 
 def _later(hours: int) -> Slip:
-    return lambda series, rng: np.roll(series.values, hours)
+    return lambda series, _: np.roll(series.values, hours)
 
 
 def _times(factor: float) -> Slip:
-    return lambda series, rng: series.values * factor
+    return lambda series, _: series.values * factor
 
 
-def _summer(series: Series, rng: np.random.Generator) -> FloatArray | None:
+def _summer(series: Series, _: np.random.Generator) -> FloatArray | None:
     """Stamps of standard time are read as local time: an hour early in summer."""
     offset = _offset(series)
     return None if np.ptp(offset) == 0 else _moved(series, -(offset - offset.min()))
 
 
-def _summer_late(series: Series, rng: np.random.Generator) -> FloatArray | None:
+def _summer_late(series: Series, _: np.random.Generator) -> FloatArray | None:
     offset = _offset(series)
     return None if np.ptp(offset) == 0 else _moved(series, offset - offset.min())
 
@@ -186,9 +219,9 @@ SLIPS: dict[str, tuple[tuple[str, ...], Slip]] = {
     "unit slip, 1/1000": (("price", "carbon"), _times(1e-3)),
     "unit slip, 100 times": (("price", "carbon"), _times(100.0)),
     "lb and kg the wrong way": (("carbon",), _times(2.2046**2)),
-    "°C taken for °F": (("temperature",), lambda s, rng: (s.values - 32) / 1.8),
-    "°F taken for °C": (("temperature",), lambda s, rng: s.values * 1.8 + 32),
-    "flat for 5 h": (("price", "demand"), _flat(5)),
+    "°C taken for °F": (("temperature",), lambda series, _: (series.values - 32) / 1.8),
+    "°F taken for °C": (("temperature",), lambda series, _: series.values * 1.8 + 32),
+    "flat for 5 h": (("price",), _flat(5)),
     "flat for 30 h": (_KINDS, _flat(30)),
     "flat for half a year": (_KINDS, _flat(4380)),
     "a day copied": (_KINDS, _copied),
@@ -216,7 +249,10 @@ def planted(
             continue
         wrong = dataclasses.replace(series, values=values)
         found = alarms(check_series([*group[:at], wrong, *group[at + 1 :]]))
-        yield wrong, any(f.region == series.region and (f.region, f.check) not in before for f in found)
+        yield (
+            wrong,
+            any(f.region == series.region and (f.region, f.check) not in before for f in found),
+        )
 
 
 def slip_table(years: int) -> str:
@@ -230,7 +266,9 @@ def slip_table(years: int) -> str:
         cells = []
         for kind in _KINDS:
             rng = np.random.default_rng(0)
-            caught = [c for year in cases if kind in kinds for _, c in planted(year, name, kind, rng)]
+            caught = [
+                c for year in cases if kind in kinds for _, c in planted(year, name, kind, rng)
+            ]
             cells.append(f"{sum(caught)}/{len(caught)}" if caught else "")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     false = [len(alarms(check_series(year))) for year in cases]

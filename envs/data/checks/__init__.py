@@ -4,25 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from equiload.envs.data.checks.clocks import check_clock, check_summer_time
+from equiload.envs.data.checks.clocks import check_clocks
 from equiload.envs.data.checks.findings import Finding, Series, Verdict
-from equiload.envs.data.checks.values import check_twins, check_values
+from equiload.envs.data.checks.groups import check_common_clock, check_twins
+from equiload.envs.data.checks.readings import Reading, check_reading
+from equiload.envs.data.checks.repeats import check_repeats, check_schedule
+from equiload.envs.data.checks.values import check_values
 from equiload.envs.data.table import RegionTable
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance
 
-__all__ = ["Finding", "Series", "Verdict", "check_instance", "check_series", "check_table"]
+__all__ = [
+    "Finding",
+    "Reading",
+    "Series",
+    "Verdict",
+    "check_instance",
+    "check_reading",
+    "check_series",
+    "check_table",
+]
 
 
 def check_series(all_series: Sequence[Series]) -> list[Finding]:
     """Every check on every series, in the order of the series."""
+    kinds = dict.fromkeys(series.kind for series in all_series)
+    groups = {kind: [series for series in all_series if series.kind == kind] for kind in kinds}
+    twins = {kind: check_twins(group) for kind, group in groups.items()}
+    # One workload given to several places tells the clock of none of them.
+    shared = bool(twins.get("demand"))
     findings = []
     for series in all_series:
-        clocks = (check_clock(series), check_summer_time(series))
-        findings += [finding for finding in clocks if finding is not None]
+        if not (shared and series.kind == "demand"):
+            findings += check_clocks(series)
         findings += check_values(series)
-    for kind in dict.fromkeys(series.kind for series in all_series):
-        findings += check_twins([series for series in all_series if series.kind == kind])
+        findings += check_schedule(series)
+        findings += check_repeats(series)
+    for kind, group in groups.items():
+        findings += twins[kind]
+        if kind == "price":
+            findings += check_common_clock(group)
     return findings
 
 
