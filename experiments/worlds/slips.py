@@ -18,41 +18,18 @@ from equiload.envs.data.clock import sky, utc_offset
 from equiload.envs.data.derived import site_water
 from equiload.envs.data.regions import Region, named_regions
 from equiload.envs.data.weather import weather
-from equiload.envs.typing import FloatArray, TimeArray
+from equiload.envs.errors import DataError
+from equiload.envs.typing import FloatArray, IntArray, TimeArray
 
 #: Twelve regions each: four continents, both hemispheres, with and without summer time.
 FLEETS = (
-    tuple(
-        [
-            "Texas",
-            "California",
-            "Germany",
-            "Netherlands",
-            "Norway",
-            "United Kingdom",
-            "Japan",
-            "Singapore",
-            "India",
-            "New South Wales",
-            "Brazil",
-            "South Africa",
-        ]
+    (
+        *("Texas", "California", "Germany", "Netherlands", "Norway", "United Kingdom"),
+        *("Japan", "Singapore", "India", "New South Wales", "Brazil", "South Africa"),
     ),
-    tuple(
-        [
-            "Virginia",
-            "Quebec",
-            "Arizona",
-            "Ireland",
-            "Spain",
-            "France",
-            "Poland",
-            "Denmark",
-            "Korea",
-            "Chile",
-            "Ontario",
-            "Finland",
-        ]
+    (
+        *("Virginia", "Quebec", "Arizona", "Ireland", "Spain", "France"),
+        *("Poland", "Denmark", "Korea", "Chile", "Ontario", "Finland"),
     ),
 )
 _HOURS, _NODE_HOURS = 8760, 3
@@ -99,13 +76,8 @@ def _weather(
     )
     hours = np.arange(_HOURS, dtype=np.float64)
     early = rng.uniform(0.0, 1.5, len(regions))  # hours: coasts, sea breeze, afternoon storms
-    temperature = np.stack(
-        [
-            np.interp(hours + e, hours, column)
-            for e, column in zip(early, air.temperature[0].T, strict=True)
-        ],
-        -1,
-    )
+    columns = zip(early, air.temperature[0].T, strict=True)
+    temperature = np.stack([np.interp(hours + e, hours, column) for e, column in columns], axis=-1)
     mean = np.stack([np.convolve(t, np.ones(24) / 24, "same") for t in temperature.T], axis=-1)
     usual = np.array([region.humidity for region in regions])
     noise = np.repeat(rng.normal(0, 0.08, (_HOURS // 6, len(regions))), 6, axis=0)
@@ -137,7 +109,7 @@ def _demand(demand: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.round(demand * np.repeat(factor, 24)[: len(demand)], 3)
 
 
-def _days(stamps: TimeArray, region: Region) -> tuple[FloatArray, FloatArray]:
+def _days(stamps: TimeArray, region: Region) -> tuple[IntArray, IntArray]:
     """Day of the series and hour of the day, by the mean sun."""
     first = int(stamps[0].astype("datetime64[h]").astype(np.int64) % 24) + 24
     hours = np.arange(len(stamps)) + first + round(region.longitude / 15)
@@ -159,7 +131,7 @@ def _offset(series: Series) -> FloatArray:
 def _moved(series: Series, hours: FloatArray) -> FloatArray:
     """The series with every value ``hours [T]`` later, rounded; edges repeat the year's ends."""
     source = np.arange(len(series.values)) - np.round(hours).astype(int)
-    return series.values[source % len(series.values)]
+    return np.asarray(series.values[source % len(series.values)])
 
 
 def _local(sign: int) -> Slip:
@@ -238,8 +210,7 @@ def planted(
 ) -> Iterator[tuple[Series, bool]]:
     """Each series of the kind with the slip in it, and whether the checks raise an alarm for it.
 
-    The others of its kind stand beside it as they are, and an alarm that the sound year raises, too,
-    does not count.
+    Prices stand beside the others as they are. What the sound year raises does not count.
     """
     group = [series for series in year if series.kind == kind]
     before = {(f.region, f.check) for f in alarms(check_series(group))}
@@ -248,15 +219,15 @@ def planted(
         if values is None:
             continue
         wrong = dataclasses.replace(series, values=values)
-        found = alarms(check_series([*group[:at], wrong, *group[at + 1 :]]))
-        yield (
-            wrong,
-            any(f.region == series.region and (f.region, f.check) not in before for f in found),
-        )
+        others = [*group[:at], *group[at + 1 :]] if kind == "price" else []
+        raised = {(f.region, f.check) for f in alarms(check_series([wrong, *others]))}
+        yield wrong, any(region == series.region for region, _ in raised - before)
 
 
 def slip_table(years: int) -> str:
     """Markdown: slips caught of those planted, by kind; then false alarms a clean year."""
+    if years < 1:
+        raise DataError(f"there is nothing to plant in {years} years, expected at least 1")
     cases = [clean_year(index) for index in range(years)]
     lines = [
         "| slip | " + " | ".join(kind.replace("_", " ") for kind in _KINDS) + " |",

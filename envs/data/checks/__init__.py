@@ -6,7 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from equiload.envs.data.checks.clocks import check_clocks
 from equiload.envs.data.checks.findings import Finding, Series, Verdict
-from equiload.envs.data.checks.groups import check_common_clock, check_twins
+from equiload.envs.data.checks.groups import (
+    check_common_clock,
+    check_shared_day,
+    check_twins,
+)
 from equiload.envs.data.checks.readings import Reading, check_reading
 from equiload.envs.data.checks.repeats import check_repeats, check_schedule
 from equiload.envs.data.checks.values import check_values
@@ -32,14 +36,15 @@ def check_series(all_series: Sequence[Series]) -> list[Finding]:
     groups = {kind: [series for series in all_series if series.kind == kind] for kind in kinds}
     twins = {kind: check_twins(group) for kind, group in groups.items()}
     # One workload given to several places tells the clock of none of them.
-    shared = bool(twins.get("demand"))
-    findings = []
+    shared = check_shared_day(groups.get("demand", []))
+    findings: list[Finding] = []
     for series in all_series:
-        if not (shared and series.kind == "demand"):
+        if shared is None or series.kind != "demand":
             findings += check_clocks(series)
         findings += check_values(series)
         findings += check_schedule(series)
         findings += check_repeats(series)
+    findings += [] if shared is None else [shared]
     for kind, group in groups.items():
         findings += twins[kind]
         if kind == "price":

@@ -23,13 +23,13 @@ _FIT = {"carbon": 0.85, "price": 0.85, "demand": 0.75, "temperature": 0.75, "sit
 _SHIFT = {"carbon": 2.0, "price": 2.25, "demand": 2.0, "temperature": 2.0, "site_water": 2.0}
 _BROKEN = 5.0
 # Users differ more than suns do: demand is called wrong only where the template fits this well.
-_FIT_OF_USERS = 0.90
+_FIT_OF_USERS = 0.92
 # Judged by a region far away: fit asked for on top, and hours that local clocks may differ.
 _DOUBTFUL_FIT, _DOUBTFUL_SHIFT = 0.05, 1.0
 # Days on either side of a change of clocks that are compared, at least and at most.
 _AROUND = (14, 42)
 # Share of the hour by which a day must move when clocks change, and the fit of both sides; more
-# than the second share is no matter of an hour. Cooling water stands still in frost, and tells less.
+# than the second share is no matter of an hour. Cooling water stands still in frost: it tells less.
 _HOUR = {"carbon": 0.7, "price": 0.7, "demand": 0.6, "temperature": 0.7, "site_water": 0.9}
 _HOUR_MOST, _HOUR_FIT = 1.6, 0.80
 _SAYS = {
@@ -44,9 +44,15 @@ _SAYS = {
 def check_clocks(series: Series) -> Iterator[Finding]:
     """What the series' days say of its clock, and of its summer time."""
     template = _template(series)
-    if template is not None:
-        findings = (_clock(series, template), _summer_time(series, template))
-        yield from (finding for finding in findings if finding is not None)
+    if template is None:
+        return
+    clock = _clock(series, template)
+    yield clock
+    # Users far away keep no local clock that could change.
+    if series.kind != "demand" or clock.verdict is Verdict.OK:
+        finding = _summer_time(series, template)
+        if finding is not None:
+            yield finding
 
 
 def check_clock(series: Series) -> Finding | None:
@@ -114,7 +120,7 @@ def _moves(series: Series, template: FloatArray) -> list[tuple[float, bool]]:
     assert offset is not None
     changes = np.flatnonzero(np.diff(offset)) + 1
     ends = [0, *changes, len(offset)]
-    least = 7 if series.kind == "demand" else _AROUND[0]
+    least, needed = (7, _FIT_OF_USERS) if series.kind == "demand" else (_AROUND[0], _HOUR_FIT)
     moves = []
     for before, change, after in zip(ends[:-2], changes, ends[2:], strict=True):
         days = [min((n // per_day), _AROUND[1]) for n in (change - before, after - change)]
@@ -125,7 +131,7 @@ def _moves(series: Series, template: FloatArray) -> list[tuple[float, bool]]:
             slice(change, change + days[1] * per_day),
         )
         fits = [_lag_of(series.values[side], template[side], per_day) for side in sides]
-        if min(fit for _, fit in fits) < _HOUR_FIT:
+        if min(fit for _, fit in fits) < needed:
             continue
         moved = (fits[1][0] - fits[0][0] + 12) % 24 - 12
         hours = float(offset[change] - offset[change - 1]) / 60

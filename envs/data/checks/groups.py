@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from equiload.envs.data.checks.clocks import average_day
 from equiload.envs.data.checks.findings import Finding, Series, Verdict
 from equiload.envs.data.regions import great_circle
 from equiload.envs.typing import FloatArray
@@ -17,6 +18,7 @@ _HOURS = 12  # that they are moved by, at most
 #: What is left of two prices without their week must correlate so well at the best shift, and so
 #: much less as they are.
 _TOGETHER, _BETTER = 0.4, 0.15
+_CLOCKS_APART, _SAME_DAY = 3.0, 0.9  # hours, and correlation of days from which they are one
 _CLIP = 5.0  # robust deviations, so that single spikes decide nothing
 
 
@@ -29,7 +31,7 @@ def check_twins(group: Sequence[Series]) -> list[Finding]:
     if len(moving) < 2:
         return []
     values = np.stack([series.values for series in moving])
-    alike = np.corrcoef(values) > 1 - 1e-9
+    alike = np.asarray(np.corrcoef(values) > 1 - 1e-9)
     findings = []
     for later, b in enumerate(moving):
         for earlier in np.flatnonzero(alike[later, :later]):
@@ -90,6 +92,36 @@ def check_common_clock(group: Sequence[Series]) -> Iterator[Finding]:
         )
 
 
+def check_shared_day(group: Sequence[Series]) -> Finding | None:
+    """Whether demand of places on different clocks runs by one clock.
+
+    Then it is one workload, whose users nobody knows, or local times were read as UTC in all of
+    them; the days cannot tell which.
+    """
+    located = [s for s in group if s.offset is not None and not s.steady]
+    days = [average_day(series, series.values) for series in located]
+    hours = [0.0 if s.offset is None else float(np.median(s.offset)) / 60 for s in located]
+    alike = []
+    for i, a in enumerate(days):
+        for j, b in enumerate(days[:i]):
+            apart = abs((hours[i] - hours[j] + 12) % 24 - 12)
+            if a is None or b is None or len(a) != len(b) or apart < _CLOCKS_APART:
+                continue
+            if np.ptp(a) > 0 and np.ptp(b) > 0:
+                alike.append(float(np.corrcoef(a, b)[0, 1]))
+    if not alike or np.median(alike) < _SAME_DAY:
+        return None
+    return Finding(
+        located[0].region,
+        located[0].kind,
+        "clock",
+        Verdict.NOTED,
+        f"the demand of {len(located)} places on different clocks peaks in the same hour",
+        "One workload for all, or local times read as UTC in all of them: if these are local "
+        "users, mend 'time_zone'.",
+    )
+
+
 def _same_place(a: Series, b: Series) -> bool:
     if a.location is None or b.location is None or a.kind == "demand":
         return False
@@ -119,8 +151,8 @@ def _surprises(series: Series) -> FloatArray | None:
     spread = float(high - low) / 1.349
     if spread == 0:
         return None
-    clipped: FloatArray = np.clip(moves, -_CLIP * spread, _CLIP * spread)
-    return clipped - clipped.mean()
+    clipped = np.clip(moves, -_CLIP * spread, _CLIP * spread)
+    return np.asarray(clipped - clipped.mean())
 
 
 def _lag(a: FloatArray, b: FloatArray, per_day: int) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equiload.envs.data.checks.findings import Finding, Series, Verdict
-from equiload.envs.typing import FloatArray, IntArray
+from equiload.envs.typing import BoolArray, FloatArray, IntArray
 
 _FEW = 0.05  # distinct values per slot below which a series is a schedule
 _DAY_HOURS = 24
@@ -23,6 +23,7 @@ _LONGEST = 6.0
 #: Short stretches are looked for in prices, which a market makes anew; so many slots at least, and
 #: so few of them expected.
 _SHORT, _EXPECTED = 4, 0.01
+_WINTER = 120  # days that frost lasts at most where data centers stand
 _COPY_STEPS = 5  # of rounding that a day must span for its copy to be no accident
 
 
@@ -40,7 +41,7 @@ class Runs:
         starts = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0]))
         return cls(starts, np.diff(np.append(starts, len(values))), values[starts])
 
-    def where(self, chosen: FloatArray) -> Runs:
+    def where(self, chosen: BoolArray) -> Runs:
         """Some of them."""
         return Runs(self.starts[chosen], self.lengths[chosen], self.values[chosen])
 
@@ -120,7 +121,7 @@ def step_of(distinct: FloatArray) -> float:
 def _flat(series: Series) -> Iterator[Finding]:
     """The most remarkable flat stretch, if the rest of the series does not explain it."""
     per_day, every = series.per_day, Runs.of(series.values)
-    runs = every.where(every.values != _frost(series))
+    runs = every.where((every.values != _frost(series)) | (every.lengths > _WINTER * per_day))
     if len(runs.lengths) == 0:
         return
     longest = int(runs.lengths.argmax())

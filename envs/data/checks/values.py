@@ -13,7 +13,7 @@ from equiload.envs.data.grid import typical_mix
 from equiload.envs.data.regions import Region
 from equiload.envs.data.weather import cooling_water
 from equiload.envs.footprints import FOOTPRINTS
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,12 +166,12 @@ def _outliers(series: Series, usual: Usual) -> Iterator[Finding]:
     yield _finding(series, "outlier", Verdict.SUSPICIOUS, found, advice)
 
 
-def _leaps(values: FloatArray, apart: FloatArray) -> FloatArray:
+def _leaps(values: FloatArray, apart: FloatArray) -> BoolArray:
     """``[T]``: are the values before and after this stretch of one value less than half as far?"""
     runs = Runs.of(values)
     there = apart[runs.starts]
     beside = np.maximum(np.append(0.0, there[:-1]), np.append(there[1:], 0.0))
-    return np.repeat(beside < 0.5 * there, runs.lengths)
+    return np.asarray(np.repeat(beside < 0.5 * there, runs.lengths))
 
 
 def _robust_spread(values: FloatArray) -> float:
