@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from equiload.envs.data.checks.clocks import check_clocks
 from equiload.envs.data.checks.findings import Finding, Series, Verdict
@@ -28,6 +29,8 @@ __all__ = [
     "check_series",
     "check_table",
 ]
+
+_WATERS = ("grid_water", "site_water")
 
 
 def check_series(all_series: Sequence[Series]) -> list[Finding]:
@@ -65,30 +68,47 @@ def check_instance(instance: Instance) -> list[Finding]:
     return check_series(list(_instance_series(instance)))
 
 
-def check_table(instance: Instance, regions: Sequence[RegionTable]) -> list[Finding]:
-    """Check a table's instance and the raw series behind it."""
-    findings = check_instance(instance)
+def check_table(
+    instance: Instance, regions: Sequence[RegionTable], readings: Sequence[Reading] = ()
+) -> list[Finding]:
+    """Check a table's instance, the raw series behind it, and how they were read."""
+    constant = {(reading.region, reading.kind) for reading in readings if reading.constant}
+    constant |= {(r, "water") for r, kind in constant if {(r, k) for k in _WATERS} <= constant}
     raw = []
+    findings: list[Finding] = []
     for r, region in enumerate(regions):
-        place = None if instance.fleet.location is None else instance.fleet.location[r]
-        location = None if place is None else (float(place[0]), float(place[1]))
+        location = _location(instance, r)
         for kind in ("temperature", "site_water"):
             if kind in region.values:
                 values = region.values[kind]
                 raw.append(Series(region.name, kind, values, instance.trace.timestamps, location))
-        price = region.columns["price"].source
-        if isinstance(price.rate, int | float):
-            findings.append(
-                Finding(
-                    region.name,
-                    "price",
-                    "exchange rate",
-                    Verdict.SUSPICIOUS,
-                    f"one fixed rate of {price.rate:g} US$ converts {price.unit}",
-                    "Rates move by several per cent within months: give 'rate' a file of its own.",
-                )
-            )
-    return findings + check_series(raw)
+        findings += _exchange_rate(region)
+    series = [*_instance_series(instance), *raw]
+    series = [replace(s, declared_constant=(s.region, s.kind) in constant) for s in series]
+    findings = [*check_series(series), *findings]
+    for reading in readings:
+        findings += check_reading(reading)
+    return findings
+
+
+def _exchange_rate(region: RegionTable) -> Iterator[Finding]:
+    price = region.columns["price"].source
+    if isinstance(price.rate, int | float):
+        yield Finding(
+            region.name,
+            "price",
+            "exchange rate",
+            Verdict.SUSPICIOUS,
+            f"one fixed rate of {price.rate:g} US$ converts {price.unit}",
+            "Rates move by several per cent within months: give 'rate' a file of its own.",
+        )
+
+
+def _location(instance: Instance, i: int | None) -> tuple[float, float] | None:
+    if instance.fleet.location is None or i is None:
+        return None
+    latitude, longitude = instance.fleet.location[i]
+    return float(latitude), float(longitude)
 
 
 def _instance_series(instance: Instance) -> Iterator[Series]:
@@ -96,13 +116,11 @@ def _instance_series(instance: Instance) -> Iterator[Series]:
         raise DataError("checks read one instance; take one from the batch first")
     fleet, trace = instance.fleet, instance.trace
     for i, name in enumerate(fleet.datacenters):
-        place = None if fleet.location is None else fleet.location[i]
-        location = None if place is None else (float(place[0]), float(place[1]))
+        location = _location(instance, i)
         yield Series(name, "price", trace.price[:, i], trace.timestamps, location)
         for k, kind in enumerate(trace.footprints):
             yield Series(name, kind, trace.intensity[k, :, i], trace.timestamps, location)
     for j, name in enumerate(fleet.gateways):
         at = fleet.datacenters.index(name) if name in fleet.datacenters else None
-        place = None if fleet.location is None or at is None else fleet.location[at]
-        location = None if place is None else (float(place[0]), float(place[1]))
-        yield Series(name, "demand", trace.demand[:, j], trace.timestamps, location)
+        demand = trace.demand[:, j]
+        yield Series(name, "demand", demand, trace.timestamps, _location(instance, at))

@@ -17,6 +17,7 @@ from equiload.envs.typing import BoolArray, FloatArray, IntArray
 _FEW = 0.05  # distinct values per slot below which a series is a schedule
 _DAY_HOURS = 24
 _FILLED = 0.3  # share of the steps of a rounded series, between its outer tenths, that occur
+_LASTING = 2  # days that a rounded value lasts on average, at most
 _SCHEDULED = 1 / 3  # of the day's slots that nearly all changes of a tariff fall on
 #: A stretch that rounding explains is at most so many times as long as all but 1 % of stretches.
 _LONGEST = 6.0
@@ -98,6 +99,8 @@ def rounded(series: Series) -> bool:
     if inside < _FILLED * ((high - low) / step + 1):
         return False
     slot = (np.flatnonzero(np.diff(series.values)) + 1) % series.per_day
+    if len(slot) * _LASTING * series.per_day < len(series.values):
+        return False
     count = np.sort(np.bincount(slot, minlength=series.per_day))[::-1].cumsum()
     busy = int(np.searchsorted(count, 0.9 * count[-1])) + 1
     return busy > _SCHEDULED * series.per_day
@@ -168,7 +171,7 @@ def _unlikely(runs: Runs) -> int | None:
     length = int(alone[longest])
     if length < _SHORT:
         return None
-    others = alone[alone < length]
+    others = np.delete(alone, longest)
     pairs, triples = int((others >= 2).sum()), int((others >= 3).sum())
     expected = max(pairs, 1) * ((triples + 1) / (pairs + 10)) ** (length - 2)
     return longest if expected < _EXPECTED else None

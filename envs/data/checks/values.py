@@ -39,6 +39,7 @@ _USUAL = {
     "demand": Usual(outlier=20.0),
 }
 _CODES = (999.0, 9999.0, 99999.0, 999999.0, 32767.0)  # for missing values, of either sign
+_CODE_APART = 20.0  # robust deviations from the median that a code lies, at least
 _SLIPS = {
     "a unit slip of 10³": 1000.0,
     "a factor of 100 (cents, or per cent)": 100.0,
@@ -146,11 +147,12 @@ def _outliers(series: Series, usual: Usual) -> Iterator[Finding]:
     if spread == 0 or len(values) < 48 or not np.isfinite(usual.outlier):
         return
     apart = np.abs(values - np.median(values)) / spread
-    far = apart > usual.outlier
+    coded = np.isin(np.abs(values), _CODES) & (apart > min(usual.outlier, _CODE_APART))
+    far = (apart > usual.outlier) | coded
     if not far.any():
         return
     low, high = usual.possible
-    wrong = far & ((values < low) | (values > high) | np.isin(np.abs(values), _CODES))
+    wrong = coded | far & ((values < low) | (values > high))
     if series.kind != "price":
         wrong |= far & _leaps(values, apart)
     chosen = wrong if wrong.any() else far
