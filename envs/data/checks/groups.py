@@ -61,21 +61,26 @@ def check_common_clock(group: Sequence[Series]) -> Iterator[Finding]:
     Compared are those under one local clock, without what each week repeats, which would follow
     local habits.
     """
-    surprises = [_surprises(series) for series in group]
-    for i, series in enumerate(group):
-        lags = []
-        for j, other in enumerate(group):
-            a, b = surprises[i], surprises[j]
-            if i == j or a is None or b is None or not _one_clock(series, other):
-                continue
-            lag = _lag(a, b, series.per_day)
-            if lag is not None:
-                lags.append((lag, other.region))
-        if not lags:
+    chosen, surprises = [], []
+    for series in group:
+        moves = _surprises(series)
+        if moves is not None and _one_axis(series, group[0]):
+            chosen.append(series)
+            surprises.append(moves)
+    if len(chosen) < 2:
+        return
+    lags = _lags(np.stack(surprises), chosen[0].per_day)
+    for i, series in enumerate(chosen):
+        partners = [
+            (float(lag), other.region)
+            for lag, other in zip(lags[i], chosen, strict=True)
+            if not np.isnan(lag) and other is not series and _one_clock(series, other)
+        ]
+        if not partners:
             continue
-        usual = float(np.median([lag for lag, _ in lags]))
-        agree = [name for lag, name in lags if lag == usual]
-        if usual == 0 or 2 * len(agree) <= len(lags):
+        usual = float(np.median([lag for lag, _ in partners]))
+        agree = [name for lag, name in partners if lag == usual]
+        if usual == 0 or 2 * len(agree) <= len(partners):
             yield Finding(
                 series.region, series.kind, "common clock", Verdict.OK, "it moves with others'"
             )
@@ -98,18 +103,18 @@ def check_shared_day(group: Sequence[Series]) -> Finding | None:
     Then it is one workload, whose users nobody knows, or local times were read as UTC in all of
     them; the days cannot tell which.
     """
-    located = [s for s in group if s.offset is not None and not s.steady]
-    days = [average_day(series, series.values) for series in located]
-    hours = [0.0 if s.offset is None else float(np.median(s.offset)) / 60 for s in located]
-    alike = []
-    for i, a in enumerate(days):
-        for j, b in enumerate(days[:i]):
-            apart = abs((hours[i] - hours[j] + 12) % 24 - 12)
-            if a is None or b is None or len(a) != len(b) or apart < _CLOCKS_APART:
-                continue
-            if np.ptp(a) > 0 and np.ptp(b) > 0:
-                alike.append(float(np.corrcoef(a, b)[0, 1]))
-    if not alike or np.median(alike) < _SAME_DAY:
+    located, days, hours = [], [], []
+    for series in group:
+        day = average_day(series, series.values)
+        if series.offset is not None and day is not None and np.ptp(day) > 0:
+            located.append(series)
+            days.append(day)
+            hours.append(float(np.median(series.offset)) / 60)
+    if len(located) < 2 or len({len(day) for day in days}) > 1:
+        return None
+    apart = np.abs((np.subtract.outer(hours, hours) + 12) % 24 - 12)
+    alike = np.asarray(np.corrcoef(np.stack(days)))[apart >= _CLOCKS_APART]
+    if len(alike) == 0 or np.median(alike) < _SAME_DAY:
         return None
     return Finding(
         located[0].region,
@@ -129,11 +134,14 @@ def _same_place(a: Series, b: Series) -> bool:
     return bool(distance < _SAME_PLACE_KM)
 
 
+def _one_axis(a: Series, b: Series) -> bool:
+    """Do both series cover the same slots?"""
+    return len(a.stamps) == len(b.stamps) and bool((a.stamps[[0, -1]] == b.stamps[[0, -1]]).all())
+
+
 def _one_clock(a: Series, b: Series) -> bool:
-    """Do both series cover the same slots under one local clock?"""
-    if a.offset is None or b.offset is None or len(a.stamps) != len(b.stamps):
-        return False
-    if a.stamps[0] != b.stamps[0] or not np.array_equal(a.offset, b.offset):
+    """Do two series over the same slots, of different places, share a local clock?"""
+    if a.offset is None or b.offset is None or not np.array_equal(a.offset, b.offset):
         return False
     return not _same_place(a, b)
 
@@ -155,13 +163,17 @@ def _surprises(series: Series) -> FloatArray | None:
     return np.asarray(clipped - clipped.mean())
 
 
-def _lag(a: FloatArray, b: FloatArray, per_day: int) -> float | None:
-    """Hours by which ``a`` moves after ``b``; none where they have too little in common."""
-    n, most = len(a), _HOURS * per_day // _DAY
-    cross = np.fft.irfft(np.fft.rfft(a, 2 * n) * np.conj(np.fft.rfft(b, 2 * n)), 2 * n)
-    fit = np.concatenate([cross[-most:], cross[: most + 1]])
-    fit /= np.linalg.norm(a) * np.linalg.norm(b)
-    best = int(fit.argmax())
-    if fit[best] < _TOGETHER:
-        return None
-    return (best - most) * _DAY / per_day if fit[best] > fit[most] + _BETTER else 0.0
+def _lags(moves: FloatArray, per_day: int) -> FloatArray:
+    """``[N, N]``: hours by which row ``i`` of ``moves [N, T]`` moves after row ``j``.
+
+    nan where they have too little in common.
+    """
+    most = _HOURS * per_day // _DAY
+    rows = moves / np.linalg.norm(moves, axis=1, keepdims=True)
+    count = rows.shape[1]
+    later = [rows[:, k:] @ rows[:, : count - k].T for k in range(most + 1)]
+    fit = np.stack([*(matrix.T for matrix in later[:0:-1]), *later])
+    best = fit.argmax(axis=0)
+    top = fit.max(axis=0)
+    lag = np.where(top > fit[most] + _BETTER, (best - most) * _DAY / per_day, 0.0)
+    return np.asarray(np.where(top < _TOGETHER, np.nan, lag))
