@@ -28,10 +28,17 @@ _FIT_OF_USERS = 0.92
 _DOUBTFUL_FIT, _DOUBTFUL_SHIFT = 0.05, 1.0
 # Days on either side of a change of clocks that are compared, at least and at most.
 _AROUND = (14, 42)
-# Share of the hour by which a day must move when clocks change, and the fit of both sides; more
-# than the second share is no matter of an hour. Cooling water stands still in frost: it tells less.
+# Share of the hour by which a day must move when clocks change (beyond the most it is no matter of
+# an hour), and the fit that either side needs. Cooling water stands still in frost: it tells less.
 _HOUR = {"carbon": 0.7, "price": 0.7, "demand": 0.6, "temperature": 0.7, "site_water": 0.9}
-_HOUR_MOST, _HOUR_FIT = 1.6, 0.80
+_HOUR_MOST = 1.6
+_HOUR_FIT = {
+    "carbon": 0.80,
+    "price": 0.80,
+    "demand": _FIT_OF_USERS,
+    "temperature": 0.80,
+    "site_water": 0.95,
+}
 _SAYS = {
     "carbon": "the carbon intensity of this solar-heavy grid is lowest {} solar noon",
     "price": "the price's day runs {} the residual load that makes prices here",
@@ -120,7 +127,8 @@ def _moves(series: Series, template: FloatArray) -> list[tuple[float, bool]]:
     assert offset is not None
     changes = np.flatnonzero(np.diff(offset)) + 1
     ends = [0, *changes, len(offset)]
-    least, needed = (7, _FIT_OF_USERS) if series.kind == "demand" else (_AROUND[0], _HOUR_FIT)
+    least = 7 if series.kind == "demand" else _AROUND[0]
+    needed = _HOUR_FIT[series.kind]
     moves = []
     for before, change, after in zip(ends[:-2], changes, ends[2:], strict=True):
         days = [min((n // per_day), _AROUND[1]) for n in (change - before, after - change)]
