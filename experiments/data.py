@@ -92,7 +92,8 @@ def _check(options: argparse.Namespace) -> int:
     instance, regions = load(options.what)
     findings = check_table(instance, regions)
     bad = [f for f in findings if f.verdict in (Verdict.SUSPICIOUS, Verdict.BROKEN)]
-    for finding in findings if options.all else bad:
+    shown = [f for f in findings if options.all or f in bad or f.verdict is Verdict.NOTED]
+    for finding in shown:
         print(finding)  # noqa: T201
     unsure = sum(f.verdict is Verdict.UNSURE for f in findings)
     print(  # noqa: T201

@@ -42,6 +42,11 @@ class RegionTable:
     facts: dict[str, Facts] = field(default_factory=dict)
     filled: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Kinds that are given as one number."""
+        return tuple(kind for kind, entry in self.series.items() if _constant(entry) is not None)
+
 
 def table(path: str | Path, *, equity_weight: Mapping[str, float] | None = None) -> Instance:
     """Read an instance from the YAML file at ``path`` and the files that it names.

@@ -2,7 +2,8 @@
 
 ``python -m equiload.experiments.worlds.evidence kind [bloom10 folder]``: how far GLB-Cost and eGLB
 end above eGLB-Off, on test draws and on the published trace. ``… shifts``: how many series that are
-three hours off the clock check catches.
+three hours off the clock check catches. ``… slips``: false alarms on years as providers publish
+them, and which slips are caught in them (minutes).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from equiload.envs.data.checks import Series, Verdict, check_instance
 from equiload.envs.data.checks.clocks import check_clock
 from equiload.envs.errors import DataError, EquiloadError
 from equiload.envs.typing import FloatArray
+from equiload.experiments.worlds.slips import slip_table
 
 HOURS, DRAWS = 457, 64
 #: A world like the autumn of 2022, when the published trace was recorded.
@@ -129,10 +131,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind.add_argument("--hours", type=int, default=HOURS)
     shifts = commands.add_parser("shifts", help="series off by hours that the clock check catches")
     shifts.add_argument("--worlds", type=int, default=12)
+    slips = commands.add_parser("slips", help="alarms on sound years, and on slips planted in them")
+    slips.add_argument("--years", type=int, default=4)
     options = parser.parse_args(arguments)
     try:
         if options.command == "kind":
             text = kind_table(options.trace, options.draws, options.hours)
+        elif options.command == "slips":
+            text = slip_table(options.years)
         else:
             text = f"{shift_table(options.worlds)}\n\n{alarm_count()}"
     except EquiloadError as error:

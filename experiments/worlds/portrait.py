@@ -197,12 +197,16 @@ def _limit(axes: Axes, values: FloatArray) -> None:
 
 
 def _correlation(axes: Axes, label: str, names: tuple[str, ...], values: FloatArray) -> None:
-    moving = values.std(0) > 0
+    # One value throughout correlates with nothing: its deviation is rounding, or 0 / 0.
+    moving = np.ptp(values, axis=0) > 1e-9 * np.abs(values).max(0)
     matrix = np.full((len(names),) * 2, np.nan)
     if moving.sum() > 1:
         matrix[np.ix_(moving, moving)] = np.corrcoef(values[:, moving].T)
     image = axes.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
-    axes.set_title(f"correlation of {label.partition(',')[0]} between data centers", fontsize=9)
+    title = f"correlation of {label.partition(',')[0]} between data centers"
+    if not moving.all():
+        title += f"\n({int((~moving).sum())} of {len(moving)} constant, left blank)"
+    axes.set_title(title, fontsize=9)
     if len(names) <= 2 * _MOST_NAMED:
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
         axes.set_yticks(range(len(names)), names, fontsize=6)

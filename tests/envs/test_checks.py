@@ -9,9 +9,22 @@ import pytest
 
 from equiload.envs import DataError, Instance
 from equiload.envs.data import synthetic
-from equiload.envs.data.checks import Finding, Series, Verdict, check_instance, check_series
+from equiload.envs.data.checks import (
+    Finding,
+    Reading,
+    Series,
+    Verdict,
+    check_instance,
+    check_reading,
+    check_series,
+)
 from equiload.envs.data.checks.clocks import average_day, best_lag
+from equiload.envs.data.checks.values import usual_of
+from equiload.envs.data.clock import utc_offset
 from equiload.envs.data.regions import world
+from equiload.envs.data.requests import request_shape
+from equiload.envs.footprints import FOOTPRINTS
+from equiload.experiments.worlds.slips import alarms, clean_year, planted
 
 BAD = (Verdict.SUSPICIOUS, Verdict.BROKEN)
 
@@ -206,3 +219,241 @@ def test_the_average_day_begins_at_utc_midnight() -> None:
     values = ((np.arange(240) + 5) % 24 == 9).astype(float)
     day = average_day(Series("X", "price", values, stamps), values)
     assert int(day.argmax()) == 9
+
+
+# -- Years as providers publish them --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def years() -> list[list[Series]]:
+    return [clean_year(index) for index in range(2)]
+
+
+def of(year: list[Series], kind: str, name: str) -> Series:
+    return next(s for s in year if (s.region, s.kind) == (name, kind))
+
+
+def at(zone: str, hours: int, start: str = "2023-01-01") -> tuple[np.ndarray, np.ndarray]:
+    """Hourly UTC stamps, and the local hour of each."""
+    stamps = np.datetime64(start, "s") + np.arange(hours) * np.timedelta64(1, "h")
+    minute = stamps.astype("datetime64[m]").astype(np.int64) + utc_offset(zone, stamps)
+    return stamps, minute / 60 % 24
+
+
+@pytest.mark.parametrize("index", [0, 1, pytest.param(8, marks=pytest.mark.slow), 11])
+def test_sound_years_as_published_raise_at_most_one_alarm(index: int) -> None:
+    found = alarms(check_series(clean_year(index)))
+    assert len(found) <= 1, [str(f) for f in found]
+
+
+@pytest.mark.parametrize(
+    ("slip", "kind", "share"),
+    [
+        ("offset applied the wrong way round", "temperature", 0.75),
+        ("an hour early in summer", "temperature", 0.9),
+        ("an hour late in summer", "price", 0.7),
+        ("an hour late in summer", "demand", 0.9),
+        ("flat for 5 h", "price", 0.7),
+        ("flat for half a year", "site_water", 0.9),
+        ("sign turned", "carbon", 1.0),
+        ("a day copied", "temperature", 0.9),
+    ],
+)
+def test_slips_planted_in_sound_years_are_caught(years, slip: str, kind: str, share: float) -> None:
+    rng = np.random.default_rng(3)
+    caught = [c for year in years for _, c in planted(year, slip, kind, rng)]
+    assert len(caught) >= 12
+    assert np.mean(caught) >= share
+
+
+def test_rounding_is_no_tariff_and_a_rounded_tariff_is_one(years) -> None:
+    for kind, name in (("carbon", "Norway"), ("temperature", "Japan"), ("price", "South Africa")):
+        series_ = of(years[0], kind, name)
+        assert len(np.unique(series_.values)) < 0.05 * len(series_.values)
+        assert not bad(check_series([series_]), "tariff")
+    price = of(years[0], "price", "Germany")
+    hour = np.arange(len(price.values)) % 24
+    for night, day in ((10.0, 20.0), (31.5, 80.25)):
+        steps = np.where(hour < 6, night, np.where(hour < 18, day, day + night))
+        assert bad(mutated(price, steps), "tariff")
+    carbon = of(years[0], "carbon", "Germany")
+    monthly = 0.3 + 0.01 * (np.arange(len(carbon.values)) // 730 % 12)
+    assert bad(mutated(carbon, np.round(monthly, 3)), "tariff")
+
+
+def test_frost_is_no_gap_and_a_gap_in_summer_is(years) -> None:
+    towers = of(years[1], "site_water", "Finland")
+    assert (towers.values == 0).sum() > 24 * 20
+    assert not bad(check_series([towers]), "flat stretch")
+    assert not bad(mutated(towers, np.zeros(len(towers.values))), "constant")
+    filled = towers.values.copy()
+    filled[4000:4060] = filled[4000]
+    assert str(towers.stamps[4000]) in bad(mutated(towers, filled), "flat stretch")[0].found
+    filled[2000:6000] = 0.0  # no winter lasts so long
+    assert bad(mutated(towers, filled), "flat stretch")[0].verdict is Verdict.BROKEN
+
+
+def test_short_flat_prices_are_told_from_zeros_caps_and_prices_that_stand_still(years) -> None:
+    price = of(years[0], "price", "Germany")
+    assert not bad(check_series([price]), "flat stretch")
+    flat = price.values.copy()
+    flat[3003:3008] = flat[3003] + 0.01
+    (finding,) = bad(mutated(price, flat), "flat stretch")
+    assert "5 h" in finding.found
+    assert str(price.stamps[3003]) in finding.found
+    for value in (0.0, price.values.max(), price.values.min()):
+        flat[3003:3008] = value
+        assert not bad(mutated(price, flat), "flat stretch"), value
+    nights = price.values.copy().reshape(-1, 24)
+    nights[:, :6] = np.round(nights[:, :1])  # such a market stands still every night
+    nights = nights.ravel()
+    nights[3010:3015] = nights[3010] + 0.01
+    assert not bad(mutated(price, nights), "flat stretch")
+
+
+def test_scarcity_is_no_outlier_and_a_code_for_missing_values_is(years) -> None:
+    price = of(years[0], "price", "New South Wales")
+    assert price.values.max() == 11_000.0
+    outliers = [f for f in check_series([price]) if f.check == "outlier"]
+    assert [f.verdict for f in outliers] == [Verdict.UNSURE]
+    for code in (-999.0, 9999.0, 1e6):
+        spoiled = price.values.copy()
+        spoiled[77] = code
+        (finding,) = bad(mutated(price, spoiled), "outlier")
+        assert f"{code:.6g} at {price.stamps[77]}" in finding.found
+    carbon = of(years[0], "carbon", "Norway")
+    imports = carbon.values.copy()
+    imports[500:508] = [0.03, 0.05, 0.07, 0.09, 0.08, 0.06, 0.05, 0.03]
+    assert not bad(mutated(carbon, imports), "outlier")
+    imports[600] = 0.3
+    assert bad(mutated(carbon, imports), "outlier")
+
+
+def test_a_price_an_hour_off_its_market_is_named() -> None:
+    prices = [s for s in clean_year(0, ("Germany", "Netherlands", "Denmark")) if s.kind == "price"]
+    assert not bad(check_series(prices), "common clock")
+    late = dataclasses.replace(prices[0], values=np.roll(prices[0].values, 1))
+    found = bad(check_series([late, *prices[1:]]), "common clock")
+    assert [f.region for f in found] == ["Germany"]
+    assert "1 h after that of Netherlands, Denmark" in found[0].found
+
+
+def test_one_workload_for_all_gets_a_note_and_no_clock_advice(worlds) -> None:
+    demand = series(worlds[0], "demand", "Virginia")
+    rng = np.random.default_rng(0)
+    shared = [
+        dataclasses.replace(
+            series(worlds[0], "demand", name),
+            values=demand.values * rng.uniform(0.97, 1.03, len(demand.values)),
+        )
+        for name in ("Germany", "Japan", "Texas")
+    ]
+    found = check_series(shared)
+    assert not alarms(found)
+    (note,) = [f for f in found if f.verdict is Verdict.NOTED]
+    assert "3 places on different clocks" in note.found
+
+
+@pytest.mark.parametrize("peak", [3, 10, 20, 21])
+def test_users_of_other_habits_get_no_clock_advice(peak: int) -> None:
+    rng = np.random.default_rng(peak)
+    for name in ("Germany", "Japan", "New South Wales"):
+        region = world()[name]
+        stamps, hour = at(region.zone, 8760)
+        away = (hour - peak + 12) % 24 - 12
+        values = (0.4 + 0.6 * np.exp(-0.5 * (away / 3) ** 2)) * rng.uniform(0.9, 1.1, 8760)
+        place = (region.latitude, region.longitude)
+        assert not alarms(check_series([Series(name, "demand", values, stamps, place)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "place"),
+    [
+        ("Adelaide", "Australia/Adelaide", (-34.93, 138.6)),
+        ("Denver", "America/Denver", (39.74, -104.99)),
+        ("Reykjavík", "Atlantic/Reykjavik", (64.15, -21.94)),
+        ("Perth", "Australia/Perth", (-31.95, 115.86)),
+    ],
+)
+def test_far_from_known_regions_there_is_a_check_with_doubt(name: str, zone: str, place) -> None:
+    stamps, hour = at(zone, 8760)
+    rng = np.random.default_rng(0)
+    day = request_shape(60)[:24][hour.astype(int)]
+    solar = np.arange(8760) % 24 + place[1] / 15
+    warm = 12 + 5 * np.cos(2 * np.pi * (solar - 15) / 24) + rng.normal(0, 1, 8760)
+    sound = {
+        "demand": Series(name, "demand", day * rng.uniform(0.95, 1.05, 8760), stamps, place),
+        "temperature": Series(name, "temperature", np.round(warm, 1), stamps, place),
+        "carbon": Series(name, "carbon", rng.uniform(0.025, 0.035, 8760), stamps, place),
+    }
+    found = check_series(list(sound.values()))
+    assert not alarms(found), [str(f) for f in alarms(found)]
+    clocks = [f for f in found if f.check == "clock" and f.verdict is Verdict.OK]
+    assert {f.series for f in clocks} == {"demand", "temperature"}
+    assert all("km away, so with doubt" in f.found for f in clocks)
+    for kind in ("demand", "temperature"):
+        (finding,) = bad(mutated(sound[kind], np.roll(sound[kind].values, 6)), "clock")
+        assert finding.verdict is Verdict.SUSPICIOUS
+
+
+def test_what_is_one_value_throughout_has_no_twin(worlds) -> None:
+    price = series(worlds[0], "price", "Texas")
+    flat = [
+        dataclasses.replace(price, region=name, values=np.full(672, value))
+        for name, value in (("A", 0.1), ("B", 0.3), ("C", 1e9 / 3))
+    ]
+    assert not bad(check_series(flat), "twins")
+    assert not bad(check_series([price, *flat]), "twins")
+    declared = dataclasses.replace(flat[0], declared_constant=True)
+    assert not bad(check_series([declared]), "constant")
+    here, there = (dataclasses.replace(price, region=name) for name in ("site 1", "site 2"))
+    assert not bad(check_series([here, there]), "twins")  # two sites of one city
+
+
+def test_kinds_come_from_the_table_and_an_unknown_one_gets_no_level() -> None:
+    stamps = np.datetime64("2024-01-01", "s") + np.arange(96) * np.timedelta64(1, "h")
+    values = np.random.default_rng(0).uniform(1, 2, 96)
+    assert usual_of("soot") is None
+    assert not [
+        f for f in check_series([Series("X", "soot", values, stamps)]) if f.check == "level"
+    ]
+    for kind, row in FOOTPRINTS.items():
+        usual = usual_of(kind)
+        assert usual is not None
+        assert usual.plausible == row.plausible
+        wrong = Series("X", kind, values * 1e6, stamps, (50.1, 8.7))
+        assert bad(check_series([wrong]), "level")
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "words"),
+    [
+        (
+            {"resolutions": (3600, 900), "changed": np.datetime64("2025-09-30T22:00")},
+            Verdict.NOTED,
+            "values last 1 h and 15 min, the second since 2025-09-30T22:00 UTC in p.csv",
+        ),
+        (
+            {"zone_declared": "Europe/Berlin", "zone_used": False},
+            Verdict.NOTED,
+            "Europe/Berlin was declared and not used",
+        ),
+        ({"unmapped_fuels": ("B25",)}, Verdict.SUSPICIOUS, "'B25' is left out in p.csv"),
+        ({"empty_fuels": ("coal", "oil")}, Verdict.NOTED, "'coal', 'oil' has no value at all"),
+        ({"filled": 3, "slots": 300}, Verdict.NOTED, "3 values were filled in, 1.0% of 300 slots"),
+        ({"filled": 30, "slots": 300}, Verdict.SUSPICIOUS, "30 values were filled in, 10.0%"),
+        ({"filled": 3}, Verdict.NOTED, "3 values were filled in"),
+    ],
+)
+def test_what_reading_showed_is_said(facts, verdict: Verdict, words: str) -> None:
+    (finding,) = check_reading(Reading(region="Here", kind="price", file="p.csv", **facts))
+    assert finding.verdict is verdict
+    assert words in finding.found
+    assert finding.advice
+
+
+def test_a_plain_reading_has_nothing_to_say() -> None:
+    plain = Reading(
+        region="X", kind="price", resolutions=(3600,), zone_declared="UTC", constant=True
+    )
+    assert not list(check_reading(plain))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,17 @@ def test_portraits_of_odd_instances(tmp_path: Path) -> None:
         portrait(synthetic(0, horizon=4, batch=2))
     with pytest.raises(DataError, match="two slots"):
         portrait(synthetic(0, horizon=1))
+
+
+def test_a_portrait_leaves_constant_series_out_of_the_correlation() -> None:
+    instance = synthetic(0, horizon=48)
+    price = instance.trace.price.copy()
+    price[:, :9] = 0.1 * np.arange(1, 10)  # 0.3 = 3 · 0.1: equal to rounding, and no twins
+    trace = dataclasses.replace(instance.trace, price=price)
+    page = portrait(instance.replace(trace=trace))
+    (axes,) = [a for a in page.axes if "correlation of price" in a.get_title()]
+    assert "9 of 10 constant, left blank" in axes.get_title()
+    assert np.ma.getmaskarray(axes.images[0].get_array()).all()
+    (other,) = [a for a in page.axes if "correlation of carbon" in a.get_title()]
+    assert "constant" not in other.get_title()
+    assert not np.ma.getmaskarray(other.images[0].get_array()).any()

@@ -123,6 +123,7 @@ def test_the_command_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> 
         (["kind", "--draws", "1"], "at least 2 draws, got 1"),
         (["kind", "nowhere", "--draws", "2", "--hours", "2"], "nowhere"),
         (["shifts", "--worlds", "0"], "at least 1"),
+        (["slips", "--years", "0"], "at least 1"),
     ],
 )
 def test_bad_options_get_a_sentence(arguments, match, capsys) -> None:

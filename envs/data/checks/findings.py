@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 
 import numpy as np
 
+from equiload.envs.data.clock import utc_offset
 from equiload.envs.data.regions import Region, great_circle, world
-from equiload.envs.typing import FloatArray, TimeArray
+from equiload.envs.typing import FloatArray, IntArray, TimeArray
 
 _NEAR_KM = 700.0
+_CLOCK_FROM_SUN = 105.0  # minutes that a legal clock may differ from the sun's
 
 
 class Verdict(Enum):
-    """How a check ended. ``UNSURE``: the series cannot tell."""
+    """How a check ended. ``UNSURE``: the series cannot tell; ``NOTED``: worth knowing."""
 
     OK = "ok"
+    NOTED = "noted"
     UNSURE = "unsure"
     SUSPICIOUS = "suspicious"
     BROKEN = "broken"
@@ -51,13 +54,15 @@ class Series:
     region
         Its name, in messages.
     kind
-        ``price``, ``carbon``, ``water``, ``demand``, ``temperature`` or ``site_water``.
+        ``price``, ``demand``, ``temperature``, ``site_water`` or a kind of footprint.
     values
         ``[T]`` in the project's unit.
     stamps
         ``[T]``, UTC, regular.
     location
         Latitude and longitude in degrees, or none.
+    declared_constant
+        Did the user ask for one value throughout?
     """
 
     region: str
@@ -65,6 +70,7 @@ class Series:
     values: FloatArray
     stamps: TimeArray
     location: tuple[float, float] | None = None
+    declared_constant: bool = False
 
     @property
     def per_day(self) -> int:
@@ -75,12 +81,53 @@ class Series:
         return 86_400 // step if 86_400 % step == 0 else 0
 
     @cached_property
-    def known(self) -> Region | None:
-        """The region of the generator's table that this place lies in or near."""
+    def steady(self) -> bool:
+        """Is it one value throughout, up to rounding? (Such a series correlates with nothing.)"""
+        return bool(np.ptp(self.values) <= 1e-9 * np.abs(self.values).max())
+
+    @cached_property
+    def nearest(self) -> tuple[Region, float] | None:
+        """The nearest region of the generator's table, moved to this place, and km to it.
+
+        Its sun is this place's; its clock, too, where it is near enough to share one.
+        """
         if self.location is None:
             return None
         regions = list(world().values())
         places = np.array([[r.latitude, r.longitude] for r in regions])
         distance = great_circle(np.array([self.location]), places)[0]
         nearest = int(distance.argmin())
-        return regions[nearest] if distance[nearest] <= _NEAR_KM else None
+        latitude, longitude = self.location
+        region = replace(regions[nearest], latitude=latitude, longitude=longitude)
+        return region, float(distance[nearest])
+
+    @property
+    def known(self) -> Region | None:
+        """The region of the generator's table that this place lies in or near."""
+        if self.nearest is None or self.nearest[1] > _NEAR_KM:
+            return None
+        return self.nearest[0]
+
+    @property
+    def doubt(self) -> str:
+        """What to add to a finding that rests on a region too far away to be sure of it."""
+        if self.nearest is None or self.nearest[1] <= _NEAR_KM:
+            return ""
+        region, distance = self.nearest
+        return f", judged by {region.name}, {distance:.0f} km away, so with doubt"
+
+    @cached_property
+    def offset(self) -> IntArray | None:
+        """``[T]``: minutes by which local time is ahead of UTC, or none without a place.
+
+        Far from every known region it is the sun's, in whole hours, unless the nearest region's
+        clock suits the place.
+        """
+        if self.nearest is None:
+            return None
+        region = self.nearest[0]
+        offset = utc_offset(region.zone, self.stamps)
+        solar = 60 * region.longitude / 15
+        if self.doubt and abs(float(np.median(offset)) - solar) > _CLOCK_FROM_SUN:
+            return np.full(len(self.stamps), 60 * round(solar / 60))
+        return offset

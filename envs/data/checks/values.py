@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from equiload.envs.data.checks.findings import Finding, Series, Verdict
+from equiload.envs.data.checks.repeats import Runs, step_of
 from equiload.envs.data.grid import typical_mix
+from equiload.envs.data.regions import Region
 from equiload.envs.data.weather import cooling_water
-from equiload.envs.typing import FloatArray
+from equiload.envs.footprints import FOOTPRINTS
+from equiload.envs.typing import BoolArray, FloatArray
 
-# Where the median of a series of this kind lies anywhere on earth.
-_PLAUSIBLE = {
-    "price": (4.0, 1500.0),
-    "carbon": (0.008, 1.3),
-    "water": (0.1, 40.0),
-    "temperature": (-30.0, 40.0),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usual:
+    """What is usual for a kind of series; the fields are those of ``Footprint``.
+
+    ``possible``: beyond it a value that is far from all others is wrong.
+    """
+
+    plausible: tuple[float, float] = (-np.inf, np.inf)
+    near: float = np.inf
+    apart: float = 0.0
+    outlier: float = np.inf
+    possible: tuple[float, float] = (-np.inf, np.inf)
+
+
+_USUAL = {
+    # Caps reach some 12,000 US$ (Australia), and floors −650.
+    "price": Usual(
+        plausible=(4.0, 1500.0), near=5.0, apart=20.0, outlier=200.0, possible=(-1500.0, 2e4)
+    ),
+    "temperature": Usual(plausible=(-30.0, 40.0), outlier=10.0, possible=(-70.0, 60.0)),
+    "demand": Usual(outlier=20.0),
 }
-#: How far a mean may be from the region's typical one, as a factor.
-_NEAR = {"price": 5.0, "carbon": 2.2, "water": 3.0}
-# and by how much in the kind's unit it must differ besides: a wet year can treble very little.
-_APART = {"price": 20.0, "carbon": 0.15, "water": 2.0}
+_CODES = (999.0, 9999.0, 99999.0, 999999.0, 32767.0)  # for missing values, of either sign
+_CODE_APART = 20.0  # robust deviations from the median that a code lies, at least
 _SLIPS = {
     "a unit slip of 10³": 1000.0,
     "a factor of 100 (cents, or per cent)": 100.0,
@@ -30,59 +48,56 @@ _SLIPS = {
     "litres and gallons, converted twice": 3.7854**2,
     "megawatt hours and gigajoules": 3.6,
 }
-_FEW = 0.05  # distinct values per slot below which a series is a schedule
-_DAY_HOURS = 24
-_OUTLIER = {"price": 200.0, "carbon": 25.0, "water": 25.0, "temperature": 10.0, "demand": 20.0}
+_DOUBTFUL_SPREAD = 12.0  # °C more, where the place is far from the one it is judged by
+
+
+def usual_of(kind: str) -> Usual | None:
+    """What is usual for a kind; none for one that nothing is known of."""
+    if kind in FOOTPRINTS:
+        row = FOOTPRINTS[kind]
+        possible = (0.0, 1.5 * row.plausible[1])
+        return Usual(
+            plausible=row.plausible,
+            near=row.near,
+            apart=row.apart,
+            outlier=row.outlier,
+            possible=possible,
+        )
+    return _USUAL.get(kind)
 
 
 def check_values(series: Series) -> Iterator[Finding]:
-    """Level, spread, repetition and outliers of one series."""
-    yield _level(series)
-    yield from _schedule(series)
-    yield from _repeats(series)
-    yield from _outliers(series)
+    """Level and outliers of one series."""
+    usual = usual_of(series.kind)
+    if usual is not None:
+        yield _level(series, usual)
+        yield from _outliers(series, usual)
 
 
-def check_twins(group: Sequence[Series]) -> Iterator[Finding]:
-    """Regions whose series of one kind are proportional: one market under two names."""
-    for later, b in enumerate(group):
-        for a in group[:later]:
-            if len(a.values) < 24 or a.values.std() == 0 or b.values.std() == 0:
-                continue
-            correlation = np.corrcoef(a.values, b.values)[0, 1]
-            if correlation > 1 - 1e-9:
-                factor = b.values.std() / a.values.std()
-                same = "the same as" if abs(factor - 1) < 1e-9 else f"{factor:.4g} times"
-                yield Finding(
-                    b.region,
-                    b.kind,
-                    "twins",
-                    Verdict.SUSPICIOUS,
-                    f"it is exactly {same} that of {a.region}",
-                    "One file read twice, or one series converted twice with different factors: "
-                    "give each region its own.",
-                )
-                break
-
-
-def _level(series: Series) -> Finding:
+def _level(series: Series, usual: Usual) -> Finding:
     middle, mean = float(np.median(series.values)), float(series.values.mean())
     if series.kind == "temperature":
-        return _temperature_level(series, mean)
-    low, high = _PLAUSIBLE.get(series.kind, (0.0, np.inf))
+        return _temperature_level(series, mean, usual)
+    low, high = usual.plausible
     if not low <= middle <= high:
         fixes = [f for f in (1e-3, 1e3) if low <= middle * f <= high]
         advice = f"A unit slip of 10³: multiply by {fixes[0]:g}, or mend 'unit'." if fixes else ""
         found = f"the median is {middle:.4g}, expected {low:g} to {high:g}"
         return _finding(series, "level", Verdict.BROKEN, found, advice or "Mend 'unit'.")
-    expected = _expected(series)
+    region = None if series.nearest is None else series.nearest[0]
+    expected = None if region is None else _typical(region, series.kind)
     if expected is None or mean <= 0:
         return _finding(series, "level", Verdict.OK, f"the mean is {mean:.4g}")
     ratio = mean / expected
-    found = f"the mean is {mean:.4g}, {ratio:.2g} times what is typical here ({expected:.3g})"
-    near = 1 / _NEAR[series.kind] <= ratio <= _NEAR[series.kind]
-    if near or abs(mean - expected) < _APART[series.kind]:
+    where = "there" if series.doubt else "here"
+    found = (
+        f"the mean is {mean:.4g}, {ratio:.2g} times what is typical {where} ({expected:.3g})"
+        f"{series.doubt}"
+    )
+    if 1 / usual.near <= ratio <= usual.near or abs(mean - expected) < usual.apart:
         return _finding(series, "level", Verdict.OK, found)
+    if series.doubt:  # grids and markets a day's drive apart can be of any two kinds
+        return _finding(series, "level", Verdict.UNSURE, found)
     size = abs(np.log(ratio))
     slip = min(_SLIPS, key=lambda name: abs(size - np.log(_SLIPS[name])))
     likely = abs(size - np.log(_SLIPS[slip])) < 0.25
@@ -90,12 +105,13 @@ def _level(series: Series) -> Finding:
     return _finding(series, "level", Verdict.SUSPICIOUS, found, advice)
 
 
-def _temperature_level(series: Series, mean: float) -> Finding:
-    region = series.known
-    usual = None if region is None else region.temperature
-    spread = 18.0 if region is None else region.season + 12.0
-    low, high = _PLAUSIBLE["temperature"] if usual is None else (usual - spread, usual + spread)
-    found = f"the mean is {mean:.1f} °C, expected {low:.0f} to {high:.0f} °C"
+def _temperature_level(series: Series, mean: float, usual: Usual) -> Finding:
+    low, high = usual.plausible
+    if series.nearest is not None:
+        region = series.nearest[0]
+        spread = region.season + 12.0 + (_DOUBTFUL_SPREAD if series.doubt else 0.0)
+        low, high = region.temperature - spread, region.temperature + spread
+    found = f"the mean is {mean:.1f} °C, expected {low:.0f} to {high:.0f} °C{series.doubt}"
     if low <= mean <= high:
         return _finding(series, "level", Verdict.OK, found)
     twice, never = mean * 1.8 + 32, (mean - 32) / 1.8
@@ -108,91 +124,56 @@ def _temperature_level(series: Series, mean: float) -> Finding:
     return _finding(series, "level", Verdict.SUSPICIOUS, found, advice)
 
 
-def _expected(series: Series) -> float | None:
-    """Typical mean of this kind of series in the region of the table nearby."""
-    region = series.known
-    if region is None or series.kind not in _NEAR:
-        return None
-    if series.kind == "price":
+def _typical(region: Region, kind: str) -> float | None:
+    """Typical mean of this kind of series in the region, or none where it does not tell."""
+    if kind == "price":
         return region.price
-    carbon, mean = typical_mix(region, ("carbon", "water"))
-    if series.kind == "carbon":
-        return float(carbon)
-    mean += float(cooling_water(np.array(region.temperature - 3.0)))
-    return float(mean)
+    if kind not in FOOTPRINTS or not FOOTPRINTS[kind].factors:
+        return None
+    mean = float(typical_mix(region, (kind,))[0])
+    if FOOTPRINTS[kind].cooling:
+        mean += float(cooling_water(np.array(region.temperature - 3.0)))
+    return mean
 
 
-def _schedule(series: Series) -> Iterator[Finding]:
-    """A series with few distinct values is a tariff, a yearly factor, or a placeholder."""
-    distinct = len(np.unique(series.values))
-    if len(series.values) < 2 * _DAY_HOURS:
-        return
-    if distinct == 1:
-        yield _finding(
-            series,
-            "constant",
-            Verdict.BROKEN,
-            f"every value is {series.values[0]:.4g}",
-            "A yearly average or a placeholder: nothing can be gained by waiting or moving.",
-        )
-    elif distinct <= max(6, _FEW * len(series.values)):
-        yield _finding(
-            series,
-            "tariff",
-            Verdict.SUSPICIOUS,
-            f"there are only {distinct} distinct values in {len(series.values)} slots",
-            "A tariff or a rounded schedule, no market: take hourly data, or say so in reports.",
-        )
+def _outliers(series: Series, usual: Usual) -> Iterator[Finding]:
+    """Values far beyond the others: a slip in a row, a stuck sensor, a missing-value code.
 
-
-def _repeats(series: Series) -> Iterator[Finding]:
-    """Gaps that someone filled: long flat stretches, and days that repeat the day before."""
-    values, per_day = series.values, series.per_day
-    if len(values) < 3 or not per_day or values.std() == 0:
-        return
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0]))
-    lengths = np.diff(np.append(starts, len(values)))
-    longest = int(lengths.argmax())
-    if lengths[longest] >= per_day:
-        yield _finding(
-            series,
-            "flat stretch",
-            Verdict.BROKEN if lengths[longest] >= 7 * per_day else Verdict.SUSPICIOUS,
-            f"the value does not change for {lengths[longest] * 24 // per_day} h from "
-            f"{series.stamps[starts[longest]]} UTC",
-            "A gap that was filled flat: take another window, or another source.",
-        )
-    days = values[: len(values) // per_day * per_day].reshape(-1, per_day)
-    moving = np.ptp(days, axis=1) > 0
-    copies = (days[1:] == days[:-1]).all(1) & moving[1:]
-    if copies.any() and len(days) > 2:
-        day = series.stamps[(int(np.argmax(copies)) + 1) * per_day]
-        yield _finding(
-            series,
-            "copied days",
-            Verdict.SUSPICIOUS,
-            f"{int(copies.sum())} of {len(days)} days repeat the day before, first at {day} UTC",
-            "A gap that was filled with a copy: take another window, or another source.",
-        )
-
-
-def _outliers(series: Series) -> Iterator[Finding]:
-    """Values far beyond the others: a slip in a row, a stuck sensor, a missing-value code."""
+    Scarcity and imports move a series far, too, but in steps, or to a price that can be: only what
+    leaps there and back, cannot be, or is a known code is called wrong.
+    """
     values = series.values
-    spread = _robust_spread(values)
-    if series.kind not in _OUTLIER or spread == 0 or len(values) < 48:
+    spread = max(_robust_spread(values), step_of(np.unique(values)))
+    if spread == 0 or len(values) < 48 or not np.isfinite(usual.outlier):
         return
-    far = np.abs(values - np.median(values)) / spread
-    if far.max() > _OUTLIER[series.kind]:
-        worst = int(far.argmax())
-        yield _finding(
-            series,
-            "outlier",
-            Verdict.SUSPICIOUS,
-            f"{int((far > _OUTLIER[series.kind]).sum())} values are far from all others, "
-            f"{values[worst]:.6g} at {series.stamps[worst]} UTC say",
-            "A slip in a row or a code for missing values: mend the row.",
-        )
+    apart = np.abs(values - np.median(values)) / spread
+    coded = np.isin(np.abs(values), _CODES) & (apart > min(usual.outlier, _CODE_APART))
+    far = (apart > usual.outlier) | coded
+    if not far.any():
+        return
+    low, high = usual.possible
+    wrong = coded | far & ((values < low) | (values > high))
+    if series.kind != "price":
+        wrong |= far & _leaps(values, apart)
+    chosen = wrong if wrong.any() else far
+    worst = int(np.where(chosen, apart, 0.0).argmax())
+    found = (
+        f"{int(chosen.sum())} values are far from all others, "
+        f"{values[worst]:.6g} at {series.stamps[worst]} UTC say"
+    )
+    if not wrong.any():
+        yield _finding(series, "outlier", Verdict.UNSURE, found)
+        return
+    advice = "A slip in a row or a code for missing values: mend the row."
+    yield _finding(series, "outlier", Verdict.SUSPICIOUS, found, advice)
+
+
+def _leaps(values: FloatArray, apart: FloatArray) -> BoolArray:
+    """``[T]``: are the values before and after this stretch of one value less than half as far?"""
+    runs = Runs.of(values)
+    there = apart[runs.starts]
+    beside = np.maximum(np.append(0.0, there[:-1]), np.append(there[1:], 0.0))
+    return np.asarray(np.repeat(beside < 0.5 * there, runs.lengths))
 
 
 def _robust_spread(values: FloatArray) -> float:

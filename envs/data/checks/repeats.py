@@ -1,0 +1,207 @@
+"""Values that repeat: tariffs, placeholders, and gaps that somebody filled.
+
+Public series are rounded, have floors and caps, and stand still where nothing happens. A repetition
+is called wrong only where the rest of the series makes it unlikely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from equiload.envs.data.checks.findings import Finding, Series, Verdict
+from equiload.envs.typing import BoolArray, FloatArray, IntArray
+
+_FEW = 0.05  # distinct values per slot below which a series is a schedule
+_DAY_HOURS = 24
+_FILLED = 0.3  # share of the steps of a rounded series, between its outer tenths, that occur
+_LASTING = 2  # days that a rounded value lasts on average, at most
+_SCHEDULED = 1 / 3  # of the day's slots that nearly all changes of a tariff fall on
+#: A stretch that rounding explains is at most so many times as long as all but 1 % of stretches.
+_LONGEST = 6.0
+#: Short stretches are looked for in prices, which a market makes anew; so many slots at least, and
+#: so few of them expected.
+_SHORT, _EXPECTED = 4, 0.01
+_WINTER = 120  # days that frost lasts at most where data centers stand
+_COPY_STEPS = 5  # of rounding that a day must span for its copy to be no accident
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """Stretches of one value: where each begins, its length in slots, and its value."""
+
+    starts: IntArray
+    lengths: IntArray
+    values: FloatArray
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Runs:
+        """The stretches of a series ``[T]``."""
+        starts = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0]))
+        return cls(starts, np.diff(np.append(starts, len(values))), values[starts])
+
+    def where(self, chosen: BoolArray) -> Runs:
+        """Some of them."""
+        return Runs(self.starts[chosen], self.lengths[chosen], self.values[chosen])
+
+
+def check_schedule(series: Series) -> Iterator[Finding]:
+    """A series with few distinct values is a tariff, a yearly factor, or a placeholder."""
+    values = series.values
+    if len(values) < 2 * _DAY_HOURS:
+        return
+    if series.steady:
+        if series.declared_constant or _frost(series) == values[0]:
+            found = f"every value is {values[0]:.4g}, as it should be"
+            yield _finding(series, "constant", Verdict.OK, found)
+            return
+        yield _finding(
+            series,
+            "constant",
+            Verdict.BROKEN,
+            f"every value is {values[0]:.4g}",
+            "A yearly average or a placeholder: nothing can be gained by waiting or moving.",
+        )
+        return
+    distinct = len(np.unique(values))
+    few = distinct <= max(6, _FEW * len(values))
+    if few and series.kind not in ("temperature", "site_water") and not rounded(series):
+        yield _finding(
+            series,
+            "tariff",
+            Verdict.SUSPICIOUS,
+            f"there are only {distinct} distinct values in {len(values)} slots",
+            "A tariff or a rounded schedule, no market: take hourly data, or say so in reports.",
+        )
+
+
+def check_repeats(series: Series) -> Iterator[Finding]:
+    """Gaps that someone filled: flat stretches, and days that repeat the day before."""
+    if len(series.values) < 3 or not series.per_day or series.steady:
+        return
+    yield from _flat(series)
+    yield from _copies(series)
+
+
+def rounded(series: Series) -> bool:
+    """Does the series have few values because it is rounded, not because it follows a schedule?
+
+    Rounded values fill a ladder of equal steps, and change at any time of the day.
+    """
+    distinct = np.unique(series.values)
+    step = step_of(distinct)
+    if step == 0 or not series.per_day:
+        return False
+    low, high = np.quantile(series.values, [0.05, 0.95])
+    inside = ((distinct >= low) & (distinct <= high)).sum()
+    if inside < _FILLED * ((high - low) / step + 1):
+        return False
+    slot = (np.flatnonzero(np.diff(series.values)) + 1) % series.per_day
+    if len(slot) * _LASTING * series.per_day < len(series.values):
+        return False
+    count = np.sort(np.bincount(slot, minlength=series.per_day))[::-1].cumsum()
+    busy = int(np.searchsorted(count, 0.9 * count[-1])) + 1
+    return busy > _SCHEDULED * series.per_day
+
+
+def step_of(distinct: FloatArray) -> float:
+    """The step that all of these ascending values are whole multiples of apart; 0 if there is none.
+
+    A unit's conversion scales the step and leaves the ladder.
+    """
+    if len(distinct) < 2:
+        return 0.0
+    gaps = np.diff(distinct)
+    step = float(gaps.min())
+    if step <= 1e-12 * float(np.abs(distinct).max()):
+        return 0.0
+    multiples = gaps / step
+    return step if np.abs(multiples - np.round(multiples)).max() < 0.02 else 0.0
+
+
+def _flat(series: Series) -> Iterator[Finding]:
+    """The most remarkable flat stretch, if the rest of the series does not explain it."""
+    per_day, every = series.per_day, Runs.of(series.values)
+    runs = every.where((every.values != _frost(series)) | (every.lengths > _WINTER * per_day))
+    if len(runs.lengths) == 0:
+        return
+    longest = int(runs.lengths.argmax())
+    length = int(runs.lengths[longest])
+    if length >= per_day:
+        usual = float(np.quantile(runs.lengths, 0.99))
+        if rounded(series) and length <= _LONGEST * usual:
+            return
+    elif series.kind == "price":
+        short = _unlikely(runs)
+        if short is None:
+            return
+        longest, length = short, int(runs.lengths[short])
+    else:
+        return
+    edge = runs.values[longest] in (series.values.min(), series.values.max())
+    yield _finding(
+        series,
+        "flat stretch",
+        Verdict.BROKEN if length >= 7 * per_day else Verdict.SUSPICIOUS,
+        f"the value does not change for {length * 24 / per_day:.3g} h from "
+        f"{series.stamps[runs.starts[longest]]} UTC",
+        "A price cap, a floor, or a gap that was filled flat: compare with the source."
+        if edge
+        else "A gap that was filled flat: take another window, or another source.",
+    )
+
+
+def _unlikely(runs: Runs) -> int | None:
+    """The longest stretch of a value that stands still nowhere else, if chance does not make it.
+
+    How often neighbours are equal, and how often equal neighbours have a third, is taken from the
+    series itself. Zero, caps, floors and the steps of tariffs come again, and are left out.
+    """
+    lengths, values = runs.lengths, runs.values
+    inner = lengths[1:-1]
+    if len(inner) and (coarse := int(np.gcd.reduce(inner))) > 1:
+        lengths = np.maximum(lengths // coarse, 1)  # coarser values, repeated on finer slots
+    still, times = np.unique(values[lengths >= 2], return_counts=True)
+    again = np.isin(values, still[times > 1])
+    again |= (values == 0) | (values == values.min()) | (values == values.max())
+    alone = np.where(again, 0, lengths)
+    longest = int(alone.argmax())
+    length = int(alone[longest])
+    if length < _SHORT:
+        return None
+    others = np.delete(alone, longest)
+    pairs, triples = int((others >= 2).sum()), int((others >= 3).sum())
+    expected = max(pairs, 1) * ((triples + 1) / (pairs + 10)) ** (length - 2)
+    return longest if expected < _EXPECTED else None
+
+
+def _copies(series: Series) -> Iterator[Finding]:
+    """Days that repeat the day before, in which something happens."""
+    values, per_day = series.values, series.per_day
+    days = values[: len(values) // per_day * per_day].reshape(-1, per_day)
+    moving = np.ptp(days, axis=1) > _COPY_STEPS * step_of(np.unique(values))
+    copies = (days[1:] == days[:-1]).all(1) & moving[1:]
+    if copies.any() and len(days) > 2:
+        day = series.stamps[(int(np.argmax(copies)) + 1) * per_day]
+        yield _finding(
+            series,
+            "copied days",
+            Verdict.SUSPICIOUS,
+            f"{int(copies.sum())} of {len(days)} days repeat the day before, first at {day} UTC",
+            "A gap that was filled with a copy: take another window, or another source.",
+        )
+
+
+def _frost(series: Series) -> float:
+    """The least that cooling towers drink, as they do for weeks in frost; nan if it shows not."""
+    if series.kind != "site_water":
+        return np.nan
+    floor = float(series.values.min())
+    comes_again = int((Runs.of(series.values).values == floor).sum()) > 2
+    return floor if floor == 0.0 or comes_again else np.nan
+
+
+def _finding(series: Series, check: str, verdict: Verdict, found: str, advice: str = "") -> Finding:
+    return Finding(series.region, series.kind, check, verdict, found, advice)
