@@ -27,7 +27,7 @@ class BenchmarkConfig:
     #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
     #: that may be null cannot be overridden on the command line.)
     equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon``, ``demand`` of :func:`~equiload.envs.data.shifted`.
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
     #: Numbers to put beside ours: by reachability, algorithm and quantity.
     published: Any = None
@@ -45,7 +45,7 @@ class TuneConfig:
     #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
     #: that may be null cannot be overridden on the command line.)
     equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon``, ``demand`` of :func:`~equiload.envs.data.shifted`.
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: str = MISSING
@@ -69,7 +69,7 @@ class PredictionsConfig:
     #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
     #: that may be null cannot be overridden on the command line.)
     equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon``, ``demand`` of :func:`~equiload.envs.data.shifted`.
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
     #: One of them.
     reachability: str = "full"
@@ -104,7 +104,7 @@ class RobustnessConfig:
     #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
     #: that may be null cannot be overridden on the command line.)
     equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon``, ``demand`` of :func:`~equiload.envs.data.shifted`.
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
     #: One of them.
     reachability: str = "full"
@@ -171,7 +171,7 @@ class EvaluateConfig:
     #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
     #: that may be null cannot be overridden on the command line.)
     equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon``, ``demand`` of :func:`~equiload.envs.data.shifted`.
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
     #: As for the benchmark.
     algorithms: dict[str, Any] = field(default_factory=dict)

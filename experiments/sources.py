@@ -29,8 +29,8 @@ def make_source(node: Any, *, equity_weight: Any = None, shift: str | None = Non
 
     A function that takes ``seed`` and ``reachability`` is a generator of draws. Of any other the
     instance is a recorded trace; which of its slots, the options of :class:`RecordedSource` say.
-    ``equity_weight`` changes weights by footprint kind or adds kinds, US$ per unit; ``shift`` is one
-    of :func:`~equiload.envs.data.shifted`.
+    ``equity_weight`` changes weights by footprint kind or adds kinds, US$ per unit; ``shift`` is
+    one of :func:`~equiload.envs.data.shifted`.
 
     Raises
     ------

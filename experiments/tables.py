@@ -44,8 +44,8 @@ def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut
                 texts[i][column] = f"[bold]{texts[i][column]}[/bold]"
     for row, text in zip(rows, texts, strict=True):
         table.add_row(escape(row.algorithm), *text)
-    for row in left_out:
-        table.add_row(escape(row.algorithm), *["–"] * len(headers))
+    for absent in left_out:
+        table.add_row(escape(absent.algorithm), *["–"] * len(headers))
     return table
 
 
