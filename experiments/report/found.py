@@ -120,9 +120,9 @@ def _run(path: Path, root: Path) -> Run:
     if not results["rows"]:
         raise DataError("it has no rows")
     run = Run(path.parent, _name(path, root), results)
-    assert (
-        run.settings is not None and run.left_out is not None
-    )  # reads the configuration now, while errors are named
+    # Reads the configuration now, while errors are named.
+    assert run.settings is not None
+    assert run.left_out is not None
     return run
 
 
