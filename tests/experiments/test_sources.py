@@ -612,6 +612,8 @@ def test_rows_that_cannot_act_in_every_program(own: Path, run: Any, tmp_path: Pa
     content = json.loads((tmp_path / "run" / "robustness.json").read_text())
     assert [row["algorithm"] for row in content["left_out"]] == ["learned"]
     assert {trial["advice"] for trial in content["trials"]} == {"greedy"}
+    page = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "Could not act: learned, full reachability: too late for me" in page
 
 
 @pytest.mark.usefixtures("rows")
