@@ -20,6 +20,7 @@ import numpy as np
 
 from equiload.envs.data.bloom10 import bloom10
 from equiload.envs.data.draw import Draw, Split
+from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
 from equiload.envs.errors import DataError
@@ -123,7 +124,24 @@ class SyntheticSource(Source):
         if equity_weight is None:
             return self
         weights = {**self.instance(horizon=1).objective.equity_weight, **equity_weight}
-        return SyntheticSource(self._seed, **self._options | {"equity_weight": weights})
+        return self.varied(equity_weight=weights)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Options of the generator that were given."""
+        return dict(self._options)
+
+    def varied(self, **options: Any) -> SyntheticSource:
+        """The same source with some options of the generator changed."""
+        return SyntheticSource(self._seed, **self._options | options)
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """See :class:`Source`: with the options that every draw shares."""
+        shared = {k: v for k, v in self._options.items() if k not in ("horizon", "batch")}
+        if isinstance(shared.get("ranges"), Ranges):
+            shared["ranges"] = dataclasses.asdict(shared["ranges"])
+        return {"source": self.name, **shared}
 
 
 class RecordedSource(Source):
@@ -264,15 +282,26 @@ class RecordedSource(Source):
             raise DataError(f"{self.name}: a batch of traces has no parts to draw windows from")
         edges = np.rint(np.concatenate([[0], np.cumsum(self._split)]) * trace.horizon).astype(int)
         low, high = int(edges[split.value]), int(edges[split.value + 1])
-        gap = self._gap
-        if gap is None:
-            day = np.timedelta64(1, "D")
-            gap = int(day / (trace.timestamps[1] - trace.timestamps[0])) if trace.horizon > 1 else 0
-        return low + (gap if low else 0), high
+        return low + (self.gap if low else 0), high
+
+    @property
+    def gap(self) -> int:
+        """Slots between one part and the next."""
+        stamps = self.recorded.trace.timestamps
+        if self._gap is not None or len(stamps) < 2:
+            return self._gap or 0
+        return int(np.timedelta64(1, "D") / (stamps[1] - stamps[0]))
+
+    def stretch(self, split: Split, *, reachability: str = "full") -> Instance:
+        """All of a split's part of the trace: what its windows are taken from."""
+        low, high = self.part(split)
+        if high <= low:
+            self.draws(split, 1)  # which says that there is none
+        return self._reaching(reachability).window(low, high - low)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """See :class:`Source`: with the UTC span of every part."""
+        """See :class:`Source`: with the gap and the UTC span of every part."""
         stamps = self.recorded.trace.timestamps
         spans = {}
         for split in Split:
@@ -280,12 +309,18 @@ class RecordedSource(Source):
             if high > low:
                 ends = f"{stamps[low]}Z", f"{stamps[high - 1]}Z"
                 spans[split.name.lower()] = [*ends, high - low]
-        return {"source": self.name, **self.recorded.trace.provenance, "parts": spans}
+        read = self.recorded.trace.provenance
+        return {"source": self.name, **read, "gap": self.gap, "parts": spans}
 
     def _reaching(self, reachability: str) -> Instance:
         if reachability not in ("full", "partial"):
             raise DataError(f"reachability must be full or partial, got {reachability!r}")
-        return self.recorded.with_full_reachability() if reachability == "full" else self.recorded
+        return self._full if reachability == "full" else self.recorded
+
+    @cached_property
+    def _full(self) -> Instance:
+        """With one fleet for all draws, whose dispatch is prepared once."""
+        return self.recorded.with_full_reachability()
 
     def _first(self) -> int:
         stamps, start = self.recorded.trace.timestamps, self._start
@@ -354,14 +389,14 @@ class ShiftedSource(Source):
     def __init__(self, base: Source, kind: str) -> None:
         if kind not in KINDS:
             raise DataError(f"the shift must be one of {', '.join(KINDS)}, got {kind!r}")
-        self._base, self._kind = base, kind
+        self.base, self.kind = base, kind
         self.name = f"{base.name}, shifted ({kind})"
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
         """See :class:`Source`."""
-        whole = self._base.instance(reachability=reachability, horizon=horizon)
+        whole = self.base.instance(reachability=reachability, horizon=horizon)
         label = whole.trace.provenance.get("draw", "train/0")
-        return shift(whole, self._kind, Draw.of(str(label)))
+        return shift(whole, self.kind, Draw.of(str(label)))
 
     def draw(
         self,
@@ -372,25 +407,31 @@ class ShiftedSource(Source):
         batch: int | Sequence[int] = (),
     ) -> Instance:
         """See :class:`Source`."""
-        drawn = self._base.draw(draw, reachability=reachability, horizon=horizon, batch=batch)
-        return shift(drawn, self._kind, Draw.of(draw))
+        drawn = self.base.draw(draw, reachability=reachability, horizon=horizon, batch=batch)
+        if not drawn.batch:
+            return shift(drawn, self.kind, Draw.of(draw))
+        if len(drawn.batch) > 1:
+            raise DataError(f"{self.name}: a batch has one axis, got {drawn.batch}")
+        members = [shift(drawn[b], self.kind, Draw.of(draw)) for b in range(drawn.batch[0])]
+        stacked = Trace.stack([member.trace for member in members])
+        return _drawn(members[0].replace(trace=stacked), Draw.of(draw))
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
-        return self._base.draws(split, horizon)
+        return self.base.draws(split, horizon)
 
     def reachabilities(self) -> tuple[str, ...]:
         """See :class:`Source`."""
-        return self._base.reachabilities()
+        return self.base.reachabilities()
 
     def weighed(self, equity_weight: Mapping[str, float] | None) -> ShiftedSource:
         """See :class:`Source`."""
-        return ShiftedSource(self._base.weighed(equity_weight), self._kind)
+        return ShiftedSource(self.base.weighed(equity_weight), self.kind)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
         """See :class:`Source`."""
-        return {**self._base.provenance, "shifted": self._kind}
+        return {**self.base.provenance, "shifted": self.kind}
 
 
 def source_of(found: Any) -> Source:
