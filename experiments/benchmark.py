@@ -17,19 +17,24 @@ from hydra.types import RunMode
 from hydra.utils import to_absolute_path
 
 from equiload.agents.offline import OfflineSolver
-from equiload.envs import DataError, Instance, Objective, Policy
+from equiload.envs import DataError, Instance, Policy
+from equiload.envs.data import Source
 from equiload.experiments import results
-from equiload.experiments.comparison import Row, Track, compare, describe
+from equiload.experiments.comparison import LeftOut, Row, Track, compare, describe
 from equiload.experiments.config import BenchmarkConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
 from equiload.experiments.history import write_history
 from equiload.experiments.progress import Bars, bars
 from equiload.experiments.published import beside, published_table
+from equiload.experiments.regions import region_table, worth_showing, write_regions
+from equiload.experiments.sources import make_source, reachabilities
 from equiload.experiments.tables import comparison_table, flat, show
 
 #: Version of the layout of ``results.json``.
 SCHEMA = 1
+#: More regions stand in ``regions.csv`` alone.
+MOST_REGIONS = 20
 
 
 @entry_point("benchmark")
@@ -37,41 +42,71 @@ def main(cfg: BenchmarkConfig) -> None:
     """Run every algorithm of the configuration on its instance, for each reachability."""
     folder = run_folder()
     agents = build_agents(cfg.algorithms)
-    instances = {name: build_instance(cfg, name) for name in cfg.reachability}
-    if not instances:
-        raise DataError("reachability names nothing to run, expected full, partial or both")
-    comparisons: dict[str, list[Row]] = {}
-    origin, finished = results.Origin.of(cfg), []
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    instances = {
+        name: one_instance(source, name) for name in reachabilities(source, cfg.reachability)
+    }
+    comparisons, left_out = _compare_all(folder, cfg, agents, instances)
+    cells = beside(comparisons, without(cfg.published or {}, left_out))
+    if cfg.figures:
+        write_figures(folder, comparisons)
+    for name, rows in comparisons.items():
+        here = [row for row in left_out if row.reachability == name]
+        size = f"{instances[name].name}: {instances[name].horizon} slots"
+        show(comparison_table(rows, f"{size}, {name} reachability", here), here)
+    alone = HydraConfig.get().mode == RunMode.RUN
+    for name, rows in comparisons.items() if alone else ():
+        if len(instances[name].fleet.regions) <= MOST_REGIONS:
+            show(region_table(worth_showing(rows), f"By region, {name} reachability"))
+    for row in left_out:
+        if row.reachability not in comparisons:
+            print(f"{row.reachability} reachability: {row}")  # noqa: T201
+    if cells:
+        write_csv(folder / "published.csv", [asdict(cell) for cell in cells])
+        show(published_table(cells))
+    print(f"Gap: to eGLB-Off's certified lower bound. Written to {_readable(folder)}")  # noqa: T201
+    if cfg.report and alone:
+        from equiload.experiments.report import write_report  # plotly loads slowly
+
+        print(f"Report: {_readable(write_report(folder))}")  # noqa: T201
+
+
+def _compare_all(
+    folder: Path,
+    cfg: BenchmarkConfig,
+    agents: Mapping[str, Policy | OfflineSolver],
+    instances: Mapping[str, Instance],
+) -> tuple[dict[str, list[Row]], list[LeftOut]]:
+    """Rows by reachability, written to files as they come, and what cannot act."""
+    origin, finished = results.Origin.of(cfg), list[Row]()
+    left_out: list[LeftOut] = []
+    comparisons = {}
 
     def keep(row: Row) -> None:
         finished.append(row)
-        write_results(folder, finished, origin)
+        write_results(folder, finished, origin, left_out)
 
     with bars() as shown:
         for name, instance in instances.items():
-            comparisons[name] = compare(
+            rows = compare(
                 agents,
                 instance,
                 reachability=name,
                 track=partial(_track, shown, name),
                 finished=keep,
+                left_out=left_out.append,
             )
-    cells = beside(comparisons, cfg.published or {})
-    write_results(folder, [row for rows in comparisons.values() for row in rows], origin)
-    if cfg.figures:
-        write_figures(folder, comparisons)
-    for name, rows in comparisons.items():
-        instance = instances[name]
-        title = f"{instance.name}: {instance.horizon} slots, {name} reachability"
-        show(comparison_table(rows, title))
-    if cells:
-        write_csv(folder / "published.csv", [asdict(cell) for cell in cells])
-        show(published_table(cells))
-    print(f"Gap: to eGLB-Off's certified lower bound. Written to {_readable(folder)}")  # noqa: T201
-    if cfg.report and HydraConfig.get().mode == RunMode.RUN:
-        from equiload.experiments.report import write_report  # plotly loads slowly
-
-        print(f"Report: {_readable(write_report(folder))}")  # noqa: T201
+            if rows:
+                comparisons[name] = rows
+    if not comparisons:
+        raise DataError(
+            f"no algorithm can act on {next(iter(instances.values())).name}: "
+            f"{left_out[0].algorithm}: {left_out[0].reason}"
+        )
+    in_order = [row for rows in comparisons.values() for row in rows]
+    write_results(folder, in_order, origin, left_out)
+    write_regions(folder, in_order)
+    return comparisons, left_out
 
 
 def build_agents(algorithms: Mapping[str, Any]) -> dict[str, Policy | OfflineSolver]:
@@ -90,34 +125,35 @@ def build_agents(algorithms: Mapping[str, Any]) -> dict[str, Policy | OfflineSol
     return agents
 
 
-def build_instance(cfg: BenchmarkConfig, reachability: str) -> Instance:
-    """Return the configured instance with the given reachability."""
-    instance = build(cfg.instance, reachability=reachability)
-    if not isinstance(instance, Instance):
-        raise DataError(f"instance must be an Instance, got {type(instance).__name__}")
+def one_instance(source: Source, reachability: str) -> Instance:
+    """The source's configured instance, refused if it is a batch."""
+    instance = source.instance(reachability=reachability)
     if instance.batch:
-        raise DataError("the benchmark compares on one instance, not on a batch")
-    if cfg.equity_weight is not None:
-        instance = instance.replace(objective=_reweighted(instance, cfg.equity_weight))
+        raise DataError(f"{source.name}: one instance is needed here, not a batch")
     return instance
 
 
-def _reweighted(instance: Instance, changes: Any) -> Objective:
-    try:
-        given = {str(kind): float(weight) for kind, weight in changes.items()}
-    except (AttributeError, TypeError, ValueError):
-        raise DataError(
-            f"equity_weight must map footprint kinds to numbers, got {changes!r}"
-        ) from None
-    return Objective(equity_weight={**instance.objective.equity_weight, **given})
+def without(published: Mapping[str, Any], left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """Published numbers but for those of algorithms that cannot act here."""
+    gone = {(row.reachability, row.algorithm) for row in left_out}
+    return {
+        reachability: {name: row for name, row in rows.items() if (reachability, name) not in gone}
+        for reachability, rows in published.items()
+    }
 
 
-def write_results(folder: Path, rows: Sequence[Row], origin: results.Origin) -> None:
+def write_results(
+    folder: Path,
+    rows: Sequence[Row],
+    origin: results.Origin,
+    left_out: Sequence[LeftOut] = (),
+) -> None:
     """Write ``results.json`` (the contract is in the README), CSV and Parquet."""
     content = {
         "schema": SCHEMA,
         "instance": describe(rows[0].outcome.instance),
         "rows": [row.as_dict() for row in rows],
+        "left_out": [asdict(row) for row in left_out],
         "versions": versions(),
     }
     write_json(folder / "results.json", content)  # the one that may refuse comes first

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from equiload.agents.offline import EGLBOff, OfflineSolver, Solution, relative_gap
-from equiload.envs import DataError, Instance, Outcome, Policy, dual_bound, rollout
+from equiload.envs import DataError, EquiloadError, Instance, Outcome, Policy, dual_bound, rollout
 from equiload.robust import Certificate
 
 #: Wraps an iterable of slots to show progress, as ``tqdm`` does.
@@ -79,6 +79,23 @@ class Row:
         return row
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """An algorithm that cannot act on an instance, and its own sentence why."""
+
+    algorithm: str
+    reachability: str
+    reason: str
+
+    @classmethod
+    def of(cls, algorithm: str, reachability: str, error: EquiloadError) -> LeftOut:
+        """From what the algorithm raised."""
+        return cls(algorithm, reachability, " ".join(str(error).split()))
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} left out: {self.reason}"
+
+
 def run(
     agent: Policy | OfflineSolver, instance: Instance, track: Track = iter
 ) -> tuple[Outcome, Solution | None, float]:
@@ -105,16 +122,20 @@ def compare(
     reachability: str,
     track: Callable[[str], Track] = lambda _: iter,
     finished: Callable[[Row], object] = lambda _: None,
+    left_out: Callable[[LeftOut], object] | None = None,
 ) -> list[Row]:
     """Run every algorithm on one instance, and measure each against the same lower bound.
 
     ``track`` is given an algorithm's name before it runs, ``finished`` each row as soon as it is
-    there. Offline solvers run first: every row needs their bound.
+    there, ``left_out`` each algorithm that cannot act and has no row. Offline solvers run first:
+    every row needs their bound.
 
     Raises
     ------
     DataError
         For an agent that is neither a policy nor an offline solver, before anything runs.
+    EquiloadError
+        What an algorithm raises that cannot act, without ``left_out``.
     """
     for agent in agents.values():
         if not (isinstance(agent, Policy) or hasattr(agent, "solve")):
@@ -122,18 +143,28 @@ def compare(
                 f"{type(agent).__name__} is neither a policy (reset, act) "
                 "nor an offline solver (solve)"
             )
-    done = {
-        name: run(agent, instance, track(name))
-        for name, agent in agents.items()
-        if not isinstance(agent, Policy)
-    }
-    solutions = [solution for _, solution, _ in done.values() if solution is not None]
+
+    def attempt(name: str) -> tuple[Outcome, Solution | None, float] | None:
+        try:
+            return run(agents[name], instance, track(name))
+        except EquiloadError as error:
+            if left_out is None:
+                raise
+            left_out(LeftOut.of(name, reachability, error))
+            return None
+
+    offline = [name for name, agent in agents.items() if not isinstance(agent, Policy)]
+    done = {name: attempt(name) for name in offline}
+    solutions = [result[1] for result in done.values() if result and result[1] is not None]
     # A solver's claim is taken for what the dispatch confirms of it.
     weights = [solution.weights for solution in solutions] or [EGLBOff().solve(instance).weights]
     bound = max(float(dual_bound(instance, w).value) for w in weights)
     rows = {}
-    for name in [*done, *(name for name in agents if name not in done)]:
-        outcome, solution, seconds = done.get(name) or run(agents[name], instance, track(name))
+    for name in [*offline, *(name for name in agents if name not in done)]:
+        result = done[name] if name in done else attempt(name)
+        if result is None:
+            continue
+        outcome, solution, seconds = result
         agent = agents[name]
         rows[name] = Row(
             algorithm=name,
@@ -145,7 +176,7 @@ def compare(
             certificate=agent.certificate() if isinstance(agent, Certified) else None,
         )
         finished(rows[name])
-    return [rows[name] for name in agents]
+    return [rows[name] for name in agents if name in rows]
 
 
 def describe(instance: Instance) -> dict[str, Any]:

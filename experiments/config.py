@@ -15,7 +15,8 @@ from equiload.experiments import sweep
 class BenchmarkConfig:
     """``python -m equiload.experiments.benchmark``."""
 
-    #: ``_target_`` and its arguments: a function that returns an instance.
+    #: ``_target_`` and its arguments: a :class:`~equiload.envs.data.Source`, or a function that
+    #: returns an instance.
     instance: dict[str, Any] = MISSING
     #: Rows by key: each a ``name``, as it stands in tables and results, and an ``agent``, the
     #: ``_target_`` and arguments of a :class:`~equiload.envs.Policy` or an offline solver.
@@ -23,9 +24,11 @@ class BenchmarkConfig:
     #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.
     checkpoint: str = "default"
     reachability: list[str] = MISSING
-    #: By footprint kind; kinds that are not named keep the instance's. (A typed dict that may be
-    #: null cannot be overridden on the command line.)
+    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
+    #: that may be null cannot be overridden on the command line.)
     equity_weight: Any = None
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
+    shift: str | None = None
     #: Numbers to put beside ours: by reachability, algorithm and quantity.
     published: Any = None
     figures: bool = True
@@ -37,8 +40,13 @@ class BenchmarkConfig:
 class TuneConfig:
     """``python -m equiload.experiments.tune``."""
 
-    #: ``_target_`` and its arguments, without seed, horizon and reachability.
+    #: As for the benchmark; draws and horizons are chosen below.
     instance: dict[str, Any] = MISSING
+    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
+    #: that may be null cannot be overridden on the command line.)
+    equity_weight: Any = None
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
+    shift: str | None = None
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: str = MISSING
     #: Draws of each horizon and reachability.
@@ -56,11 +64,19 @@ class TuneConfig:
 class PredictionsConfig:
     """``python -m equiload.experiments.predictions``."""
 
-    #: ``_target_`` and its arguments, without the seed.
+    #: As for the benchmark; draws are chosen below.
     instance: dict[str, Any] = MISSING
+    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
+    #: that may be null cannot be overridden on the command line.)
+    equity_weight: Any = None
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
+    shift: str | None = None
+    #: One of them.
+    reachability: str = "full"
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: str = MISSING
-    draws: int = MISSING
+    #: How many; none: the instance as it is.
+    draws: int | None = None
     #: By name: a ``forecaster`` that wraps the perfect one (``base``), and ``sizes`` of its error.
     #: Here and below, null leaves an entry out.
     errors: dict[str, Any] = field(default_factory=dict)
@@ -82,8 +98,16 @@ class PredictionsConfig:
 class RobustnessConfig:
     """``python -m equiload.experiments.robustness``."""
 
-    #: ``_target_`` and its arguments: a function that returns an instance.
+    #: ``_target_`` and its arguments: a :class:`~equiload.envs.data.Source`, or a function that
+    #: returns an instance.
     instance: dict[str, Any] = MISSING
+    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
+    #: that may be null cannot be overridden on the command line.)
+    equity_weight: Any = None
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
+    shift: str | None = None
+    #: One of them.
+    reachability: str = "full"
     #: ``_target_`` and its arguments: the policy that the guarantee refers to.
     expert: dict[str, Any] = MISSING
     advice: list[str] = MISSING
@@ -150,8 +174,13 @@ class TrainConfig:
 class EvaluateConfig:
     """``python -m equiload.experiments.evaluate``."""
 
-    #: ``_target_`` and its arguments; with ``draws``, without the seed.
+    #: As for the benchmark; with ``draws`` those are chosen below.
     instance: dict[str, Any] = MISSING
+    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
+    #: that may be null cannot be overridden on the command line.)
+    equity_weight: Any = None
+    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
+    shift: str | None = None
     #: As for the benchmark.
     algorithms: dict[str, Any] = field(default_factory=dict)
     #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.

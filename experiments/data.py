@@ -14,12 +14,11 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from equiload.envs.data import bloom10, synthetic
+from equiload.envs.data import TableSource, named_source
+from equiload.envs.data.source import NAMES
 from equiload.envs.data.table import RegionTable, read_table
 from equiload.envs.errors import DataError, EquiloadError
 from equiload.envs.instance import Instance
-
-_WHAT = "a table's YAML file, a folder with the bloom10 trace, or a draw: synthetic:train/0"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,14 +40,10 @@ def load(what: str) -> tuple[Instance, list[RegionTable]]:
     DataError
         If it names nothing that can be read.
     """
-    if what.startswith("synthetic"):
-        return synthetic(what.removeprefix("synthetic").removeprefix(":") or "train/0"), []
-    path = Path(what)
-    if path.is_dir():
-        return bloom10(path), []
-    if path.suffix in (".yaml", ".yml"):
-        return read_table(path)
-    raise DataError(f"{what}: expected {_WHAT}")
+    source = named_source(what)
+    if isinstance(source, TableSource):
+        return read_table(source.path)
+    return source.instance(), []
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -67,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="equiload.experiments.data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="physics and plausibility, a verdict per series")
-    check.add_argument("what", help=_WHAT)
+    check.add_argument("what", help=NAMES)
     check.add_argument("--all", action="store_true", help="show what is in order, too")
     check.add_argument("--strict", action="store_true", help="exit code 1 if anything is wrong")
     check.set_defaults(run=_check)
@@ -77,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument("--base", help="another address that holds the same files")
     get.set_defaults(run=_fetch)
     portrait = commands.add_parser("portrait", help="one page about an instance")
-    portrait.add_argument("what", help=_WHAT)
+    portrait.add_argument("what", help=NAMES)
     portrait.add_argument("--output", type=Path, default=Path("portrait.png"))
     portrait.set_defaults(run=_portrait)
     example = commands.add_parser("example", help="copy the worked example of a table")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
-from equiload.agents.learn.policy import shipped
+from equiload.agents.learn.policy import LearnedPolicy, shipped
 from equiload.envs.data import RecordedSource, ShiftedSource, Source
 from equiload.experiments.config import TrainConfig
 from equiload.experiments.files import json_text
@@ -62,6 +62,17 @@ def seen_in_training(checkpoint: Checkpoint, source: Source, split: str | None) 
                 does = "trained on" if part == "train" else "chosen by"
                 return f"the policy was {does} these hours ({span[0]} to {span[1]})"
     return None
+
+
+def told_of(agents: Iterable[object], source: Source, split: str | None) -> list[str]:
+    """What :func:`seen_in_training` says of the learned policies among some agents, each once."""
+    learned = [getattr(agent, "advice", agent) for agent in agents]
+    sentences = [
+        seen_in_training(policy.checkpoint, source, split)
+        for policy in learned
+        if isinstance(policy, LearnedPolicy)
+    ]
+    return [sentence for sentence in dict.fromkeys(sentences) if sentence is not None]
 
 
 def _lineage(data: Any) -> Iterator[Mapping[str, Any]]:

@@ -35,6 +35,8 @@ def gap_by_error(scores: Sequence[Score]) -> Figure:
                     for s in scores
                     if (s.advice, s.rho) == (advice, rho) and s.error in (PERFECT, kind)
                 ]
+                if not line:
+                    continue
                 line.sort(key=lambda s: s.footprint_mape)
                 at = [100 * s.footprint_mape for s in line]
                 colour = PALETTE[names.index(advice) % len(PALETTE)]

@@ -11,23 +11,26 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from equiload.agents import EGLBOff
 from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
-from equiload.envs import DataError, Instance, Policy, SolverError, rollout
+from equiload.envs import DataError, EquiloadError, Instance, Policy, SolverError, rollout
 from equiload.experiments import results
-from equiload.experiments.comparison import Row
+from equiload.experiments.benchmark import one_instance
+from equiload.experiments.comparison import LeftOut, Row
 from equiload.experiments.config import PredictionsConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
 from equiload.experiments.prediction_scores import PERFECT, REFERENCE, Cell, Score
 from equiload.experiments.progress import bars
+from equiload.experiments.sources import count_draws, make_source, reachabilities
 from equiload.experiments.statistics import interval, mean
 from equiload.experiments.tables import show
 from equiload.robust import RobustPolicy
@@ -36,32 +39,81 @@ from equiload.robust import RobustPolicy
 SCHEMA = 1
 
 
+@dataclass
+class _Runs:
+    """What has run: rows by cell, how wrong each forecast was, and what could not act."""
+
+    rows: dict[Cell, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    #: MAPE of prices and of footprints on each draw, by kind and size of error.
+    wrong: dict[tuple[str, float], list[tuple[float, float]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+
+    def add(self, cell: Cell, label: str, policy: Policy, instance: Instance, bound: float) -> None:
+        """Run a policy; one that cannot act loses all its rows, on whichever draw it is."""
+        if cell.label in self.left_out:
+            return
+        try:
+            row = _row(label, policy, instance, bound)
+        except EquiloadError as error:
+            reachability = "full" if instance.fleet.full else "partial"
+            self.left_out[cell.label] = LeftOut.of(cell.label, reachability, error)
+            others = {c: rows for c, rows in self.rows.items() if c.label != cell.label}
+            self.rows = defaultdict(list, others)
+            return
+        if row.certificate is not None and not row.certificate.holds.all():
+            raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
+        self.rows[cell].append(row)
+
+
 @entry_point("predictions")
 def main(cfg: PredictionsConfig) -> None:
     """Run everything, write the files and print the table."""
-    if cfg.draws < 2:
+    if cfg.draws is not None and cfg.draws < 2:
         raise DataError(f"an interval needs at least 2 draws, got {cfg.draws}")
+    if not 0 < cfg.confidence < 1:
+        raise DataError(f"confidence must lie between 0 and 1, got {cfg.confidence}")
     unknown = [name for name in cfg.wrapped if cfg.algorithms.get(name) is None]
     if unknown:
         raise DataError(f"wrapped names {unknown[0]!r}, which is not among the algorithms")
-    rows: dict[Cell, list[Row]] = defaultdict(list)
-    wrong: dict[tuple[str, float], list[tuple[float, float]]] = defaultdict(list)
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    (reachability,) = reachabilities(source, [cfg.reachability])
+    count, runs = 1, _Runs()
+    if cfg.draws is not None:
+        remedy = "draws=null for the instance as a whole (and instance.horizon=null for all of it)"
+        count = count_draws(source, cfg.split, cfg.draws, remedy=remedy)
     with bars() as shown:
-        for draw in shown.track("draws")(range(cfg.draws)):
-            _run_draw(cfg, draw, rows, wrong)
-    scores = [_score(cell, runs, wrong, cfg.confidence) for cell, runs in rows.items()]
+        for draw in shown.track("draws")(range(count)):
+            if cfg.draws is None:
+                instance = one_instance(source, reachability)
+            else:
+                instance = source.draw(f"{cfg.split}/{draw}", reachability=reachability)
+            _run_draw(cfg, draw, instance, runs)
+    if not runs.rows:
+        first = next(iter(runs.left_out.values()))
+        raise DataError(f"no algorithm can act: {first.algorithm}: {first.reason}")
+    scores = [_score(cell, rows, runs.wrong, cfg.confidence) for cell, rows in runs.rows.items()]
+    left_out = list(runs.left_out.values())
+    _write(cfg, runs, count, scores)
+    what = instance.name if cfg.draws is None else f"{count} {cfg.split} draws of {source.name}"
+    show(prediction_table(scores, f"{what}: gap to eGLB-Off, %", left_out), left_out)
+
+
+def _write(cfg: PredictionsConfig, runs: _Runs, count: int, scores: Sequence[Score]) -> None:
     folder, origin = run_folder(), results.Origin.of(cfg)
-    lines = [results.line(row, origin) for runs in rows.values() for row in runs]
+    lines = [results.line(row, origin) for rows in runs.rows.values() for row in rows]
     results.write(folder / results.FILE, lines)
     write_csv(folder / "predictions.csv", [asdict(score) for score in scores])
     write_json(
         folder / "predictions.json",
         {
             "schema": SCHEMA,
-            "draws": cfg.draws,
-            "split": cfg.split,
+            "draws": count,
+            "split": None if cfg.draws is None else cfg.split,
             "confidence": cfg.confidence,
             "scores": [asdict(score) for score in scores],
+            "left_out": [asdict(row) for row in runs.left_out.values()],
             "versions": versions(),
         },
     )
@@ -72,28 +124,28 @@ def main(cfg: PredictionsConfig) -> None:
         for ending in ("png", "pdf"):
             with replacing(folder / f"predictions.{ending}") as draft:
                 figure.savefig(draft)
-    show(prediction_table(scores, f"{cfg.draws} {cfg.split} draws: gap to eGLB-Off, %"))
 
 
-def _run_draw(
-    cfg: PredictionsConfig,
-    draw: int,
-    rows: dict[Cell, list[Row]],
-    wrong: dict[tuple[str, float], list[tuple[float, float]]],
-) -> None:
-    instance = build(cfg.instance, seed=f"{cfg.split}/{draw}")
+def _run_draw(cfg: PredictionsConfig, draw: int, instance: Instance, runs: _Runs) -> None:
     bound = EGLBOff().solve(instance).lower_bound
     for name, node in _kept(cfg.references):
-        cell = Cell(REFERENCE, 0.0, name)
-        rows[cell].append(_row(name, build(node), instance, bound))
+        runs.add(Cell(REFERENCE, 0.0, name), name, build(node), instance, bound)
     for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), draw):
-        found = forecast_errors(forecaster, instance)
-        footprints = [found[name]["mape"] for name in instance.trace.footprints]
-        wrong[kind, size].append((found["price"]["mape"], float(np.mean(footprints))))
+        runs.wrong[kind, size].append(_mapes(forecaster, instance))
         for name, rho, policy in advised(cfg, forecaster):
             cell = Cell(kind, size, name, rho)
-            label = f"{cell.label}, {kind} {size:g}"
-            rows[cell].append(_row(label, policy, instance, bound))
+            runs.add(cell, f"{cell.label}, {kind} {size:g}", policy, instance, bound)
+
+
+def _mapes(forecaster: Forecaster, instance: Instance) -> tuple[float, float]:
+    """How wrong a forecast is: of prices, and of footprints on average."""
+    # Once a day; of less than a day, half-way through.
+    every = 24 if instance.horizon > 24 else max(1, instance.horizon // 2)
+    errors = forecast_errors(forecaster, instance, every=every)
+    if not errors:  # a single slot has no future
+        return 0.0, 0.0
+    footprints = [errors[name]["mape"] for name in instance.trace.footprints]
+    return errors["price"]["mape"], float(np.mean(footprints))
 
 
 def forecasters(
@@ -133,8 +185,6 @@ def _row(label: str, policy: Policy, instance: Instance, bound: float) -> Row:
     outcome = rollout(policy, instance)
     seconds = time.perf_counter() - begin
     certificate = policy.certificate() if isinstance(policy, RobustPolicy) else None
-    if certificate is not None and not certificate.holds.all():
-        raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
     return Row(
         algorithm=label,
         reachability="full" if instance.fleet.full else "partial",
@@ -152,7 +202,10 @@ def _score(
     confidence: float,
 ) -> Score:
     gaps = np.array([row.gap for row in rows])
-    found = interval([gaps], mean, rng=np.random.default_rng(0), confidence=confidence)
+    value = low = high = float(gaps.mean())
+    if len(gaps) > 1:
+        found = interval([gaps], mean, rng=np.random.default_rng(0), confidence=confidence)
+        value, low, high = found.value, found.low, found.high
     price, footprint = np.mean(wrong.get((cell.error, cell.size), [(0.0, 0.0)]), axis=0)
     return Score(
         error=cell.error,
@@ -160,15 +213,17 @@ def _score(
         algorithm=cell.label,
         advice=cell.algorithm,
         rho=cell.rho,
-        gap=found.value,
-        low=found.low,
-        high=found.high,
+        gap=value,
+        low=low,
+        high=high,
         price_mape=float(price),
         footprint_mape=float(footprint),
     )
 
 
-def prediction_table(scores: Sequence[Score], title: str) -> Table:
+def prediction_table(
+    scores: Sequence[Score], title: str, left_out: Sequence[LeftOut] = ()
+) -> Table:
     """Table for the terminal: a line per error and size, a column per algorithm."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     columns = list(dict.fromkeys(s.algorithm for s in scores if s.error != REFERENCE))
@@ -176,7 +231,7 @@ def prediction_table(scores: Sequence[Score], title: str) -> Table:
         table.add_column(header, justify="left" if header == "Forecast" else "right", no_wrap=True)
     for score in scores:
         if score.error == REFERENCE:
-            table.add_row(score.algorithm, "", "", "", _text(score))
+            table.add_row(escape(score.algorithm), "", "", "", _text(score))
     lines: dict[tuple[str, float], dict[str, Score]] = {}
     for score in scores:
         if score.error != REFERENCE:
@@ -185,10 +240,14 @@ def prediction_table(scores: Sequence[Score], title: str) -> Table:
         any_score = next(iter(line.values()))
         mapes = (f"{any_score.price_mape:.1%}", f"{any_score.footprint_mape:.1%}")
         table.add_row(error, f"{size:g}", *mapes, *(_text(line[name]) for name in columns))
+    for row in left_out:
+        table.add_row(escape(row.algorithm), "", "", "", *["–"] * max(len(columns), 1))
     return table
 
 
 def _text(score: Score) -> str:
+    if score.low == score.high:  # of one draw
+        return f"{100 * score.gap:.2f}"
     return f"{100 * score.gap:.2f} [{100 * score.low:.2f}, {100 * score.high:.2f}]"
 
 

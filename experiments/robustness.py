@@ -7,15 +7,17 @@ advice, every episode verified independently; exit status 1 on any violation.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
-from equiload.envs import DataError, Instance, Policy, dual_bound, rollout
+from equiload.envs import DataError, EquiloadError, Instance, Policy, dual_bound, rollout
 from equiload.envs.typing import FloatArray
 from equiload.experiments import results
 from equiload.experiments.advice import (
@@ -27,12 +29,14 @@ from equiload.experiments.advice import (
     perfect_weights,
     played,
 )
+from equiload.experiments.benchmark import one_instance
 from equiload.experiments.campaign import EPISODES_PER_BATCH, Recorder, Tally, campaign
-from equiload.experiments.comparison import Row
+from equiload.experiments.comparison import LeftOut, Row
 from equiload.experiments.config import RobustnessConfig
 from equiload.experiments.entry import build, entry_point, run_folder
 from equiload.experiments.files import replacing, versions, write_csv, write_json
 from equiload.experiments.progress import bars
+from equiload.experiments.sources import make_source, reachabilities
 from equiload.experiments.tables import show
 from equiload.robust import RobustPolicy, SafeSet, footprint_bound, verify
 
@@ -56,53 +60,80 @@ class Trial:
     verified: bool
 
 
+class _CannotActError(EquiloadError):
+    """Advice refused to act on the instance; other errors are of the options."""
+
+
 @entry_point("robustness")
 def main(cfg: RobustnessConfig) -> None:
     """Run the comparison, or the campaign."""
     if cfg.campaign is not None:
         _campaign(cfg)
         return
-    instance = build(cfg.instance)
-    if not isinstance(instance, Instance) or instance.batch:
-        raise DataError("instance must be one Instance, not a batch")
+    for what in ("advice", "rho", "allowance", "method"):
+        if not getattr(cfg, what):
+            raise DataError(f"{what} names nothing to try")
     unknown = sorted(set(cfg.advice) - set(KINDS))
     if unknown:
         raise DataError(f"advice must be among {', '.join(KINDS)}, got {unknown[0]!r}")
-    pairs = compare(cfg, instance)
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    (reachability,) = reachabilities(source, [cfg.reachability])
+    instance = one_instance(source, reachability)
+    pairs, left_out = compare(cfg, instance)
+    if not pairs:
+        raise DataError(f"no advice can act: {left_out[0].algorithm}: {left_out[0].reason}")
     trials = [trial for trial, _ in pairs]
-    folder, origin = run_folder(), results.Origin.of(cfg)
-    results.write(folder / results.FILE, [results.line(row, origin) for _, row in pairs])
-    lines = [asdict(trial) for trial in trials]
-    write_csv(folder / "robustness.csv", lines)
-    write_json(folder / "robustness.json", {"trials": lines, "versions": versions()})
-    if cfg.figures:
-        from equiload.experiments.robustness_figure import consistency_robustness
-
-        figure = consistency_robustness(trials, instance.name)
-        for ending in ("png", "pdf"):
-            with replacing(folder / f"robustness.{ending}") as draft:
-                figure.savefig(draft)
-    show(_table(trials, f"{instance.name}: {instance.horizon} slots"))
+    _write(cfg, instance.name, pairs, left_out)
+    show(_table(trials, f"{instance.name}: {instance.horizon} slots", left_out), left_out)
     if not all(trial.verified for trial in trials if trial.method != "fixed"):
         sys.exit(1)
 
 
-def compare(cfg: RobustnessConfig, instance: Instance) -> list[tuple[Trial, Row]]:
-    """Every combination of advice, method, ρ and allowance."""
+def _write(
+    cfg: RobustnessConfig,
+    name: str,
+    pairs: Sequence[tuple[Trial, Row]],
+    left_out: Sequence[LeftOut],
+) -> None:
+    folder, origin = run_folder(), results.Origin.of(cfg)
+    results.write(folder / results.FILE, [results.line(row, origin) for _, row in pairs])
+    trials = [trial for trial, _ in pairs]
+    lines = [asdict(trial) for trial in trials]
+    write_csv(folder / "robustness.csv", lines)
+    content = {
+        "trials": lines,
+        "left_out": [asdict(row) for row in left_out],
+        "versions": versions(),
+    }
+    write_json(folder / "robustness.json", content)
+    if cfg.figures:
+        from equiload.experiments.robustness_figure import consistency_robustness
+
+        figure = consistency_robustness(trials, name)
+        for ending in ("png", "pdf"):
+            with replacing(folder / f"robustness.{ending}") as draft:
+                figure.savefig(draft)
+
+
+def compare(
+    cfg: RobustnessConfig, instance: Instance
+) -> tuple[list[tuple[Trial, Row]], list[LeftOut]]:
+    """Every combination of advice, method, ρ and allowance; and advice that cannot act."""
     expert: Policy = build(cfg.expert)
-    alone = rollout(expert, instance)
-    base = float(alone.objective)
+    base = float(rollout(expert, instance).objective)
     weights = perfect_weights(instance)
     # The expert is deterministic and sees nothing of the layer: its allocations are made once.
     own = Replay(played(expert, instance))
     bound = _bound(instance) if cfg.horizon_aware else None
-    total = len(cfg.advice) * len(cfg.rho) * len(cfg.allowance) * len(cfg.method)
-    trials = []
+    settings = list(itertools.product(cfg.rho, cfg.allowance))
+    trials: list[tuple[Trial, Row]] = []
+    left_out: list[LeftOut] = []
     with bars() as shown:
-        step = shown.step("trials", total)
+        step = shown.step("trials", len(cfg.advice) * len(settings) * len(cfg.method))
         for kind in cfg.advice:
-            for rho in cfg.rho:
-                for share in cfg.allowance:
+            of_kind: list[tuple[Trial, Row]] = []
+            try:
+                for rho, share in settings:
                     allowance = share * abs(base)
                     safe = SafeSet(
                         fleet=instance.fleet,
@@ -122,11 +153,15 @@ def compare(cfg: RobustnessConfig, instance: Instance) -> list[tuple[Trial, Row]
                             method=method,
                             footprint_bound=bound,
                         )
-                        trials.append(
-                            _trial(policy, instance, base, weights, (kind, method, share))
-                        )
+                        labels = (kind, method, share)
+                        of_kind.append(_trial(policy, instance, base, weights, labels))
                         next(step, None)
-    return trials
+            except _CannotActError as error:
+                name = "full" if instance.fleet.full else "partial"
+                left_out.append(LeftOut.of(kind, name, error))
+                continue
+            trials += of_kind
+    return trials, left_out
 
 
 def _advice(
@@ -162,7 +197,10 @@ def _trial(
 ) -> tuple[Trial, Row]:
     player = Recorder(policy)
     begin = time.perf_counter()
-    outcome = rollout(player, instance)
+    try:
+        outcome = rollout(player, instance)
+    except EquiloadError as error:
+        raise _CannotActError(str(error)) from error
     seconds = time.perf_counter() - begin
     certificate = policy.certificate()
     certified = float(certificate.ratio(outcome, weights))
@@ -215,7 +253,7 @@ def _campaign(cfg: RobustnessConfig) -> None:
         sys.exit(1)
 
 
-def _table(trials: list[Trial], title: str) -> Table:
+def _table(trials: list[Trial], title: str, left_out: Sequence[LeftOut]) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for header in ("Advice", "Method"):
         table.add_column(header, no_wrap=True)
@@ -233,6 +271,8 @@ def _table(trials: list[Trial], title: str) -> Table:
             f"{t.alpha:.3f}",
             "yes" if t.verified else "no",
         )
+    for row in left_out:
+        table.add_row(row.algorithm, *["–"] * 8)
     return table
 
 

@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from equiload.experiments.comparison import Row
+from equiload.experiments.comparison import LeftOut, Row
 
 
-def comparison_table(rows: Sequence[Row], title: str) -> Table:
-    """Table of one comparison for the terminal; the best online value of a column is bold."""
+def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut] = ()) -> Table:
+    """Table of one comparison for the terminal; the best online value of a column is bold.
+
+    Algorithms that could not act stand at its end without numbers; :func:`show` says why.
+    """
     trace = rows[0].outcome.instance.trace
     table = Table(
         title=escape(title),
@@ -41,14 +44,23 @@ def comparison_table(rows: Sequence[Row], title: str) -> Table:
                 texts[i][column] = f"[bold]{texts[i][column]}[/bold]"
     for row, text in zip(rows, texts, strict=True):
         table.add_row(escape(row.algorithm), *text)
+    for absent in left_out:
+        table.add_row(escape(absent.algorithm), *["–"] * len(headers))
     return table
 
 
-def show(table: Table) -> None:
-    """Print a table, never squeezed: in a terminal that is too narrow its lines wrap."""
+def show(table: Table, left_out: Sequence[LeftOut] = ()) -> None:
+    """Print a table, never squeezed: in a terminal that is too narrow its lines wrap.
+
+    Below it, a sentence for each algorithm that could not act.
+    """
     console = Console()
     console.width = max(console.width, Console(width=1000).measure(table).maximum)
     console.print(table, crop=False, soft_wrap=True)
+    for row in left_out:
+        print(row)  # noqa: T201
+    if left_out:
+        print()  # noqa: T201
 
 
 def flat(row: Row) -> dict[str, Any]:
@@ -72,19 +84,19 @@ def _numbers(row: Row) -> list[float]:
 
 def _texts(numbers: Sequence[float]) -> list[str]:
     kinds = (len(numbers) - 4) // 3
-    texts = [_amount(numbers[0])]
+    texts = [amount(numbers[0])]
     for k in range(kinds):
         highest, mean, par = numbers[1 + 3 * k : 4 + 3 * k]
-        texts += [_amount(highest), _amount(mean), f"{par:.3f}"]
+        texts += [amount(highest), amount(mean), f"{par:.3f}"]
     objective, gap, seconds = numbers[-3:]
     return [
         *texts,
-        _amount(objective),
+        amount(objective),
         f"{100 * gap:.2f}".replace("-0.00", "0.00"),
         f"{seconds:.2f}",
     ]
 
 
-def _amount(value: float) -> str:
-    """Whole numbers from 1,000 on, four significant digits below."""
+def amount(value: float) -> str:
+    """A number of any size as text: whole numbers from 1,000 on, four significant digits below."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

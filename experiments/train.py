@@ -41,10 +41,10 @@ from equiload.experiments.files import json_text, replacing, versions, write_csv
 from equiload.experiments.lineage import fingerprint, origin_of
 from equiload.experiments.preemption import preemption_warning
 from equiload.experiments.progress import bars
-from equiload.experiments.sources import make_source
+from equiload.experiments.sources import make_source, reachabilities
 from equiload.experiments.tensors import read_tensors, write_tensors
 from equiload.experiments.trainers import Trainer, make_trainer
-from equiload.experiments.validation import Validation, drawn_of, reachabilities
+from equiload.experiments.validation import Validation, drawn_of
 from equiload.robust import RobustPolicy
 
 STATE = "training.safetensors"
@@ -208,7 +208,7 @@ def final_rows(
     """EGLB and the policy (wrapped, if it is to be) on every draw and reachability."""
     rows: list[Row] = []
     horizon = int(cfg.validation["horizon"])
-    for reachability in reachabilities(cfg.validation["reachability"], source):
+    for reachability in reachabilities(source, cfg.validation["reachability"]):
         for draw in draws:
             world = source.draw(draw, horizon=horizon, reachability=reachability)
             agents = {"eGLB": EGLB(), "Learned": _policy(checkpoint, cfg)(PastDays(samples=2))}

@@ -1,4 +1,4 @@
-"""Choose eGLB's default parameters on training draws of a generator.
+"""Choose eGLB's default parameters on training draws.
 
 ``python -m equiload.experiments.tune``: every combination of step size, ``z_max``, mirror map and
 schedule on every draw; the score is the mean gap to eGLB-Off. All combinations of a mirror map and
@@ -19,11 +19,13 @@ from rich.table import Table
 
 from equiload.agents import EGLB, EGLBOff
 from equiload.envs import DataError, Instance, Trace, rollout
+from equiload.envs.data import Source
 from equiload.envs.typing import FloatArray
 from equiload.experiments.config import TuneConfig
-from equiload.experiments.entry import build, entry_point, run_folder
+from equiload.experiments.entry import entry_point, run_folder
 from equiload.experiments.files import versions, write_json
 from equiload.experiments.progress import bars
+from equiload.experiments.sources import count_draws, make_source, reachabilities
 from equiload.experiments.tables import show
 
 
@@ -48,11 +50,15 @@ def main(cfg: TuneConfig) -> None:
     families = list(itertools.product(cfg.mirror, cfg.schedule))
     if not (len(grid) and families):
         raise DataError("there is nothing to try: give step_size, z_max, mirror and schedule")
-    settings = list(itertools.product(cfg.horizons, cfg.reachability))
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    names = reachabilities(source, cfg.reachability)
+    settings = [
+        (horizon, count, name) for horizon, count in _counts(cfg, source).items() for name in names
+    ]
     with bars() as shown:
-        step = shown.step("draws", cfg.draws * len(settings))
+        step = shown.step("draws", sum(count for _, count, _ in settings))
         gaps = np.concatenate(  # families × grid × draws
-            [gaps_of(draw, families, grid) for draw in draws(cfg, settings, step)], axis=-1
+            [gaps_of(draw, families, grid) for draw in draws(cfg, source, settings, step)], axis=-1
         )
     count = gaps.shape[-1]
     error = gaps.std(-1, ddof=min(1, count - 1)) / np.sqrt(count)  # 0 for a single draw
@@ -66,17 +72,29 @@ def main(cfg: TuneConfig) -> None:
         run_folder() / "tune.json",
         {"trials": [asdict(trial) for trial in trials], "versions": versions()},
     )
-    show(_table(trials[:12], f"{gaps.shape[-1]} {cfg.split} draws"))
+    show(_table(trials[:12], f"{count} {cfg.split} draws of {source.name}"))
+
+
+def _counts(cfg: TuneConfig, source: Source) -> dict[int, int]:
+    """How many draws there are of each horizon."""
+    return {
+        horizon: count_draws(
+            source, cfg.split, cfg.draws, horizon=horizon, remedy=f"horizons without {horizon}"
+        )
+        for horizon in cfg.horizons
+    }
 
 
 def draws(
-    cfg: TuneConfig, settings: list[tuple[int, str]], step: Iterator[None]
+    cfg: TuneConfig,
+    source: Source,
+    settings: list[tuple[int, int, str]],
+    step: Iterator[None],
 ) -> Iterator[Instance]:
     """Yield one draw of the split after the other, for every horizon and reachability."""
-    for horizon, reachability in settings:
-        for seed in range(cfg.draws):
-            draw = f"{cfg.split}/{seed}"
-            yield build(cfg.instance, seed=draw, horizon=horizon, reachability=reachability)
+    for horizon, count, reachability in settings:
+        for seed in range(count):
+            yield source.draw(f"{cfg.split}/{seed}", horizon=horizon, reachability=reachability)
             next(step, None)
 
 

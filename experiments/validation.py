@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from equiload.envs import DataError, Instance, Policy, Trace, rollout
 from equiload.envs.data import Draw, Source
 from equiload.envs.forecast import Forecaster
 from equiload.envs.typing import FloatArray
+from equiload.experiments.sources import count_draws, reachabilities
 
 
 class Validation:
@@ -36,11 +36,9 @@ class Validation:
     """
 
     def __init__(self, options: Mapping[str, Any], source: Source) -> None:
-        if not options["reachability"]:
-            raise DataError("validation needs a reachability")
         chosen = drawn_of(options, "validation", source)
         self._batches: list[tuple[Instance, FloatArray, FloatArray]] = []
-        for reachability in reachabilities(options["reachability"], source):
+        for reachability in reachabilities(source, options["reachability"]):
             batch = _batch(options, chosen, reachability, source)
             solver = EGLBOff(tolerance=1e-4)
             bound = np.array(
@@ -80,28 +78,10 @@ def drawn_of(options: Mapping[str, Any], split: str, source: Source) -> list[int
         value = options[what]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise DataError(f"{split}: {what} must be a whole number from 1, got {value!r}")
-    wanted, horizon = options["draws"], options["horizon"]
-    there = source.draws(split, horizon)
-    if there is None:
-        return list(range(wanted))
-    if there < wanted:
-        print(  # noqa: T201
-            f"{source.name}: the {split} part has room for {there} windows of {horizon} slots, "
-            f"so {there} are used instead of {wanted}",
-            file=sys.stderr,
-        )
-    wanted = min(wanted, there)
-    spread = np.linspace(0, there - 1, wanted).round().astype(int)
+    count = count_draws(source, split, options["draws"], horizon=options["horizon"])
+    there_are = source.draws(split, options["horizon"])
+    spread = range(count) if there_are is None else np.linspace(0, there_are - 1, count).round()
     return [int(number) for number in spread]
-
-
-def reachabilities(wanted: Sequence[str], source: Source) -> list[str]:
-    """Those wanted that differ on this source."""
-    for name in wanted:
-        if name not in ("full", "partial"):
-            raise DataError(f"reachability must be full or partial, got {name!r}")
-    there = source.reachabilities()
-    return [name for name in wanted if name in there] or list(there[:1])
 
 
 def _batch(

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from equiload.envs import DataError, Instance, Objective
-from equiload.envs.data import Draw, Ranges, ShiftedSource, Source, Split, SyntheticSource, world
+from equiload.envs.data import (
+    Draw,
+    GeneratedSource,
+    Ranges,
+    ShiftedSource,
+    Source,
+    Split,
+    SyntheticSource,
+    world,
+)
 
 _SHARES = ("elsewhere", "reweighted", "moved")
 
@@ -105,7 +114,7 @@ class SyntheticStream(Problems):
     regions: int | Sequence[str] = 10
     elsewhere: float = 0.0
     ranges: Mapping[str, Any] = field(default_factory=dict)
-    world: SyntheticSource = field(default_factory=SyntheticSource)
+    world: GeneratedSource = field(default_factory=SyntheticSource)
     shift: str | None = None
 
     def __post_init__(self) -> None:

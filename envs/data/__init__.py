@@ -7,11 +7,14 @@ from equiload.envs.data.regions import Region, world
 from equiload.envs.data.shifted import shifted
 from equiload.envs.data.source import (
     Bloom10Source,
+    GeneratedSource,
     RecordedSource,
     ShiftedSource,
     Source,
     SyntheticSource,
     TableSource,
+    named_source,
+    shifted_source,
     source_of,
 )
 from equiload.envs.data.synthetic import synthetic
@@ -20,6 +23,7 @@ from equiload.envs.data.table import table
 __all__ = [
     "Bloom10Source",
     "Draw",
+    "GeneratedSource",
     "Ranges",
     "RecordedSource",
     "Region",
@@ -29,7 +33,9 @@ __all__ = [
     "SyntheticSource",
     "TableSource",
     "bloom10",
+    "named_source",
     "shifted",
+    "shifted_source",
     "source_of",
     "synthetic",
     "table",

@@ -25,6 +25,15 @@ class Split(Enum):
     VALIDATION = 1
     TEST = 2
 
+    @classmethod
+    def of(cls, name: str | Split) -> Split:
+        """Read ``"train"``, ``"validation"`` or ``"test"``."""
+        if isinstance(name, Split):
+            return name
+        if name not in ("train", "validation", "test"):
+            raise DataError(f"the split must be train, validation or test, got {name!r}")
+        return cls[name.upper()]
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:

@@ -12,6 +12,7 @@ import dataclasses
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from equiload.envs.data.bloom10 import bloom10
+from equiload.envs.data.disturbed import disturbed, recorded_ranges
 from equiload.envs.data.draw import Draw, Split
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.shifted import KINDS, shift
@@ -79,17 +81,38 @@ class Source(ABC):
         return {"source": self.name}
 
 
-class SyntheticSource(Source):
-    """The generator: ``options`` are those of :func:`synthetic`, ``seed`` the configured draw's."""
+class GeneratedSource(Source):
+    """A generator's draws: a function of ``seed``, ``horizon`` and ``reachability``.
 
-    name = "synthetic"
+    Parameters
+    ----------
+    make
+        Returns an instance, from these keywords and ``options``; where it takes ``batch`` it makes
+        batches, where it takes ``equity_weight`` the weights can be changed.
+    seed
+        Draw of the configured instance.
+    options
+        What else ``make`` is called with.
+    """
 
-    def __init__(self, seed: int | str | Draw = 0, **options: Any) -> None:
+    def __init__(
+        self, make: Callable[..., Instance], seed: int | str | Draw = 0, **options: Any
+    ) -> None:
+        self.name = getattr(make, "__name__", type(make).__name__)
+        if "reachability" in options:
+            raise DataError(
+                f"{self.name}: reachability is no option of the source but of whoever asks it for "
+                "an instance (of a program: reachability=…, not instance.reachability=…)"
+            )
+        signature = inspect.signature(make)
         try:
-            inspect.signature(synthetic).bind(seed, **options)
+            signature.bind(seed=seed, **options)
         except TypeError as error:
-            raise DataError(f"synthetic: {error}") from None
-        self._seed, self._options = Draw.of(seed), options
+            raise DataError(f"{self.name}: {error}") from None
+        self._make, self._seed, self._options = make, Draw.of(seed), options
+        self._takes = set(signature.parameters)
+        if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+            self._takes |= {"batch", "equity_weight"}
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
         """See :class:`Source`."""
@@ -105,35 +128,47 @@ class SyntheticSource(Source):
         batch: int | Sequence[int] = (),
     ) -> Instance:
         """See :class:`Source`."""
-        options = self._options | {"reachability": reachability, "batch": batch}
+        options = self._options | {"reachability": reachability}
+        if "batch" in self._takes:
+            options["batch"] = batch
+        elif batch != ():
+            raise DataError(f"{self.name} makes one instance at a time, no batch")
         if horizon is not None:
             options["horizon"] = horizon
-        return synthetic(draw, **options)
+        made = self._make(seed=draw, **options)
+        if not isinstance(made, Instance):
+            raise DataError(f"{self.name}: expected an Instance, got {type(made).__name__}")
+        return made
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
-        del split, horizon
+        del horizon
+        Split.of(split)
         return None
 
     def reachabilities(self) -> tuple[str, ...]:
         """See :class:`Source`."""
         return ("full", "partial")
 
-    def weighed(self, equity_weight: Mapping[str, float] | None) -> SyntheticSource:
+    def weighed(self, equity_weight: Mapping[str, float] | None) -> GeneratedSource:
         """See :class:`Source`."""
         if equity_weight is None:
             return self
+        if "equity_weight" not in self._takes:
+            raise DataError(f"{self.name} takes no equity_weight")
         weights = {**self.instance(horizon=1).objective.equity_weight, **equity_weight}
         return self.varied(equity_weight=weights)
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Options of the generator that were given."""
+        """What else the generator is called with."""
         return dict(self._options)
 
-    def varied(self, **options: Any) -> SyntheticSource:
-        """The same source with some options of the generator changed."""
-        return SyntheticSource(self._seed, **self._options | options)
+    def varied(self, **options: Any) -> GeneratedSource:
+        """The same source with some of the generator's options changed."""
+        other = copy(self)
+        vars(other).update(_options=self._options | options)
+        return other
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -142,6 +177,13 @@ class SyntheticSource(Source):
         if isinstance(shared.get("ranges"), Ranges):
             shared["ranges"] = dataclasses.asdict(shared["ranges"])
         return {"source": self.name, **shared}
+
+
+class SyntheticSource(GeneratedSource):
+    """The generator: ``options`` are those of :func:`synthetic`, ``seed`` the configured draw's."""
+
+    def __init__(self, seed: int | str | Draw = 0, **options: Any) -> None:
+        super().__init__(synthetic, seed, **options)
 
 
 class RecordedSource(Source):
@@ -168,6 +210,9 @@ class RecordedSource(Source):
         Shares of train, validation and test.
     gap
         Slots between them. Default: a day.
+    ranges
+        Stress: ``outages``, ``flash_crowds`` and ``utilisation`` as of
+        :class:`~equiload.envs.data.Ranges`, drawn anew for every draw. Default: as recorded.
     """
 
     def __init__(
@@ -180,20 +225,22 @@ class RecordedSource(Source):
         horizon: int | None = None,
         split: Sequence[float] = SPLIT,
         gap: int | None = None,
+        ranges: Mapping[str, Any] | None = None,
         equity_weight: Mapping[str, float] | None = None,
     ) -> None:
         self.name, self._read, self._weight = name, read, equity_weight
         self._seed = None if seed is None else Draw.of(seed)
         self._start, self._horizon, self._split, self._gap = start, horizon, split, gap
+        if seed is not None and start is not None:
+            raise DataError(f"{name}: seed={seed} and start={start} both choose the stretch")
         shares = [*split] if isinstance(split, Sequence) else []
         if len(shares) != 3 or not all(isinstance(s, int | float) and s >= 0 for s in shares):
             raise DataError(f"split must be three shares (train, validation, test), got {split!r}")
         if abs(sum(shares) - 1) > 1e-9:
             raise DataError(f"the shares of split must sum to 1, got {list(split)}")
-        for what, value in (("horizon", horizon), ("gap", gap)):
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= (what == "horizon")):
-                raise DataError(f"{what} must be a whole number of slots, got {value!r}")
+        _whole("horizon", horizon, 1)
+        _whole("gap", gap, 0)
+        self._ranges = recorded_ranges(name, ranges)
 
     @cached_property
     def recorded(self) -> Instance:
@@ -212,14 +259,20 @@ class RecordedSource(Source):
         """See :class:`Source`."""
         if self._seed is not None:
             return self.draw(self._seed, reachability=reachability, horizon=horizon)
-        whole = self._reaching(reachability)
+        whole = self.recorded
         if whole.batch:
-            return whole
+            return _reaching(whole, reachability)
         first = self._first()
-        length = horizon or self._horizon or whole.horizon - first
-        if (first, length) == (0, whole.horizon):
-            return whole
-        return whole.window(first, length)
+        left = whole.horizon - first
+        length = self._length(horizon) or left
+        if length > left:
+            raise DataError(
+                f"{self.name}: horizon={length} is more than the {left} slots that there are"
+                f"{f' from {self._start} on' if first else ''}; null takes them all"
+            )
+        if length < whole.horizon:
+            whole = whole.window(first, length)
+        return _reaching(self._stressed(whole, Draw.train(0)), reachability)
 
     def draw(
         self,
@@ -232,28 +285,33 @@ class RecordedSource(Source):
         """See :class:`Source`; members of a batch of validation or test are consecutive windows."""
         draw = Draw.of(draw)
         shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
-        length = horizon or self._horizon or self._longest(draw.split)
-        starts = [self._window(draw, b, length) for b in range(int(np.prod(shape, dtype=int)))]
-        whole = self._reaching(reachability)
-        if not shape:
-            return _drawn(whole.window(starts[0], length), draw)
-        stacked = Trace.stack([whole.trace.window(start, length) for start in starts])
         if len(shape) > 1:
             raise DataError(f"{self.name}: a batch of windows has one axis, got {shape}")
-        return _drawn(whole.replace(trace=stacked), draw)
+        length = self._length(horizon) or self._longest(draw.split)
+        members = range(int(np.prod(shape, dtype=int)))
+        starts = [self._window(draw, member, length) for member in members]
+        windows = [
+            self._stressed(self.recorded.window(start, length), self._member(draw, member))
+            for member, start in zip(members, starts, strict=True)
+        ]
+        one = windows[0]
+        if shape:
+            one = one.replace(trace=Trace.stack([window.trace for window in windows]))
+        return _drawn(_reaching(one, reachability), draw)
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
-        split = Split[split.upper()] if isinstance(split, str) else split
-        length = horizon or self._horizon or self._longest(split)
+        split = Split.of(split)
         low, high = self.part(split)
-        if high - low < length:
+        slots, length = max(high - low, 0), self._length(horizon) or self._longest(split)
+        if slots < length:
+            remedy = f"a horizon of {slots} at most, or " if slots else ""
             raise DataError(
-                f"{self.name}: the {split.name.lower()} part has {max(high - low, 0)} slots of "
-                f"{self.recorded.horizon}, fewer than a window of {length}: give a shorter "
-                f"horizon, or another split than {list(self._split)}"
+                f"{self.name}: the {split.name.lower()} part has {slots or 'none'} of the "
+                f"{self.recorded.horizon} slots, and a window {length}: give {remedy}another split "
+                f"than {list(self._split)} or gap than {self._slots_apart}"
             )
-        return None if split is Split.TRAIN else (high - low) // length
+        return None if split is Split.TRAIN else slots // length
 
     def reachabilities(self) -> tuple[str, ...]:
         """See :class:`Source`."""
@@ -263,17 +321,11 @@ class RecordedSource(Source):
         """See :class:`Source`."""
         if equity_weight is None:
             return self
+        other = copy(self)
         weights = {**self.recorded.objective.equity_weight, **equity_weight}
-        return RecordedSource(
-            self._read,
-            name=self.name,
-            seed=self._seed,
-            start=self._start,
-            horizon=self._horizon,
-            split=self._split,
-            gap=self._gap,
-            equity_weight=weights,
-        )
+        vars(other).update(_weight=weights)
+        other.__dict__.pop("recorded", None)  # read again, with the weights
+        return other
 
     def part(self, split: Split) -> tuple[int, int]:
         """First slot of a split's part of the trace, and the slot after its last."""
@@ -282,45 +334,60 @@ class RecordedSource(Source):
             raise DataError(f"{self.name}: a batch of traces has no parts to draw windows from")
         edges = np.rint(np.concatenate([[0], np.cumsum(self._split)]) * trace.horizon).astype(int)
         low, high = int(edges[split.value]), int(edges[split.value + 1])
-        return low + (self.gap if low else 0), high
+        return low + (self._slots_apart if low else 0), high
+
+    def stretch(self, split: str | Split, *, reachability: str = "full") -> Instance:
+        """All of a split's part as one instance, which windows can be taken from without copies."""
+        low, high = self.part(Split.of(split))
+        if high <= low:
+            self.draws(split, 1)  # says why there is none
+        return _reaching(self.recorded.window(low, high - low), reachability)
 
     @property
-    def gap(self) -> int:
-        """Slots between one part and the next."""
-        stamps = self.recorded.trace.timestamps
-        if self._gap is not None or len(stamps) < 2:
-            return self._gap or 0
-        return int(np.timedelta64(1, "D") / (stamps[1] - stamps[0]))
-
-    def stretch(self, split: Split, *, reachability: str = "full") -> Instance:
-        """All of a split's part of the trace: what its windows are taken from."""
-        low, high = self.part(split)
-        if high <= low:
-            self.draws(split, 1)  # which says that there is none
-        return self._reaching(reachability).window(low, high - low)
+    def stress(self) -> bool:
+        """Do draws differ from what was recorded?"""
+        return bool(self._ranges)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """See :class:`Source`: with the gap and the UTC span of every part."""
-        stamps = self.recorded.trace.timestamps
+        """See :class:`Source`: with the UTC span of every part, and the slots between them."""
+        trace = self.recorded.trace
         spans = {}
-        for split in Split:
+        for split in () if trace.batch else Split:
             low, high = self.part(split)
             if high > low:
-                ends = f"{stamps[low]}Z", f"{stamps[high - 1]}Z"
+                ends = f"{trace.timestamps[low]}Z", f"{trace.timestamps[high - 1]}Z"
                 spans[split.name.lower()] = [*ends, high - low]
-        read = self.recorded.trace.provenance
-        return {"source": self.name, **read, "gap": self.gap, "parts": spans}
+        ranges = {"ranges": self._ranges} if self._ranges else {}
+        parts = {"gap": self._slots_apart, "parts": spans}
+        return {"source": self.name, **trace.provenance, **parts, **ranges}
 
-    def _reaching(self, reachability: str) -> Instance:
-        if reachability not in ("full", "partial"):
-            raise DataError(f"reachability must be full or partial, got {reachability!r}")
-        return self._full if reachability == "full" else self.recorded
+    @property
+    def _slots_apart(self) -> int:
+        trace = self.recorded.trace
+        if self._gap is not None or trace.horizon < 2:
+            return self._gap or 0
+        return int(np.timedelta64(1, "D") / (trace.timestamps[1] - trace.timestamps[0]))
 
-    @cached_property
-    def _full(self) -> Instance:
-        """With one fleet for all draws, whose dispatch is prepared once."""
-        return self.recorded.with_full_reachability()
+    def _length(self, horizon: int | None) -> int | None:
+        _whole("horizon", horizon, 1)
+        return self._horizon if horizon is None else horizon
+
+    def _member(self, draw: Draw, member: int) -> Draw:
+        """The draw of a batch's member: of validation and test another window, so another draw."""
+        if draw.split is Split.TRAIN:
+            return draw.of_member(draw.member + member)
+        return Draw(draw.split, draw.index + draw.member + member)
+
+    def _stressed(self, instance: Instance, draw: Draw) -> Instance:
+        if not self._ranges:
+            return instance
+        if instance.batch:
+            raise DataError(f"{self.name}: ranges are for one trace, not for a batch")
+        stamps = self.recorded.trace.timestamps[:2]
+        minutes = float(np.diff(stamps)[0] / np.timedelta64(1, "m")) if len(stamps) > 1 else 60.0
+        (rng,) = draw.generator().spawn(1)  # apart from the stream that chose the window
+        return disturbed(instance, self._ranges, rng, minutes)
 
     def _first(self) -> int:
         stamps, start = self.recorded.trace.timestamps, self._start
@@ -331,13 +398,13 @@ class RecordedSource(Source):
                 wanted = np.datetime64(str(start).removesuffix("Z"), "s")
             except ValueError:
                 raise DataError(f"start must be a slot or a UTC time, got {start!r}") from None
-            found = int(np.searchsorted(stamps, wanted))
-            if found >= len(stamps) or stamps[found] != wanted:
+            slot = int(np.searchsorted(stamps, wanted))
+            if slot >= len(stamps) or stamps[slot] != wanted:
                 raise DataError(
                     f"{self.name}: no slot starts at {start}; they run from {stamps[0]} to "
                     f"{stamps[-1]} UTC"
                 )
-            return found
+            return slot
         if not 0 <= start < len(stamps):
             raise DataError(f"{self.name}: start must lie in 0..{len(stamps) - 1}, got {start}")
         return start
@@ -351,13 +418,15 @@ class RecordedSource(Source):
         count = self.draws(draw.split, length)
         low, high = self.part(draw.split)
         if count is None:
-            return int(draw.of_member(member).generator().integers(low, high - length + 1))
+            generator = draw.of_member(draw.member + member).generator()
+            return int(generator.integers(low, high - length + 1))
         number = draw.index + draw.member + member
         if number >= count:
             name = draw.split.name.lower()
+            there_are = f"only {name}/0" if count == 1 else f"{name}/0 to {name}/{count - 1}"
             raise DataError(
-                f"{self.name}: the {name} part has room for {count} windows of {length} slots, "
-                f"{name}/0 to {name}/{count - 1}; there is no {name}/{number}"
+                f"{self.name}: there is no {name}/{number}; windows of {length} slots fit "
+                f"{count} times into the {name} part: {there_are}"
             )
         # Spread over the whole part; they cannot overlap, being at least `length` apart.
         return low + (number * (high - low - length)) // max(count - 1, 1)
@@ -369,6 +438,8 @@ class TableSource(RecordedSource):
     def __init__(self, path: str | Path, **options: Any) -> None:
         from equiload.envs.data.table import table  # which loads pandas
 
+        _known("table", options)
+        self.path = Path(path)
         options.setdefault("name", Path(path).name)
         super().__init__(lambda weight: table(path, equity_weight=weight), **options)
 
@@ -377,6 +448,7 @@ class Bloom10Source(RecordedSource):
     """The paper's published trace under ``root``, options as of :class:`RecordedSource`."""
 
     def __init__(self, root: str | Path, **options: Any) -> None:
+        _known("bloom10", options)
         options.setdefault("name", "bloom10")
         super().__init__(
             lambda weight: bloom10(root, reachability="partial", equity_weight=weight), **options
@@ -434,7 +506,12 @@ class ShiftedSource(Source):
         return {**self.base.provenance, "shifted": self.kind}
 
 
-def source_of(found: Any) -> Source:
+def shifted_source(kind: str, seed: int | str | Draw = 0, **options: Any) -> ShiftedSource:
+    """Shifted draws of the generator; ``seed`` and ``options`` as of :class:`SyntheticSource`."""
+    return ShiftedSource(SyntheticSource(seed, **options), kind)
+
+
+def source_of(given: Any) -> Source:
     """The source that a configuration or a caller means: itself, or one around an instance.
 
     Raises
@@ -442,11 +519,62 @@ def source_of(found: Any) -> Source:
     DataError
         For anything else.
     """
-    if isinstance(found, Source):
-        return found
-    if isinstance(found, Instance):
-        return RecordedSource(found, name=found.name)
-    raise DataError(f"expected a source of instances, or an Instance, got {type(found).__name__}")
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, Instance):
+        return RecordedSource(given, name=given.name)
+    raise DataError(f"expected a source of instances, or an Instance, got {type(given).__name__}")
+
+
+#: What :func:`named_source` understands.
+NAMES = (
+    "synthetic or synthetic:test/3, a table's YAML file or table:FILE, a folder with the bloom10 "
+    "trace or bloom10:FOLDER"
+)
+
+
+def named_source(text: str) -> Source:
+    """The source that a text names: on a command line, or as an environment's ``instance``.
+
+    Raises
+    ------
+    DataError
+        If it names none.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "synthetic":
+        return SyntheticSource(int(rest) if rest.isdecimal() else rest or 0)
+    if kind == "table" and rest:
+        return TableSource(rest)
+    if kind == "bloom10" and rest:
+        return Bloom10Source(rest)
+    path = Path(text)
+    if path.is_dir():
+        return Bloom10Source(path)
+    if path.suffix in (".yaml", ".yml"):
+        return TableSource(path)
+    raise DataError(f"there is no instance named {text!r}, expected {NAMES}")
+
+
+def _known(name: str, options: Mapping[str, Any]) -> None:
+    expected = [key for key in inspect.signature(RecordedSource).parameters if key != "read"]
+    for option in options:
+        if option not in expected:
+            raise DataError(
+                f"{name} has no option {option!r}, expected one of {', '.join(expected)}"
+            )
+
+
+def _whole(what: str, value: int | None, least: int) -> None:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (whole and value >= least):
+        raise DataError(f"{what} must be a whole number of slots from {least}, got {value!r}")
+
+
+def _reaching(instance: Instance, reachability: str) -> Instance:
+    if reachability not in ("full", "partial"):
+        raise DataError(f"reachability must be 'full' or 'partial', got {reachability!r}")
+    return instance.with_full_reachability() if reachability == "full" else instance
 
 
 def _reweighted(instance: Instance, weights: Mapping[str, float]) -> Instance:

@@ -17,7 +17,7 @@ from equiload.envs.gym.actions import Layer, action_box, make_action
 from equiload.envs.gym.features import Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
-from equiload.envs.gym.source import Episodes, InstanceLike, Source
+from equiload.envs.gym.source import Episodes, EpisodeSampler, InstanceLike
 from equiload.envs.typing import FloatArray
 
 
@@ -57,7 +57,7 @@ class Core:
     count
         ``B``.
     instance, horizon, reachability, equity_weight
-        See :class:`~equiload.envs.gym.source.Source`.
+        See :class:`~equiload.envs.gym.source.EpisodeSampler`.
     action
         ``"shadow_prices"`` or ``"routing"``.
     reward
@@ -94,7 +94,7 @@ class Core:
         if count < 1:
             raise DataError(f"there must be at least one episode, got {count}")
         self.count = count
-        self.source = Source(
+        self.source = EpisodeSampler(
             instance, horizon=horizon, reachability=reachability, equity_weight=equity_weight
         )
         self.fleet, self.objective = self.source.fleet, self.source.objective

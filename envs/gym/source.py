@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 
+from equiload.envs.data.draw import Split
+from equiload.envs.data.source import RecordedSource, Source, named_source
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
 from equiload.envs.policy import Slot
@@ -28,7 +30,7 @@ class InstanceGenerator(Protocol):
 
 
 #: What ``instance=`` accepts.
-InstanceLike: TypeAlias = str | Instance | InstanceGenerator
+InstanceLike: TypeAlias = str | Source | Instance | InstanceGenerator
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,21 +91,24 @@ class Episodes:
         return tuple(slice(a, b) for a, b in itertools.pairwise(ends))
 
 
-class Source:
+class EpisodeSampler:
     """Draws episodes, each from its own random generator.
 
     Parameters
     ----------
     instance
-        A name (``"synthetic"``), a generator that draws a fresh problem for each episode, or an
-        :class:`Instance`; of a batch of instances each episode takes one at random.
+        A source, by name (``"synthetic"``, ``"table:my-world.yaml"``) or itself: each episode is a
+        training draw, of a recorded trace a window of the training part (but
+        ``"synthetic:test/3"`` is that one draw). A generator that draws a fresh problem for each
+        episode. Or an :class:`Instance`; of a batch of instances each episode takes one at random.
     horizon
         Slots per episode, a random window of the problem drawn. Default: all of it.
     reachability
-        ``"full"``, a matrix ``[J, N]``, another name that the named generator knows, or none: as
-        the instance has it.
+        ``"full"``, a matrix ``[J, N]``, of a source also ``"partial"`` (its own), or none: as the
+        instance or the recorded trace has it, ``"full"`` of draws.
     equity_weight
-        ``μ_k`` by footprint kind, US$ per unit. Default: the instance's.
+        ``μ_k`` by footprint kind, US$ per unit, of a source those to change. Default: the
+        instance's.
     """
 
     def __init__(
@@ -115,15 +120,27 @@ class Source:
         equity_weight: Mapping[str, float] | None = None,
     ) -> None:
         if isinstance(instance, str):
-            instance, reachability = _named(instance, reachability), None
+            instance = _named(instance, reachability)
+            if isinstance(instance, Instance) and isinstance(reachability, str):
+                reachability = None  # it has it
+        if isinstance(instance, Source):
+            source = instance.weighed(equity_weight)
+            instance = _of_source(source, horizon, reachability)
+            matrix = None if isinstance(reachability, str) else reachability
+            reachability, equity_weight = matrix, None
+        elif isinstance(instance, _Synthetic):
+            if not (reachability is None or isinstance(reachability, str)):
+                raise DataError("a named instance takes its reachability by name")
+            reachability = None
         elif isinstance(reachability, str) and reachability != "full":
             raise DataError(
-                f"reachability {reachability!r} is a name that only a named instance knows: "
+                f"reachability {reachability!r} is a name that only a source knows: "
                 "pass 'full' or a matrix [gateways, data centers]"
             )
         elif not (isinstance(instance, Instance) or callable(instance)):
             raise DataError(
-                f"instance must be a name, a generator or an Instance, got {instance!r}"
+                "instance must be a source or its name, a generator or an Instance, got "
+                f"{instance!r}"
             )
         self._change = _Change(reachability, equity_weight)
         self._generator = None if isinstance(instance, Instance) else instance
@@ -202,15 +219,40 @@ class _Synthetic:
         return synthetic(seed, batch=batch, reachability=self.reachability)
 
 
-_NAMES: Mapping[str, Callable[[str], InstanceGenerator]] = {"synthetic": _Synthetic}
+@dataclass(frozen=True)
+class _TrainingDraws:
+    """A source's training draws as a generator."""
+
+    source: Source
+    horizon: int | None
+    reachability: str
+
+    def __call__(self, rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
+        seed = int(rng.integers(2**31))
+        return self.source.draw(
+            seed, reachability=self.reachability, horizon=self.horizon, batch=batch
+        )
 
 
-def _named(name: str, reachability: str | FloatArray | None) -> InstanceGenerator:
-    if name not in _NAMES:
-        raise DataError(f"there is no instance named {name!r}, expected {', '.join(_NAMES)}")
-    if not (reachability is None or isinstance(reachability, str)):
-        raise DataError("a named instance takes its reachability by name")
-    return _NAMES[name](reachability or "full")
+def _named(name: str, reachability: str | FloatArray | None) -> InstanceLike:
+    if name == "synthetic":
+        return _Synthetic(reachability if isinstance(reachability, str) else "full")
+    source = named_source(name)
+    if isinstance(source, RecordedSource):
+        return source
+    partial = isinstance(reachability, str) and reachability == "partial"
+    return source.instance(reachability="partial" if partial else "full")  # the draw named
+
+
+def _of_source(
+    source: Source, horizon: int | None, reachability: str | FloatArray | None
+) -> InstanceLike:
+    recorded = isinstance(source, RecordedSource)
+    default = "partial" if recorded else "full"
+    name = reachability if isinstance(reachability, str) else default
+    if isinstance(source, RecordedSource) and not source.stress:
+        return source.stretch(Split.TRAIN, reachability=name)
+    return _TrainingDraws(source, horizon, name)
 
 
 def _table(instance: Instance) -> FloatArray:

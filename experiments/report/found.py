@@ -33,6 +33,14 @@ class Run:
         path = self.folder / ".hydra" / "config.yaml"
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for each algorithm that could not act; older runs have none."""
+        return [
+            f"{row['algorithm']}, {row['reachability']} reachability: {row['reason']}"
+            for row in self.results.get("left_out", [])
+        ]
+
     @cached_property
     def settings(self) -> dict[str, str]:
         """What was set, flat, without the seeds."""
@@ -112,7 +120,9 @@ def _run(path: Path, root: Path) -> Run:
     if not results["rows"]:
         raise DataError("it has no rows")
     run = Run(path.parent, _name(path, root), results)
-    assert run.settings is not None  # reads the configuration now, while errors are named
+    assert (
+        run.settings is not None and run.left_out is not None
+    )  # reads the configuration now, while errors are named
     return run
 
 

@@ -70,6 +70,9 @@ def _of_runs(found: Found, content: dict[str, Any]) -> Iterator[Section]:
     footprints = found.runs[0].results["instance"]["footprints"]
     content["headline"] = headline_table(summary, footprints)
     content["sentences"] = list(sentences(summary, footprints))
+    content["could_not_act"] = list(
+        dict.fromkeys(sentence for run in found.runs for sentence in run.left_out)
+    )
     yield overview.peak_to_average(summary, footprints)
     yield overview.objective(summary, footprints)
     yield overview.profiles(rows)

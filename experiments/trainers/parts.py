@@ -16,7 +16,15 @@ from equiload.agents.learn.observation import make_features
 from equiload.agents.learn.policy import deepened, shipped
 from equiload.agents.learn.problems import MixedStream, SyntheticStream, WindowStream, draw_of
 from equiload.envs import DataError, Instance
-from equiload.envs.data import Draw, RecordedSource, ShiftedSource, Source, Split, SyntheticSource
+from equiload.envs.data import (
+    Draw,
+    GeneratedSource,
+    RecordedSource,
+    ShiftedSource,
+    Source,
+    Split,
+    SyntheticSource,
+)
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym.source import InstanceGenerator
 from equiload.experiments.config import TrainConfig
@@ -69,13 +77,15 @@ def episodes_of(cfg: TrainConfig, source: Source) -> InstanceGenerator | Instanc
     """Where environments draw their episodes: a generator, or a trace to take windows of."""
     worlds, windows = _streams(cfg, source)
     stream = windows or worlds
-    horizon, reachability = int(stream.horizons[0]), str(stream.reachability[0])
-    if isinstance(stream.source, RecordedSource):  # windows of one trace share its memory
-        return stream.source.stretch(Split.TRAIN, reachability=reachability)
+    drawn_from, horizon = stream.source, int(stream.horizons[0])
+    reachability = str(stream.reachability[0])
+    if isinstance(drawn_from, RecordedSource) and not drawn_from.stress:
+        # Windows of one trace share its memory.
+        return drawn_from.stretch(Split.TRAIN, reachability=reachability)
 
     def drawn(rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
         draw = Draw.train(int(rng.integers(2**31)))
-        return stream.source.draw(draw, horizon=horizon, batch=batch, reachability=reachability)
+        return drawn_from.draw(draw, horizon=horizon, batch=batch, reachability=reachability)
 
     return drawn
 
@@ -99,9 +109,12 @@ def _streams(cfg: TrainConfig, source: Source) -> tuple[SyntheticStream, WindowS
     return SyntheticStream(**options | {"seed": cfg.seed}, world=generator, shift=shift), windows
 
 
-def _generator(source: Source) -> SyntheticSource | None:
+def _generator(source: Source) -> GeneratedSource | None:
+    """The synthetic world, if that is what the source draws."""
     base = source.base if isinstance(source, ShiftedSource) else source
-    return base if isinstance(base, SyntheticSource) else None
+    if isinstance(base, GeneratedSource) and base.name == SyntheticSource().name:
+        return base
+    return None
 
 
 def _like(own: Instance) -> SyntheticSource:

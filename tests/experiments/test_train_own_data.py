@@ -272,7 +272,7 @@ def test_there_are_as_many_windows_as_fit(own: Path, capsys: pytest.CaptureFixtu
     cfg, source = configured("hindsight", *of(own), "final.draws=9", "final.split=test")
     draws = final_draws(cfg, source)
     assert draws == ["test/0", "test/1"]
-    line = "own.yaml: the test part has room for 2 windows of 24 slots, so 2 are used instead of 9"
+    line = "own.yaml has 2 test draws, not 9: 2 are run"
     assert capsys.readouterr().err.splitlines() == [line]
     cfg.validation["reachability"] = ["full"]
     scores = Validation(cfg.validation, source)
@@ -296,15 +296,21 @@ def test_rows_of_the_end_are_the_test_windows(own: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["problems.horizons=[24,500]"], "the train part has 420 slots of 600, fewer than a"),
-        (["validation.horizon=80"], "the validation part has 66 slots of 600"),
+        (
+            ["problems.horizons=[24,500]"],
+            "the train part has 420 of the 600 slots, and a window 500",
+        ),
+        (["validation.horizon=80"], "the validation part has 66 of the 600 slots, and a window 80"),
         (["validation.horizon=0"], "validation: horizon must be a whole number from 1, got 0"),
         (["validation.draws=0"], "validation: draws must be a whole number from 1, got 0"),
         (["problems.horizons=[0]"], "horizons must be whole numbers of slots, got 0"),
         (["problems.synthetic=1.5"], r"problems.synthetic must be a share from 0 to 1, got 1.5"),
         (["network.kind=flat", "problems.synthetic=0.5"], "network.kind=flat knows one fleet"),
         (["+problems.colour=1"], "there is no option problems.colour"),
-        (["validation.reachability=[some]"], "reachability must be full or partial, got 'some'"),
+        (
+            ["validation.reachability=[some]"],
+            "reachability must be 'full' or 'partial', got 'some'",
+        ),
         (["init=nowhere"], "no such checkpoint"),
     ],
 )
@@ -359,10 +365,23 @@ def test_own_data_from_the_command_line(own: Path, tmp_path: Path) -> None:
             cwd=own.parent,
         )
 
-    done = train("instance=table", "instance.path=own.yaml", "final.split=test", "final.draws=2")
+    mine = ["instance=table", "instance.path=own.yaml"]
+    done = train(*mine, "final.split=test", "final.draws=2")
     assert done.returncode == 0, done.stderr
     assert "best validation gap" in done.stdout
     assert (tmp_path / "run" / "results.parquet").is_file()
+    for split, seen in (("train", True), ("test", False)):
+        judge = [sys.executable, "-m", "equiload.experiments.evaluate", *mine, f"split={split}"]
+        small = ["draws=1", "instance.horizon=24", "reachability=[full]"]
+        done = subprocess.run(
+            [*judge, *small, f"checkpoint={tmp_path}/run/best", f"hydra.run.dir={tmp_path}/eval"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=own.parent,
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("the policy was trained on these hours (" in done.stderr) == seen
     for overrides, message in (
         (["instance=table"], "instance.path must be given"),
         (["instance=table", "instance.path=none.yaml"], "none.yaml: no such file"),
