@@ -90,7 +90,11 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def configured(kind: str, *more: str) -> tuple[Any, Source]:
     """A small training configuration, and the source that it names."""
     config.register()
-    buffer = ["agent.options.buffer_size=500"] if kind in ("sac", "td3") else []
+    buffer = (
+        ["agent.options.buffer_size=500", "agent.options.batch_size=32"]
+        if kind in ("sac", "td3")
+        else []
+    )
     with initialize_config_module("equiload.conf", version_base="1.3"):
         overrides = [f"agent={kind}", *KINDS[kind], *buffer, *SMALL, *more]
         cfg = compose("train", overrides=overrides)
