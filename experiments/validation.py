@@ -56,7 +56,9 @@ class Validation:
         """
         mine = [gaps(make(PastDays(samples=2)), batch, bound) for batch, bound, _ in self._batches]
         gap, eglb = np.mean(mine), np.mean([theirs for *_, theirs in self._batches])
-        return {"gap": float(gap), "eglb_gap": float(eglb), "closed": float(1 - gap / eglb)}
+        # Where eGLB leaves nothing to close (a fleet without a choice), nothing is closed.
+        closed = 1 - gap / eglb if eglb > 0 else 0.0
+        return {"gap": float(gap), "eglb_gap": float(eglb), "closed": float(closed)}
 
 
 def gaps(policy: Policy, batch: Instance, bound: FloatArray) -> FloatArray:

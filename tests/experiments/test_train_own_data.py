@@ -18,6 +18,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from safetensors.torch import load_file
 
+from equiload.agents import EGLB
 from equiload.agents.learn import MixedStream, SyntheticStream, WindowStream, load_checkpoint
 from equiload.envs import DataError, Instance
 from equiload.envs.data import (
@@ -395,3 +396,20 @@ def test_own_data_from_the_command_line(own: Path, tmp_path: Path) -> None:
         assert failed.returncode == 2
         assert message in failed.stderr
         assert len(failed.stderr.strip().splitlines()) == 1
+
+
+def test_a_fleet_without_a_choice_has_no_gap_to_close() -> None:
+    world = synthetic("validation/31", horizon=200, regions=PLACES)
+    served = np.minimum(world.trace.demand, 0.5)
+    alone = world.replace(
+        fleet=world.fleet.replace(reachable=np.eye(4)),
+        trace=dataclasses.replace(world.trace, demand=served, availability=None),
+    )
+    options = {"draws": 1, "horizon": 24, "reachability": ["partial"], "index": 0}
+    validation = Validation(options, RecordedSource(alone, gap=0))
+    *_, gap = validation._batches[0]
+    validation._batches[0] = (*validation._batches[0][:2], np.zeros_like(gap))
+    assert np.abs(gap).max() < 1e-9
+    scores = validation.scores(lambda forecaster: EGLB())
+    assert scores["closed"] == 0
+    assert scores["gap"] == pytest.approx(0, abs=1e-9)
