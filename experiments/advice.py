@@ -101,8 +101,9 @@ def hostile(
     for _ in range(rounds):
         advice = (torch.softmax(logits, -1)[..., None, None] * corners).sum(1)
         harm = _harm(instance, safe, own, advice)
-        if float(harm) > worst:
-            best, worst = advice.detach().numpy().copy(), float(harm)
+        value = float(harm.detach())
+        if value > worst:
+            best, worst = advice.detach().numpy().copy(), value
         adam.zero_grad()
         (-harm).backward()  # type: ignore[no-untyped-call]
         adam.step()

@@ -108,18 +108,22 @@ def _run_all(
         step = shown.step("draws", count * len(names))
         next(step)
         for reachability in names:
-            able, mine = dict(agents), list[Row]()
+            able, of_able = dict(agents), list[Row]()
             for draw in range(cfg.first, cfg.first + count):
                 if cfg.draws is None:
                     instance = one_instance(source, reachability)
                 else:
                     instance = source.draw(f"{cfg.split}/{draw}", reachability=reachability)
                 failed: list[LeftOut] = []
-                mine += compare(able, instance, reachability=reachability, left_out=failed.append)
+                of_able += compare(
+                    able, instance, reachability=reachability, left_out=failed.append
+                )
                 able = {n: a for n, a in able.items() if n not in {f.algorithm for f in failed}}
                 left_out += failed
                 next(step)
-            rows += [row for row in mine if row.algorithm in able]
+                if not able:
+                    break
+            rows += [row for row in of_able if row.algorithm in able]
     if not rows:
         raise DataError(f"no algorithm can act: {left_out[0].algorithm}: {left_out[0].reason}")
     return rows, left_out

@@ -225,7 +225,7 @@ def prediction_table(
     scores: Sequence[Score], title: str, left_out: Sequence[LeftOut] = ()
 ) -> Table:
     """Table for the terminal: a line per error and size, a column per algorithm."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     columns = list(dict.fromkeys(s.algorithm for s in scores if s.error != REFERENCE))
     for header in ("Forecast", "Size", "MAPE\nprices", "MAPE\nfootprints", *columns):
         table.add_column(header, justify="left" if header == "Forecast" else "right", no_wrap=True)

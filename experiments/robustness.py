@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs import DataError, EquiloadError, Instance, Policy, dual_bound, rollout
@@ -254,7 +255,7 @@ def _campaign(cfg: RobustnessConfig) -> None:
 
 
 def _table(trials: list[Trial], title: str, left_out: Sequence[LeftOut]) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for header in ("Advice", "Method"):
         table.add_column(header, no_wrap=True)
     for header in ("ρ", "B / J^π", "J / J^π", "Bound", "J / lower bound", "Mean α", "Verified"):

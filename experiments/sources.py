@@ -103,13 +103,16 @@ def _built(node: Any) -> Source:
     anything = any(p.kind is p.VAR_KEYWORD for p in takes.values())
     if "seed" in takes and ("reachability" in takes or anything):
         return GeneratedSource(target, **_options(node))
-    windows = {} if anything else {n: node[n] for n in _WINDOWS if n in node and n not in takes}
+    foreign = [] if anything else [name for name in _WINDOWS if name in node and name not in takes]
     # Its own reachability; full is the same with every gateway reaching every data center.
     own = {"reachability": "partial"} if "reachability" in takes else {}
-    instance = build({**own, **{name: node[name] for name in node if name not in windows}})
-    if not isinstance(instance, Instance) or not windows:
+    instance = build({**own, **{name: node[name] for name in node if name not in foreign}})
+    if not isinstance(instance, Instance):
         return source_of(instance)
-    return RecordedSource(instance, name=instance.name, **_options(windows))
+    windows = _options({name: node[name] for name in foreign})
+    if isinstance(windows.get("seed"), int):  # of the generator in whose place it stands
+        del windows["seed"]
+    return RecordedSource(instance, name=instance.name, **windows)
 
 
 def _function(node: Any) -> Any:

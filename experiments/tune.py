@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from equiload.agents import EGLB, EGLBOff
@@ -114,7 +115,7 @@ def _eglb(family: tuple[Any, Any], grid: FloatArray) -> EGLB:
 
 def _table(trials: list[Trial], draws: str) -> Table:
     title = f"eGLB: mean gap to eGLB-Off over {draws}, best first"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for header in ("Mirror", "Schedule", "Step size", "z_max", "Gap", "± s.e."):
         table.add_column(header, justify="left" if header in ("Mirror", "Schedule") else "right")
     for trial in trials:

@@ -308,8 +308,8 @@ class RecordedSource(Source):
             remedy = f"a horizon of {slots} at most, or " if slots else ""
             raise DataError(
                 f"{self.name}: the {split.name.lower()} part has {slots or 'none'} of the "
-                f"{self.recorded.horizon} slots, and a window {length}: give {remedy}another split "
-                f"than {list(self._split)} or gap than {self._slots_apart}"
+                f"{self.recorded.horizon} slots, and a window takes {length}: give {remedy}another "
+                f"split than {list(self._split)} or gap than {self._slots_apart}"
             )
         return None if split is Split.TRAIN else slots // length
 

@@ -36,10 +36,7 @@ class Run:
     @property
     def left_out(self) -> list[str]:
         """A sentence for each algorithm that could not act; older runs have none."""
-        return [
-            f"{row['algorithm']}, {row['reachability']} reachability: {row['reason']}"
-            for row in self.results.get("left_out", [])
-        ]
+        return _left_out(self.results)
 
     @cached_property
     def settings(self) -> dict[str, str]:
@@ -61,6 +58,8 @@ class Study:
     name: str
     trials: pd.DataFrame
     versions: dict[str, str]
+    #: A sentence for each advice that could not act.
+    left_out: list[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +119,9 @@ def _run(path: Path, root: Path) -> Run:
     if not results["rows"]:
         raise DataError("it has no rows")
     run = Run(path.parent, _name(path, root), results)
-    assert (
-        run.settings is not None and run.left_out is not None
-    )  # reads the configuration now, while errors are named
+    # Reads the configuration now, while errors are named.
+    assert run.settings is not None
+    assert run.left_out is not None
     return run
 
 
@@ -130,7 +129,14 @@ def _study(path: Path, root: Path) -> Study:
     content = json.loads(path.read_text(encoding="utf-8"))
     trials = pd.DataFrame(content["trials"])
     trials[["advice", "method", "rho", "allowance", "ratio", "bound"]]
-    return Study(_name(path, root), trials, content["versions"])
+    return Study(_name(path, root), trials, content["versions"], _left_out(content))
+
+
+def _left_out(content: dict[str, Any]) -> list[str]:
+    return [
+        f"{row['algorithm']}, {row['reachability']} reachability: {row['reason']}"
+        for row in content.get("left_out", [])
+    ]
 
 
 def _progress(path: Path, root: Path) -> Curve:

@@ -212,19 +212,40 @@ def test_a_crash_leaves_the_rows_of_the_algorithms_that_are_done(tmp_path: Path)
         "from equiload.agents import GLBCost\n"
         "class Crash(GLBCost):\n"
         "    def act(self, slot):\n"
-        "        return super().act(slot) / (23 - slot.index)\n"
+        "        return [1, 2][slot.index - 21] if slot.index > 20 else super().act(slot)\n"
     )
     crash = "+algorithms.crash={name: Crash, agent: {_target_: crash.Crash}}"
     after = "+algorithms.after={name: After, agent: {_target_: equiload.agents.GLBCost}}"
-    done = run(tmp_path / "run", *SHORT, crash, after)
+    done = run(tmp_path / "run", *SHORT, crash.replace("Crash}}", "Lost}}"), after)
     assert done.returncode == 2
-    assert "the allocation does not send out all demand" in done.stderr
+    assert "Lost" in done.stderr
+    done = run(tmp_path / "run", *SHORT, crash, after)
+    assert done.returncode == 1
     expected = ["eGLB-Off", "GLB-Cost", "eGLB"]
     rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert [row["algorithm"] for row in rows] == expected
     assert results.read(tmp_path / "run" / results.FILE)["algorithm"].to_pylist() == expected
     histories = read_history(tmp_path / "run" / "history.parquet")
     assert [history.algorithm for history in histories] == expected
+
+
+def test_an_allocation_that_cannot_be_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(
+        "from equiload.agents import GLBCost\n"
+        "class Half(GLBCost):\n"
+        "    def act(self, slot):\n"
+        "        return super().act(slot) / (1 + slot.index // 20)\n"
+    )
+    half = "+algorithms.half={name: Half, agent: {_target_: half.Half}}"
+    after = "+algorithms.after={name: After, agent: {_target_: equiload.agents.GLBCost}}"
+    done = run(tmp_path / "run", *SHORT, half, after, "reachability=[full]", "figures=false")
+    assert done.returncode == 0, done.stderr
+    assert "Half left out: slot 20" in done.stdout
+    content = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert [r["algorithm"] for r in content["rows"]] == ["GLB-Cost", "eGLB", "eGLB-Off", "After"]
+    (left_out,) = content["left_out"]
+    assert (left_out["algorithm"], left_out["reachability"]) == ("Half", "full")
+    assert "the allocation does not send out all demand" in left_out["reason"]
 
 
 def test_names_are_names(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from equiload.agents import GLBCost
 from equiload.envs import DataError, Instance
 from equiload.envs.data import synthetic
 from equiload.experiments import config
-from equiload.experiments.benchmark import build_agents, build_instance
+from equiload.experiments.benchmark import build_agents, one_instance
 from equiload.experiments.comparison import compare
 from equiload.experiments.published import beside, published_table
+from equiload.experiments.sources import make_source
 
 CONF = Path(next(iter(equiload.conf.__path__)))
 OTHER_PROGRAMS = {
@@ -41,6 +42,11 @@ def hydra() -> Iterator[None]:
     config.register()
     with initialize_config_module("equiload.conf", version_base="1.3"):
         yield
+
+
+def build_instance(cfg: Any, reachability: str) -> Instance:
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    return one_instance(source, reachability)
 
 
 def jobs(preset: str, *overrides: str) -> list[list[str]]:
