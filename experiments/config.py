@@ -141,7 +141,15 @@ class TrainConfig:
     reward: Any = None
     #: ``mode`` (off, through: train wrapped, after: wrap when trained), ``rho``, ``allowance``.
     robust: dict[str, Any] = MISSING
-    #: Of ``SyntheticStream``: what it is trained on.
+    #: ``_target_`` and its arguments of a source, whose training split is trained on; a recorded
+    #: one's horizon and start play no part.
+    instance: dict[str, Any] = MISSING
+    #: By footprint kind; kinds that are not named keep the source's.
+    equity_weight: Any = None
+    #: What happens to every draw: price, outage, carbon or demand.
+    shift: str | None = None
+    #: Of ``SyntheticStream`` and ``WindowStream``: how training draws are made; ``synthetic``: the
+    #: share of steps that take a synthetic world where the source is another.
     problems: dict[str, Any] = MISSING
     #: Of ``Validation``: what it is chosen by.
     validation: dict[str, Any] = MISSING

@@ -26,8 +26,9 @@ from equiload.experiments.comparison import LeftOut, Row, compare
 from equiload.experiments.config import EvaluateConfig
 from equiload.experiments.entry import entry_point, run_folder
 from equiload.experiments.files import versions, write_json
+from equiload.experiments.lineage import told_of
 from equiload.experiments.progress import bars
-from equiload.experiments.sources import count_draws, make_source, reachabilities
+from equiload.experiments.sources import count_draws, make_source, reachabilities, say
 from equiload.experiments.tables import show
 
 #: Version of the layout of ``evaluation.json``.
@@ -70,6 +71,8 @@ def main(cfg: EvaluateConfig) -> None:
     if cfg.baseline not in agents:
         raise DataError(f"the baseline {cfg.baseline!r} is none of {', '.join(agents)}")
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    for sentence in told_of(agents.values(), source, None if cfg.draws is None else cfg.split):
+        say(sentence)
     rows, left_out = _run_all(cfg, source, agents)
     origin, folder = results.Origin.of(cfg), run_folder()
     results.write(folder / results.FILE, [results.line(row, origin) for row in rows])

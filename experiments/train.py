@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import sys
 import time
 from collections import defaultdict
@@ -31,17 +32,19 @@ from equiload.agents.learn.networks import FlatNetwork
 from equiload.agents.learn.policy import LearnedPolicy
 from equiload.agents.learn.sb3 import SQUASH
 from equiload.envs import DataError
-from equiload.envs.data import synthetic
+from equiload.envs.data import Source
 from equiload.experiments import results
 from equiload.experiments.comparison import Row, compare
 from equiload.experiments.config import TrainConfig
 from equiload.experiments.entry import entry_point, run_folder
-from equiload.experiments.files import replacing, versions, write_csv, write_json
+from equiload.experiments.files import json_text, replacing, versions, write_csv, write_json
+from equiload.experiments.lineage import fingerprint, origin_of
 from equiload.experiments.preemption import preemption_warning
 from equiload.experiments.progress import bars
+from equiload.experiments.sources import make_source, reachabilities
 from equiload.experiments.tensors import read_tensors, write_tensors
 from equiload.experiments.trainers import Trainer, make_trainer
-from equiload.experiments.validation import Validation
+from equiload.experiments.validation import Validation, drawn_of
 from equiload.robust import RobustPolicy
 
 STATE = "training.safetensors"
@@ -54,18 +57,21 @@ def main(cfg: TrainConfig) -> None:
         raise DataError(f"resume must be auto or never, got {cfg.resume!r}")
     if cfg.evaluate_every < 1:
         raise DataError(f"evaluate_every must be at least 1, got {cfg.evaluate_every}")
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     origin, cfg = results.Origin.of(cfg), _plain(cfg)
+    final = final_draws(cfg, source)
     overrides = HydraConfig.get().overrides.task
-    Session(cfg, run_folder(), " ".join(["python -m equiload.experiments.train", *overrides])).run()
-    if cfg.final["draws"]:
-        rows = final_rows(cfg, load_checkpoint(run_folder() / "best"))
+    command = " ".join(["python -m equiload.experiments.train", *overrides])
+    Session(cfg, source, run_folder(), command).run()
+    if final:
+        rows = final_rows(cfg, source, final, load_checkpoint(run_folder() / "best"))
         results.write(run_folder() / results.FILE, [results.line(row, origin) for row in rows])
 
 
 class Session:
     """One training run in its folder; ``command`` is what its checkpoints say made them."""
 
-    def __init__(self, cfg: TrainConfig, folder: Path, command: str) -> None:
+    def __init__(self, cfg: TrainConfig, source: Source, folder: Path, command: str) -> None:
         self._cfg, self._folder, self._command = cfg, folder, command
         device = (
             ("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else cfg.device
@@ -73,14 +79,22 @@ class Session:
         saved = folder / STATE
         goes_on = cfg.resume == "auto" and saved.is_file()
         kept = read_tensors(saved) if goes_on else None
-        self._trainer: Trainer = make_trainer(cfg, device, warm=kept is None)
+        self._source = fingerprint(source)
+        if kept is not None and kept.get("source", self._source) != self._source:
+            raise DataError(
+                f"{folder}: the run there was trained on other data than {source.name} as it is "
+                "now: give another hydra.run.dir, or begin anew with resume=never"
+            )
+        told = kept and kept.get("data")  # the checkpoint to begin with may be gone by now
+        self._data = json.loads(told or json_text(origin_of(cfg, source)))
+        self._validation = Validation(cfg.validation, source)
+        self._trainer: Trainer = make_trainer(cfg, source, device, warm=kept is None)
         self._rows: list[dict[str, Any]] = []
         self._best, self._seconds = np.inf, 0.0
         if kept is not None:
             self._trainer.restore(kept["trainer"])
             self._best, self._seconds = float(kept["best"]), float(kept["seconds"])
             self._rows = _read_rows(folder / "progress.csv", self._trainer.done)
-        self._validation = Validation(cfg.validation)
 
     def run(self) -> None:
         """Train to the end."""
@@ -129,6 +143,7 @@ class Session:
             [{name: row.get(name, "") for name in names} for row in self._rows],
         )
         state = {"trainer": self._trainer.state(), "best": self._best, "seconds": self._seconds}
+        state |= {"source": self._source, "data": json_text(self._data)}
         write_tensors(self._folder / STATE, state)
         text = f"step {row['step']}/{self._trainer.total}, {self._seconds:.0f} s: validation gap "
         text += (
@@ -161,20 +176,41 @@ class Session:
                 "step": self._trainer.done,
                 "seconds": round(self._seconds, 1),
                 "configuration": dataclasses.asdict(cfg),
+                "data": self._data,
             },
             scores=scores,
             versions=versions(),
         )
 
 
-def final_rows(cfg: TrainConfig, checkpoint: Checkpoint) -> list[Row]:
-    """EGLB and the policy (wrapped, if it is to be) on every final draw and reachability."""
-    draws, split = int(cfg.final["draws"]), cfg.final["split"]
+def final_draws(cfg: TrainConfig, source: Source) -> list[str]:
+    """The draws on which the best policy is judged in the end.
+
+    Raises
+    ------
+    DataError
+        For what cannot be, or what the source has not: before anything is trained.
+    """
+    draws, split = cfg.final["draws"], cfg.final["split"]
+    if split not in ("train", "validation", "test"):
+        raise DataError(f"final.split must be train, validation or test, got {split!r}")
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 0:
+        raise DataError(f"final.draws must be a whole number from 0, got {draws!r}")
+    if not draws:
+        return []
+    options = {**cfg.validation, "draws": draws}
+    return [f"{split}/{number}" for number in drawn_of(options, split, source)]
+
+
+def final_rows(
+    cfg: TrainConfig, source: Source, draws: Sequence[str], checkpoint: Checkpoint
+) -> list[Row]:
+    """EGLB and the policy (wrapped, if it is to be) on every draw and reachability."""
     rows: list[Row] = []
-    for reachability in cfg.validation["reachability"]:
-        for draw in range(draws):
-            horizon = int(cfg.validation["horizon"])
-            world = synthetic(f"{split}/{draw}", horizon=horizon, reachability=reachability)
+    horizon = int(cfg.validation["horizon"])
+    for reachability in reachabilities(source, cfg.validation["reachability"]):
+        for draw in draws:
+            world = source.draw(draw, horizon=horizon, reachability=reachability)
             agents = {"eGLB": EGLB(), "Learned": _policy(checkpoint, cfg)(PastDays(samples=2))}
             rows += compare(agents, world, reachability=reachability)
     return rows

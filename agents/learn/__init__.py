@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from equiload.agents.learn.networks import FlatNetwork, RegionNetwork, make_network
     from equiload.agents.learn.observation import make_features
     from equiload.agents.learn.policy import LearnedPolicy
-    from equiload.agents.learn.problems import SyntheticStream
+    from equiload.agents.learn.problems import MixedStream, SyntheticStream, WindowStream
     from equiload.agents.learn.sb3 import actor_network, make_model
 
 _HOME = {
@@ -25,8 +25,10 @@ _HOME = {
     "HindsightOptions": "hindsight",
     "Layout": "layout",
     "LearnedPolicy": "policy",
+    "MixedStream": "problems",
     "RegionNetwork": "networks",
     "SyntheticStream": "problems",
+    "WindowStream": "problems",
     "actor_network": "sb3",
     "load_checkpoint": "checkpoint",
     "make_features": "observation",
@@ -41,8 +43,10 @@ __all__ = [
     "HindsightOptions",
     "Layout",
     "LearnedPolicy",
+    "MixedStream",
     "RegionNetwork",
     "SyntheticStream",
+    "WindowStream",
     "actor_network",
     "load_checkpoint",
     "make_features",

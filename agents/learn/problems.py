@@ -1,24 +1,37 @@
-"""Training problems: batches of the synthetic world, drawn anew for every gradient step."""
+"""Training problems: batches of synthetic worlds or of one's own data, new for every step."""
 
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from equiload.envs import DataError, Instance, Objective
-from equiload.envs.data import Draw, Ranges, synthetic, world
+from equiload.envs.data import (
+    Draw,
+    GeneratedSource,
+    Ranges,
+    ShiftedSource,
+    Source,
+    Split,
+    SyntheticSource,
+    world,
+)
+
+_SHARES = ("elsewhere", "reweighted", "moved")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyntheticStream:
+class Problems(ABC):
     """Step ``s`` gives a batch of training draws; the same step always gives the same batch.
 
-    Of each batch the horizon, the reachability, the fleet and the equity weights are drawn once,
-    its worlds one by one.
+    Of each batch the horizon, the reachability and the equity weights are drawn once, its members
+    one by one.
 
     Parameters
     ----------
@@ -28,18 +41,12 @@ class SyntheticStream:
         Slots: each step takes one of these.
     reachability
         ``"full"``, ``"partial"``: likewise.
-    regions
-        Data centers of a fleet.
-    elsewhere
-        Share of steps whose regions are drawn from the whole world. The others take the paper's.
     equity
         Equity weights are multiplied by a factor drawn log-uniformly from this range, in a share
         ``reweighted`` of the steps.
     moved
         Share of steps whose regions' price and intensity levels are moved by log-normal factors,
-        so that a policy does not take the world's usual levels for granted.
-    ranges
-        See :class:`~equiload.envs.data.Ranges`.
+        so that a policy does not take the usual levels for granted.
     seed
         Draws ``seed · 10⁷ + s`` of the training split are used, from 10⁶ on.
     """
@@ -47,21 +54,19 @@ class SyntheticStream:
     batch: int = 96
     horizons: Sequence[int] = (168,)
     reachability: Sequence[str] = ("full", "partial")
-    regions: int = 10
-    elsewhere: float = 0.0
     equity: tuple[float, float] = (0.2, 3.0)
     reweighted: float = 0.0
     moved: float = 0.0
-    ranges: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not (self.batch >= 1 and self.horizons and self.reachability):
             raise DataError("a stream needs a batch of at least 1, horizons and reachability")
-        if not 1 <= self.regions <= len(world()):
-            raise DataError(f"regions must lie in 1..{len(world())}, got {self.regions}")
-        for name in ("elsewhere", "reweighted", "moved"):
-            if not 0 <= getattr(self, name) <= 1:
+        for horizon in self.horizons:
+            if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
+                raise DataError(f"horizons must be whole numbers of slots, got {horizon!r}")
+        for name in _SHARES:
+            if not 0 <= getattr(self, name, 0) <= 1:
                 raise DataError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}")
 
     def __call__(self, step: int) -> Instance:
@@ -69,18 +74,7 @@ class SyntheticStream:
         rng = np.random.default_rng([self.seed, step])
         horizon = int(rng.choice(np.asarray(self.horizons)))
         reachability = str(rng.choice(np.asarray(self.reachability)))
-        names = tuple(world())
-        regions = names[: self.regions]
-        if rng.random() < self.elsewhere:
-            regions = tuple(rng.choice(names, self.regions, replace=False).tolist())
-        instance = synthetic(
-            Draw.train(1_000_000 + 10_000_000 * self.seed + step),
-            horizon=horizon,
-            batch=self.batch,
-            reachability=reachability,
-            regions=regions,
-            ranges=Ranges.of(self.ranges),
-        )
+        instance = self._drawn(draw_of(self.seed, step), horizon, reachability, rng)
         if instance.fleet.dispatch.cuts is None:  # too many reaches for a soft dispatch
             instance = instance.with_full_reachability()
         if rng.random() < self.reweighted:
@@ -91,6 +85,152 @@ class SyntheticStream:
         if rng.random() < self.moved:
             instance = _moved(instance, rng)
         return instance
+
+    @abstractmethod
+    def _drawn(
+        self, draw: Draw, horizon: int, reachability: str, rng: np.random.Generator
+    ) -> Instance:
+        """A batch of the training split; ``rng`` is the step's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticStream(Problems):
+    """Batches of synthetic worlds, see :class:`Problems`; the fleet is drawn once for a batch.
+
+    Parameters
+    ----------
+    regions
+        Data centers of a fleet, the paper's first; or their regions by name.
+    elsewhere
+        Share of steps whose regions are drawn from the whole world.
+    ranges
+        See :class:`~equiload.envs.data.Ranges`.
+    world
+        The generator with what else it is to be given.
+    shift
+        All worlds undergo this :func:`~equiload.envs.data.shifted`. Default: none.
+    """
+
+    regions: int | Sequence[str] = 10
+    elsewhere: float = 0.0
+    ranges: Mapping[str, Any] = field(default_factory=dict)
+    world: GeneratedSource = field(default_factory=SyntheticSource)
+    shift: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.regions, int) and not 1 <= self.regions <= len(world()):
+            raise DataError(f"regions must lie in 1..{len(world())}, got {self.regions}")
+
+    @property
+    def source(self) -> Source:
+        """Of fleets in the usual regions."""
+        return self._source(self._usual)
+
+    @property
+    def _usual(self) -> tuple[str, ...]:
+        regions = self.regions
+        return tuple(world())[:regions] if isinstance(regions, int) else tuple(regions)
+
+    def _source(self, regions: Sequence[str]) -> Source:
+        options: dict[str, Any] = {"regions": regions}
+        if self.ranges:
+            options["ranges"] = Ranges.of(self.ranges)
+        worlds = self.world.varied(**options)
+        return worlds if self.shift is None else ShiftedSource(worlds, self.shift)
+
+    def _drawn(
+        self, draw: Draw, horizon: int, reachability: str, rng: np.random.Generator
+    ) -> Instance:
+        regions = self._usual
+        if rng.random() < self.elsewhere:
+            regions = tuple(rng.choice(tuple(world()), len(regions), replace=False).tolist())
+        return self._source(regions).draw(
+            draw, horizon=horizon, batch=self.batch, reachability=reachability
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowStream(Problems):
+    """Batches of windows of a source's training part, see :class:`Problems`.
+
+    Parameters
+    ----------
+    source
+        Where they come from. A horizon that its training part is too short for is refused.
+    """
+
+    source: Source
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for horizon in self.horizons:
+            self.source.draws(Split.TRAIN, horizon)  # says so, where there is no such window
+
+    def _drawn(
+        self, draw: Draw, horizon: int, reachability: str, rng: np.random.Generator
+    ) -> Instance:
+        del rng
+        return self.source.draw(draw, horizon=horizon, batch=self.batch, reachability=reachability)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedStream:
+    """Two streams, of which each step takes one: ``share`` of the steps ``other``'s.
+
+    The footprint kinds of ``other`` are put in the order of ``own``'s.
+    """
+
+    own: WindowStream
+    other: SyntheticStream
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise DataError(f"the share of synthetic worlds must be 0 to 1, got {self.share}")
+        try:
+            _in_order(self.other.source.draw(Draw.train(0), horizon=1), self._kinds)
+        except DataError as error:
+            raise DataError(
+                f"synthetic worlds cannot be mixed with {self.own.source.name} ({error}): train "
+                "with problems.synthetic=0"
+            ) from None
+
+    def __call__(self, step: int) -> Instance:
+        """See :class:`~equiload.agents.learn.hindsight.Stream`."""
+        if not self.synthetic(step):
+            return self.own(step)
+        return _in_order(self.other(step), self._kinds)
+
+    def synthetic(self, step: int) -> bool:
+        """Does this step take a synthetic world?"""
+        coin = np.random.default_rng([self.own.seed, step, 1])  # apart from the streams' own
+        return bool(coin.random() < self.share)
+
+    @cached_property
+    def _kinds(self) -> tuple[str, ...]:
+        first = self.own.source.draw(Draw.train(0), horizon=min(self.own.horizons))
+        return first.trace.footprints
+
+
+def draw_of(seed: int, step: int) -> Draw:
+    """The training draw that a step of a run is made of."""
+    return Draw.train(1_000_000 + 10_000_000 * seed + step)
+
+
+def _in_order(instance: Instance, kinds: tuple[str, ...]) -> Instance:
+    """The same problem with its footprint kinds in another order."""
+    trace = instance.trace
+    if trace.footprints == kinds:
+        return instance
+    if set(trace.footprints) != set(kinds):
+        raise DataError(
+            f"they have the footprint kinds {', '.join(trace.footprints)}, the data have "
+            f"{', '.join(kinds)}"
+        )
+    order = [trace.footprints.index(kind) for kind in kinds]
+    intensity = trace.intensity[..., order, :, :]
+    return instance.replace(trace=dataclasses.replace(trace, footprints=kinds, intensity=intensity))
 
 
 def _moved(instance: Instance, rng: np.random.Generator) -> Instance:

@@ -22,6 +22,7 @@ import numpy as np
 from equiload.envs.data.bloom10 import bloom10
 from equiload.envs.data.disturbed import disturbed, recorded_ranges
 from equiload.envs.data.draw import Draw, Split
+from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
 from equiload.envs.errors import DataError
@@ -156,10 +157,28 @@ class GeneratedSource(Source):
         if "equity_weight" not in self._takes:
             raise DataError(f"{self.name} takes no equity_weight")
         weights = {**self.instance(horizon=1).objective.equity_weight, **equity_weight}
-        other = copy(self)
-        vars(other).update(_options=self._options | {"equity_weight": weights})
+        other = self.varied(equity_weight=weights)
         other.instance(horizon=1)  # refuses a kind that it cannot draw
         return other
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What else the generator is called with."""
+        return dict(self._options)
+
+    def varied(self, **options: Any) -> GeneratedSource:
+        """The same source with some of the generator's options changed."""
+        other = copy(self)
+        vars(other).update(_options=self._options | options)
+        return other
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """See :class:`Source`: with the options that every draw shares."""
+        shared = {k: v for k, v in self._options.items() if k not in ("horizon", "batch")}
+        if isinstance(shared.get("ranges"), Ranges):
+            shared["ranges"] = dataclasses.asdict(shared["ranges"])
+        return {"source": self.name, **shared}
 
 
 class SyntheticSource(GeneratedSource):
@@ -333,7 +352,7 @@ class RecordedSource(Source):
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """See :class:`Source`: with the UTC span of every part."""
+        """See :class:`Source`: with the UTC span of every part, and the slots between them."""
         trace = self.recorded.trace
         spans = {}
         for split in () if trace.batch else Split:
@@ -342,7 +361,8 @@ class RecordedSource(Source):
                 ends = f"{trace.timestamps[low]}Z", f"{trace.timestamps[high - 1]}Z"
                 spans[split.name.lower()] = [*ends, high - low]
         ranges = {"ranges": self._ranges} if self._ranges else {}
-        return {"source": self.name, **trace.provenance, "parts": spans, **ranges}
+        parts = {"gap": self._slots_apart, "parts": spans}
+        return {"source": self.name, **trace.provenance, **parts, **ranges}
 
     @property
     def _slots_apart(self) -> int:
@@ -443,14 +463,14 @@ class ShiftedSource(Source):
     def __init__(self, base: Source, kind: str) -> None:
         if kind not in KINDS:
             raise DataError(f"the shift must be one of {', '.join(KINDS)}, got {kind!r}")
-        self._base, self._kind = base, kind
+        self.base, self.kind = base, kind
         self.name = f"{base.name}, shifted ({kind})"
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
         """See :class:`Source`."""
-        whole = self._base.instance(reachability=reachability, horizon=horizon)
+        whole = self.base.instance(reachability=reachability, horizon=horizon)
         label = whole.trace.provenance.get("draw", "train/0")
-        return shift(whole, self._kind, Draw.of(str(label)))
+        return shift(whole, self.kind, Draw.of(str(label)))
 
     def draw(
         self,
@@ -461,25 +481,31 @@ class ShiftedSource(Source):
         batch: int | Sequence[int] = (),
     ) -> Instance:
         """See :class:`Source`."""
-        drawn = self._base.draw(draw, reachability=reachability, horizon=horizon, batch=batch)
-        return shift(drawn, self._kind, Draw.of(draw))
+        drawn = self.base.draw(draw, reachability=reachability, horizon=horizon, batch=batch)
+        if not drawn.batch:
+            return shift(drawn, self.kind, Draw.of(draw))
+        if len(drawn.batch) > 1:
+            raise DataError(f"{self.name}: a batch has one axis, got {drawn.batch}")
+        members = [shift(drawn[b], self.kind, Draw.of(draw)) for b in range(drawn.batch[0])]
+        stacked = Trace.stack([member.trace for member in members])
+        return _drawn(members[0].replace(trace=stacked), Draw.of(draw))
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
-        return self._base.draws(split, horizon)
+        return self.base.draws(split, horizon)
 
     def reachabilities(self) -> tuple[str, ...]:
         """See :class:`Source`."""
-        return self._base.reachabilities()
+        return self.base.reachabilities()
 
     def weighed(self, equity_weight: Mapping[str, float] | None) -> ShiftedSource:
         """See :class:`Source`."""
-        return ShiftedSource(self._base.weighed(equity_weight), self._kind)
+        return ShiftedSource(self.base.weighed(equity_weight), self.kind)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
         """See :class:`Source`."""
-        return {**self._base.provenance, "shifted": self._kind}
+        return {**self.base.provenance, "shifted": self.kind}
 
 
 def shifted_source(kind: str, seed: int | str | Draw = 0, **options: Any) -> ShiftedSource:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from stable_baselines3.common.utils import set_random_seed
 
 from equiload.envs import DataError
+from equiload.envs.data import Source
 from equiload.experiments.config import TrainConfig
 from equiload.experiments.trainers.hindsight import HindsightTrainer
 from equiload.experiments.trainers.sb3 import SB3Trainer
@@ -25,7 +26,7 @@ TRAINERS: Mapping[str, Callable[..., Trainer]] = {
 }
 
 
-def make_trainer(cfg: TrainConfig, device: str, *, warm: bool = True) -> Trainer:
+def make_trainer(cfg: TrainConfig, source: Source, device: str, *, warm: bool = True) -> Trainer:
     """The trainer of a configuration; not ``warm``: it will be restored, so no warm start.
 
     Raises
@@ -37,4 +38,4 @@ def make_trainer(cfg: TrainConfig, device: str, *, warm: bool = True) -> Trainer
     if kind not in TRAINERS:
         raise DataError(f"agent.kind must be one of {', '.join(TRAINERS)}, got {kind!r}")
     set_random_seed(cfg.seed)
-    return TRAINERS[kind](cfg, device, warm=warm)
+    return TRAINERS[kind](cfg, source, device, warm=warm)

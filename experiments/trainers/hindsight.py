@@ -12,6 +12,7 @@ from equiload.agents.learn.layout import Layout
 from equiload.agents.learn.networks import Network, make_network
 from equiload.agents.learn.policy import fit_weights
 from equiload.envs import DataError
+from equiload.envs.data import Source
 from equiload.envs.gym import DifferentiableSimulator, Observer
 from equiload.experiments.config import TrainConfig
 from equiload.experiments.trainers.parts import features_of, given_weights, layer_of, make_stream
@@ -20,10 +21,10 @@ from equiload.experiments.trainers.parts import features_of, given_weights, laye
 class HindsightTrainer:
     """:class:`HindsightLearner`; not ``warm``: without the weights of ``init``."""
 
-    def __init__(self, cfg: TrainConfig, device: str, *, warm: bool = True) -> None:
+    def __init__(self, cfg: TrainConfig, source: Source, device: str, *, warm: bool = True) -> None:
         if cfg.reward is not None:
             raise DataError("agent=hindsight needs no reward: it learns from the objective itself")
-        options, stream = HindsightOptions(**cfg.agent["options"]), make_stream(cfg)
+        options, stream = HindsightOptions(**cfg.agent["options"]), make_stream(cfg, source)
         first, weights = stream(0), given_weights(cfg) if warm else None
         observer = Observer(price_scale=cfg.price_scale, features=features_of(cfg, first))
         observer.reset(first.fleet, first.objective, first.horizon, first.batch)
@@ -37,7 +38,7 @@ class HindsightTrainer:
             stream,
             options,
             bind=_bind,
-            features=lambda instance: features_of(cfg, instance),
+            features=lambda instance: features_of(cfg, instance, self.learner.steps),
             action_scale=cfg.action_scale,
             price_scale=cfg.price_scale,
             layer=layer_of(cfg),

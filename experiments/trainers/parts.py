@@ -11,25 +11,133 @@ from torch import Tensor
 from equiload.agents import EGLB
 from equiload.agents.forecast import Perfect
 from equiload.agents.learn.checkpoint import load_checkpoint
+from equiload.agents.learn.hindsight import Stream
 from equiload.agents.learn.observation import make_features
 from equiload.agents.learn.policy import deepened, shipped
-from equiload.agents.learn.problems import SyntheticStream
+from equiload.agents.learn.problems import MixedStream, SyntheticStream, WindowStream, draw_of
 from equiload.envs import DataError, Instance
-from equiload.envs.data import Draw
+from equiload.envs.data import (
+    Draw,
+    GeneratedSource,
+    RecordedSource,
+    ShiftedSource,
+    Source,
+    Split,
+    SyntheticSource,
+)
 from equiload.envs.forecast import Forecaster
+from equiload.envs.gym.source import InstanceGenerator
 from equiload.experiments.config import TrainConfig
 from equiload.experiments.entry import build
 from equiload.robust import EnvironmentLayer
 
+#: Share of synthetic worlds where one's own data are trained on and nothing is said. A year has
+#: only some forty weeks to train on: the other half of the steps are problems never seen before.
+_SHARE = 0.5
+#: Slots that the generator can make, where the data's own are of another length it makes hours.
+_MINUTES = (5, 15, 30, 60)
+#: Options of ``problems`` that mean the same for windows as for synthetic worlds.
+_COMMON = ("batch", "horizons", "reachability", "equity", "reweighted", "moved")
 
-def make_stream(cfg: TrainConfig) -> SyntheticStream:
-    """Batches of training draws."""
-    return SyntheticStream(**{**dict(cfg.problems), "seed": cfg.seed})
+
+def make_stream(cfg: TrainConfig, source: Source) -> Stream:
+    """Batches of training draws: synthetic worlds, windows of one's own data, or both by share.
+
+    Raises
+    ------
+    DataError
+        For problems that do not go together, or that the source has no room for.
+    """
+    worlds, windows = _streams(cfg, source)
+    if windows is None:
+        return worlds
+    share = synthetic_share(cfg, source)
+    return MixedStream(own=windows, other=worlds, share=share) if share else windows
 
 
-def features_of(cfg: TrainConfig, instance: Instance) -> Any:
-    """Features beside the standard observation."""
-    return make_features(cfg.features, _forecaster(cfg, instance))
+def synthetic_share(cfg: TrainConfig, source: Source) -> float:
+    """Share of the steps that take a synthetic world; 1 where there are no other data."""
+    if _generator(source) is not None:
+        return 1.0
+    share = cfg.problems.get("synthetic")
+    one_fleet = _one_fleet(cfg)
+    if share is None:
+        return 0.0 if one_fleet else _SHARE
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise DataError(f"problems.synthetic must be a share from 0 to 1, got {share!r}")
+    if share and one_fleet:
+        raise DataError(
+            f"{one_fleet} knows one fleet, so synthetic worlds cannot be mixed with {source.name}: "
+            f"train with problems.synthetic=0, got {share}"
+        )
+    return float(share)
+
+
+def episodes_of(cfg: TrainConfig, source: Source) -> InstanceGenerator | Instance:
+    """Where environments draw their episodes: a generator, or a trace to take windows of."""
+    worlds, windows = _streams(cfg, source)
+    stream = windows or worlds
+    drawn_from, horizon = stream.source, int(stream.horizons[0])
+    reachability = str(stream.reachability[0])
+    if isinstance(drawn_from, RecordedSource) and not drawn_from.stress:
+        # Windows of one trace share its memory.
+        return drawn_from.stretch(Split.TRAIN, reachability=reachability)
+
+    def drawn(rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
+        draw = Draw.train(int(rng.integers(2**31)))
+        return drawn_from.draw(draw, horizon=horizon, batch=batch, reachability=reachability)
+
+    return drawn
+
+
+def _streams(cfg: TrainConfig, source: Source) -> tuple[SyntheticStream, WindowStream | None]:
+    """The stream of synthetic worlds, and of the source's windows if it is another."""
+    options = {key: value for key, value in cfg.problems.items() if key != "synthetic"}
+    unknown = [key for key in options if key not in SyntheticStream.__dataclass_fields__]
+    if unknown:
+        raise DataError(f"there is no option problems.{unknown[0]}")
+    common = {key: options[key] for key in _COMMON if key in options} | {"seed": cfg.seed}
+    generator, windows = _generator(source), None
+    if generator is not None:
+        options["regions"] = generator.options.get("regions", options.get("regions", 10))
+        given = generator.options.get("ranges")
+        options["ranges"] = options.get("ranges") or ({} if given is None else given)
+    else:
+        windows = WindowStream(source=source, **common)
+        generator = _like(source.draw(Draw.train(0), horizon=min(windows.horizons)))
+    shift = source.kind if isinstance(source, ShiftedSource) else None
+    return SyntheticStream(**options | {"seed": cfg.seed}, world=generator, shift=shift), windows
+
+
+def _generator(source: Source) -> GeneratedSource | None:
+    """The synthetic world, if that is what the source draws."""
+    base = source.base if isinstance(source, ShiftedSource) else source
+    if isinstance(base, GeneratedSource) and base.name == SyntheticSource().name:
+        return base
+    return None
+
+
+def _like(own: Instance) -> SyntheticSource:
+    """The generator with the footprint kinds, equity weights and slots of a recorded trace."""
+    options: dict[str, Any] = {"equity_weight": dict(own.objective.equity_weight)}
+    apart = np.diff(own.trace.timestamps[:2]) / np.timedelta64(1, "m")
+    if len(apart) and apart[0] in _MINUTES:
+        options["slot_minutes"] = int(apart[0])
+    return SyntheticSource(**options)
+
+
+def _one_fleet(cfg: TrainConfig) -> str:
+    """What of the configuration can only be trained on one fleet; empty: nothing."""
+    if cfg.agent["kind"] != "hindsight":
+        return f"agent={cfg.agent['kind']}"
+    if cfg.network.get("kind", "regions") == "flat":
+        return "network.kind=flat"
+    return ""
+
+
+def features_of(cfg: TrainConfig, instance: Instance, step: int = 0) -> Any:
+    """Features beside the standard observation, of the problems of a step."""
+    return make_features(cfg.features, _forecaster(cfg, instance, step))
 
 
 def layer_of(cfg: TrainConfig) -> Callable[[], EnvironmentLayer] | None:
@@ -53,12 +161,12 @@ def given_weights(cfg: TrainConfig) -> dict[str, Tensor] | None:
     return deepened(checkpoint, int(cfg.network.get("depth", 0)))
 
 
-def _forecaster(cfg: TrainConfig, instance: Instance) -> Forecaster | None:
-    """The perfect forecast made wrong, to a size that differs from batch to batch."""
+def _forecaster(cfg: TrainConfig, instance: Instance, step: int) -> Forecaster | None:
+    """The perfect forecast made wrong, to a size that differs from step to step."""
     if cfg.forecaster is None:
         return None
     node = dict(cfg.forecaster)
-    sizes, index = node.pop("sizes"), Draw.of(instance.trace.provenance["draw"].split("[")[0]).index
+    sizes, index = node.pop("sizes"), draw_of(cfg.seed, step).index
     size = float(np.random.default_rng([cfg.seed, index]).choice(np.asarray(sizes)))
     forecaster: Forecaster = build(node, base=Perfect(instance), size=size)
     return forecaster

@@ -14,17 +14,22 @@ from torch import Tensor
 
 from equiload.agents import EGLB
 from equiload.agents.learn.networks import Network
-from equiload.agents.learn.problems import SyntheticStream
 from equiload.agents.learn.sb3 import Scaled, actor_network, make_model
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Instance
-from equiload.envs.data import Draw, synthetic
+from equiload.envs.data import Source
 from equiload.envs.gym import HindsightDual, Relative, Reward, SB3VecEnv
 from equiload.envs.gym.rewards import make_reward
 from equiload.envs.typing import FloatArray
 from equiload.experiments.config import TrainConfig
 from equiload.experiments.trainers.hindsight import HindsightTrainer
-from equiload.experiments.trainers.parts import features_of, given_weights, layer_of, make_stream
+from equiload.experiments.trainers.parts import (
+    episodes_of,
+    features_of,
+    given_weights,
+    layer_of,
+    synthetic_share,
+)
 
 #: Name of a reward scheme to what makes it.
 REWARDS: Mapping[str, Callable[[], Reward]] = {
@@ -40,21 +45,24 @@ _REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "
 class SB3Trainer:
     """PPO, SAC or TD3, an episode of all environments at a time."""
 
-    def __init__(self, cfg: TrainConfig, device: str, *, warm: bool = True) -> None:
+    def __init__(self, cfg: TrainConfig, source: Source, device: str, *, warm: bool = True) -> None:
         agent = cfg.agent
         self._seed, self._done, self.total = cfg.seed, 0, int(agent["episodes"])
         if cfg.reward not in REWARDS:
             raise DataError(f"reward must be one of {', '.join(REWARDS)}, got {cfg.reward!r}")
         if cfg.forecaster is not None:
             raise DataError("only agent=hindsight trains with forecasts made from the truth")
-        stream = make_stream(cfg)
-        layer = layer_of(cfg)
-        self._horizon = int(stream.horizons[0])
-        self._drawn = _Drawn(self._horizon, stream)
-        first = self._drawn(np.random.default_rng(0), ())
+        synthetic_share(cfg, source)  # refuses one that these cannot be trained with
+        layer, episodes = layer_of(cfg), episodes_of(cfg, source)
+        self._horizon = int(cfg.problems["horizons"][0])
+        if isinstance(episodes, Instance):
+            first = episodes.window(0, self._horizon)
+        else:
+            first = episodes(np.random.default_rng(0), ())
         self.envs = SB3VecEnv(
             int(agent["environments"]),
-            instance=self._drawn,
+            instance=episodes,
+            horizon=self._horizon,
             seed=cfg.seed,
             reward=Scaled(REWARDS[cfg.reward](), float(agent["reward_scale"])),
             action_scale=cfg.action_scale,
@@ -69,7 +77,7 @@ class SB3Trainer:
             agent["kind"],
             self.envs,
             dict(cfg.network),
-            weights=_warm(cfg, device) if warm else None,
+            weights=_warm(cfg, source, device) if warm else None,
             seed=cfg.seed,
             device=device,
             **options,
@@ -139,29 +147,15 @@ def duals(instance: Instance) -> FloatArray:
     return Decomposition(tolerance=1e-3).solve(instance).weights
 
 
-class _Drawn:
-    """Training draws for environments: a fresh one for every episode."""
-
-    def __init__(self, horizon: int, stream: SyntheticStream) -> None:
-        self._horizon, self._stream = horizon, stream
-
-    def __call__(self, rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
-        return synthetic(
-            Draw.train(int(rng.integers(2**31))),
-            horizon=self._horizon,
-            batch=batch,
-            reachability=self._stream.reachability[0],
-            regions=self._stream.regions,
-        )
-
-
-def _warm(cfg: TrainConfig, device: str) -> Mapping[str, Tensor] | None:
+def _warm(cfg: TrainConfig, source: Source, device: str) -> Mapping[str, Tensor] | None:
     """Weights of a network that has imitated eGLB-Off for a while; none if not asked for."""
     steps = int(cfg.agent.get("warm_start", 0))
     if not steps:
         return given_weights(cfg)
     agent = {"kind": "hindsight", "options": {"steps": steps, "target": "offline"}}
-    trainer = HindsightTrainer(dataclasses.replace(cfg, agent=agent, reward=None), device)
+    problems = {**cfg.problems, "synthetic": 0}  # one fleet, as what follows
+    imitation = dataclasses.replace(cfg, agent=agent, reward=None, problems=problems)
+    trainer = HindsightTrainer(imitation, source, device)
     for _ in range(steps):
         trainer.advance()
     return dict(trainer.network().state_dict())

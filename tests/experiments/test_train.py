@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 
 from equiload.agents.learn import LearnedPolicy, load_checkpoint
 from equiload.envs import DataError, rollout
-from equiload.envs.data import Draw, synthetic
+from equiload.envs.data import Draw, SyntheticSource, synthetic
 from equiload.experiments import config
 from equiload.experiments.tensors import read_tensors, write_tensors
 from equiload.experiments.train import Session, _plain
 from equiload.experiments.validation import Validation
 
+WORLD = SyntheticSource()
 SMALL = [
     "validation.draws=3",
     "validation.horizon=24",
@@ -69,8 +70,8 @@ class _Killed(BaseException):
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_killed_run_goes_on_to_the_same_numbers(kind: str, tmp_path: Path) -> None:
     cfg = configured(kind)
-    Session(cfg, tmp_path / "whole", "whole").run()
-    killed = Session(cfg, tmp_path / "killed", "killed")
+    Session(cfg, WORLD, tmp_path / "whole", "whole").run()
+    killed = Session(cfg, WORLD, tmp_path / "killed", "killed")
     advance = killed._trainer.advance
 
     def advance_twice() -> dict[str, float]:
@@ -82,7 +83,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(kind: str, tmp_path: Path) -> 
     with pytest.raises(_Killed):
         killed.run()
     assert len(rows(tmp_path / "killed")) == 2
-    Session(cfg, tmp_path / "killed", "killed").run()
+    Session(cfg, WORLD, tmp_path / "killed", "killed").run()
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
     weights = [load_file(tmp_path / f / "last.safetensors") for f in ("whole", "killed")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -91,28 +92,32 @@ def test_a_killed_run_goes_on_to_the_same_numbers(kind: str, tmp_path: Path) -> 
 
 def test_the_best_checkpoint_is_what_progress_says(tmp_path: Path) -> None:
     cfg = configured("hindsight")
-    Session(cfg, tmp_path, "command").run()
+    Session(cfg, WORLD, tmp_path, "command").run()
     best = load_checkpoint(tmp_path / "best")
     least = min(float(row["gap"]) for row in rows(tmp_path))
     assert best.scores["validation"]["gap"] == least
-    again = Validation(cfg.validation).scores(lambda forecaster: LearnedPolicy(best, forecaster))
+    again = Validation(cfg.validation, WORLD).scores(
+        lambda forecaster: LearnedPolicy(best, forecaster)
+    )
     assert again["gap"] == pytest.approx(least, rel=1e-12)
     assert best.training["command"] == "command"
     assert best.training["configuration"]["problems"]["batch"] == 4
 
 
 def test_warm_start_through_the_layer_and_forecasts_train(tmp_path: Path) -> None:
-    Session(configured("ppo", "agent.warm_start=2", "robust=through"), tmp_path / "a", "").run()
+    Session(
+        configured("ppo", "agent.warm_start=2", "robust=through"), WORLD, tmp_path / "a", ""
+    ).run()
     wrong = "forecaster={_target_: equiload.agents.forecast.Noisy, seed: 0, sizes: [0.0, 0.5]}"
     forecasts = "features=[forecast,slots_left]"
     cfg = configured("hindsight", f"+{wrong}".replace("+forecaster", "forecaster"), forecasts)
-    Session(cfg, tmp_path / "b", "").run()
+    Session(cfg, WORLD, tmp_path / "b", "").run()
     with pytest.raises(DataError, match="needs a forecaster"):
         LearnedPolicy(tmp_path / "b" / "last")
     with pytest.raises(DataError, match="needs no reward"):
-        Session(configured("hindsight", "reward=dense"), tmp_path / "c", "")
+        Session(configured("hindsight", "reward=dense"), WORLD, tmp_path / "c", "")
     with pytest.raises(DataError, match="reward must be one of dense"):
-        Session(configured("ppo", "reward=best"), tmp_path / "c", "")
+        Session(configured("ppo", "reward=best"), WORLD, tmp_path / "c", "")
 
 
 def edited(stem: Path, where: Path, **changes: Any) -> Path:
@@ -125,7 +130,7 @@ def edited(stem: Path, where: Path, **changes: Any) -> Path:
 
 
 def test_what_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
-    Session(configured("hindsight"), tmp_path, "").run()
+    Session(configured("hindsight"), WORLD, tmp_path, "").run()
     stem, other = tmp_path / "last", tmp_path / "other"
     world = synthetic(Draw.test(0), horizon=6)
     blocks = load_checkpoint(stem).observation["blocks"]
@@ -194,18 +199,18 @@ def test_train_then_evaluate_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_training_begins_with_the_weights_it_is_given(tmp_path: Path) -> None:
-    Session(configured("hindsight"), tmp_path / "first", "").run()
+    Session(configured("hindsight"), WORLD, tmp_path / "first", "").run()
     init = f"init={tmp_path}/first/last"
     cfg = configured("hindsight", init, "agent.options.learning_rate=1e-12")
-    Session(cfg, tmp_path / "again", "").run()
+    Session(cfg, WORLD, tmp_path / "again", "").run()
     assert rows(tmp_path / "again")[-1]["gap"] == rows(tmp_path / "first")[-1]["gap"]
     still = "agent.options.learning_rate=1e-12"
     deeper = configured("hindsight", init, still, "network.depth=3")
-    Session(deeper, tmp_path / "deeper", "").run()
+    Session(deeper, WORLD, tmp_path / "deeper", "").run()
     assert rows(tmp_path / "deeper")[-1]["gap"] == pytest.approx(
         rows(tmp_path / "first")[-1]["gap"]
     )
     with pytest.raises(DataError, match="looks at the features"):
-        Session(configured("hindsight", init, "features=[place]"), tmp_path / "other", "")
+        Session(configured("hindsight", init, "features=[place]"), WORLD, tmp_path / "other", "")
     with pytest.raises(DataError, match=r"does not fit: weights 'encoder\.all\.0\.weight'"):
-        Session(configured("hindsight", init, "network.hidden=16"), tmp_path / "other", "")
+        Session(configured("hindsight", init, "network.hidden=16"), WORLD, tmp_path / "other", "")
