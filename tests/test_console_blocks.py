@@ -1,0 +1,156 @@
+"""Every console block of README and docs runs, as it stands but for options that shorten it.
+
+A page's blocks run one after the other in one folder, as a reader would; files that the pages take
+for granted (a world of one's own, a policy) are put there first. No block is left out: what would
+take long is given fewer slots, draws and steps; what needs a network asks a server on this machine;
+what needs Slurm is composed where there is none.
+"""
+
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from equiload.envs.data import synthetic
+from strategies import write_world
+
+ROOT = Path(__file__).parents[1]
+TRACE = ROOT.parent / "shared" / "data" / "bloom-10dc"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+#: What shortens a program, whatever else it is asked for.
+SHORTER = {
+    "benchmark": ["instance.horizon=24", "figures=false"],
+    "evaluate": ["instance.horizon=24", "draws=1"],
+    "train": [
+        "agent.options.steps=2",
+        "evaluate_every=1",
+        "problems.batch=2",
+        "problems.horizons=[24]",
+        "validation.draws=1",
+        "validation.horizon=24",
+    ],
+}
+_LEARNER = {"agent=ppo": ["agent.episodes=1", "agent.environments=2", "agent.warm_start=0"]}
+#: Texts that stand for something of the reader's.
+NAMES = {
+    ".venv/bin/": "",
+    "RUN/best": "A/best",
+    "multirun/benchmark/…": "multirun/smoke",
+    "BLOOM10_FOLDER": str(TRACE),
+    "/shared/stress": "multirun/slurm",
+}
+
+
+def blocks(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(r"^ *```(?:console|bash|sh)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page, continuation lines joined, comments gone."""
+    lines = "".join(blocks(page)).replace("\\\n", " ").splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip()]
+
+
+WITH_COMMANDS = [page for page in PAGES if commands(page)]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a server that holds the published trace."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(TRACE))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}/"
+        running.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What the pages take for granted."""
+    world = synthetic("validation/3", horizon=24 * 60, regions=3)
+    write_world(world, tmp_path, "my-world.yaml")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    policy = re.findall(r"```python\n(# mypolicy.py\n.*?)```", readme, re.DOTALL)
+    (tmp_path / "mypolicy.py").write_text(policy[0], encoding="utf-8")
+    (tmp_path / "bin").mkdir()
+    for name in ("python", "equiload"):
+        target = Path(sys.executable) if name == "python" else Path(sys.executable).parent / name
+        (tmp_path / "bin" / name).symlink_to(target)
+    return tmp_path
+
+
+def shortened(command: str, server: str) -> str:
+    """The command with options that make it short, and with files that are here."""
+    for name, here in NAMES.items():
+        command = command.replace(name, here)
+    if command.startswith("make run"):
+        options = shlex.join([*SHORTER["benchmark"], "hydra.run.dir=$PWD/run"]).replace("'", "")
+        return f'make -C {ROOT} run ARGS="{options}"'
+    if command.startswith("make test"):
+        return f"make -C {ROOT} test ARGS='-q tests/envs/test_threads.py'"
+    if "fetch bloom10" in command:
+        return f"{command} --base {server}"
+    words = command.split()
+    program = next((word for word in words if word.startswith("equiload")), "").rpartition(".")[2]
+    if words[0] == "equiload" and words[1] == "sweep":
+        program = "benchmark"
+    extra = list(SHORTER.get(program, []))
+    for agent, options in _LEARNER.items():
+        if agent in words:
+            extra = [*extra[2:], *options]
+    if "final.draws=7" in words:
+        extra.append("final.draws=1")
+    if "instance=table" in words and program == "train":
+        extra += ["init=default", "validation.reachability=[full]"]
+    if "hydra.run.dir" not in command and program == "train":
+        extra.append("hydra.run.dir=trained" if "robust" in command else "hydra.run.dir=A")
+    if "experiment=stress" in words:
+        extra.append("instance.seed=test/0")
+    if "experiment=smoke" in words:
+        extra = []
+    if "launcher=slurm" in words and shutil.which("sbatch") is None:
+        extra += ["--cfg", "hydra", "--package", "hydra.launcher"]
+    return " ".join([command, *map(shlex.quote, extra)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+def test_console_blocks_run(page: Path, folder: Path, server: str) -> None:
+    if "bloom10" in "".join(commands(page)).lower() and not TRACE.is_dir():
+        pytest.skip("the published trace is not here")
+    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    environment |= {"PYTHONPATH": ".", "CI": "true"}
+    for command in commands(page):
+        short = shortened(command, server)
+        done = subprocess.run(
+            short,
+            shell=True,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{short}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+
+
+def test_every_page_with_a_console_block_is_here() -> None:
+    names = {page.name for page in WITH_COMMANDS}
+    assert {"README.md", "howto.md", "tutorial.md", "worlds.md", "sweeps.md", "learning.md"} <= names
+    assert not any("…" in shortened(c, "") for page in WITH_COMMANDS for c in commands(page))
