@@ -33,6 +33,7 @@ COMMANDS = {
         [
             "equiload run",
             "equiload run experiment=paper_table instance.root=data/bloom10",
+            "equiload run instance=table instance.path=my-world.yaml",
             "equiload run robustness rho=[0.05,0.2] instance.seed=test/3",
             "equiload run --json figures=false instance.horizon=24 | jq '.rows[].gap'",
         ],

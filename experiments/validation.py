@@ -91,7 +91,7 @@ def _batch(
 ) -> Instance:
     horizon = options["horizon"]
     if source.draws("validation", horizon) is None:
-        first = Draw.validation(int(options["index"]))
+        first = Draw.validation(options["index"])
         return source.draw(first, horizon=horizon, batch=len(chosen), reachability=reachability)
     windows = [
         source.draw(Draw.validation(number), horizon=horizon, reachability=reachability)

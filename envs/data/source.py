@@ -112,7 +112,7 @@ class GeneratedSource(Source):
         self._make, self._seed, self._options = make, Draw.of(seed), options
         self._takes = set(signature.parameters)
         if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-            self._takes |= {"batch", "equity_weight"}
+            self._takes |= {"batch", "equity_weight", "horizon"}
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
         """See :class:`Source`."""
@@ -134,6 +134,8 @@ class GeneratedSource(Source):
         elif batch != ():
             raise DataError(f"{self.name} makes one instance at a time, no batch")
         if horizon is not None:
+            if "horizon" not in self._takes:
+                raise DataError(f"{self.name} takes no horizon")
             options["horizon"] = horizon
         made = self._make(seed=draw, **options)
         if not isinstance(made, Instance):

@@ -212,7 +212,7 @@ def test_a_crash_leaves_the_rows_of_the_algorithms_that_are_done(tmp_path: Path)
         "from equiload.agents import GLBCost\n"
         "class Crash(GLBCost):\n"
         "    def act(self, slot):\n"
-        "        return [1, 2][slot.index - 21] if slot.index > 20 else super().act(slot)\n"
+        "        return super().act(slot) if slot.index < 23 else [][0]\n"
     )
     crash = "+algorithms.crash={name: Crash, agent: {_target_: crash.Crash}}"
     after = "+algorithms.after={name: After, agent: {_target_: equiload.agents.GLBCost}}"

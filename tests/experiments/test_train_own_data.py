@@ -206,7 +206,9 @@ def test_kinds_of_synthetic_worlds_are_put_in_the_order_of_the_data(own: Path) -
     np.testing.assert_array_equal(drawn.trace.intensity, plain.trace.intensity[:, ::-1])
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(
+    "kind", ["hindsight", "ppo", *(pytest.param(k, marks=pytest.mark.slow) for k in ("sac", "td3"))]
+)
 def test_a_killed_run_goes_on_to_the_same_numbers(kind: str, own: Path, tmp_path: Path) -> None:
     cfg, source = configured(kind, *of(own))
     Session(cfg, source, tmp_path / "whole", "").run()
@@ -303,9 +305,12 @@ def test_rows_of_the_end_are_the_test_windows(own: Path, tmp_path: Path) -> None
     [
         (
             ["problems.horizons=[24,500]"],
-            "the train part has 420 of the 600 slots, and a window 500",
+            "the train part has 420 of the 600 slots, and a window takes 500",
         ),
-        (["validation.horizon=80"], "the validation part has 66 of the 600 slots, and a window 80"),
+        (
+            ["validation.horizon=80"],
+            "the validation part has 66 of the 600 slots, and a window takes 80",
+        ),
         (["validation.horizon=0"], "validation: horizon must be a whole number from 1, got 0"),
         (["validation.draws=0"], "validation: draws must be a whole number from 1, got 0"),
         (["problems.horizons=[0]"], "horizons must be whole numbers of slots, got 0"),
