@@ -457,3 +457,18 @@ def test_a_plain_reading_has_nothing_to_say() -> None:
         region="X", kind="price", resolutions=(3600,), zone_declared="UTC", constant=True
     )
     assert not list(check_reading(plain))
+
+
+def test_hourly_values_on_quarter_hours_and_weeks_of_steady_grids_raise_no_alarm(years) -> None:
+    for series_ in years[0]:
+        if series_.kind in ("price", "carbon"):
+            step = np.timedelta64(900, "s")
+            stamps = series_.stamps[0] + np.arange(4 * len(series_.values)) * step
+            finer = dataclasses.replace(series_, values=np.repeat(series_.values, 4), stamps=stamps)
+            assert not alarms(check_series([finer])), series_.region
+    quebec = of(years[1], "carbon", "Quebec")
+    steady = np.where(np.arange(168) < 40, 0.025, 0.026)
+    week = dataclasses.replace(quebec, values=steady, stamps=quebec.stamps[:168])
+    assert not alarms(check_series([week]))
+    assert {f.check for f in check_series([week]) if f.verdict is Verdict.UNSURE} >= {"tariff"}
+    assert bad(mutated(week, 2 * steady - 0.025 * (np.arange(168) % 24 < 8)), "tariff")

@@ -10,6 +10,7 @@ import pytest
 from equiload.agents import EGLB
 from equiload.envs import DataError
 from equiload.envs.data import Draw, bloom10, synthetic, world
+from equiload.experiments.worlds import slips
 from equiload.experiments.worlds.evidence import gaps, main
 from equiload.experiments.worlds.years import (
     Public,
@@ -129,3 +130,16 @@ def test_the_command_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> 
 def test_bad_options_get_a_sentence(arguments, match, capsys) -> None:
     assert main(arguments) == 2
     assert match in capsys.readouterr().err
+
+
+def test_slips_are_counted_by_kind(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(slips, "FLEETS", (("Germany", "Japan"),))
+    chosen = ("°F taken for °C", "unit slip, 1000 times", "an hour late in summer")
+    monkeypatch.setattr(slips, "SLIPS", {name: slips.SLIPS[name] for name in chosen})
+    assert main(["slips", "--years", "1"]) == 0
+    text = capsys.readouterr().out
+    rows = {row.split(" | ")[0].strip("| "): row for row in text.splitlines()}
+    assert rows["°F taken for °C"] == "| °F taken for °C |  |  |  | 2/2 |  |"
+    assert rows["unit slip, 1000 times"].startswith("| unit slip, 1000 times | 2/2 | 2/2 |  |")
+    assert "| 1/1 | 1/1 |" in rows["an hour late in summer"]  # clocks change in Germany alone
+    assert "1 sound years of 10 series: 0" in text

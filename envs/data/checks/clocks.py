@@ -22,6 +22,7 @@ _SUNNY = 0.10  # solar share of generation from which the carbon of a grid shows
 _FIT = {"carbon": 0.85, "price": 0.85, "demand": 0.75, "temperature": 0.75, "site_water": 0.75}
 _SHIFT = {"carbon": 2.0, "price": 2.25, "demand": 2.0, "temperature": 2.0, "site_water": 2.0}
 _BROKEN = 5.0
+_WEATHER = 4.0  # hours, over the days, that weather may add to a shift
 # Users differ more than suns do: demand is called wrong only where the template fits this well.
 _FIT_OF_USERS = 0.92
 # Judged by a region far away: fit asked for on top, and hours that local clocks may differ.
@@ -80,7 +81,10 @@ def _clock(series: Series, template: FloatArray) -> Finding:
         return _finding(series, Verdict.UNSURE, f"no clear rhythm to tell the time by ({fit:.2f})")
     side = f"{abs(lag):.1f} h {'after' if lag > 0 else 'before'}"
     found = _SAYS[series.kind].format(side) + series.doubt
-    if abs(lag) < _SHIFT[series.kind] + _DOUBTFUL_SHIFT * doubtful:
+    allowed = _SHIFT[series.kind] + _DOUBTFUL_SHIFT * doubtful
+    if series.kind in ("temperature", "site_water"):  # a few days may all be cloudy at noon
+        allowed += _WEATHER * series.per_day / len(series.values)
+    if abs(lag) < allowed:
         return _finding(series, Verdict.OK, found)
     if series.kind == "demand" and fit < _FIT_OF_USERS:
         return _finding(series, Verdict.UNSURE, f"{found}; its users may live so ({fit:.2f})")

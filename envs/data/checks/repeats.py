@@ -25,6 +25,7 @@ _LONGEST = 6.0
 #: so few of them expected.
 _SHORT, _EXPECTED = 4, 0.01
 _WINTER = 120  # days that frost lasts at most where data centers stand
+_NEIGHBOURS, _SMALL = 4, 0.1  # steps, and size of one beside the median, that hide what changes
 _COPY_STEPS = 5  # of rounding that a day must span for its copy to be no accident
 
 
@@ -41,6 +42,10 @@ class Runs:
         """The stretches of a series ``[T]``."""
         starts = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0]))
         return cls(starts, np.diff(np.append(starts, len(values))), values[starts])
+
+    def repeated(self, per_day: int) -> int:
+        """Slots that values of up to an hour last where they were put on finer slots; or 1."""
+        return max(int(np.gcd.reduce(self.lengths[1:-1], initial=per_day // 24)), 1)
 
     def where(self, chosen: BoolArray) -> Runs:
         """Some of them."""
@@ -66,8 +71,12 @@ def check_schedule(series: Series) -> Iterator[Finding]:
         )
         return
     distinct = len(np.unique(values))
-    few = distinct <= max(6, _FEW * len(values))
+    few = distinct <= max(6, _FEW * len(values) / Runs.of(values).repeated(series.per_day))
     if few and series.kind not in ("temperature", "site_water") and not rounded(series):
+        if _hardly_changes(series):
+            found = f"{distinct} neighbouring values: rounding hides what changes"
+            yield _finding(series, "tariff", Verdict.UNSURE, found)
+            return
         yield _finding(
             series,
             "tariff",
@@ -98,12 +107,20 @@ def rounded(series: Series) -> bool:
     inside = ((distinct >= low) & (distinct <= high)).sum()
     if inside < _FILLED * ((high - low) / step + 1):
         return False
-    slot = (np.flatnonzero(np.diff(series.values)) + 1) % series.per_day
+    runs = Runs.of(series.values)
+    slot = runs.starts[1:] % series.per_day
     if len(slot) * _LASTING * series.per_day < len(series.values):
         return False
     count = np.sort(np.bincount(slot, minlength=series.per_day))[::-1].cumsum()
     busy = int(np.searchsorted(count, 0.9 * count[-1])) + 1
-    return busy > _SCHEDULED * series.per_day
+    return busy > _SCHEDULED * series.per_day / runs.repeated(series.per_day)
+
+
+def _hardly_changes(series: Series) -> bool:
+    """Does it move by a few small steps of rounding alone, as grids of one kind of plant do?"""
+    step = step_of(np.unique(series.values))
+    few = float(np.ptp(series.values)) <= (_NEIGHBOURS + 0.5) * step
+    return few and step <= _SMALL * abs(float(np.median(series.values)))
 
 
 def step_of(distinct: FloatArray) -> float:
@@ -131,10 +148,10 @@ def _flat(series: Series) -> Iterator[Finding]:
     length = int(runs.lengths[longest])
     if length >= per_day:
         usual = float(np.quantile(runs.lengths, 0.99))
-        if rounded(series) and length <= _LONGEST * usual:
+        if _hardly_changes(series) or (rounded(series) and length <= _LONGEST * usual):
             return
     elif series.kind == "price":
-        short = _unlikely(runs)
+        short = _unlikely(runs, per_day)
         if short is None:
             return
         longest, length = short, int(runs.lengths[short])
@@ -153,16 +170,13 @@ def _flat(series: Series) -> Iterator[Finding]:
     )
 
 
-def _unlikely(runs: Runs) -> int | None:
+def _unlikely(runs: Runs, per_day: int) -> int | None:
     """The longest stretch of a value that stands still nowhere else, if chance does not make it.
 
     How often neighbours are equal, and how often equal neighbours have a third, is taken from the
     series itself. Zero, caps, floors and the steps of tariffs come again, and are left out.
     """
-    lengths, values = runs.lengths, runs.values
-    inner = lengths[1:-1]
-    if len(inner) and (coarse := int(np.gcd.reduce(inner))) > 1:
-        lengths = np.maximum(lengths // coarse, 1)  # coarser values, repeated on finer slots
+    lengths, values = np.maximum(runs.lengths // runs.repeated(per_day), 1), runs.values
     still, times = np.unique(values[lengths >= 2], return_counts=True)
     again = np.isin(values, still[times > 1])
     again |= (values == 0) | (values == values.min()) | (values == values.max())
