@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from equiload.envs.data import synthetic
-from strategies import write_world
+from own_data import write_world
 
 ROOT = Path(__file__).parents[1]
 TRACE = ROOT.parent / "shared" / "data" / "bloom-10dc"
@@ -88,10 +88,6 @@ def folder(tmp_path: Path) -> Path:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     policy = re.findall(r"```python\n(# mypolicy.py\n.*?)```", readme, re.DOTALL)
     (tmp_path / "mypolicy.py").write_text(policy[0], encoding="utf-8")
-    (tmp_path / "bin").mkdir()
-    for name in ("python", "equiload"):
-        target = Path(sys.executable) if name == "python" else Path(sys.executable).parent / name
-        (tmp_path / "bin" / name).symlink_to(target)
     return tmp_path
 
 
@@ -134,7 +130,7 @@ def shortened(command: str, server: str) -> str:
 def test_console_blocks_run(page: Path, folder: Path, server: str) -> None:
     if "bloom10" in "".join(commands(page)).lower() and not TRACE.is_dir():
         pytest.skip("the published trace is not here")
-    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment |= {"PYTHONPATH": ".", "CI": "true"}
     for command in commands(page):
         short = shortened(command, server)
@@ -152,5 +148,12 @@ def test_console_blocks_run(page: Path, folder: Path, server: str) -> None:
 
 def test_every_page_with_a_console_block_is_here() -> None:
     names = {page.name for page in WITH_COMMANDS}
-    assert {"README.md", "howto.md", "tutorial.md", "worlds.md", "sweeps.md", "learning.md"} <= names
+    assert {
+        "README.md",
+        "howto.md",
+        "tutorial.md",
+        "worlds.md",
+        "sweeps.md",
+        "learning.md",
+    } <= names
     assert not any("…" in shortened(c, "") for page in WITH_COMMANDS for c in commands(page))
