@@ -68,7 +68,7 @@ class GLBDist:
         """See :class:`~equiload.envs.Policy`; raises :class:`DataError` without distances."""
         del objective, horizon
         if fleet.distance is None:
-            raise DataError("GLB-Dist needs the fleet's distance [gateways, data centers] in km")
+            raise DataError("GLB-Dist needs a distance in km: give every region a location")
         self._dispatch = Dispatch(fleet.reachable, fleet.distance)
         self._zero = np.zeros((*batch, len(fleet.datacenters)))
 

@@ -9,15 +9,55 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 
+#: Names that a page's blocks take for granted, as text: their reader would have them.
+GIVEN = {
+    "robustness": """
+import numpy as np
+from equiload.agents import EGLB, GLBCost
+from equiload.envs import rollout
+from equiload.envs.data import synthetic
+from equiload.envs.gym import AgentPolicy
+from equiload.robust import EnvironmentLayer, verify
+
+advice, instance = GLBCost(), synthetic("test/7", horizon=24)
+pool = synthetic(0, horizon=24, batch=4)
+class model:
+    predict = staticmethod(lambda observation, **_: (np.zeros(len(instance.trace.price[0])), None))
+""",
+    "sweeps": """
+from pathlib import Path
+import pandas as pd
+from equiload.agents import EGLB, EGLBMPC
+
+start, steps, update, save = 0, 2, lambda: None, lambda step: None
+folder = Path("multirun/stress")
+folder.mkdir(parents=True)
+pd.DataFrame(
+    {
+        "reachability": "full",
+        "algorithm": ["eGLB", "eGLB-MPC"] * 3,
+        "gap": [0.02, 0.01, 0.03, 0.02, 0.04, 0.05],
+    }
+).to_parquet(folder / "collected.parquet")
+""",
+}
+
+
+def python_blocks(page: str) -> list[str]:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+PAGES = sorted(page.stem for page in DOCS.glob("*.md") if python_blocks(page.stem))
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["tutorial", "howto"])
-def test_examples_run(page: str) -> None:
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert blocks
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, in one namespace, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for block in blocks:
+    for block in [GIVEN.get(page, ""), *python_blocks(page)]:
         exec(compile(block, page, "exec"), names)
 
 

@@ -184,7 +184,7 @@ def test_every_policy_is_feasible_and_batches(instance: Instance, seed: int) -> 
 def test_greedy_rules_say_what_they_lack(paper: Instance) -> None:
     with pytest.raises(DataError, match="there is no footprint kind 'noise'"):
         rollout(GLBFootprint("noise"), paper)
-    with pytest.raises(DataError, match="GLB-Dist needs the fleet's distance"):
+    with pytest.raises(DataError, match="GLB-Dist needs a distance in km"):
         rollout(GLBDist(), paper.replace(fleet=paper.fleet.replace(distance=None)))
     with pytest.raises(DataError, match="shadow-price weights have shape"):
         rollout(ShadowPrices(np.ones((3, 3))), paper)

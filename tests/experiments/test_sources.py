@@ -536,9 +536,9 @@ def test_compare_leaves_out_what_cannot_act() -> None:
     left_out: list[LeftOut] = []
     here = compare(agents, nowhere, reachability="full", left_out=left_out.append)
     assert [row.algorithm for row in here] == ["cheap", "off"]
-    reason = "GLB-Dist needs the fleet's distance [gateways, data centers] in km"
+    reason = "GLB-Dist needs a distance in km: give every region a location"
     assert left_out == [LeftOut("far", "full", reason)]
-    with pytest.raises(DataError, match="needs the fleet's distance"):
+    with pytest.raises(DataError, match="needs a distance in km"):
         compare(agents, nowhere, reachability="full")
     with pytest.raises(AttributeError):
         compare({"b": Buggy()}, nowhere, reachability="full", left_out=left_out.append)
@@ -553,7 +553,7 @@ def test_an_own_world_without_location_through_the_default_benchmark(
     assert (
         err == "world.yaml: every gateway reaches every data center, so partial is full: run once\n"
     )
-    sentence = "GLB-Dist needs the fleet's distance [gateways, data centers] in km"
+    sentence = "GLB-Dist needs a distance in km: give every region a location"
     assert f"GLB-Dist left out: {sentence}" in out
     folder = tmp_path / "run"
     content = json.loads((folder / "results.json").read_text())

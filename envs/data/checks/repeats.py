@@ -209,12 +209,16 @@ def _copies(series: Series) -> Iterator[Finding]:
 
 
 def _frost(series: Series) -> float:
-    """The least that cooling towers drink, as they do for weeks in frost; nan if it shows not."""
-    if series.kind != "site_water":
+    """The least that cooling towers drink, as they do for weeks in frost; nan if it shows not.
+
+    It shows in all the water of a region, too, where that of its grid is a constant.
+    """
+    if series.kind not in ("site_water", "water"):
         return np.nan
     floor = float(series.values.min())
     comes_again = int((Runs.of(series.values).values == floor).sum()) > 2
-    return floor if floor == 0.0 or comes_again else np.nan
+    dry = series.kind == "site_water" and floor == 0.0
+    return floor if dry or comes_again else np.nan
 
 
 def _finding(series: Series, check: str, verdict: Verdict, found: str, advice: str = "") -> Finding:
