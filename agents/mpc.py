@@ -29,6 +29,9 @@ class EGLBMPC:
         Slots over which solutions are averaged; at most ``every``: only the last one counts.
     tolerance
         Relative gap at which a solution is good enough.
+    solutions
+        Most solutions in an episode: of a longer one ``every`` grows, and ``memory`` with it, since
+        what is left to solve is long, too, and changes less from slot to slot. None: no limit.
     """
 
     def __init__(
@@ -38,10 +41,13 @@ class EGLBMPC:
         every: int = 1,
         memory: float = 1.0,
         tolerance: float = 1e-3,
+        solutions: int | None = 672,
     ) -> None:
         if every < 1 or not memory > 0:
             raise DataError(f"every and memory must be at least 1, got {every} and {memory}")
-        self.every, self.memory = every, memory
+        if solutions is not None and solutions < 1:
+            raise DataError(f"solutions must be at least 1 or none, got {solutions}")
+        self.every, self.memory, self.solutions = every, memory, solutions
         self.planner = Planner(forecaster, tolerance=tolerance)
 
     def reset(
@@ -49,6 +55,8 @@ class EGLBMPC:
     ) -> None:
         """See :class:`~equiload.envs.Policy`."""
         self._fleet, self._mu = fleet, objective.mu
+        self._interval = max(self.every, -(-horizon // (self.solutions or horizon)))
+        self._step = min(1.0, self.every / self.memory)
         self.planner.reset(fleet, objective, horizon, batch)
         #: ``[..., K, R]``, the weights in use.
         self.weights = np.full_like(self.planner.footprint, 1.0 / len(fleet.regions))
@@ -56,9 +64,8 @@ class EGLBMPC:
     def act(self, slot: Slot) -> FloatArray:
         """Return the allocation ``[..., J, N]``."""
         self.planner.see(slot)
-        if slot.index % self.every == 0:
-            step = min(1.0, self.every / self.memory)
-            self.weights = self.weights + step * (self.planner.weights() - self.weights)
+        if slot.index % self._interval == 0:
+            self.weights = self.weights + self._step * (self.planner.weights() - self.weights)
         unit = shadow_cost(slot.price, slot.intensity, self.weights, self._fleet, self._mu)
         allocation = self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
         self.planner.play(slot, allocation)

@@ -118,6 +118,12 @@ def _portrait(options: argparse.Namespace) -> int:
 
 def _example(options: argparse.Namespace) -> int:
     source = Path(str(files("equiload.envs.data") / "example"))
+    for path in source.iterdir():
+        there = options.folder / path.name
+        if there.exists() and (not there.is_file() or there.read_bytes() != path.read_bytes()):
+            raise DataError(
+                f"{there}: is there already and differs from the example's; name another folder"
+            )
     for path in sorted(source.iterdir()):
         write_whole(options.folder / path.name, partial(shutil.copy, path))
     print(options.folder / "example.yaml")  # noqa: T201

@@ -1,8 +1,7 @@
 """Published numbers beside ours: the difference of every cell.
 
 The preset ``experiment=paper_table`` holds the paper's table 1. A cell of ours *matches* where it
-rounds to the published number, or differs by less than one unit of its last printed digit; all
-quantities are better when smaller.
+rounds to the published number; all quantities are better when smaller.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def _cell(reachability: str, row: Row, quantity: str, number: float) -> Cell:
     ours = values[quantity]
     unit = float(Decimal(1).scaleb(int(Decimal(repr(number)).as_tuple().exponent)))
     unit = 1.0 if number == round(number) else unit
-    matches = abs(ours - number) < unit
+    matches = abs(ours - number) <= unit / 2
     verdict = "matches" if matches else "better" if ours < number else "higher"
     return Cell(reachability, row.algorithm, quantity, number, ours, ours / number - 1, verdict)
 

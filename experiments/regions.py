@@ -11,6 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from equiload.envs.footprints import title_of
 from equiload.experiments.comparison import Row
 from equiload.experiments.files import write_csv
 from equiload.experiments.tables import amount
@@ -68,7 +69,7 @@ def region_table(rows: Sequence[Row], title: str) -> Table:
     table.add_column("Region", no_wrap=True)
     headers = ["Load\nMWh", "Energy\nUS$"]
     for kind, unit in zip(trace.footprints, trace.units, strict=True):
-        headers += [f"{escape(kind.capitalize())}\n{unit}", "of max\n%"]
+        headers += [f"{escape(title_of(kind))}\n{unit}", "of max\n%"]
     for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:

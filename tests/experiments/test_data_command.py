@@ -14,6 +14,18 @@ from equiload.experiments.data import main, write_whole
 from equiload.experiments.worlds.portrait import portrait
 
 
+def test_the_example_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["example", str(tmp_path)]) == 0
+    assert main(["example", str(tmp_path)]) == 0  # all the same: nothing to lose
+    spec = tmp_path / "example.yaml"
+    spec.write_text("mine")
+    (tmp_path / "demand.csv").unlink()
+    assert main(["example", str(tmp_path)]) == 2
+    assert "example.yaml: is there already and differs" in capsys.readouterr().err
+    assert spec.read_text() == "mine"
+    assert not (tmp_path / "demand.csv").exists()
+
+
 def test_example_check_and_portrait(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["example", str(tmp_path / "mine")]) == 0
     spec = tmp_path / "mine" / "example.yaml"

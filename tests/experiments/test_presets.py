@@ -130,7 +130,7 @@ def test_published_numbers_beside_ours() -> None:
         beside({"full": rows}, {"full": {"GLB-Cost": {"colour": 1}}})
 
 
-def test_the_papers_table_is_matched_or_bettered(bloom10_root: Path) -> None:
+def test_the_papers_table_beside_ours(bloom10_root: Path) -> None:
     cfg: Any = compose("benchmark", ["experiment=paper_table", f"instance.root={bloom10_root}"])
     comparisons = {
         name: compare(build_agents(cfg.algorithms), build_instance(cfg, name), reachability=name)
@@ -138,8 +138,16 @@ def test_the_papers_table_is_matched_or_bettered(bloom10_root: Path) -> None:
     }
     cells = beside(comparisons, cfg.published)
     assert len(cells) == 2 * 5 * 3
+    # As the README tells: eGLB's six differ, and two of the optimum with partial reachability.
+    assert sum(cell.verdict == "matches" for cell in cells) == 22
+    others = [cell for cell in cells if cell.verdict != "matches" and cell.algorithm != "eGLB"]
+    assert [(c.reachability, c.algorithm, c.quantity) for c in others] == [
+        ("partial", "eGLB-Off", "cost_per_datacenter"),
+        ("partial", "eGLB-Off", "carbon_par"),
+    ]
     # eGLB buys lower peaks in both footprints for less than a percent of the energy cost.
-    higher = [cell for cell in cells if cell.verdict == "higher"]
-    assert {(cell.algorithm, cell.quantity) for cell in higher} == {("eGLB", "cost_per_datacenter")}
+    eglb = [cell for cell in cells if cell.algorithm == "eGLB"]
+    higher = [cell for cell in eglb if cell.verdict == "higher"]
+    assert {cell.quantity for cell in higher} == {"cost_per_datacenter"}
     assert max(cell.difference for cell in higher) < 0.01
-    assert all(c.difference < -0.04 for c in cells if c.algorithm == "eGLB" and c not in higher)
+    assert all(cell.difference < -0.04 for cell in eglb if cell not in higher)

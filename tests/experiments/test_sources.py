@@ -191,6 +191,19 @@ def test_weights_and_what_if_are_every_programs(
         assert rows["instance"].str.endswith("shifted (price)").all()
 
 
+def test_a_third_footprint_is_one_option(run: Any, tmp_path: Path, own: Path) -> None:
+    options = [*PROGRAMS["benchmark"], "instance.horizon=10", "equity_weight={nox: 10}"]
+    status, out, err = run("benchmark", *options)
+    assert status == 0, err
+    assert "NOx" in out
+    content = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert list(content["rows"][0]["footprints"]) == ["carbon", "water", "nox"]
+    assert content["instance"]["footprints"]["nox"] == "kg"
+    status, _, err = run("benchmark", *options, "instance=table", f"instance.path={own}")
+    assert status == 2
+    assert "has no nox; give it nox, or grid_nox (or mix)" in err
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_stress_is_honoured_or_refused(program: str, own: Path, run: Any) -> None:
     table = ["instance=table", f"instance.path={own}", "instance.horizon=10"]
