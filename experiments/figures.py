@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from equiload.experiments.comparison import Row
+from equiload.experiments.tables import money_unit
 
 # Okabe and Ito's palette: told apart by colour-blind readers and in grey.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -57,6 +58,8 @@ def objective_bars(comparisons: Mapping[str, Sequence[Row]]) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2 * len(comparisons), 3.2), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, len(comparisons), sharey=True))
+        every = [row for rows in comparisons.values() for row in rows]
+        unit, money = money_unit(max(float(row.outcome.objective) for row in every))
         for axes, (reachability, rows) in zip(panels, comparisons.items(), strict=True):
             instance = rows[0].outcome.instance
             names = [row.algorithm for row in rows]
@@ -67,13 +70,13 @@ def objective_bars(comparisons: Mapping[str, Sequence[Row]]) -> Figure:
             bottom = np.zeros(len(rows))
             for part, (label, value) in enumerate(parts.items()):
                 colour = PALETTE[(part - 1) % len(PALETTE)] if part else "#999999"
-                axes.bar(names, value / 1e3, bottom=bottom / 1e3, label=label, color=colour)
+                axes.bar(names, value / unit, bottom=bottom / unit, label=label, color=colour)
                 bottom += value
-            bound = rows[0].lower_bound / 1e3
+            bound = rows[0].lower_bound / unit
             axes.axhline(bound, color="black", lw=0.8, ls="--", label="eGLB-Off's lower bound")
             axes.set_title(f"{reachability} reachability")
             axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-        panels[0].set_ylabel("objective J, thousand US$")
+        panels[0].set_ylabel(f"objective J, {money}")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
         return figure

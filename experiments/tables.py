@@ -101,3 +101,8 @@ def _texts(numbers: Sequence[float]) -> list[str]:
 def amount(value: float) -> str:
     """A number of any size as text: whole numbers from 1,000 on, four significant digits below."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def money_unit(largest: float) -> tuple[float, str]:
+    """The unit of an axis that reaches ``largest`` US$: how many US$ it is, and its name."""
+    return (1e6, "million US$") if abs(largest) >= 1e7 else (1e3, "thousand US$")

@@ -10,6 +10,7 @@ import pandas as pd
 from equiload.experiments.figures import PALETTE
 from equiload.experiments.report.charts import NEUTRAL, Bars, Chart, Line, Panel, Section
 from equiload.experiments.statistics import improvement, interval, performance_profile
+from equiload.experiments.tables import money_unit
 
 #: Six colours that colour-blind readers tell apart, on white and on black.
 SERIES = PALETTE[:6]
@@ -60,13 +61,14 @@ def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
     charts = []
     for setting, here in summary.groupby("setting", sort=False):
         panels = []
-        top = 1.05 * _most(here, "objective") / 1e3
+        top = 1.05 * _most(here, "objective")
+        unit, money = money_unit(top)
         for reachability, group in here.groupby("reachability", sort=False):
             names = list(group.index.get_level_values("algorithm"))
-            bound = np.full(len(names), group["lower_bound"].mean() / 1e3)
-            parts = {"energy": group["energy_cost"].to_numpy() / 1e3}
+            bound = np.full(len(names), group["lower_bound"].mean() / unit)
+            parts = {"energy": group["energy_cost"].to_numpy() / unit}
             for kind in kinds:  # one that these runs do not weigh costs nothing
-                parts[f"equity: {kind}"] = group[f"{kind}_equity"].fillna(0.0).to_numpy() / 1e3
+                parts[f"equity: {kind}"] = group[f"{kind}_equity"].fillna(0.0).to_numpy() / unit
             base = np.zeros(len(names))
             marks: list[Bars | Line] = []
             for label, y in parts.items():
@@ -80,8 +82,8 @@ def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
                 Panel(
                     title=f"{reachability} reachability",
                     marks=marks,
-                    y="thousand US$",
-                    y_range=(min(0.0, *(part.min() for part in parts.values())), top),
+                    y=money,
+                    y_range=(min(0.0, *(part.min() for part in parts.values())), top / unit),
                 )
             )
         charts.append(Chart(variant=str(setting), panels=panels))
@@ -161,7 +163,8 @@ def pareto(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Section:
 
 def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
     rows = rows[rows[column].notna()]
-    cost, height = rows["energy_cost"].to_numpy() / 1e3, rows[column].to_numpy()
+    unit, money = money_unit(rows["energy_cost"].max())
+    cost, height = rows["energy_cost"].to_numpy() / unit, rows[column].to_numpy()
     best = front(cost, height)
     marks = [
         Line(label="front", x=cost[best], y=height[best], colour=NEUTRAL, dash=True, step=True)
@@ -171,7 +174,7 @@ def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
         marks.append(
             Line(
                 label=str(name),
-                x=group["energy_cost"].to_numpy()[order] / 1e3,
+                x=group["energy_cost"].to_numpy()[order] / unit,
                 y=group[column].to_numpy()[order],
                 names=group.index.get_level_values("setting")[order].tolist(),
                 colour=SERIES[number % len(SERIES)],
@@ -180,7 +183,7 @@ def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
             )
         )
     title = label.partition(",")[0]
-    return Panel(title=title, marks=marks, x="energy cost, thousand US$", y=label)
+    return Panel(title=title, marks=marks, x=f"energy cost, {money}", y=label)
 
 
 def front(cost: np.ndarray, height: np.ndarray) -> np.ndarray:

@@ -18,13 +18,13 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import DataError, Fleet, Instance
 from equiload.envs.data import synthetic
-from equiload.experiments import benchmark
+from equiload.experiments import benchmark, figures
 from equiload.experiments.comparison import Row, compare
 from equiload.experiments.files import write_json
 from equiload.experiments.history import read_history, write_history
 from equiload.experiments.report import write_report
 from equiload.experiments.report.found import find
-from equiload.experiments.report.overview import front, profiles
+from equiload.experiments.report.overview import front, objective, profiles
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
 from equiload.experiments.results import Origin
 from equiload.robust import RobustPolicy
@@ -359,3 +359,15 @@ def test_profiles_need_several_runs_and_count_them() -> None:
     assert "Learned 2.00% [" in section.text
     assert "], 91%." in section.text  # of 16 pairs 14 and a tie
     assert not profiles(rows.groupby("algorithm").head(3)).charts
+
+
+def test_axes_of_large_worlds_are_in_millions(tmp_path: Path) -> None:
+    """Not 250k thousand US$."""
+    for weight, unit in ((1500.0, "thousand"), (1e7, "million")):
+        comparisons = {"full": comparison(0, weight)}
+        write_results(tmp_path / unit, comparisons)
+        section = objective(summarise(rows_of(find(tmp_path / unit).runs)), ["carbon", "water"])
+        (panel,) = section.charts[0].panels
+        assert panel.y == f"{unit} US$"
+        drawn = figures.objective_bars(comparisons).axes[0]
+        assert drawn.get_ylabel() == f"objective J, {unit} US$"
