@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,19 @@ class Session:
         self._rows: list[dict[str, Any]] = []
         self._best, self._seconds = np.inf, 0.0
         if kept is not None:
-            self._trainer.restore(kept["trainer"])
+            self._restore(kept["trainer"])
             self._best, self._seconds = float(kept["best"]), float(kept["seconds"])
             self._rows = _read_rows(folder / "progress.csv", self._trainer.done)
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        try:
+            self._trainer.restore(state)
+        # What a state of another learner lacks, and what torch says of another network's weights.
+        except (KeyError, ValueError, RuntimeError):
+            raise DataError(
+                f"{self._folder}: the run there had another learner or network than this "
+                "configuration: give another hydra.run.dir, or begin anew with resume=never"
+            ) from None
 
     def run(self) -> None:
         """Train to the end."""

@@ -30,7 +30,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 #: What shortens a program, whatever else it is asked for.
 SHORTER = {
     "benchmark": ["instance.horizon=24", "figures=false", "report=false"],
-    "evaluate": ["instance.horizon=24", "draws=1"],
+    "evaluate": ["instance.horizon=24", "draws=1", "reachability=[full]"],
     "train": [
         "agent.options.steps=2",
         "evaluate_every=1",
@@ -38,11 +38,13 @@ SHORTER = {
         "problems.horizons=[24]",
         "validation.draws=1",
         "validation.horizon=24",
+        "validation.reachability=[full]",
     ],
 }
 #: Rows of a benchmark that names none of its own; the README's first command runs them all.
 _ROWS = "algorithm=[glb_dist,eglb,eglb_off]"
 _LEARNER = {"agent=ppo": ["agent.episodes=1", "agent.environments=2", "agent.warm_start=0"]}
+_KINDS = ("agent=", "robust=", "instance=")
 #: Texts that stand for something of the reader's.
 NAMES = {
     ".venv/bin/": "",
@@ -117,9 +119,11 @@ def shortened(command: str, server: str) -> str:
     if "final.draws=7" in words:
         extra.append("final.draws=1")
     if "instance=table" in words and program == "train":
-        extra += ["init=default", "validation.reachability=[full]"]
+        extra.append("init=default")
     if "hydra.run.dir" not in command and program == "train":
-        extra.append("hydra.run.dir=trained" if "robust" in command else "hydra.run.dir=A")
+        # A folder for each kind of run: a run goes on from what it finds in its own.
+        kinds = [w.replace("=", "-") for w in words if w.startswith(_KINDS)]
+        extra.append(f"hydra.run.dir={kinds[0] if kinds else 'A'}")
     if "experiment=stress" in words:
         extra.append("instance.seed=test/0")
     if "experiment=smoke" in words:

@@ -286,9 +286,8 @@ def test_frost_is_no_gap_and_a_gap_in_summer_is(years) -> None:
     assert (towers.values == 0).sum() > 24 * 20
     assert not bad(check_series([towers]), "flat stretch")
     assert not bad(mutated(towers, np.zeros(len(towers.values))), "constant")
-    all_water = dataclasses.replace(
-        towers, kind="water", values=towers.values + 1.8
-    )  # its grid's: a constant
+    grid = 1.8  # m³/MWh, a constant
+    all_water = dataclasses.replace(towers, kind="water", values=towers.values + grid)
     assert not bad(check_series([all_water]), "flat stretch")
     filled = towers.values.copy()
     filled[4000:4060] = filled[4000]

@@ -214,3 +214,12 @@ def test_training_begins_with_the_weights_it_is_given(tmp_path: Path) -> None:
         Session(configured("hindsight", init, "features=[place]"), WORLD, tmp_path / "other", "")
     with pytest.raises(DataError, match=r"does not fit: weights 'encoder\.all\.0\.weight'"):
         Session(configured("hindsight", init, "network.hidden=16"), WORLD, tmp_path / "other", "")
+
+
+def test_a_folder_of_another_learner_or_network_is_refused(tmp_path: Path) -> None:
+    first = configured("hindsight", "agent.options.steps=1", "validation.draws=1")
+    Session(first, WORLD, tmp_path, "first").run()
+    others = [configured("ppo", "network.hidden=8"), configured("hindsight", "network.hidden=16")]
+    for other in others:
+        with pytest.raises(DataError, match="had another learner or network"):
+            Session(other, WORLD, tmp_path, "other")
