@@ -26,12 +26,15 @@ from equiload.experiments.preemption import Preempted
 
 #: Exit status for input that cannot be used, and for a job that goes on when it is run again.
 BAD_INPUT, AGAIN = 2, 75
+#: As shells have it, of a program that Ctrl-C ended.
+INTERRUPTED = 130
 
 
 def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     """Turn a function of a configuration into a Hydra program with that configuration's name.
 
-    An :class:`EquiloadError` ends the program with its sentence on standard error and status 2.
+    An :class:`EquiloadError` ends the program with its sentence on standard error and status 2,
+    Ctrl-C with status 130.
     In a sweep (``-m``) a job that is done already does not run again, and one that fails ends
     alone: :mod:`equiload.experiments.sweep`.
     """
@@ -49,6 +52,9 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
             except (EquiloadError, Preempted) as error:
                 print(f"error: {error}", file=sys.stderr)  # noqa: T201
                 sys.exit(BAD_INPUT if isinstance(error, EquiloadError) else AGAIN)
+            except KeyboardInterrupt:
+                print(f"interrupted; what was finished is in {run_folder()}", file=sys.stderr)  # noqa: T201
+                sys.exit(INTERRUPTED)
             return None
 
         config.register()

@@ -85,10 +85,11 @@ class Job:
         begin = time.perf_counter()
         try:
             task()
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             goes_on = isinstance(error, Preempted) or is_requeued(error)
             state = "preempted" if goes_on else "failed"
-            trace = None if isinstance(error, EquiloadError) else traceback.format_exc()
+            own = isinstance(error, EquiloadError | KeyboardInterrupt)
+            trace = None if own else traceback.format_exc()
             with suppress(OSError):  # a full disk, say: the error itself is worth more
                 self._write(state, reason=reason_of(error), traceback=trace)
             raise
@@ -122,5 +123,7 @@ def reason_of(error: BaseException) -> str:
     """Return one line that says what went wrong."""
     if isinstance(error, SystemExit):
         return f"exit status {error.code}"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     text = " ".join(str(error).split())
     return text if isinstance(error, EquiloadError) else f"{type(error).__name__}: {text}"

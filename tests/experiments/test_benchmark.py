@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -308,3 +310,23 @@ def test_files_are_whole_or_absent(tmp_path: Path) -> None:
         broken()
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_ctrl_c_ends_in_one_sentence_and_leaves_whole_rows(tmp_path: Path) -> None:
+    options = ["algorithm=[eglb_mpc,eglb,eglb_off]", "instance.horizon=8760", "report=false"]
+    options += ["reachability=[full]", f"hydra.run.dir={tmp_path / 'run'}"]
+    command = [sys.executable, "-m", "equiload.experiments.benchmark", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
+        while not (tmp_path / "run" / "results.parquet").is_file():
+            assert program.poll() is None
+            time.sleep(0.1)
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert said.splitlines()[-1] == f"interrupted; what was finished is in {tmp_path / 'run'}"
+    assert "Traceback" not in said
+    content = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
+    assert content["rows"][0]["algorithm"] == "eGLB-Off"
+    job = json.loads((tmp_path / "run" / "job.json").read_text(encoding="utf-8"))
+    assert (job["state"], job["reason"]) == ("failed", "interrupted")
+    assert not [path for path in (tmp_path / "run").iterdir() if "tmp" in path.name]
