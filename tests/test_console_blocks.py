@@ -100,7 +100,7 @@ def shortened(command: str, server: str) -> str:
     for name, here in NAMES.items():
         command = command.replace(name, here)
     if command.startswith("make run"):
-        options = " ".join(["instance.horizon=24", "figures=false", "hydra.run.dir=$PWD/run"])
+        options = " ".join([*SHORTER["benchmark"], "hydra.run.dir=$PWD/run"])
         return f'make -C {ROOT} run ARGS="{options}"'
     if command.startswith("make test"):
         return f"make -C {ROOT} test ARGS='-q tests/envs/test_threads.py'"
