@@ -61,7 +61,7 @@ def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
         (["run", "instance=bloom11"], 1, "bloom10"),
         (["run", "--json", "robustness", "rh=[0.1]"], 1, "To append to your config use +rh"),
         (["run", "--quiet", "instance.horizon=0"], 2, "error: horizon must be"),
-        (["data", "check", "nothing"], 2, "nothing: expected"),
+        (["data", "check", "nothing"], 2, "there is no instance named 'nothing', expected"),
         (["sweep", "--json", "instance.seed=0,1", "hydra.sweep.subdir=same"], 2, "two jobs share"),
     ],
 )
