@@ -24,9 +24,22 @@ _OFFSET = (
     r"(?:\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?|T\d{2,6}(?:\.\d+)?)\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$"
 )
 _FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
-_MARK = r"\s*\(?\b([A-Z]{2,5})\)?\s*$"
+_MARK = r"(?<=\d)\s*\(?([A-Z]{2,5})\)?\s*$"
 #: How German exports call Central European Time.
 _ALSO = {"MEZ": "CET", "MESZ": "CEST"}
+_UTC = ("UTC", "GMT")
+#: From here workbooks count days, on whatever clock their cells are.
+_EXCEL = pd.Timestamp("1899-12-30")
+_EPOCH = pd.Timestamp("1970-01-01")
+#: A date and perhaps a time in one run of digits; seconds since 1970 do not look so before 2030.
+_DIGITS = re.compile(r"(?:19|20)\d\d(?:0\d|1[0-2])(?:[0-2]\d|3[01])(?:[01]\d|2[0-4])(?:[0-5]\d){0,2}")
+_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
+_HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+#: What a stamp may be that is not ISO 8601, to be told to the user.
+_USUAL = (
+    *(day + hour for day in _DAYS for hour in _HOURS),
+    *("%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%H:%M %d-%m-%Y", "%H:%M %d.%m.%Y"),
+)
 _DIRECTIVES = {
     **dict.fromkeys("dmMSjIH", r"\d{1,3}"),
     "Y": r"\d{4}",
@@ -92,13 +105,22 @@ def read_times(frame: Frame, entry: SeriesEntry) -> Times:
     marks = np.full(len(columns[0]), np.nan)
     if len(columns) == 1 and pd.api.types.is_datetime64_any_dtype(columns[0]):
         return Times(columns[0].astype(str), columns[0], seconds, marks)
-    text = columns[0].astype(str).str.strip()
-    for more in columns[1:]:
-        text = text + " " + more.astype(str).str.strip()
+    pieces = [_piece(cells, k, entry) for k, cells in enumerate(columns)]
+    text = pieces[0]
+    for more in pieces[1:]:
+        text = text + " " + more
     if entry.stamp == "range":
         text, seconds = _ranges(text, entry, place)
-    text, marks = _marks(text, entry)
+    text, marks = _marks(text, entry, place)
     return Times(text, _parsed(text, entry, place), seconds, marks)
+
+
+def _piece(cells: Any, at: int, entry: SeriesEntry) -> Any:
+    """A column of stamps as texts; a workbook's dates as the format's part for them wants it."""
+    formats = (entry.time_format or "").split(" ")
+    if pd.api.types.is_datetime64_any_dtype(cells) and len(formats) == len(entry.time or ()) > 1:
+        return cells.dt.strftime(formats[at])
+    return cells.astype(str).str.strip()
 
 
 def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, codes: Any) -> Stamps:
@@ -129,14 +151,15 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
             )
         moments = local.dt.tz_convert("UTC").dt.tz_localize(None)
         return Stamps(_seconds(moments), seconds, entry.stamp == "end", zone_used=False)
-    if entry.time_format is not None and _SINCE.fullmatch(entry.time_format):
-        return Stamps(_seconds(local), seconds, entry.stamp == "end", zone_used=False)
     zone = _zone_of(frame, entry)
     naive = local.to_numpy().astype("datetime64[s]")
-    if entry.period is not None:
-        moments = _periods(frame, entry, naive, zone)
-        return Stamps(moments, seconds, ends=False, zone_used=True)
-    return _on_clock(naive, seconds, _Rows(frame, entry, gone, codes, marks, zone, place, text))
+    rows = _Rows(frame, entry, gone, codes, marks, zone, place, text)
+    if entry.period is None:
+        return _on_clock(naive, seconds, rows)
+    days, passed = naive.astype("datetime64[D]").astype("datetime64[s]"), _periods(frame, entry)
+    if entry.daylight is not None or entry.repeated is not None:  # so hours are those of the clock
+        return _on_clock(days + passed, seconds, rows)
+    return Stamps(_elapsed(days, passed, rows), seconds, ends=False, zone_used=True)
 
 
 @dataclass(frozen=True)
@@ -178,7 +201,7 @@ def _parsed(text: Any, entry: SeriesEntry, place: _Place) -> Any:
     wanted = entry.time_format
     since = None if wanted is None else _SINCE.fullmatch(wanted)
     if since is not None:
-        return _since(text, since, place)
+        return _since(text, since, entry, place)
     if wanted is not None and "%" not in wanted:
         raise DataError(
             f"{place.frame.file}: time_format {wanted!r} has no directive such as %Y; expected "
@@ -193,14 +216,16 @@ def _parsed(text: Any, entry: SeriesEntry, place: _Place) -> Any:
     except ValueError:
         other = int(np.argmax(offset != offset[-1]))
         if offset.all() or not offset.any():
-            raise _format_error(text, wanted, place, 0) from None
+            raise _format_error(text, wanted, place, 0, "") from None
         raise place.error(
             other, text.iloc[other], "all times of a file with an offset from UTC, or none"
         ) from None
     parsed = _midnights(text, parsed, wanted)
     bad = parsed.isna().to_numpy(dtype=bool)
+    if wanted is None:  # "now" and "today" are times to the parser
+        bad |= ~text.str[:1].str.isdigit().to_numpy(dtype=bool)
     if bad.any():
-        raise _format_error(text, wanted, place, int(np.argmax(bad)))
+        raise _format_error(text[bad], wanted, place, int(np.argmax(bad)), _around(bad))
     return parsed
 
 
@@ -213,8 +238,14 @@ def _refuse_counts(text: Any, wanted: str | None, place: _Place) -> None:
     if wanted is not None or not len(text):
         return
     digits = str(text.iloc[0])
-    if not re.fullmatch(r"\d{1,7}|\d{9,13}(\.\d+)?", digits):
+    if not re.fullmatch(r"\d{1,7}|[34]\d{4}\.\d+|\d{9,13}(\.\d+)?", digits):
         return
+    if _DIGITS.fullmatch(digits):
+        return  # a date, which fits no ISO 8601
+    if re.fullmatch(r"[34]\d{4}(\.\d+)?", digits):
+        raise place.error(
+            0, digits, "an ISO 8601 time; is it Excel's number? Say 'days since 1899-12-30'"
+        )
     unit = "milliseconds" if len(digits.split(".")[0]) >= 12 else "seconds"
     start = "1970-01-01" if len(digits.split(".")[0]) >= 9 else "2024-01-01"
     raise place.error(
@@ -222,19 +253,53 @@ def _refuse_counts(text: Any, wanted: str | None, place: _Place) -> None:
     )
 
 
-def _format_error(text: Any, wanted: str | None, place: _Place, row: int) -> DataError:
+def _around(bad: BoolArray) -> str:
+    """The option that leaves out the rows that are no times, if all stand at one end."""
+    count = int(bad.sum())
+    if count == len(bad) or count > 20:
+        return ""
+    if bad[:count].all():
+        return f"; if these are units or notes, say 'skip_after_header: {count}' (or more)"
+    if bad[-count:].all():
+        return f"; if these are totals or notes, say 'skip_footer: {count}'"
+    return ""
+
+
+def _usual(text: Any) -> str:
+    """Which of the usual formats all of these texts are in."""
+    some = text.drop_duplicates().iloc[:500]
+    fit = [form for form in _USUAL if not _read(some, form, utc=False).isna().any()]
+    if not fit:
+        return "a 'time_format'"
+    if len(fit) == 1:
+        return f"say 'time_format: \"{fit[0]}\"'"
+    choices = " or ".join(f'"{form}"' for form in fit[:3])
+    return f"a 'time_format', which may be {choices}: the file does not tell"
+
+
+def _format_error(
+    bad: Any, wanted: str | None, place: _Place, row: int, around: str
+) -> DataError:
+    """The sentence on the first of the texts that are no times."""
+    first = bad.iloc[0]
     if wanted is None:
-        return place.error(row, text.iloc[row], "an ISO 8601 time, or a 'time_format'")
+        return place.error(row, first, f"an ISO 8601 time{around or f', or {_usual(bad)}'}")
     unknown = re.findall(r"%(.)", wanted)
     odd = [code for code in unknown if code not in "aAwdbBmyYHIpMSfzZjUWcxX%GuV"]
     hint = f" (%{odd[0]} is no directive of strptime's)" if odd else ""
     if "%s" in wanted:
         hint = " (for seconds since 1970 say 'seconds since 1970-01-01')"
-    return place.error(row, text.iloc[row], f"the time_format {wanted!r}{hint}")
+    if re.search(r"\b2[5-9]$", first) and "%H" in wanted:
+        hint = "; hours that count to 25 are a 'period' of 60 'period_minutes'"
+    return place.error(row, first, f"the time_format {wanted!r}{hint or around}")
 
 
-def _since(text: Any, since: re.Match[str], place: _Place) -> Any:
-    """``seconds since 2024-01-01``: counted from a UTC time."""
+def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: _Place) -> Any:
+    """``seconds since 2024-01-01``: counted from a time on the declared clock, by default UTC.
+
+    Since 1970 seconds count from UTC whatever is declared; Excel's days are no elapsed time but the
+    clock's own readings.
+    """
     try:
         origin = pd.Timestamp(since[2])
     except ValueError:
@@ -244,8 +309,6 @@ def _since(text: Any, since: re.Match[str], place: _Place) -> Any:
             f"{place.frame.file}: time_format must be 'seconds since 1970-01-01' say, with a UTC "
             f"time, got {since[0]!r}"
         )
-    if origin.tz is not None:
-        origin = origin.tz_convert("UTC").tz_localize(None)
     counts = pd.to_numeric(text, errors="coerce")
     bad = ~np.isfinite(counts.to_numpy(dtype=np.float64))
     if not bad.any():
@@ -253,7 +316,15 @@ def _since(text: Any, since: re.Match[str], place: _Place) -> Any:
     if bad.any():
         row = int(np.argmax(bad))
         raise place.error(row, text.iloc[row], f"a number of {since[0]}")
-    return origin + pd.to_timedelta(counts, unit=_UNITS[since[1]])
+    passed = pd.to_timedelta(counts, unit=_UNITS[since[1]])
+    if since[1] in ("minutes", "hours", "days"):  # whose fractions are never exact
+        passed = passed.dt.round("s")
+    if origin == _EXCEL:
+        return origin + passed
+    if origin.tz is None:
+        zone = entry.time_zone if entry.time_zone is not None and origin != _EPOCH else "UTC"
+        origin = origin.tz_localize(time_zone(zone))
+    return origin.tz_convert("UTC") + passed
 
 
 def _midnights(text: Any, parsed: Any, wanted: str | None) -> Any:
@@ -291,30 +362,54 @@ def _hour_pattern(wanted: str) -> re.Pattern[str] | None:
 
 def _ranges(text: Any, entry: SeriesEntry, place: _Place) -> tuple[Any, IntArray]:
     """The first time of ``start - end``, and the seconds between them where they are positive."""
-    both = text.str.split(r"\s+[-–]\s+", n=1, regex=True)
+    between = r"\s+(?:[-–—]|to)\s+|/(?=\d{4}-)|\s*[-–—]\s*(?=\d{1,2}(?::\d{2}){0,2}$)"
+    both = text.str.split(between, n=1, regex=True)
     first, last = both.str[0], both.str[1]
     single = last.isna().to_numpy(dtype=bool)
     if single.any():
         row = int(np.argmax(single))
         raise place.error(row, text.iloc[row], "'start - end'")
-    heads, tails = (_parsed(_marks(part, entry)[0], entry, place) for part in (first, last))
+    short = last.str.fullmatch(r"\d{1,2}(?::\d{2}){0,2}")  # an end without its date: the same day's
+    if short.all():
+        day = first.str.replace(r"\d{1,2}(?::\d{2}){0,2}$", "", regex=True)
+        last = day + last
+    heads, tails = (_parsed(_marks(part, entry, place)[0], entry, place) for part in (first, last))
     apart = (tails - heads).dt.total_seconds().to_numpy(dtype=np.float64)
     return first, np.maximum(apart, 0.0).astype(np.int64)
 
 
-def _marks(text: Any, entry: SeriesEntry) -> tuple[Any, Any]:
-    """Split a mark of the clock in force off the stamps, ``(CEST)`` or ``EST``: its offset, s."""
+def _marks(text: Any, entry: SeriesEntry, place: _Place) -> tuple[Any, Any]:
+    """Split a mark of the clock in force off the stamps, ``(CEST)`` or ``EST``: its offset, s.
+
+    On a fixed offset a mark that never changes says nothing more.
+    """
     nothing = np.full(len(text), np.nan)
     if entry.time_format is not None and re.search("%[Zz]|since", entry.time_format):
         return text, nothing
     tails = text.str.extract(_MARK)[0]
     if tails.isna().all():
         return text, nothing
+    if entry.time_format is None and tails.isin(_UTC).all():
+        return text.str.replace(_MARK, "Z", regex=True), nothing
+    same = tails.nunique(dropna=False) == 1
+    if entry.time_zone is not None and same and _fixed(entry.time_zone):
+        return text.str.replace(_MARK, "", regex=True), nothing
     ahead = _abbreviations(entry.time_zone)
-    ahead |= {other: ahead[name] for other, name in _ALSO.items() if name in ahead}
+    ahead = ahead | {other: ahead[name] for other, name in _ALSO.items() if name in ahead}
     marked = tails.isin(list(ahead)).to_numpy(dtype=bool)
+    foreign = tails.notna().to_numpy(dtype=bool) & ~marked & ~tails.isin(["AM", "PM"]).to_numpy()
+    if foreign.any():
+        row = int(np.argmax(foreign))
+        names = f" ({', '.join(ahead)})" if ahead else ""
+        raise place.error(
+            row, text.iloc[row], f"a mark of the clock of the 'time_zone' {entry.time_zone}{names}"
+        )
     stripped = text.where(~marked, text.str.replace(_MARK, "", regex=True))
     return stripped, tails.map(ahead).astype(float).to_numpy()
+
+
+def _fixed(zone: str) -> bool:
+    return isinstance(time_zone(zone), timezone)
 
 
 @lru_cache
@@ -371,25 +466,52 @@ def time_zone(name: str) -> tzinfo:
     return ZoneInfo(name)
 
 
-def _periods(frame: Frame, entry: SeriesEntry, days: TimeArray, zone: tzinfo) -> TimeArray:
-    """UTC of the periods of local days, which are counted in elapsed time from midnight."""
+def _periods(frame: Frame, entry: SeriesEntry) -> TimeArray:
+    """Time that has passed since midnight when the periods begin."""
     assert entry.period is not None
-    numbers = pd.to_numeric(frame.column(entry.period), errors="coerce")
-    most = 1500 / entry.period_minutes  # 25 hours
-    bad = ~((numbers >= 1) & (numbers <= most) & (numbers % 1 == 0)).to_numpy(dtype=bool)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise _Place(frame, repr(entry.period)).error(
-            row, frame.column(entry.period).iloc[row], f"a period from 1 to {most:.0f}"
+    seconds = np.zeros(len(frame.cells), dtype=np.int64)
+    whole = 1500.0  # 25 hours
+    for name, minutes in zip(entry.period, entry.period_minutes, strict=True):
+        cells = frame.column(name)
+        numbers = pd.to_numeric(cells, errors="coerce")
+        most = whole / minutes
+        bad = ~((numbers >= 1) & (numbers <= most) & (numbers % 1 == 0)).to_numpy(dtype=bool)
+        if bad.any():
+            row = int(np.argmax(bad))
+            hint = f"; hours from 0 are part of 'time: [date, {name}]'" if numbers.min() == 0 else ""
+            raise _Place(frame, repr(name)).error(
+                row, cells.iloc[row], f"a period from 1 to {most:.0f}{hint}"
+            )
+        seconds += np.rint((numbers.to_numpy() - 1) * minutes * 60).astype(np.int64)
+        whole = minutes
+    return seconds.astype("timedelta64[s]")
+
+
+def _elapsed(days: TimeArray, passed: TimeArray, rows: _Rows) -> TimeArray:
+    """UTC of periods that count the time since local midnight, days of 23 and 25 hours too."""
+    today, tomorrow = (_midnight(days + np.timedelta64(k, "D"), rows.zone) for k in (0, 1))
+    moments: TimeArray = today + passed
+    beyond = moments >= tomorrow
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        hours = (tomorrow - today)[row] / np.timedelta64(1, "h")
+        assert rows.entry.period is not None
+        raise _Place(rows.frame, rows.place.label + f" + {rows.entry.period[0]!r}").error(
+            row,
+            f"{rows.text.iloc[row]} {rows.frame.column(rows.entry.period[0]).iloc[row]}",
+            f"a period of that day, which has {hours:g} hours on the clock of "
+            f"{rows.entry.time_zone}; is the file on a fixed offset? If hours are numbered by the "
+            f"clock, name the column that marks the repeated one ('repeated')",
         )
-    midnight = pd.Series(days.astype("datetime64[D]").astype("datetime64[s]"))
-    utc = midnight.dt.tz_localize(
-        zone, ambiguous=np.ones(len(days), bool), nonexistent="shift_forward"
-    )
-    starts = _seconds(utc.dt.tz_convert("UTC").dt.tz_localize(None))
-    step = np.rint((numbers.to_numpy() - 1) * entry.period_minutes * 60).astype(np.int64)
-    moments: TimeArray = starts + step.astype("timedelta64[s]")
     return moments
+
+
+def _midnight(days: TimeArray, zone: tzinfo) -> TimeArray:
+    unique, at = np.unique(days, return_inverse=True)
+    local = pd.Series(unique).dt.tz_localize(
+        zone, ambiguous=np.ones(len(unique), bool), nonexistent="shift_forward"
+    )
+    return _seconds(local.dt.tz_convert("UTC").dt.tz_localize(None))[at]
 
 
 def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
@@ -403,8 +525,8 @@ def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
     step = _commonest_step(naive)
     try:
         moments = _to_utc(naive - np.timedelta64(step, "s"), rows)
-        known = moments[~np.isnat(moments) & ~rows.gone]
-        if step and (rows.codes is not None or len(np.unique(known)) == len(known)):
+        known = pd.DataFrame({"moment": moments, "code": rows.codes if rows.codes is not None else 0})
+        if step and not known[~np.isnat(moments) & ~rows.gone].duplicated().any():
             return Stamps(moments + np.timedelta64(step, "s"), seconds, ends=True, zone_used=True)
     except DataError:
         pass  # the sentence of the attempt below is the one on what the file says
@@ -468,20 +590,38 @@ def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
     if entry.repeated is not None:
         return ~_flagged(frame, entry.repeated)
     for code in pd.unique(rows.codes) if rows.codes is not None else [None]:
-        mine = twice if code is None else twice & (rows.codes == code)
-        whole = np.ones(len(naive), bool) if code is None else rows.codes == code
-        order = np.flatnonzero(mine)
-        if not len(order):
+        whole = np.flatnonzero(np.ones(len(naive), bool) if code is None else rows.codes == code)
+        if not twice[whole].any():
             continue
-        falling = _descends(naive[whole])
-        order = order[::-1] if falling else order
+        if _descends(naive[whole]):
+            whole = whole[::-1]
+        _refuse_disorder(naive, twice, whole, rows)
+        order = whole[twice[whole]]
         daylight[order] = _first_pass(naive[order])
     return daylight
 
 
+def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: _Rows) -> None:
+    """Refuse rows that are in no order where an hour is there twice: nothing tells them apart."""
+    both = pd.Series(naive[order])
+    if not (both.duplicated() & twice[order]).any():
+        return
+    day = naive[order].astype("datetime64[D]")
+    near = order[np.isin(day, np.unique(day[twice[order]]))]
+    back = (np.diff(naive[near]).astype(np.int64) < 0) & ~(twice[near][1:] & twice[near][:-1])
+    if back.any():
+        row = int(near[int(np.argmax(back)) + 1])
+        raise rows.place.error(
+            row,
+            rows.text.iloc[row],
+            f"times in order, since the clock of {rows.entry.time_zone} repeats an hour that day and "
+            f"nothing else tells which is which; name a column that does ('daylight', 'repeated')",
+        )
+
+
 def _flagged(frame: Frame, flag: Flag) -> BoolArray:
     cells = frame.column(flag.column).astype(str).str.strip()
-    marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool)
+    marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool, copy=True)
     return marked
 
 
