@@ -143,11 +143,16 @@ def _region(path: Path, name: str, options: Any, kinds: tuple[str, ...]) -> Regi
 
 def _read(region: RegionTable, reader: Reader, path: Path) -> None:
     """Read the files of a region's series; constants wait for the slots."""
+    from equiload.envs.data.tables.entries import SeriesEntry, entry
     from equiload.envs.data.tables.series import read, read_mix
 
     for kind, options in region.series.items():
         what = f"{path}: {kind} of {region.name}"
-        if _constant(options) is not None:
+        if options == "":
+            raise DataError(f"{what} is empty; give it a number, or a file")
+        constant = _constant(options)
+        if constant is not None:
+            entry(SeriesEntry, constant, what)
             continue
         if kind == "mix":
             mix, region.facts[kind] = read_mix(reader, options, what)

@@ -223,7 +223,7 @@ def _parsed(text: Any, entry: SeriesEntry, place: _Place) -> Any:
     parsed = _midnights(text, parsed, wanted)
     bad = parsed.isna().to_numpy(dtype=bool)
     if wanted is None:  # "now" and "today" are times to the parser
-        bad |= ~text.str[:1].str.isdigit().to_numpy(dtype=bool)
+        bad = bad | ~text.str[:1].str.isdigit().to_numpy(dtype=bool)
     if bad.any():
         raise _format_error(text[bad], wanted, place, int(np.argmax(bad)), _around(bad))
     return parsed
@@ -427,10 +427,28 @@ def _abbreviations(zone: str | None) -> dict[str, float]:
     }
 
 
+def _of_preamble(frame: Frame, entry: SeriesEntry) -> str:
+    """The offset of the place that the rows are of, from the table before the header."""
+    assert entry.offset_in_preamble is not None
+    offsets = frame.preamble[entry.offset_in_preamble]
+    rows = range(len(offsets))
+    for name, values in entry.where.items():
+        if name in frame.preamble:
+            rows = [k for k in rows if frame.preamble[name][k] in values]
+    choices = {offsets[k] for k in rows}
+    if len(choices) != 1:
+        raise DataError(
+            f"{frame.file}: the lines before the header have {len(choices)} values of "
+            f"{entry.offset_in_preamble} for these rows; say whose they are, "
+            f"'where: {{location_id: 0}}'"
+        )
+    return choices.pop()
+
+
 def _zone_of(frame: Frame, entry: SeriesEntry) -> tzinfo:
     """The zone that stamps without an offset are in."""
     if entry.offset_in_preamble is not None and entry.offset_in_preamble in frame.preamble:
-        seconds = frame.preamble[entry.offset_in_preamble]
+        seconds = _of_preamble(frame, entry)
         if not re.fullmatch(r"-?\d{1,5}", seconds) or abs(int(seconds)) > 50_400:
             raise DataError(
                 f"{frame.file}: {entry.offset_in_preamble} must be seconds, got {shown(seconds)}"

@@ -84,7 +84,7 @@ class Frame:
             wanted = name = ""  # as pandas calls the index that it wrote without a name
         elif not count:
             raise DataError(
-                f"{self.file}: there is no column {shown(name)}, found {_listing(self.header)}"
+                f"{self.file}: there is no column {shown(name)}, found {listing(self.header)}"
                 f"{self.hint}"
             )
         return self.cells.iloc[:, self.header.index(wanted)].rename(name)
@@ -99,7 +99,7 @@ def plain(name: object) -> str:
     return " ".join(str(name).strip("\ufeff").split())
 
 
-def _listing(names: Sequence[str]) -> str:
+def listing(names: Sequence[str]) -> str:
     """Names as in a message, of which there may be thousands."""
     listing = ""
     for count, name in enumerate(names):
@@ -120,14 +120,11 @@ class Files:
         """Every file that has been read."""
         return tuple(sorted({frame.file for frames in self._frames.values() for frame in frames}))
 
-    def frames(self, folder: Path, entry: SeriesEntry, wanted: Sequence[str]) -> list[Frame]:
-        """The files that an entry names, in the order of their names.
+    def frame(self, path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
+        """A file as an entry says that it is written.
 
         ``wanted`` are columns that must be there, by which a separator is told that is not given.
         """
-        return [self._frame(path, entry, wanted) for path in expanded(folder, entry.file or ())]
-
-    def _frame(self, path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
         key: tuple[Any, ...] = (
             path,
             entry.separator,
@@ -239,7 +236,7 @@ def _sheets(path: Path, sheets: list[str], wanted: Sequence[str] | None) -> list
     for pattern in wanted or sheets[:1]:
         matches = [pattern] if pattern in sheets else fnmatch.filter(sheets, pattern)
         if not matches:
-            raise DataError(f"{path}: there is no sheet {pattern!r}, found {_listing(sheets)}")
+            raise DataError(f"{path}: there is no sheet {pattern!r}, found {listing(sheets)}")
         chosen += [name for name in matches if name not in chosen]
     return chosen
 
@@ -405,11 +402,11 @@ def _separator(path: Path, text: str, skip: int, wanted: Sequence[str]) -> str:
     if max(header.count(sep) for sep in _SEPARATORS) > _MOST_COLUMNS:
         raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
     names = {plain(name) for name in wanted}
-    hits = {sep: len(names & set(row)) for sep, row in _rows_of(header).items()}
+    hits = {sep: len(names & set(row)) for sep, row in _names_of(header).items()}
     return max(hits, key=lambda sep: hits[sep], default=",")
 
 
-def _rows_of(line: str) -> dict[str, list[str]]:
+def _names_of(line: str) -> dict[str, list[str]]:
     """The names that a line holds, by separator."""
     rows = {}
     for sep in _SEPARATORS if line.strip() else ():
@@ -426,7 +423,7 @@ def _rows_of(line: str) -> dict[str, list[str]]:
 def _hint(text: str, wanted: Sequence[str], skip: int) -> str:
     """Which of the first lines has the wanted columns, under any separator."""
     lines = io.StringIO(text)
-    table = [_rows_of(lines.readline()[:20_000]) for _ in range(60)]
+    table = [_names_of(lines.readline()[:20_000]) for _ in range(60)]
     hints = [_skip_hint([row.get(sep, []) for row in table], wanted, skip) for sep in _SEPARATORS]
     return max(hints, key=len)
 
