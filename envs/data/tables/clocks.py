@@ -38,8 +38,10 @@ _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 #: What a stamp may be that is not ISO 8601, to be told to the user.
 _USUAL = (
     *(day + hour for day in _DAYS for hour in _HOURS),
-    *("%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%H:%M %d-%m-%Y", "%H:%M %d.%m.%Y"),
+    *("%H:%M %d-%m-%Y", "%H:%M %d.%m.%Y"),
 )
+#: The same for digits alone, by their number.
+_COMPACT = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _DIRECTIVES = {
     **dict.fromkeys("dmMSjIH", r"\d{1,3}"),
     "Y": r"\d{4}",
@@ -268,6 +270,8 @@ def _around(bad: BoolArray) -> str:
 def _usual(text: Any) -> str:
     """Which of the usual formats all of these texts are in."""
     some = text.drop_duplicates().iloc[:500]
+    if some.str.fullmatch(_DIGITS).all() and some.str.len().nunique() == 1:
+        return f"say 'time_format: \"{_COMPACT[len(some.iloc[0])]}\"'"
     fit = [form for form in _USUAL if not _read(some, form, utc=False).isna().any()]
     if not fit:
         return "a 'time_format'"

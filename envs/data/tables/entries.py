@@ -7,6 +7,7 @@ or a code ``09`` stays what it is and ``1.0e6`` is a number where a number is wa
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -187,6 +188,7 @@ def load_yaml(path: Path) -> Any:
     except YAMLError as error:
         # The reader's own hint on how to allow duplicate keys is of no use to a user.
         reason = " ".join(str(error).split("To suppress this check")[0].split())
+        reason = re.sub(r' in "<unicode string>"|(?<=") with value .*', "", reason)
         raise DataError(f"{path}: is not YAML: {reason[:300]}") from None
     except RecursionError:
         raise DataError(f"{path}: is nested too deeply") from None

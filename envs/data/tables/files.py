@@ -152,7 +152,11 @@ def expanded(folder: Path, patterns: Sequence[str]) -> list[Path]:
         if "\0" in pattern:
             raise DataError(f"{pattern!r} is no name of a file")
         whole = folder / pattern
-        if not whole.exists() and glob.has_magic(pattern):
+        try:
+            there = whole.exists()
+        except OSError:  # too long, say
+            raise DataError(f"{shown(pattern)} is no name of a file") from None
+        if not there and glob.has_magic(pattern):
             matches = sorted(Path(name) for name in glob.glob(str(whole)))  # noqa: PTH207 - absolute
             if not matches:
                 raise DataError(f"{whole}: no file matches this pattern")

@@ -82,7 +82,9 @@ def lengths(
     if not len(apart):
         if longest.any():
             return longest.copy(), (int(longest[0]),)
-        raise DataError(f"{what}: one row is not a series")
+        raise DataError(
+            f"{what}: one row is not a series, unless 'lasts' says how long its value holds"
+        )
     whole = 0 if amount else slot
     steps = _resolutions(apart, starts, slot, whole)
     if not longest.any():
@@ -242,8 +244,8 @@ class Slots:
 def _longest(column: Column) -> int:
     """Minutes of the longest way to a next stamp that a value does not last."""
     apart = np.diff(column.starts).astype(np.int64)
-    short = apart > column.seconds[:-1]
-    return int(apart[short].max(initial=3600)) // 60
+    short = apart[apart > column.seconds[:-1]]
+    return int(short.max() if len(short) else 3600) // 60
 
 
 def _repeated(zone: str, moment: np.datetime64) -> bool:
