@@ -17,7 +17,7 @@ from equiload.envs.typing import BoolArray, FloatArray
 _MISSING = {"", "-", "--", "–", "n/e", "n/a", "na", "nan", "null", "none", "#n/a", "<na>", "."}
 _NOT_EXPECTED = "n/e"
 #: Minus signs, blanks and apostrophes that look like those of a keyboard.
-_ALIKE = str.maketrans("−\u00a0\u202f\u2009’", "-   '")
+_ALIKE = str.maketrans("\u2212\u00a0\u202f\u2009\u2019", "-   '")
 
 
 def missing(cells: pd.Series[Any], entry: SeriesEntry) -> BoolArray:
@@ -72,10 +72,10 @@ def numbers(
         values[~real] = numbers(cells[~real], entry, place, expected)
         return values
     text = cells.astype(str).str.strip()
-    if not text.map(str.isascii).all():
+    if not text.str.isascii().all():
         text = text.str.translate(_ALIKE)
     thousands = None if entry.thousands is None else entry.thousands.translate(_ALIKE)
-    good = text.str.fullmatch(_pattern(entry.decimal, thousands)).to_numpy(dtype=bool)
+    good = _fit(text, _pattern(entry.decimal, thousands))
     if thousands is None and "decimal" not in entry.model_fields_set:
         _refuse_groups(text, place)
     if thousands is not None:
@@ -85,6 +85,14 @@ def numbers(
     values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
     _refuse(cells, ~(good & np.isfinite(values)), entry, place, expected)
     return values
+
+
+def _fit(text: pd.Series[Any], pattern: str) -> BoolArray:
+    """``[rows]``: does the whole text fit? Nearly always all do, which one match tells."""
+    if re.fullmatch(rf"(?:{pattern}\n)*", "\n".join([*text.tolist(), ""])):
+        return np.ones(len(text), dtype=bool)
+    fit: BoolArray = text.str.fullmatch(pattern).to_numpy(dtype=bool)
+    return fit
 
 
 def _numbers_among(cells: pd.Series[Any]) -> BoolArray:
@@ -105,8 +113,8 @@ def _refuse_groups(text: pd.Series[Any], place: tuple[Any, str]) -> None:
         file, column = place
         at = int(np.argmax(marked))
         raise DataError(
-            f"{file}, row {text.index[at]}, column {column!r}: the value is {text.iloc[at]!r} among "
-            f"others such as {text[~marked].iloc[0]!r}: does the point part thousands? Then say "
+            f"{file}, row {text.index[at]}, column {column!r}: the value is {text.iloc[at]!r}, "
+            f"others are like {text[~marked].iloc[0]!r}: does the point part thousands? Then say "
             f"'thousands: .' and 'decimal: \",\"', if not, 'decimal: .'"
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from equiload.envs.data.tables.entries import Flag, SeriesEntry, shown
@@ -32,8 +33,19 @@ _UTC = ("UTC", "GMT")
 _EXCEL = pd.Timestamp("1899-12-30")
 _EPOCH = pd.Timestamp("1970-01-01")
 #: A date and perhaps a time in one run of digits; seconds since 1970 do not look so before 2030.
-_DIGITS = re.compile(r"(?:19|20)\d\d(?:0\d|1[0-2])(?:[0-2]\d|3[01])(?:[01]\d|2[0-4])(?:[0-5]\d){0,2}")
-_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
+_DIGITS = re.compile(
+    r"(?:19|20)\d\d(?:0\d|1[0-2])(?:[0-2]\d|3[01])(?:[01]\d|2[0-4])(?:[0-5]\d){0,2}"
+)
+_DAYS = (
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%d.%m.%y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+)
 _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 #: What a stamp may be that is not ISO 8601, to be told to the user.
 _USUAL = (
@@ -158,9 +170,9 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
     rows = _Rows(frame, entry, gone, codes, marks, zone, place, text)
     if entry.period is None:
         return _on_clock(naive, seconds, rows)
-    days, passed = naive.astype("datetime64[D]").astype("datetime64[s]"), _periods(frame, entry)
+    days, passed = naive.astype("datetime64[D]"), _periods(frame, entry)
     if entry.daylight is not None or entry.repeated is not None:  # so hours are those of the clock
-        return _on_clock(days + passed, seconds, rows)
+        return _on_clock(days.astype("datetime64[s]") + passed, seconds, rows)
     return Stamps(_elapsed(days, passed, rows), seconds, ends=False, zone_used=True)
 
 
@@ -281,9 +293,7 @@ def _usual(text: Any) -> str:
     return f"a 'time_format', which may be {choices}: the file does not tell"
 
 
-def _format_error(
-    bad: Any, wanted: str | None, place: _Place, row: int, around: str
-) -> DataError:
+def _format_error(bad: Any, wanted: str | None, place: _Place, row: int, around: str) -> DataError:
     """The sentence on the first of the texts that are no times."""
     first = bad.iloc[0]
     if wanted is None:
@@ -390,6 +400,8 @@ def _marks(text: Any, entry: SeriesEntry, place: _Place) -> tuple[Any, Any]:
     nothing = np.full(len(text), np.nan)
     if entry.time_format is not None and re.search("%[Zz]|since", entry.time_format):
         return text, nothing
+    if not text.str[-2:-1].str.isalpha().any():  # much faster than to look for marks
+        return text, nothing
     tails = text.str.extract(_MARK)[0]
     if tails.isna().all():
         return text, nothing
@@ -435,7 +447,7 @@ def _of_preamble(frame: Frame, entry: SeriesEntry) -> str:
     """The offset of the place that the rows are of, from the table before the header."""
     assert entry.offset_in_preamble is not None
     offsets = frame.preamble[entry.offset_in_preamble]
-    rows = range(len(offsets))
+    rows = [*range(len(offsets))]
     for name, values in entry.where.items():
         if name in frame.preamble:
             rows = [k for k in rows if frame.preamble[name][k] in values]
@@ -446,7 +458,7 @@ def _of_preamble(frame: Frame, entry: SeriesEntry) -> str:
             f"{entry.offset_in_preamble} for these rows; say whose they are, "
             f"'where: {{location_id: 0}}'"
         )
-    return choices.pop()
+    return str(choices.pop())
 
 
 def _zone_of(frame: Frame, entry: SeriesEntry) -> tzinfo:
@@ -488,7 +500,7 @@ def time_zone(name: str) -> tzinfo:
     return ZoneInfo(name)
 
 
-def _periods(frame: Frame, entry: SeriesEntry) -> TimeArray:
+def _periods(frame: Frame, entry: SeriesEntry) -> npt.NDArray[np.timedelta64]:
     """Time that has passed since midnight when the periods begin."""
     assert entry.period is not None
     seconds = np.zeros(len(frame.cells), dtype=np.int64)
@@ -500,7 +512,9 @@ def _periods(frame: Frame, entry: SeriesEntry) -> TimeArray:
         bad = ~((numbers >= 1) & (numbers <= most) & (numbers % 1 == 0)).to_numpy(dtype=bool)
         if bad.any():
             row = int(np.argmax(bad))
-            hint = f"; hours from 0 are part of 'time: [date, {name}]'" if numbers.min() == 0 else ""
+            hint = (
+                f"; hours from 0 are part of 'time: [date, {name}]'" if numbers.min() == 0 else ""
+            )
             raise _Place(frame, repr(name)).error(
                 row, cells.iloc[row], f"a period from 1 to {most:.0f}{hint}"
             )
@@ -509,7 +523,7 @@ def _periods(frame: Frame, entry: SeriesEntry) -> TimeArray:
     return seconds.astype("timedelta64[s]")
 
 
-def _elapsed(days: TimeArray, passed: TimeArray, rows: _Rows) -> TimeArray:
+def _elapsed(days: TimeArray, passed: npt.NDArray[np.timedelta64], rows: _Rows) -> TimeArray:
     """UTC of periods that count the time since local midnight, days of 23 and 25 hours too."""
     today, tomorrow = (_midnight(days + np.timedelta64(k, "D"), rows.zone) for k in (0, 1))
     moments: TimeArray = today + passed
@@ -529,7 +543,7 @@ def _elapsed(days: TimeArray, passed: TimeArray, rows: _Rows) -> TimeArray:
 
 
 def _midnight(days: TimeArray, zone: tzinfo) -> TimeArray:
-    unique, at = np.unique(days, return_inverse=True)
+    unique, at = np.unique(days.astype("datetime64[s]"), return_inverse=True)
     local = pd.Series(unique).dt.tz_localize(
         zone, ambiguous=np.ones(len(unique), bool), nonexistent="shift_forward"
     )
@@ -547,7 +561,9 @@ def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
     step = _commonest_step(naive)
     try:
         moments = _to_utc(naive - np.timedelta64(step, "s"), rows)
-        known = pd.DataFrame({"moment": moments, "code": rows.codes if rows.codes is not None else 0})
+        known = pd.DataFrame(
+            {"moment": moments, "code": rows.codes if rows.codes is not None else 0}
+        )
         if step and not known[~np.isnat(moments) & ~rows.gone].duplicated().any():
             return Stamps(moments + np.timedelta64(step, "s"), seconds, ends=True, zone_used=True)
     except DataError:
@@ -636,8 +652,9 @@ def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: 
         raise rows.place.error(
             row,
             rows.text.iloc[row],
-            f"times in order, since the clock of {rows.entry.time_zone} repeats an hour that day and "
-            f"nothing else tells which is which; name a column that does ('daylight', 'repeated')",
+            f"times in order, since the clock of {rows.entry.time_zone} repeats an hour that day "
+            f"and nothing else tells which is which; name a column that does ('daylight', "
+            f"'repeated')",
         )
 
 

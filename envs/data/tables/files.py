@@ -213,8 +213,8 @@ def _excel(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
         raise
     except Exception as error:  # noqa: BLE001 - the Excel reader has an error class of its own
         raise DataError(
-            f"{path}: cannot be read as Excel ({_reason(error)}); is it a CSV or a web page under a "
-            f"wrong name? Then end its name in .csv, or save it anew"
+            f"{path}: cannot be read as Excel ({_reason(error)}); is it a CSV or a web page under "
+            f"a wrong name? Then end its name in .csv, or save it anew"
         ) from None
     with book:
         sheets = [str(name) for name in book.sheet_names]
@@ -253,7 +253,9 @@ def _sheet(
         raise DataError(
             f"{path}: sheet {sheet!r} has no row {header + 1}, where the header would be"
         )
-    rows = [["" if pd.isna(c) else plain(c) for c in grid.iloc[k]] for k in range(min(60, len(grid)))]
+    rows = [
+        ["" if pd.isna(c) else plain(c) for c in grid.iloc[k]] for k in range(min(60, len(grid)))
+    ]
     hint = _skip_hint(rows, wanted, header)
     grid.columns = pd.Index(["" if pd.isna(name) else str(name) for name in grid.iloc[header]])
     first = header + 1 + entry.skip_after_header
@@ -351,9 +353,7 @@ def _csv(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
     return Frame(path, body[~blank.to_numpy()], header, preamble, hint)
 
 
-def _cells(
-    path: Path, text: str, separator: str, skip: int, wanted: Sequence[str]
-) -> pd.DataFrame:
+def _cells(path: Path, text: str, separator: str, skip: int, wanted: Sequence[str]) -> pd.DataFrame:
     """All cells below the skipped lines, the header's too, as texts."""
     options: dict[str, Any] = {
         "sep": separator,
@@ -447,7 +447,7 @@ def _preamble(text: str, separator: str, skip: int) -> dict[str, tuple[str, ...]
 def _text(path: Path, encoding: str | None) -> str:
     """The decoded file, unpacked."""
     with _opened(path) as file:
-        content = file.read(LARGEST + 1)
+        content: bytes = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise DataError(f"{path}: holds more than {LARGEST >> 30} GiB, which is not read")
     known = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")

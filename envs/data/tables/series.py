@@ -299,7 +299,7 @@ def _column(
     moments, gone, owner, row = moments[order], gone[order], owner[order], row[order]
     unit = first.unit or ""
     amount = kind in ("demand", "mix") and is_amount(unit)
-    judged = np.array([_judged(reader, moment) for moment in moments], dtype=bool)
+    judged = _judged(reader, moments)
     grid = _Grid(parts[0].stamps.ends, reader.slot, amount, name)
     starts, seconds, steps = _lasting(moments, declared[order], judged, grid)
     within = _within(reader, starts, seconds)
@@ -398,15 +398,15 @@ def _once(
         if joined and (gone[second] or _alike(texts, parts[owner[first]].entry)):
             drop.append(at + 1)
             continue
-        if not _judged(reader, moments[second]):
+        if not _judged(reader, moments[second : second + 1])[0]:
             drop.append(at + 1)
             continue
         first, second = sorted((first, second))
         later, earlier = parts[owner[second]].frame, parts[owner[first]].frame
         if joined:
             raise DataError(
-                f"{later.file}, row {later.cells.index[row[second]]}: for {moments[second]} UTC the "
-                f"value is {shown(texts[1])}, but {shown(texts[0])} in row "
+                f"{later.file}, row {later.cells.index[row[second]]}: for {moments[second]} UTC "
+                f"the value is {shown(texts[1])}, but {shown(texts[0])} in row "
                 f"{earlier.cells.index[row[first]]} of {earlier.file}; take one of the files away"
             )
         place = ""
@@ -430,9 +430,14 @@ def _alike(texts: Sequence[str], entry: SeriesEntry) -> bool:
     return bool(both[0] == both[1])
 
 
-def _judged(reader: Reader, moment: np.datetime64) -> bool:
-    after = reader.begin is None or moment >= reader.begin
-    return bool(after and (reader.end is None or moment < reader.end))
+def _judged(reader: Reader, moments: TimeArray) -> BoolArray:
+    """``[rows]``: do the times lie from 'start' to 'end'?"""
+    inside = np.ones(len(moments), dtype=bool)
+    if reader.begin is not None:
+        inside &= moments >= reader.begin
+    if reader.end is not None:
+        inside &= moments < reader.end
+    return inside
 
 
 @dataclass(frozen=True)
@@ -448,9 +453,7 @@ class _Grid:
         self, moments: TimeArray, declared: IntArray, judged: BoolArray
     ) -> tuple[IntArray, tuple[int, ...]]:
         """As :func:`equiload.envs.data.tables.slots.lengths` has them."""
-        return lengths(
-            moments, declared, self.slot, self.what, amount=self.amount, judged=judged
-        )
+        return lengths(moments, declared, self.slot, self.what, amount=self.amount, judged=judged)
 
 
 def _lasting(
@@ -596,10 +599,12 @@ def _fuel(reader: Reader, parts: Sequence[Part], code: str, what: str) -> Column
     if not any(pair is not None and len(pair[1]) for pair in rows):
         return None
     # An older or newer generation of the export has no such code, its fuels go by other names.
-    both = [_nothing(p, code) if pair is None else pair for p, pair in zip(parts, rows, strict=True)]
+    both = [
+        _nothing(p, code) if pair is None else pair for p, pair in zip(parts, rows, strict=True)
+    ]
     pairs = [pair for pair in both if len(pair[1])]
     cells = [cell for _, cell in pairs]
-    window = [c[_near(reader, p)] for p, c in pairs]
+    window = [c[_judged(reader, p.stamps.moments)] for p, c in pairs]
     if all(not_expected(cell) for cell in window if len(cell)):
         return None
     if all((cell.isna() | (cell.astype(str).str.strip() == "")).all() for cell in cells):
@@ -613,17 +618,6 @@ def _nothing(part: Part, code: str) -> tuple[Part, Any]:
     rows[np.unique(part.stamps.moments, return_index=True)[1]] = True
     chosen = part.only(rows)
     return chosen, pd.Series(0.0, index=chosen.frame.cells.index, name=code)
-
-
-def _near(reader: Reader, part: Part) -> BoolArray:
-    """Rows within the window."""
-    moments = part.stamps.moments
-    inside = np.ones(len(moments), dtype=bool)
-    if reader.begin is not None:
-        inside &= moments >= reader.begin
-    if reader.end is not None:
-        inside &= moments < reader.end
-    return inside
 
 
 def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:

@@ -194,8 +194,8 @@ def _price(unit: str, rate: FloatArray | float | None) -> FloatArray | float:
     known = _CURRENCY.fullmatch(currency) and currency != "GBX"
     if not known and not (part < 1 and currency in ("", "US")):
         raise DataError(
-            f"the unit {unit!r} of a price must be a currency by its three capitals or its sign, or "
-            f"hundredths of it: EUR/MWh, €/MWh, ct/kWh, EURct/kWh, pence/kWh say"
+            f"the unit {unit!r} of a price must be a currency by its three capitals or its sign, "
+            f"or hundredths of it: EUR/MWh, €/MWh, ct/kWh, EURct/kWh, pence/kWh say"
         )
     scale = part / _ENERGY[per]
     if currency in (*_DOLLARS, "US"):
@@ -220,7 +220,9 @@ def _whole_currency(currency: str) -> tuple[str, float]:
     before = re.match(_CENTS_BEFORE, currency)
     if before:
         return currency[before.end() :].strip(), 0.01
-    behind = re.fullmatch(rf"([A-Za-z]{{2,4}}?|[A-Z]{{0,3}}[€$£¥])([\s-]*)({_CENTS})", currency, re.I)
+    behind = re.fullmatch(
+        rf"([A-Za-z]{{2,4}}?|[A-Z]{{0,3}}[€$£¥])([\s-]*)({_CENTS})", currency, re.I
+    )
     if behind and (len(behind[3]) > 1 or not behind[1][-1].isalpha() or behind[3] == "¢"):
         return behind[1].strip(), 0.01
     return currency, 1.0

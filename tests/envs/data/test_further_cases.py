@@ -96,13 +96,15 @@ def workbook(**sheets: list[list[object]]) -> bytes:
 
     def cell(value: object) -> str:
         if isinstance(value, datetime):
-            days = (value - datetime(1899, 12, 30)) / timedelta(days=1)  # noqa: DTZ001 - no zone
+            days = (value - datetime(1899, 12, 30)) / timedelta(days=1)
             return f'<c s="1"><v>{days!r}</v></c>'
         if isinstance(value, str):
             return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
         return "<c/>" if value is None else f"<c><v>{value!r}</v></c>"
 
-    names = "".join(f'<sheet name="{n}" sheetId="{k}" r:id="s{k}"/>' for k, n in enumerate(sheets, 1))
+    names = "".join(
+        f'<sheet name="{n}" sheetId="{k}" r:id="s{k}"/>' for k, n in enumerate(sheets, 1)
+    )
     links = "".join(
         f'<Relationship Id="s{k}" Type="{office}/worksheet" Target="worksheets/{k}.xml"/>'
         for k in range(1, len(sheets) + 1)
@@ -129,7 +131,7 @@ def workbook(**sheets: list[list[object]]) -> bytes:
     return buffer.getvalue()
 
 
-DAY = [datetime(2024, 5, 1, hour) for hour in range(4)]  # noqa: DTZ001 - as cells have them
+DAY = [datetime(2024, 5, 1, hour) for hour in range(4)]
 XLSX, JSON = UTC_DOLLARS | {"file": "x.xlsx"}, UTC_DOLLARS | {"file": "x.json"}
 PARQUET = UTC_DOLLARS | {"file": "x.parquet"}
 RECORDS = [{"t": f"2024-05-01T0{k}:00Z", "v": k} for k in range(3)]
@@ -143,7 +145,7 @@ NUMBERS = {
         hourly("1\u202f026,5", "45,0", sep=";", head="t;v"),
         [1026.5, 45],
     ),
-    "typographic apostrophe": ({"thousands": "'"}, hourly("1’026.5", "45"), [1026.5, 45]),
+    "typographic apostrophe": ({"thousands": "'"}, hourly("1\u2019026.5", "45"), [1026.5, 45]),
     "unicode minus": ({}, hourly("−5.5", "+45"), [-5.5, 45]),
     "scientific": ({}, hourly("1.5e1", "4.5E+01"), [15, 45]),
     "points really are decimal": ({"decimal": "."}, hourly("998", "1.026"), [998, 1.026]),
@@ -269,7 +271,7 @@ def test_stamps(case: str, tmp_path: Path) -> None:
     options, form, *shift = STAMPS[case]
     first = shift[0] if shift else 0
     rows = [f"{form.format(k, next=k + 1)},{k - first}" for k in range(first, first + 3)]
-    options = UTC_DOLLARS | {k: v for k, v in options.items()}
+    options = UTC_DOLLARS | dict(options.items())
     if "range" in options.values() and "Z/" in form:
         options["lasts"] = "60 min"
     region = read(tmp_path, "price", options, "\n".join(["t,v", *rows]))
@@ -278,9 +280,19 @@ def test_stamps(case: str, tmp_path: Path) -> None:
 
 #: Options, content, and what the sentence must hold.
 REFUSED = {
-    "thousands or decimals": ({}, hourly("998", "1.026", "1.101"), "row 3, column 'v'", "thousands: ."),
-    "apostrophes": ({}, hourly("1'026.5", "45"), "thousands: \"'\""),
-    "unit in the cell": ({"decimal": ","}, hourly("45,00 €", 1, sep=";", head="t;v"), "row 2", "'unit'"),
+    "thousands or decimals": (
+        {},
+        hourly("998", "1.026", "1.101"),
+        "row 3, column 'v'",
+        "thousands: .",
+    ),
+    "apostrophes": ({}, hourly("1'026.5", "45"), 'thousands: "\'"'),
+    "unit in the cell": (
+        {"decimal": ","},
+        hourly("45,00 €", 1, sep=";", head="t;v"),
+        "row 2",
+        "'unit'",
+    ),
     "percent": ({}, hourly("45%", 1), "row 2", "nothing but the number"),
     "parentheses": ({}, hourly("(45.0)", 1), "row 2", "'(45.0)'"),
     "decimal comma without quotes": ({}, hourly("45,5", "46,5"), "row 2: has 3 cells", "quotes"),
@@ -362,7 +374,8 @@ def ercot_real_time(day: str, hours: int) -> str:
         f"{m:%m/%d/%Y},{m.hour + 1},{m.minute // 15 + 1},HB,{k},{'NY'[m.fold]}"
         for k, m in enumerate(clock("America/Chicago", day, hours, 15))
     ]
-    head = "DeliveryDate,DeliveryHour,DeliveryInterval,SettlementPointName,SettlementPointPrice,DSTFlag"
+    point = "SettlementPointName,SettlementPointPrice"
+    head = f"DeliveryDate,DeliveryHour,DeliveryInterval,{point},DSTFlag"
     return "\n".join([head, *rows])
 
 
@@ -406,7 +419,8 @@ def entsoe(day: str, hours: int, step: int, zone: str = "Europe/Brussels", marks
     rows = ['"MTU (CET/CEST)","Area","Sequence","Day-ahead Price (EUR/MWh)"']
     for k, m in enumerate(clock(zone, day, hours, step)):
         end = (m.astimezone(UTC) + timedelta(minutes=step)).astimezone(ZoneInfo(zone))
-        both = " - ".join(f"{x:%d/%m/%Y %H:%M:%S}" + (f" ({x:%Z})" if marks else "") for x in (m, end))
+        mark = " (%Z)" if marks else ""
+        both = " - ".join(x.strftime(f"%d/%m/%Y %H:%M:%S{mark}") for x in (m, end))
         rows += [f'"{both}","X","Sequence {q}","{k if q == 1 else 999}"' for q in (1, 2)]
     return "\n".join(rows)
 
@@ -438,24 +452,62 @@ def berlin(*, descending: bool = False, dst: bool = False, second: bool = False)
 
 #: Options, content, zone and day whose midnight is the first value, number of values, minutes.
 DAYS = {
-    "ERCOT, autumn": ({"layout": "ercot-price"}, ercot_day_ahead, "America/Chicago", "2024-11-03", 25, 60),
-    "ERCOT, spring": ({"layout": "ercot-price"}, ercot_day_ahead, "America/Chicago", "2024-03-10", 23, 60),
+    "ERCOT, autumn": (
+        {"layout": "ercot-price"},
+        ercot_day_ahead,
+        "America/Chicago",
+        "2024-11-03",
+        25,
+        60,
+    ),
+    "ERCOT, spring": (
+        {"layout": "ercot-price"},
+        ercot_day_ahead,
+        "America/Chicago",
+        "2024-03-10",
+        23,
+        60,
+    ),
     "ERCOT quarters, autumn": (
-        {"layout": "ercot-price"}, ercot_real_time, "America/Chicago", "2024-11-03", 25, 15,
+        {"layout": "ercot-price"},
+        ercot_real_time,
+        "America/Chicago",
+        "2024-11-03",
+        25,
+        15,
     ),
     "ERCOT quarters, spring": (
-        {"layout": "ercot-price"}, ercot_real_time, "America/Chicago", "2024-03-10", 23, 15,
+        {"layout": "ercot-price"},
+        ercot_real_time,
+        "America/Chicago",
+        "2024-03-10",
+        23,
+        15,
     ),
     "NYISO, autumn": (
-        {"layout": "nyiso-price"}, lambda d, h: nyiso(d, h, 60), "America/New_York", "2024-11-03", 25, 60,
+        {"layout": "nyiso-price"},
+        lambda d, h: nyiso(d, h, 60),
+        "America/New_York",
+        "2024-11-03",
+        25,
+        60,
     ),
     "NYISO five minutes": (
-        {"layout": "nyiso-price"}, lambda d, h: nyiso(d, h, 5), "America/New_York", "2024-11-03", 25, 5,
+        {"layout": "nyiso-price"},
+        lambda d, h: nyiso(d, h, 5),
+        "America/New_York",
+        "2024-11-03",
+        25,
+        5,
     ),
     **{
         f"SMARD {names} {day}": (
             {"layout": "smard-price", "rate": 1},
-            lambda d, h, names=names: smard(d, h, 15, names), "Europe/Berlin", day, hours, 15,
+            lambda d, h, names=names: smard(d, h, 15, names),
+            "Europe/Berlin",
+            day,
+            hours,
+            15,
         )
         for names in ("2023", "German", "English")
         for day, hours in (("2025-10-26", 25), ("2025-03-30", 23))
@@ -464,28 +516,71 @@ DAYS = {
         f"ENTSO-E {marks} {day}": (
             {"layout": "entsoe-price", "rate": 1},
             lambda d, h, marks=marks: entsoe(d, h, 15, marks=marks),
-            "Europe/Brussels", day, hours, 15,
+            "Europe/Brussels",
+            day,
+            hours,
+            15,
         )
         for marks in ("", "marks")
         for day, hours in (("2025-10-26", 25), ("2026-03-29", 23), ("2025-11-26", 24))
     },
     "ENTSO-E in UTC": (
         {"layout": "entsoe-price", "rate": 1},
-        lambda d, h: entsoe(d, h, 15, "UTC").replace("(CET/CEST)", "(UTC)"), "UTC", "2025-10-26", 24, 15,
+        lambda d, h: entsoe(d, h, 15, "UTC").replace("(CET/CEST)", "(UTC)"),
+        "UTC",
+        "2025-10-26",
+        24,
+        15,
     ),
-    "Elexon, 46": ({"layout": "elexon-price", "rate": 1}, periods, "Europe/London", "2024-03-31", 23, 30),
-    "Elexon, 50": ({"layout": "elexon-price", "rate": 1}, periods, "Europe/London", "2024-10-27", 25, 30),
-    "IESO": (IESO | UTC_DOLLARS | IESO | {"time_zone": "EST"}, lambda d, h: eastern(d), "EST", "2024-03-10", 24, 60),
-    "newest first": (LOCAL, lambda d, h: berlin(descending=True), "Europe/Berlin", "2024-10-27", 25, 15),
+    "Elexon, 46": (
+        {"layout": "elexon-price", "rate": 1},
+        periods,
+        "Europe/London",
+        "2024-03-31",
+        23,
+        30,
+    ),
+    "Elexon, 50": (
+        {"layout": "elexon-price", "rate": 1},
+        periods,
+        "Europe/London",
+        "2024-10-27",
+        25,
+        30,
+    ),
+    "IESO": (
+        UTC_DOLLARS | IESO | {"time_zone": "EST"},
+        lambda d, h: eastern(d),
+        "EST",
+        "2024-03-10",
+        24,
+        60,
+    ),
+    "newest first": (
+        LOCAL,
+        lambda d, h: berlin(descending=True),
+        "Europe/Berlin",
+        "2024-10-27",
+        25,
+        15,
+    ),
     "isdst": (
         LOCAL | {"daylight": {"column": "dst"}},
-        lambda d, h: berlin(dst=True), "Europe/Berlin", "2024-10-27", 25, 15,
+        lambda d, h: berlin(dst=True),
+        "Europe/Berlin",
+        "2024-10-27",
+        25,
+        15,
     ),
     "second pass": (
         LOCAL | {"repeated": {"column": "second"}},
-        lambda d, h: berlin(second=True), "Europe/Berlin", "2024-10-27", 25, 15,
+        lambda d, h: berlin(second=True),
+        "Europe/Berlin",
+        "2024-10-27",
+        25,
+        15,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", DAYS)
@@ -507,7 +602,9 @@ def test_what_the_clock_repeats_cannot_be_told_where_rows_are_in_no_order(tmp_pa
 
 @pytest.mark.parametrize(("day", "most"), [("2024-03-31", 48), ("2024-04-30", 50)])
 def test_a_day_has_no_more_periods_than_its_clock(day: str, most: int, tmp_path: Path) -> None:
-    text = refusal(tmp_path, "price", {"layout": "elexon-price", "rate": 1}, periods(day, most // 2))
+    text = refusal(
+        tmp_path, "price", {"layout": "elexon-price", "rate": 1}, periods(day, most // 2)
+    )
     assert "a period of that day, which has" in text
     assert f"'{day} {most - 1}'" in text
 
@@ -543,7 +640,9 @@ def test_years_that_overlap(tmp_path: Path) -> None:
         region = joined(tmp_path, "price", UTC_DOLLARS, first, later)
         assert [v for _, v in values(region)] == [1, 2, 3, 4]
         assert not region.filled["Here: price"]
-    with pytest.raises(DataError, match=r"p-1.csv, row 2: for .* is '3.0', but '5' in row 4 of .*p-0"):
+    with pytest.raises(
+        DataError, match=r"p-1.csv, row 2: for .* is '3.0', but '5' in row 4 of .*p-0"
+    ):
         joined(tmp_path, "price", UTC_DOLLARS, hourly(1, 2, 5), later)
 
 
@@ -581,7 +680,9 @@ def test_half_years_of_the_grid_monitor_with_other_fuels_are_joined(tmp_path: Pa
         head = f"Balancing Authority,UTC Time at End of Hour,Demand (MW),{columns}\n"
         return head + "".join(f"AAA,{day} {h}:00:00 PM,,{cells}\n" for h in hours)
 
-    old = half("06/30/2024", range(8, 10), "Natural Gas,Hydropower and Pumped Storage", '"1,000",300')
+    old = half(
+        "06/30/2024", range(8, 10), "Natural Gas,Hydropower and Pumped Storage", '"1,000",300'
+    )
     new = half(
         "06/30/2024",
         range(10, 12),
@@ -607,7 +708,9 @@ def test_amounts_of_a_mix_are_weighed_by_their_own_steps(tmp_path: Path) -> None
     np.testing.assert_allclose(region.values["mix: wind"], region.values["mix: gas"])
 
 
-QUARTERS = [f"2025-05-0{1 + h // 24} {h % 24:02d}:{m:02d},{h}" for h in range(30) for m in range(0, 60, 15)]
+QUARTERS = [
+    f"2025-05-0{1 + h // 24} {h % 24:02d}:{m:02d},{h}" for h in range(30) for m in range(0, 60, 15)
+]
 
 
 def test_values_only_where_they_change(tmp_path: Path) -> None:
@@ -636,9 +739,9 @@ def test_values_only_where_they_change(tmp_path: Path) -> None:
 
 
 def test_a_step_changes_with_the_market(tmp_path: Path) -> None:
-    moment, rows = datetime(2021, 9, 30, 20), ["REGION,SETTLEMENTDATE,TOTALDEMAND,RRP,PERIODTYPE"]  # noqa: DTZ001
-    while moment < datetime(2021, 10, 1, 4):  # noqa: DTZ001 - market time
-        moment += timedelta(minutes=30 if moment < datetime(2021, 10, 1) else 5)  # noqa: DTZ001
+    moment, rows = datetime(2021, 9, 30, 20), ["REGION,SETTLEMENTDATE,TOTALDEMAND,RRP,PERIODTYPE"]
+    while moment < datetime(2021, 10, 1, 4):
+        moment += timedelta(minutes=30 if moment < datetime(2021, 10, 1) else 5)
         rows.append(f"NSW1,{moment:%Y/%m/%d %H:%M:%S},7000,{moment.hour},TRADE")
     region = read(tmp_path, "price", {"layout": "aemo-price", "rate": 1}, "\n".join(rows))
     # Eight hours from 20:00 in Brisbane; each ends with a stamp of the next one.
