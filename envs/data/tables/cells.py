@@ -121,11 +121,11 @@ def _refuse_groups(text: pd.Series[Any], place: tuple[Any, str]) -> None:
 
 def _pattern(decimal: str, thousands: str | None) -> str:
     """Digits, grouped by threes where groups are declared: ``1,23`` is no number with them."""
-    whole = r"\d+"
+    whole = r"[0-9]+"
     if thousands is not None:
-        whole = rf"(?:\d+|\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+)"
+        whole = rf"(?:[0-9]+|[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+)"
     point = re.escape(decimal)
-    return rf"[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?"
+    return rf"[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
 
 def _texts(cells: pd.Series[Any]) -> bool:
@@ -155,14 +155,8 @@ def _refuse(
 
 def _advice(text: str, entry: SeriesEntry) -> str:
     """Which option would make a number of it."""
-    for decimal, thousands in (
-        (",", None),
-        (".", ","),
-        (",", "."),
-        (".", " "),
-        (",", " "),
-        (".", "'"),
-    ):
+    ways = ((",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"))
+    for decimal, thousands in sorted(ways, key=lambda way: way[0] != entry.decimal):
         options = {"decimal": decimal, "thousands": thousands}
         given = {"decimal": entry.decimal, "thousands": entry.thousands}
         if options != given and re.fullmatch(_pattern(decimal, thousands), text):

@@ -113,7 +113,10 @@ def read_times(frame: Frame, entry: SeriesEntry) -> Times:
     assert entry.time is not None
     if entry.period is not None and entry.stamp != "start":
         raise DataError(f"{frame.file}: with 'period', 'stamp' is start: periods count from 1")
-    columns = [frame.column(name) for name in entry.time]
+    if entry.time_format is not None and "%Z" in entry.time_format:  # marks are read apart
+        shorter = re.sub(r"\s*\(?%Z\)?", "", entry.time_format)
+        entry = entry.model_copy(update={"time_format": shorter})
+    columns = [frame.column(name) for name in entry.time or ()]
     place = _Place(frame, " + ".join(repr(name) for name in entry.time))
     seconds = np.zeros(len(columns[0]), dtype=np.int64)
     marks = np.full(len(columns[0]), np.nan)
@@ -239,7 +242,9 @@ def _parsed(text: Any, entry: SeriesEntry, place: _Place) -> Any:
     if wanted is None:  # "now" and "today" are times to the parser
         bad = bad | ~text.str[:1].str.isdigit().to_numpy(dtype=bool)
     if bad.any():
-        raise _format_error(text[bad], wanted, place, int(np.argmax(bad)), _around(bad))
+        names = ~text[bad].str[:1].str.isdigit().to_numpy(dtype=bool)
+        around = _around(bad) if names.all() else ""
+        raise _format_error(text[bad], wanted, place, int(np.argmax(bad)), around)
     return parsed
 
 
@@ -305,6 +310,10 @@ def _format_error(bad: Any, wanted: str | None, place: _Place, row: int, around:
         hint = " (for seconds since 1970 say 'seconds since 1970-01-01')"
     if re.search(r"\b2[5-9]$", first) and "%H" in wanted:
         hint = "; hours that count to 25 are a 'period' of 60 'period_minutes'"
+    if not hint and not around and not _read(bad, None, utc=True).isna().any():
+        hint = "; these are ISO 8601, say 'time_format: null'"
+    elif not hint and not around and (usual := _usual(bad)) != "a 'time_format'":
+        hint = f"; {usual}"
     return place.error(row, first, f"the time_format {wanted!r}{hint or around}")
 
 
@@ -329,8 +338,11 @@ def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: _Place) -
         bad = (counts.abs() * pd.Timedelta(1, _UNITS[since[1]]).total_seconds() > 8e9).to_numpy()
     if bad.any():
         row = int(np.argmax(bad))
-        raise place.error(row, text.iloc[row], f"a number of {since[0]}")
+        hint = "; are they milliseconds?" if since[1] == "seconds" and counts.iloc[row] > 1e11 else ""
+        raise place.error(row, text.iloc[row], f"a number of {since[0]}{hint}")
     passed = pd.to_timedelta(counts, unit=_UNITS[since[1]])
+    if origin == _EPOCH and len(passed) and passed.max() < pd.Timedelta(days=3650):
+        raise place.error(0, text.iloc[0], f"{since[0]} later than 1980; are they seconds?")
     if since[1] in ("minutes", "hours", "days"):  # whose fractions are never exact
         passed = passed.dt.round("s")
     if origin == _EXCEL:
@@ -398,7 +410,7 @@ def _marks(text: Any, entry: SeriesEntry, place: _Place) -> tuple[Any, Any]:
     On a fixed offset a mark that never changes says nothing more.
     """
     nothing = np.full(len(text), np.nan)
-    if entry.time_format is not None and re.search("%[Zz]|since", entry.time_format):
+    if entry.time_format is not None and re.search("%z|since", entry.time_format):
         return text, nothing
     if not text.str[-2:-1].str.isalpha().any():  # much faster than to look for marks
         return text, nothing

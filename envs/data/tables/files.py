@@ -13,6 +13,7 @@ import io
 import json
 import lzma
 import re
+import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -95,8 +96,8 @@ class Frame:
 
 
 def plain(name: object) -> str:
-    """A column's name without the blanks around it, and one blank where there are more."""
-    return " ".join(str(name).strip("\ufeff").split())
+    """A column's name with single blanks and plain forms of letters: CO2 for CO₂, ( for （."""
+    return " ".join(unicodedata.normalize("NFKC", str(name)).strip("\ufeff").split())
 
 
 def listing(names: Sequence[str]) -> str:

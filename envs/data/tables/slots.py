@@ -94,8 +94,8 @@ def lengths(
             raise DataError(
                 f"{what}: the time {starts[odd[0] + 1]} UTC is not on the grid of "
                 f"{min(steps) // 60} min that the other times are on; where values last until the "
-                f"next stamp, say how long they may ('lasts: 60 min'); a log of requests needs its "
-                f"'energy'"
+                f"next stamp, say how long they may ('lasts: {max(60, steps[0] // 60)} min'); a "
+                f"log of requests needs its 'energy'"
             )
     seconds = np.append(apart, 0)
     regular = np.append(_evident(apart, starts, steps, slot, whole), False)
