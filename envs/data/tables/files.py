@@ -96,7 +96,7 @@ class Frame:
 
 
 def plain(name: object) -> str:
-    """A column's name with single blanks and plain forms of letters: CO2 for CO₂, ( for （."""
+    """A column's name with single blanks and plain forms of letters: CO2 for CO₂."""
     return " ".join(unicodedata.normalize("NFKC", str(name)).strip("\ufeff").split())
 
 

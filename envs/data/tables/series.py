@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from equiload.envs.data.tables.cells import missing, not_expected, numbers
-from equiload.envs.data.tables.clocks import Stamps, Times, read_times, stamps, time_zone
+from equiload.envs.data.tables.clocks import Stamps, stamps
 from equiload.envs.data.tables.entries import SeriesEntry, entry, shown
 from equiload.envs.data.tables.files import Files, Frame, expanded, listing, plain
 from equiload.envs.data.tables.layouts import LAYOUTS
 from equiload.envs.data.tables.slots import Column, lengths
+from equiload.envs.data.tables.times import Times, read_times, time_zone
 from equiload.envs.data.tables.units import (
     bounds,
     convert,

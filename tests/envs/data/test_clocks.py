@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 
 from equiload.envs import DataError
 from equiload.envs.data.table import read_table
-from equiload.envs.data.tables.clocks import time_zone
 from equiload.envs.data.tables.slots import lengths
+from equiload.envs.data.tables.times import time_zone
 
 #: Half-hour changes, half-hour zones, the south, changes on other days, none at all.
 ZONES = [
