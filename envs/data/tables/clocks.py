@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from equiload.envs.data.tables.entries import Flag, SeriesEntry, shown
-from equiload.envs.data.tables.files import Frame
+from equiload.envs.data.tables.files import Frame, listing
 from equiload.envs.data.tables.times import Place, Times, time_zone
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
@@ -257,9 +257,9 @@ def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
         return daylight
     entry, frame = rows.entry, rows.frame
     if entry.daylight is not None:
-        return _flagged(frame, entry.daylight)
+        return _flagged(frame, entry.daylight, naive[twice])
     if entry.repeated is not None:
-        return ~_flagged(frame, entry.repeated)
+        return ~_flagged(frame, entry.repeated, naive[twice])
     for code in pd.unique(rows.codes) if rows.codes is not None else [None]:
         whole = np.flatnonzero(np.ones(len(naive), bool) if code is None else rows.codes == code)
         if not twice[whole].any():
@@ -291,9 +291,16 @@ def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: 
         )
 
 
-def _flagged(frame: Frame, flag: Flag) -> BoolArray:
+def _flagged(frame: Frame, flag: Flag, twice: TimeArray) -> BoolArray:
+    """``[rows]``: which a column marks; ``twice`` are the times that the clock repeats."""
     cells = frame.column(flag.column).astype(str).str.strip()
     marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool, copy=True)
+    if not marked.any() and len(np.unique(twice)) < len(twice):
+        raise DataError(
+            f"{frame.file}: no row of column {flag.column!r} is {' or '.join(flag.value)}; it holds "
+            f"{listing([*pd.unique(cells)])}: which marks the hour? Say "
+            f"'{{column: {flag.column}, value: ...}}'"
+        )
     return marked
 
 

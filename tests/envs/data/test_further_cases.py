@@ -804,3 +804,44 @@ def test_merge_keys_and_names_of_yaml(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             read_table(tmp_path / "w.yaml")
         assert part in str(caught.value)
+
+
+def test_a_flag_that_no_row_has_is_named(tmp_path: Path) -> None:
+    moments = clock("Europe/Berlin", "2024-10-27", 25)
+    rows = [f"{m:%Y-%m-%d %H:%M},{k},{'S' if m.dst() else 'W'}" for k, m in enumerate(moments)]
+    content = "\n".join(["t,v,clock", *rows])
+    text = refusal(tmp_path, "price", LOCAL | {"daylight": {"column": "clock"}}, content)
+    assert "it holds 'S', 'W'" in text
+    flag = {"column": "clock", "value": "S"}
+    region = read(tmp_path, "price", LOCAL | {"daylight": flag}, content)
+    assert values(region) == [(stamp(m), float(k)) for k, m in enumerate(moments)]
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2024-10-27", 25), ("2024-03-31", 23)])
+@pytest.mark.parametrize("blocks", [False, True])
+def test_long_mixes_with_ends_on_a_local_clock(day, hours, blocks, tmp_path: Path) -> None:
+    moments = clock("Europe/Berlin", day, hours + 1)
+    rows = [
+        f"{end:%Y-%m-%d %H:%M},{code},{k + 1}" for k, end in enumerate(moments[1:]) for code in "GW"
+    ]
+    if blocks:
+        rows = rows[::2] + rows[1::2]
+    options = LOCAL | {"unit": "MW", "stamp": "end", "fuel_column": "f"}
+    options["fuels"] = {"gas": "G", "wind": "W"}
+    region = read(tmp_path, "mix", options, "\n".join(["t,f,v", *rows]))
+    right = [(stamp(m), k + 1.0) for k, m in enumerate(moments[:-1])]
+    assert values(region, "mix: gas") == values(region, "mix: wind") == right
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "part"),
+    [
+        ("seconds since 1970-01-01", 1714521600000, "are they milliseconds?"),
+        ("milliseconds since 1970-01-01", 1714521600, "are they seconds?"),
+        ("%m/%d/%Y %H:%M", "2024-05-01 08:00:00", "say 'time_format: null'"),
+        ("%m/%d/%Y", "26.05.2024 08:00", "say 'time_format: \"%d.%m.%Y %H:%M\"'"),
+    ],
+)
+def test_a_format_that_does_not_fit(form: str, value: object, part: str, tmp_path: Path) -> None:
+    options = UTC_DOLLARS | {"time_format": form}
+    assert part in refusal(tmp_path, "price", options, f"t,v\n{value},1\n")
