@@ -77,11 +77,25 @@ def read_table(
     path: str | Path, *, equity_weight: Mapping[str, float] | None = None
 ) -> tuple[Instance, list[RegionTable]]:
     """The instance, and every region's series as they were read, for checks and portraits."""
+    try:
+        return _read_table(Path(path), equity_weight)
+    except (DataError, InfeasibleError) as error:
+        raise type(error)(_one_line(str(error))) from None
+
+
+def _one_line(text: str) -> str:
+    """A message that can be printed: names and cells in it may hold anything, and any length."""
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= 690 else f"{text[:500]} … {text[-180:]}"
+
+
+def _read_table(
+    path: Path, equity_weight: Mapping[str, float] | None
+) -> tuple[Instance, list[RegionTable]]:
     from equiload.envs.data.tables.entries import WorldEntry, entry, load_yaml
     from equiload.envs.data.tables.series import Reader
     from equiload.envs.data.tables.slots import common_slots, gaps_of, moment
 
-    path = Path(path)
     document = load_yaml(path)
     if not isinstance(document, dict) or not isinstance(document.get("regions"), dict):
         raise DataError(f"{path}: expected a mapping with an entry 'regions', itself a mapping")
@@ -143,11 +157,16 @@ def _region(path: Path, name: str, options: Any, kinds: tuple[str, ...]) -> Regi
 
 def _read(region: RegionTable, reader: Reader, path: Path) -> None:
     """Read the files of a region's series; constants wait for the slots."""
+    from equiload.envs.data.tables.entries import SeriesEntry, entry
     from equiload.envs.data.tables.series import read, read_mix
 
     for kind, options in region.series.items():
         what = f"{path}: {kind} of {region.name}"
-        if _constant(options) is not None:
+        if options == "":
+            raise DataError(f"{what} is empty; give it a number, or a file")
+        constant = _constant(options)
+        if constant is not None:
+            entry(SeriesEntry, constant, what)
             continue
         if kind == "mix":
             mix, region.facts[kind] = read_mix(reader, options, what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from equiload.envs.typing import BoolArray, FloatArray
 #: Texts that mean "no value"; ``n/e`` is the transparency platform's "not expected".
 _MISSING = {"", "-", "--", "–", "n/e", "n/a", "na", "nan", "null", "none", "#n/a", "<na>", "."}
 _NOT_EXPECTED = "n/e"
+#: Minus signs, blanks and apostrophes that look like those of a keyboard.
+_ALIKE = str.maketrans("\u2212\u00a0\u202f\u2009\u2019", "-   '")
 
 
 def missing(cells: pd.Series[Any], entry: SeriesEntry) -> BoolArray:
@@ -24,6 +27,9 @@ def missing(cells: pd.Series[Any], entry: SeriesEntry) -> BoolArray:
         plain = cells.astype(str).str.strip()
         gone = gone | plain.str.lower().isin(_MISSING).to_numpy(dtype=bool)
         gone |= plain.isin(list(entry.missing)).to_numpy(dtype=bool)
+    if cells.dtype == object or not _texts(cells):  # -999 is -999.0 where cells are numbers
+        codes = pd.to_numeric(pd.Series(entry.missing), errors="coerce").dropna()
+        gone = gone | pd.to_numeric(cells, errors="coerce").isin(codes).to_numpy(dtype=bool)
     return gone
 
 
@@ -59,10 +65,21 @@ def numbers(
             values = np.full(len(cells), np.nan)
         _refuse(cells, ~np.isfinite(values), entry, place, expected)
         return values
-    text = cells.astype(str).str.strip().str.replace("−", "-", regex=False)
-    good = text.str.fullmatch(_pattern(entry.decimal, entry.thousands)).to_numpy(dtype=bool)
-    if entry.thousands is not None:
-        text = text.str.replace(entry.thousands, "", regex=False)
+    real = _numbers_among(cells)
+    if real.any():  # a workbook's own numbers know no decimal comma
+        values = np.empty(len(cells))
+        values[real] = numbers(pd.to_numeric(cells[real]), entry, place, expected)
+        values[~real] = numbers(cells[~real], entry, place, expected)
+        return values
+    text = cells.astype(str).str.strip()
+    if not text.str.isascii().all():
+        text = text.str.translate(_ALIKE)
+    thousands = None if entry.thousands is None else entry.thousands.translate(_ALIKE)
+    good = _fit(text, _pattern(entry.decimal, thousands))
+    if thousands is None and "decimal" not in entry.model_fields_set:
+        _refuse_groups(text, place)
+    if thousands is not None:
+        text = text.str.replace(thousands, "", regex=False)
     if entry.decimal != ".":
         text = text.str.replace(entry.decimal, ".", regex=False)
     values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
@@ -70,13 +87,45 @@ def numbers(
     return values
 
 
+def _fit(text: pd.Series[Any], pattern: str) -> BoolArray:
+    """``[rows]``: does the whole text fit? Nearly always all do, which one match tells."""
+    if re.fullmatch(rf"(?:{pattern}\n)*", "\n".join([*text.tolist(), ""])):
+        return np.ones(len(text), dtype=bool)
+    fit: BoolArray = text.str.fullmatch(pattern).to_numpy(dtype=bool)
+    return fit
+
+
+def _numbers_among(cells: pd.Series[Any]) -> BoolArray:
+    """``[rows]``: is the cell a number rather than a text, in a workbook or in JSON?"""
+    if cells.dtype != object:
+        return np.zeros(len(cells), dtype=bool)
+    return np.array([isinstance(c, Number) and not isinstance(c, bool) for c in cells], dtype=bool)
+
+
+def _refuse_groups(text: pd.Series[Any], place: tuple[Any, str]) -> None:
+    """Refuse ``1.026`` among ``998``: every point stands before three digits, and only there."""
+    marked = text.str.contains(".", regex=False).to_numpy(dtype=bool)
+    if not marked.any() or marked.all():
+        return
+    groups = text[marked].str.fullmatch(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")
+    rest = text[~marked].str.fullmatch(r"[+-]?\d{1,3}")
+    if groups.all() and rest.all() and (pd.to_numeric(text[~marked]) != 0).any():
+        file, column = place
+        at = int(np.argmax(marked))
+        raise DataError(
+            f"{file}, row {text.index[at]}, column {column!r}: the value is {text.iloc[at]!r}, "
+            f"others are like {text[~marked].iloc[0]!r}: does the point part thousands? Then say "
+            f"'thousands: .' and 'decimal: \",\"', if not, 'decimal: .'"
+        )
+
+
 def _pattern(decimal: str, thousands: str | None) -> str:
     """Digits, grouped by threes where groups are declared: ``1,23`` is no number with them."""
-    whole = r"\d+"
+    whole = r"[0-9]+"
     if thousands is not None:
-        whole = rf"(?:\d+|\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+)"
+        whole = rf"(?:[0-9]+|[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+)"
     point = re.escape(decimal)
-    return rf"[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?"
+    return rf"[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
 
 def _texts(cells: pd.Series[Any]) -> bool:
@@ -100,20 +149,14 @@ def _refuse(
     row, file, column = int(np.argmax(bad)), *place
     value = cells.iloc[row]
     said = f"{file}, row {cells.index[row]}, column {column!r}: the value is {shown(_plain(value))}"
-    advice = _advice(str(value).strip(), entry)
+    advice = _advice(str(value).strip().translate(_ALIKE), entry)
     raise DataError(f"{said}, expected a number ({expected}){advice}")
 
 
 def _advice(text: str, entry: SeriesEntry) -> str:
     """Which option would make a number of it."""
-    for decimal, thousands in (
-        (",", None),
-        (".", ","),
-        (",", "."),
-        (".", " "),
-        (",", " "),
-        (".", "'"),
-    ):
+    ways = ((",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"))
+    for decimal, thousands in sorted(ways, key=lambda way: way[0] != entry.decimal):
         options = {"decimal": decimal, "thousands": thousands}
         given = {"decimal": entry.decimal, "thousands": entry.thousands}
         if options != given and re.fullmatch(_pattern(decimal, thousands), text):
@@ -123,6 +166,8 @@ def _advice(text: str, entry: SeriesEntry) -> str:
                 and re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text)
             ):
                 continue  # more likely groups of thousands
-            changed = [f"{k}: '{v}'" for k, v in options.items() if v != given[k] and v is not None]
+            changed = [f"{k}: {v!r}" for k, v in options.items() if v != given[k] and v is not None]
             return f"; is it written with '{', '.join(changed)}'?" if changed else ""
+    if re.fullmatch(r"\D{0,4}\d[\d.,' ]*\D{0,12}", text):
+        return "; a cell may hold nothing but the number, its unit belongs into 'unit'"
     return ""

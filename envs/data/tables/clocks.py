@@ -1,42 +1,21 @@
-"""Stamps of a file to UTC: formats, offsets, zones, and the hours that clocks repeat or skip."""
+"""Times of a file to UTC: offsets, zones, periods, and the hours that clocks repeat or skip."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
+from datetime import timedelta, timezone, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from equiload.envs.data.tables.entries import Flag, SeriesEntry, shown
-from equiload.envs.data.tables.files import Frame
+from equiload.envs.data.tables.files import Frame, listing
+from equiload.envs.data.tables.times import Place, Times, time_zone
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
-
-_SINCE = re.compile(r"(milliseconds|seconds|minutes|hours|days) since (.+)")
-_UNITS = {"milliseconds": "ms", "seconds": "s", "minutes": "min", "hours": "h", "days": "D"}
-#: An offset from UTC at the end of an ISO 8601 time of day; a year behind a dash is none.
-_OFFSET = (
-    r"(?:\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?|T\d{2,6}(?:\.\d+)?)\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$"
-)
-_FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
-_MARK = r"\s*\(?\b([A-Z]{2,5})\)?\s*$"
-#: How German exports call Central European Time.
-_ALSO = {"MEZ": "CET", "MESZ": "CEST"}
-_DIRECTIVES = {
-    **dict.fromkeys("dmMSjIH", r"\d{1,3}"),
-    "Y": r"\d{4}",
-    "y": r"\d{2}",
-    "f": r"\d+",
-    "p": r"[AaPp]\.?[Mm]\.?",
-    "z": r"(?:Z|[+-]\d{2}:?\d{2})",
-    "%": "%",
-}
-_HOUR_24 = re.compile(r"(?P<before>.*[T ])24(?P<after>:00(?::00)?\s*(?:Z|[+-]\d{2}:?\d{2})?)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,46 +40,6 @@ class Stamps:
     zone_used: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Times:
-    """The stamps of a frame as texts and as times on their own clock.
-
-    ``local`` are times with an offset or without, ``seconds`` as of :class:`Stamps`, ``marks`` the
-    offsets in seconds of rows that name the clock in force, not a number elsewhere.
-    """
-
-    text: Any
-    local: Any
-    seconds: IntArray
-    marks: Any
-
-
-def read_times(frame: Frame, entry: SeriesEntry) -> Times:
-    """Parse the stamps of a frame.
-
-    Raises
-    ------
-    DataError
-        A stamp that is no time: row, value, and what was expected.
-    """
-    assert entry.time is not None
-    if entry.period is not None and entry.stamp != "start":
-        raise DataError(f"{frame.file}: with 'period', 'stamp' is start: periods count from 1")
-    columns = [frame.column(name) for name in entry.time]
-    place = _Place(frame, " + ".join(repr(name) for name in entry.time))
-    seconds = np.zeros(len(columns[0]), dtype=np.int64)
-    marks = np.full(len(columns[0]), np.nan)
-    if len(columns) == 1 and pd.api.types.is_datetime64_any_dtype(columns[0]):
-        return Times(columns[0].astype(str), columns[0], seconds, marks)
-    text = columns[0].astype(str).str.strip()
-    for more in columns[1:]:
-        text = text + " " + more.astype(str).str.strip()
-    if entry.stamp == "range":
-        text, seconds = _ranges(text, entry, place)
-    text, marks = _marks(text, entry)
-    return Times(text, _parsed(text, entry, place), seconds, marks)
-
-
 def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, codes: Any) -> Stamps:
     """When the rows' values begin or end.
 
@@ -119,7 +58,7 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
         A stamp that does not fit its clock: row, value, and what was expected.
     """
     local, seconds, marks, text = times.local, times.seconds, times.marks, times.text
-    place = _Place(frame, " + ".join(repr(name) for name in entry.time or ()))
+    place = Place(frame, " + ".join(repr(name) for name in entry.time or ()))
     if local.dt.tz is not None and entry.offsets == "ignore":
         local = local.dt.tz_localize(None)
     if local.dt.tz is not None:
@@ -129,29 +68,15 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
             )
         moments = local.dt.tz_convert("UTC").dt.tz_localize(None)
         return Stamps(_seconds(moments), seconds, entry.stamp == "end", zone_used=False)
-    if entry.time_format is not None and _SINCE.fullmatch(entry.time_format):
-        return Stamps(_seconds(local), seconds, entry.stamp == "end", zone_used=False)
     zone = _zone_of(frame, entry)
     naive = local.to_numpy().astype("datetime64[s]")
-    if entry.period is not None:
-        moments = _periods(frame, entry, naive, zone)
-        return Stamps(moments, seconds, ends=False, zone_used=True)
-    return _on_clock(naive, seconds, _Rows(frame, entry, gone, codes, marks, zone, place, text))
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where stamps stand, for messages."""
-
-    frame: Frame
-    label: str
-
-    def error(self, row: int, value: object, expected: str) -> DataError:
-        """The sentence on one stamp."""
-        return DataError(
-            f"{self.frame.file}, row {self.frame.cells.index[row]}, column {self.label}: the time "
-            f"is {shown(str(value))}, expected {expected}"
-        )
+    rows = _Rows(frame, entry, gone, codes, marks, zone, place, text)
+    if entry.period is None:
+        return _on_clock(naive, seconds, rows)
+    days, passed = naive.astype("datetime64[D]"), _periods(frame, entry)
+    if entry.daylight is not None or entry.repeated is not None:  # so hours are those of the clock
+        return _on_clock(days.astype("datetime64[s]") + passed, seconds, rows)
+    return Stamps(_elapsed(days, passed, rows), seconds, ends=False, zone_used=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +89,7 @@ class _Rows:
     codes: Any
     marks: Any
     zone: tzinfo
-    place: _Place
+    place: Place
     text: Any
 
 
@@ -173,169 +98,28 @@ def _seconds(moments: Any) -> TimeArray:
     return values
 
 
-def _parsed(text: Any, entry: SeriesEntry, place: _Place) -> Any:
-    """Times with an offset or without, a series."""
-    wanted = entry.time_format
-    since = None if wanted is None else _SINCE.fullmatch(wanted)
-    if since is not None:
-        return _since(text, since, place)
-    if wanted is not None and "%" not in wanted:
+def _of_preamble(frame: Frame, entry: SeriesEntry) -> str:
+    """The offset of the place that the rows are of, from the table before the header."""
+    assert entry.offset_in_preamble is not None
+    offsets = frame.preamble[entry.offset_in_preamble]
+    rows = [*range(len(offsets))]
+    for name, values in entry.where.items():
+        if name in frame.preamble:
+            rows = [k for k in rows if frame.preamble[name][k] in values]
+    choices = {offsets[k] for k in rows}
+    if len(choices) != 1:
         raise DataError(
-            f"{place.frame.file}: time_format {wanted!r} has no directive such as %Y; expected "
-            f"strptime's, '%d.%m.%Y %H:%M' say, or 'seconds since 1970-01-01'"
+            f"{frame.file}: the lines before the header have {len(choices)} values of "
+            f"{entry.offset_in_preamble} for these rows; say whose they are, "
+            f"'where: {{location_id: 0}}'"
         )
-    offset = text.str.contains(_OFFSET, regex=True).to_numpy(dtype=bool)
-    if wanted is not None:
-        offset = np.full(len(text), "%z" in wanted)
-    _refuse_counts(text, wanted, place)
-    try:
-        parsed = _read(text, wanted, utc=bool(offset.all()))
-    except ValueError:
-        other = int(np.argmax(offset != offset[-1]))
-        if offset.all() or not offset.any():
-            raise _format_error(text, wanted, place, 0) from None
-        raise place.error(
-            other, text.iloc[other], "all times of a file with an offset from UTC, or none"
-        ) from None
-    parsed = _midnights(text, parsed, wanted)
-    bad = parsed.isna().to_numpy(dtype=bool)
-    if bad.any():
-        raise _format_error(text, wanted, place, int(np.argmax(bad)))
-    return parsed
-
-
-def _read(text: Any, wanted: str | None, *, utc: bool) -> Any:
-    return pd.to_datetime(text, format=wanted or "ISO8601", errors="coerce", utc=utc)
-
-
-def _refuse_counts(text: Any, wanted: str | None, place: _Place) -> None:
-    """A count of seconds since 1970 is not ISO 8601, though some of its digits may be."""
-    if wanted is not None or not len(text):
-        return
-    digits = str(text.iloc[0])
-    if not re.fullmatch(r"\d{1,7}|\d{9,13}(\.\d+)?", digits):
-        return
-    unit = "milliseconds" if len(digits.split(".")[0]) >= 12 else "seconds"
-    start = "1970-01-01" if len(digits.split(".")[0]) >= 9 else "2024-01-01"
-    raise place.error(
-        0, digits, f"an ISO 8601 time; is it a count? Say 'time_format: {unit} since {start}'"
-    )
-
-
-def _format_error(text: Any, wanted: str | None, place: _Place, row: int) -> DataError:
-    if wanted is None:
-        return place.error(row, text.iloc[row], "an ISO 8601 time, or a 'time_format'")
-    unknown = re.findall(r"%(.)", wanted)
-    odd = [code for code in unknown if code not in "aAwdbBmyYHIpMSfzZjUWcxX%GuV"]
-    hint = f" (%{odd[0]} is no directive of strptime's)" if odd else ""
-    if "%s" in wanted:
-        hint = " (for seconds since 1970 say 'seconds since 1970-01-01')"
-    return place.error(row, text.iloc[row], f"the time_format {wanted!r}{hint}")
-
-
-def _since(text: Any, since: re.Match[str], place: _Place) -> Any:
-    """``seconds since 2024-01-01``: counted from a UTC time."""
-    try:
-        origin = pd.Timestamp(since[2])
-    except ValueError:
-        origin = pd.NaT
-    if origin is pd.NaT:
-        raise DataError(
-            f"{place.frame.file}: time_format must be 'seconds since 1970-01-01' say, with a UTC "
-            f"time, got {since[0]!r}"
-        )
-    if origin.tz is not None:
-        origin = origin.tz_convert("UTC").tz_localize(None)
-    counts = pd.to_numeric(text, errors="coerce")
-    bad = ~np.isfinite(counts.to_numpy(dtype=np.float64))
-    if not bad.any():
-        bad = (counts.abs() * pd.Timedelta(1, _UNITS[since[1]]).total_seconds() > 8e9).to_numpy()
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise place.error(row, text.iloc[row], f"a number of {since[0]}")
-    return origin + pd.to_timedelta(counts, unit=_UNITS[since[1]])
-
-
-def _midnights(text: Any, parsed: Any, wanted: str | None) -> Any:
-    """Read hour 24 as midnight of the next day."""
-    late = np.flatnonzero(parsed.isna().to_numpy(dtype=bool))
-    if not len(late):
-        return parsed
-    pattern = _HOUR_24 if wanted is None else _hour_pattern(wanted)
-    if pattern is None:
-        return parsed
-    parts = [pattern.fullmatch(str(text.iloc[row])) for row in late]
-    rows = [row for row, part in zip(late, parts, strict=True) if part]
-    zeroed = [f"{part['before']}00{part['after']}" for part in parts if part]
-    if rows:
-        midnight = _read(pd.Series(zeroed), wanted, utc=parsed.dt.tz is not None)
-        parsed = parsed.copy()
-        parsed.iloc[rows] = (midnight + pd.Timedelta(days=1)).to_numpy()
-    return parsed
-
-
-@lru_cache
-def _hour_pattern(wanted: str) -> re.Pattern[str] | None:
-    """Texts of a strptime format whose hour is 24, split there."""
-    pieces, hour = [], False
-    for piece in re.findall(r"%.|[^%]+", wanted):
-        if piece == "%H" and not hour:
-            pieces.append(r")24(?P<after>")
-            hour = True
-        elif piece.startswith("%"):
-            pieces.append(_DIRECTIVES.get(piece[1:], r"\S+"))
-        else:
-            pieces.append(re.escape(piece))
-    return re.compile(rf"(?P<before>{''.join(pieces)})") if hour else None
-
-
-def _ranges(text: Any, entry: SeriesEntry, place: _Place) -> tuple[Any, IntArray]:
-    """The first time of ``start - end``, and the seconds between them where they are positive."""
-    both = text.str.split(r"\s+[-–]\s+", n=1, regex=True)
-    first, last = both.str[0], both.str[1]
-    single = last.isna().to_numpy(dtype=bool)
-    if single.any():
-        row = int(np.argmax(single))
-        raise place.error(row, text.iloc[row], "'start - end'")
-    heads, tails = (_parsed(_marks(part, entry)[0], entry, place) for part in (first, last))
-    apart = (tails - heads).dt.total_seconds().to_numpy(dtype=np.float64)
-    return first, np.maximum(apart, 0.0).astype(np.int64)
-
-
-def _marks(text: Any, entry: SeriesEntry) -> tuple[Any, Any]:
-    """Split a mark of the clock in force off the stamps, ``(CEST)`` or ``EST``: its offset, s."""
-    nothing = np.full(len(text), np.nan)
-    if entry.time_format is not None and re.search("%[Zz]|since", entry.time_format):
-        return text, nothing
-    tails = text.str.extract(_MARK)[0]
-    if tails.isna().all():
-        return text, nothing
-    ahead = _abbreviations(entry.time_zone)
-    ahead |= {other: ahead[name] for other, name in _ALSO.items() if name in ahead}
-    marked = tails.isin(list(ahead)).to_numpy(dtype=bool)
-    stripped = text.where(~marked, text.str.replace(_MARK, "", regex=True))
-    return stripped, tails.map(ahead).astype(float).to_numpy()
-
-
-@lru_cache
-def _abbreviations(zone: str | None) -> dict[str, float]:
-    """What the zone's clock is called over the years, and the seconds it is then ahead of UTC."""
-    if zone is None or zone not in available_timezones():
-        return {}
-    moments = [datetime(y, m, 1, tzinfo=ZoneInfo(zone)) for y in range(1990, 2038) for m in (1, 7)]
-    return {
-        name: ahead.total_seconds()
-        for moment in moments
-        if (name := moment.tzname())
-        and name.isalpha()
-        and (ahead := moment.utcoffset()) is not None
-    }
+    return str(choices.pop())
 
 
 def _zone_of(frame: Frame, entry: SeriesEntry) -> tzinfo:
     """The zone that stamps without an offset are in."""
     if entry.offset_in_preamble is not None and entry.offset_in_preamble in frame.preamble:
-        seconds = frame.preamble[entry.offset_in_preamble]
+        seconds = _of_preamble(frame, entry)
         if not re.fullmatch(r"-?\d{1,5}", seconds) or abs(int(seconds)) > 50_400:
             raise DataError(
                 f"{frame.file}: {entry.offset_in_preamble} must be seconds, got {shown(seconds)}"
@@ -349,47 +133,54 @@ def _zone_of(frame: Frame, entry: SeriesEntry) -> tzinfo:
     return time_zone(entry.time_zone)
 
 
-@lru_cache
-def time_zone(name: str) -> tzinfo:
-    """A zone by its IANA name, or a fixed offset: ``+02:00``, ``GMT+2``, ``UTC-5``.
-
-    Raises
-    ------
-    DataError
-        For anything else.
-    """
-    fixed = _FIXED.fullmatch(name.replace(" ", ""))
-    if fixed is not None:
-        minutes = int(fixed[2]) * 60 + int(fixed[3] or 0)
-        if minutes <= 14 * 60:
-            return timezone(timedelta(minutes=minutes if fixed[1] == "+" else -minutes))
-    if name not in available_timezones():
-        raise DataError(
-            f"there is no time zone {name!r}, expected an IANA name (Europe/Berlin) or an offset "
-            f"(+02:00, GMT+2)"
-        )
-    return ZoneInfo(name)
-
-
-def _periods(frame: Frame, entry: SeriesEntry, days: TimeArray, zone: tzinfo) -> TimeArray:
-    """UTC of the periods of local days, which are counted in elapsed time from midnight."""
+def _periods(frame: Frame, entry: SeriesEntry) -> npt.NDArray[np.timedelta64]:
+    """Time that has passed since midnight when the periods begin."""
     assert entry.period is not None
-    numbers = pd.to_numeric(frame.column(entry.period), errors="coerce")
-    most = 1500 / entry.period_minutes  # 25 hours
-    bad = ~((numbers >= 1) & (numbers <= most) & (numbers % 1 == 0)).to_numpy(dtype=bool)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise _Place(frame, repr(entry.period)).error(
-            row, frame.column(entry.period).iloc[row], f"a period from 1 to {most:.0f}"
+    seconds = np.zeros(len(frame.cells), dtype=np.int64)
+    whole = 1500.0  # 25 hours
+    for name, minutes in zip(entry.period, entry.period_minutes, strict=True):
+        cells = frame.column(name)
+        numbers = pd.to_numeric(cells, errors="coerce")
+        most = whole / minutes
+        bad = ~((numbers >= 1) & (numbers <= most) & (numbers % 1 == 0)).to_numpy(dtype=bool)
+        if bad.any():
+            row = int(np.argmax(bad))
+            hint = (
+                f"; hours from 0 are part of 'time: [date, {name}]'" if numbers.min() == 0 else ""
+            )
+            raise Place(frame, repr(name)).error(
+                row, cells.iloc[row], f"a period from 1 to {most:.0f}{hint}"
+            )
+        seconds += np.rint((numbers.to_numpy() - 1) * minutes * 60).astype(np.int64)
+        whole = minutes
+    return seconds.astype("timedelta64[s]")
+
+
+def _elapsed(days: TimeArray, passed: npt.NDArray[np.timedelta64], rows: _Rows) -> TimeArray:
+    """UTC of periods that count the time since local midnight, days of 23 and 25 hours too."""
+    today, tomorrow = (_midnight(days + np.timedelta64(k, "D"), rows.zone) for k in (0, 1))
+    moments: TimeArray = today + passed
+    beyond = moments >= tomorrow
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        hours = (tomorrow - today)[row] / np.timedelta64(1, "h")
+        assert rows.entry.period is not None
+        raise Place(rows.frame, rows.place.label + f" + {rows.entry.period[0]!r}").error(
+            row,
+            f"{rows.text.iloc[row]} {rows.frame.column(rows.entry.period[0]).iloc[row]}",
+            f"a period of that day, which has {hours:g} hours on the clock of "
+            f"{rows.entry.time_zone}; is the file on a fixed offset? If hours are numbered by the "
+            f"clock, name the column that marks the repeated one ('repeated')",
         )
-    midnight = pd.Series(days.astype("datetime64[D]").astype("datetime64[s]"))
-    utc = midnight.dt.tz_localize(
-        zone, ambiguous=np.ones(len(days), bool), nonexistent="shift_forward"
-    )
-    starts = _seconds(utc.dt.tz_convert("UTC").dt.tz_localize(None))
-    step = np.rint((numbers.to_numpy() - 1) * entry.period_minutes * 60).astype(np.int64)
-    moments: TimeArray = starts + step.astype("timedelta64[s]")
     return moments
+
+
+def _midnight(days: TimeArray, zone: tzinfo) -> TimeArray:
+    unique, at = np.unique(days.astype("datetime64[s]"), return_inverse=True)
+    local = pd.Series(unique).dt.tz_localize(
+        zone, ambiguous=np.ones(len(unique), bool), nonexistent="shift_forward"
+    )
+    return _seconds(local.dt.tz_convert("UTC").dt.tz_localize(None))[at]
 
 
 def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
@@ -403,8 +194,10 @@ def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
     step = _commonest_step(naive)
     try:
         moments = _to_utc(naive - np.timedelta64(step, "s"), rows)
-        known = moments[~np.isnat(moments) & ~rows.gone]
-        if step and (rows.codes is not None or len(np.unique(known)) == len(known)):
+        known = pd.DataFrame(
+            {"moment": moments, "code": rows.codes if rows.codes is not None else 0}
+        )
+        if step and not known[~np.isnat(moments) & ~rows.gone].duplicated().any():
             return Stamps(moments + np.timedelta64(step, "s"), seconds, ends=True, zone_used=True)
     except DataError:
         pass  # the sentence of the attempt below is the one on what the file says
@@ -464,24 +257,50 @@ def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
         return daylight
     entry, frame = rows.entry, rows.frame
     if entry.daylight is not None:
-        return _flagged(frame, entry.daylight)
+        return _flagged(frame, entry.daylight, naive[twice])
     if entry.repeated is not None:
-        return ~_flagged(frame, entry.repeated)
+        return ~_flagged(frame, entry.repeated, naive[twice])
     for code in pd.unique(rows.codes) if rows.codes is not None else [None]:
-        mine = twice if code is None else twice & (rows.codes == code)
-        whole = np.ones(len(naive), bool) if code is None else rows.codes == code
-        order = np.flatnonzero(mine)
-        if not len(order):
+        whole = np.flatnonzero(np.ones(len(naive), bool) if code is None else rows.codes == code)
+        if not twice[whole].any():
             continue
-        falling = _descends(naive[whole])
-        order = order[::-1] if falling else order
+        if _descends(naive[whole]):
+            whole = whole[::-1]
+        _refuse_disorder(naive, twice, whole, rows)
+        order = whole[twice[whole]]
         daylight[order] = _first_pass(naive[order])
     return daylight
 
 
-def _flagged(frame: Frame, flag: Flag) -> BoolArray:
+def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: _Rows) -> None:
+    """Refuse rows that are in no order where an hour is there twice: nothing tells them apart."""
+    both = pd.Series(naive[order])
+    if not (both.duplicated() & twice[order]).any():
+        return
+    day = naive[order].astype("datetime64[D]")
+    near = order[np.isin(day, np.unique(day[twice[order]]))]
+    back = (np.diff(naive[near]).astype(np.int64) < 0) & ~(twice[near][1:] & twice[near][:-1])
+    if back.any():
+        row = int(near[int(np.argmax(back)) + 1])
+        raise rows.place.error(
+            row,
+            rows.text.iloc[row],
+            f"times in order, since the clock of {rows.entry.time_zone} repeats an hour that day "
+            f"and nothing else tells which is which; name a column that does ('daylight', "
+            f"'repeated')",
+        )
+
+
+def _flagged(frame: Frame, flag: Flag, twice: TimeArray) -> BoolArray:
+    """``[rows]``: which a column marks; ``twice`` are the times that the clock repeats."""
     cells = frame.column(flag.column).astype(str).str.strip()
-    marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool)
+    marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool, copy=True)
+    if not marked.any() and len(np.unique(twice)) < len(twice):
+        raise DataError(
+            f"{frame.file}: no row of column {flag.column!r} is {' or '.join(flag.value)}; it holds "
+            f"{listing([*pd.unique(cells)])}: which marks the hour? Say "
+            f"'{{column: {flag.column}, value: ...}}'"
+        )
     return marked
 
 

@@ -7,6 +7,7 @@ or a code ``09`` stays what it is and ``1.0e6`` is a number where a number is wa
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -29,6 +30,12 @@ def _listed(value: Any) -> Any:
 
 #: One text, or several.
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+#: Minutes, one number or several.
+Lengths = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1440)], ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+]
 
 
 class Entry(BaseModel):
@@ -72,7 +79,8 @@ class SeriesEntry(Entry):
     lasts
         Longest time for which a value holds if no next one comes, ``60 min`` say.
     period, period_minutes
-        Column that counts the periods of the day that ``time`` names, from 1, and their length.
+        Column that counts the periods of the day that ``time`` names, from 1, and their length; or
+        two of each, hours and their quarters.
     daylight, repeated
         Marks rows in daylight saving time; in the second pass of an hour that a clock repeats.
     fuels, fuel_column
@@ -82,9 +90,11 @@ class SeriesEntry(Entry):
         ``request`` for each row.
     missing
         Further texts that mean "no value".
-    separator, decimal, thousands, encoding, skip_rows, skip_after_header, sheet, records
-        How the file is written: as ``pandas.read_csv`` means them; lines before and after the
-        header; sheet of an Excel file; path to the list of records in a JSON file.
+    separator, decimal, thousands, encoding, sheet, records
+        How the file is written: as ``pandas.read_csv`` means them; sheet or sheets of an Excel file
+        (``*``: all); path to the list of records in a JSON file.
+    skip_rows, skip_after_header, skip_footer
+        Lines before the header, after it, and at the end.
     """
 
     file: Texts | None = None
@@ -100,8 +110,8 @@ class SeriesEntry(Entry):
     offsets: Literal["keep", "ignore"] = "keep"
     stamp: Literal["start", "end", "range"] = "start"
     lasts: str | None = None
-    period: str | None = None
-    period_minutes: float = Field(default=30.0, gt=0, le=1440)
+    period: Texts | None = None
+    period_minutes: Lengths = (30.0,)
     daylight: Flag | None = None
     repeated: Flag | None = None
     fuels: dict[str, Texts] = {}
@@ -114,7 +124,8 @@ class SeriesEntry(Entry):
     encoding: str | None = None
     skip_rows: int = Field(default=0, ge=0, le=100_000)
     skip_after_header: int = Field(default=0, ge=0, le=1000)
-    sheet: str | None = None
+    skip_footer: int = Field(default=0, ge=0, le=1000)
+    sheet: Texts | None = None
     records: str | None = None
     #: JSON or CSV column, in the lines before the header, that holds the stamps' offset in seconds.
     offset_in_preamble: str | None = None
@@ -177,9 +188,12 @@ def load_yaml(path: Path) -> Any:
     except YAMLError as error:
         # The reader's own hint on how to allow duplicate keys is of no use to a user.
         reason = " ".join(str(error).split("To suppress this check")[0].split())
+        reason = re.sub(r' in "<unicode string>"|(?<=") with value .*', "", reason)
         raise DataError(f"{path}: is not YAML: {reason[:300]}") from None
     except RecursionError:
         raise DataError(f"{path}: is nested too deeply") from None
+    except DataError as error:
+        raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 def _merged(node: Any, known: dict[int, Any] | None = None) -> Any:
@@ -199,9 +213,11 @@ def _merged(node: Any, known: dict[int, Any] | None = None) -> Any:
         return items
     entries: dict[Any, Any] = {}
     known[id(node)] = entries
-    for base in _listed(node.get("<<", [])):
+    for base in reversed(_listed(node.get("<<", []))):  # the first of several has the last word
         merged = _merged(base, known)
-        entries.update(merged if isinstance(merged, dict) else {})
+        if not isinstance(merged, dict):
+            raise DataError(f"'<<' must be a mapping (*name), or a list of them, got {shown(base)}")
+        entries.update(merged)
     entries.update({key: _merged(item, known) for key, item in node.items() if key != "<<"})
     return entries
 

@@ -6,18 +6,22 @@ The parsing is pandas'. Rows keep the number under which an editor shows them.
 from __future__ import annotations
 
 import bz2
+import fnmatch
 import glob
 import gzip
 import io
 import json
 import lzma
+import re
+import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 import pandas as pd
 
 from equiload.envs.data.tables.entries import SeriesEntry, shown
@@ -28,11 +32,6 @@ LARGEST = 2 << 30
 _MOST_COLUMNS = 10_000
 _EXCEL = (".xlsx", ".xls", ".xlsb", ".xlsm", ".ods")
 _SEPARATORS = (",", ";", "\t", "|")
-_PACKED: Mapping[str, Callable[[Path], Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-}
 _MARKS = (  # longest first: the mark of UTF-32 begins as that of UTF-16 does
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -53,15 +52,22 @@ class Frame:
     cells
         Texts where the file holds texts; its index is the row, as an editor counts.
     header
-        Column names as in the file, in order; a name may occur twice.
+        Column names in order, as :func:`plain` has them; a name may occur twice.
     preamble
-        Cells of the lines before the header, by the name above them.
+        Columns of the table in the lines before the header, by name.
+    hint
+        Which option would find the columns that are not there, for messages.
     """
 
     file: Path
     cells: pd.DataFrame
     header: tuple[str, ...]
-    preamble: Mapping[str, str] = field(default_factory=dict)
+    preamble: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hint: str = ""
+
+    def has(self, name: str) -> bool:
+        """Is there a column of this name?"""
+        return plain(name) in self.header
 
     def column(self, name: str) -> pd.Series[Any]:
         """A column by name.
@@ -71,20 +77,37 @@ class Frame:
         DataError
             If there is none, or more than one.
         """
-        count = self.header.count(name)
+        wanted = plain(name)
+        count = self.header.count(wanted)
         if count > 1:
             raise DataError(f"{self.file}: there are {count} columns {name!r}, expected one")
         if not count and name == "Unnamed: 0" and self.header[:1] == ("",):
-            name = ""  # as pandas calls the index that it wrote without a name
+            wanted = name = ""  # as pandas calls the index that it wrote without a name
         elif not count:
-            listing = ", ".join(repr(column) for column in self.header[:30])
-            more = f" and {len(self.header) - 30} more" if len(self.header) > 30 else ""
-            raise DataError(f"{self.file}: there is no column {name!r}, found {listing}{more}")
-        return self.cells.iloc[:, self.header.index(name)].rename(name)
+            raise DataError(
+                f"{self.file}: there is no column {shown(name)}, found {listing(self.header)}"
+                f"{self.hint}"
+            )
+        return self.cells.iloc[:, self.header.index(wanted)].rename(name)
 
     def where(self, rows: Any) -> Frame:
         """Some of the rows."""
-        return Frame(self.file, self.cells[rows], self.header, self.preamble)
+        return Frame(self.file, self.cells[rows], self.header, self.preamble, self.hint)
+
+
+def plain(name: object) -> str:
+    """A column's name with single blanks and plain forms of letters: CO2 for CO₂."""
+    return " ".join(unicodedata.normalize("NFKC", str(name)).strip("\ufeff").split())
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names as in a message, of which there may be thousands."""
+    listing = ""
+    for count, name in enumerate(names):
+        if len(listing) > 300:
+            return f"{listing} and {len(names) - count} more"
+        listing += f"{', ' if count else ''}{shown(name)}"
+    return listing
 
 
 class Files:
@@ -98,27 +121,25 @@ class Files:
         """Every file that has been read."""
         return tuple(sorted({frame.file for frames in self._frames.values() for frame in frames}))
 
-    def frames(self, folder: Path, entry: SeriesEntry, wanted: Sequence[str]) -> list[Frame]:
-        """The files that an entry names, in the order of their names.
+    def frame(self, path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
+        """A file as an entry says that it is written.
 
         ``wanted`` are columns that must be there, by which a separator is told that is not given.
         """
-        return [self._frame(path, entry, wanted) for path in expanded(folder, entry.file or ())]
-
-    def _frame(self, path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
         key: tuple[Any, ...] = (
             path,
             entry.separator,
             entry.encoding,
             entry.skip_rows,
             entry.skip_after_header,
+            entry.skip_footer,
             entry.sheet,
             entry.records,
             entry.offset_in_preamble,
         )
         # Without a declared separator, the columns that are wanted tell it.
         for frame in self._frames.get(key, []):
-            if entry.separator is not None or set(wanted) <= set(frame.header):
+            if entry.separator is not None or all(frame.has(name) for name in wanted):
                 return frame
         frame = _read(path, entry, wanted)
         self._frames.setdefault(key, []).append(frame)
@@ -132,7 +153,11 @@ def expanded(folder: Path, patterns: Sequence[str]) -> list[Path]:
         if "\0" in pattern:
             raise DataError(f"{pattern!r} is no name of a file")
         whole = folder / pattern
-        if not whole.exists() and glob.has_magic(pattern):
+        try:
+            there = whole.exists()
+        except OSError:  # too long, say
+            raise DataError(f"{shown(pattern)} is no name of a file") from None
+        if not there and glob.has_magic(pattern):
             matches = sorted(Path(name) for name in glob.glob(str(whole)))  # noqa: PTH207 - absolute
             if not matches:
                 raise DataError(f"{whole}: no file matches this pattern")
@@ -154,12 +179,14 @@ def _read(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
             raise DataError(f"{path}: {option!r} is for files that end in {', '.join(endings)}")
     try:
         if ending in (".parquet", ".pq"):
-            return _whole(path, _parquet(path), 1)
-        if ending in _EXCEL:
-            return _excel(path, entry)
-        if ending in (".json", ".jsonl", ".ndjson"):
-            return _json(path, entry)
-        return _csv(path, entry, wanted)
+            frame = _whole(path, _parquet(path), 1)
+        elif ending in _EXCEL:
+            frame = _excel(path, entry, wanted)
+        elif ending in (".json", ".jsonl", ".ndjson"):
+            frame = _json(path, entry)
+        else:
+            frame = _csv(path, entry, wanted)
+        return frame.where(slice(0, len(frame.cells) - entry.skip_footer))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except DataError:
@@ -180,125 +207,256 @@ def _parquet(path: Path) -> pd.DataFrame:
     return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
 
 
-def _excel(path: Path, entry: SeriesEntry) -> Frame:
-    with pd.ExcelFile(path, engine="calamine") as book:
+def _excel(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
+    try:
+        book = pd.ExcelFile(path, engine="calamine")
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the Excel reader has an error class of its own
+        raise DataError(
+            f"{path}: cannot be read as Excel ({_reason(error)}); is it a CSV or a web page under "
+            f"a wrong name? Then end its name in .csv, or save it anew"
+        ) from None
+    with book:
         sheets = [str(name) for name in book.sheet_names]
-        if entry.sheet is not None and entry.sheet not in sheets:
-            raise DataError(f"{path}: there is no sheet {entry.sheet!r}, found {', '.join(sheets)}")
-        sheet = sheets[0] if entry.sheet is None else entry.sheet
-        grid = pd.read_excel(book, sheet, header=None, dtype=object)
+        chosen = _sheets(path, sheets, entry.sheet)
+        frames = [
+            _sheet(path, name, pd.read_excel(book, name, header=None, dtype=object), entry, wanted)
+            for name in chosen
+        ]
+    first = frames[0]
+    if len(frames) == 1:
+        return first
+    for name, frame in zip(chosen, frames, strict=True):
+        if frame.header != first.header:
+            raise DataError(f"{path}: sheet {name!r} has other columns than sheet {chosen[0]!r}")
+        frame.cells.index = pd.Index([f"{row} of sheet {name!r}" for row in frame.cells.index])
+        frame.cells.columns = first.cells.columns
+    return Frame(path, pd.concat([frame.cells for frame in frames]).infer_objects(), first.header)
+
+
+def _sheets(path: Path, sheets: list[str], wanted: Sequence[str] | None) -> list[str]:
+    """The first sheet, or those that the names and patterns (``*``) mean."""
+    chosen: list[str] = []
+    for pattern in wanted or sheets[:1]:
+        matches = [pattern] if pattern in sheets else fnmatch.filter(sheets, pattern)
+        if not matches:
+            raise DataError(f"{path}: there is no sheet {pattern!r}, found {listing(sheets)}")
+        chosen += [name for name in matches if name not in chosen]
+    return chosen
+
+
+def _sheet(
+    path: Path, sheet: str, grid: pd.DataFrame, entry: SeriesEntry, wanted: Sequence[str]
+) -> Frame:
     header = entry.skip_rows
     if len(grid) <= header:
         raise DataError(
             f"{path}: sheet {sheet!r} has no row {header + 1}, where the header would be"
         )
+    rows = [
+        ["" if pd.isna(c) else plain(c) for c in grid.iloc[k]] for k in range(min(60, len(grid)))
+    ]
+    hint = _skip_hint(rows, wanted, header)
     grid.columns = pd.Index(["" if pd.isna(name) else str(name) for name in grid.iloc[header]])
-    return _whole(path, grid.iloc[header + 1 + entry.skip_after_header :], header + 2)
+    first = header + 1 + entry.skip_after_header
+    return _whole(path, grid.iloc[first:], first + 1, hint)
+
+
+def _skip_hint(rows: Sequence[Sequence[str]], wanted: Sequence[str], skipped: int) -> str:
+    """Which of the first rows has the wanted columns, if the header row has not."""
+    names = {plain(name) for name in wanted}
+    for at, row in enumerate(rows):
+        if at != skipped and names and names <= set(row):
+            return f"; row {at + 1} has the wanted columns, say 'skip_rows: {at}'"
+    return ""
 
 
 def _json(path: Path, entry: SeriesEntry) -> Frame:
     text = _text(path, entry.encoding)
-    if path.suffix.lower() != ".json":
-        return _whole(path, pd.read_json(io.StringIO(text), lines=True, dtype=False), 1)
     try:
-        rows = json.loads(text)
+        rows = _documents(path, text)
     except RecursionError:
         raise DataError(f"{path}: is nested too deeply") from None
     for step in entry.records.split(".") if entry.records else ():
         if not isinstance(rows, dict) or step not in rows:
             raise DataError(f"{path}: there is no {step!r} on the way to the records")
         rows = rows[step]
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
-        lists = (
-            [k for k, v in rows.items() if isinstance(v, list)] if isinstance(rows, dict) else []
-        )
-        hint = f"; say where they are, 'records: {lists[0]}'" if lists else ""
+    frame = _table(rows)
+    if frame is None:
+        way = _way_to_records(rows)
+        hint = f"; say where they are, 'records: {way}'" if way else ""
         raise DataError(f"{path}: expected a list of records, got {shown(rows)}{hint}")
-    return _whole(path, pd.json_normalize(rows), 1)
+    return _whole(path, frame, 1)
 
 
-def _whole(path: Path, frame: pd.DataFrame, first_row: int) -> Frame:
+def _documents(path: Path, text: str) -> Any:
+    """The one document of a JSON file, or the list of them where each line is one."""
+    if path.suffix.lower() == ".json":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            if not error.msg.startswith("Extra data"):
+                raise
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def _table(rows: Any) -> pd.DataFrame | None:
+    """Records, lists of cells (columns ``0``, ``1``, …) or a list for each column."""
+    if isinstance(rows, list) and rows:
+        if all(isinstance(row, dict) for row in rows):
+            return pd.json_normalize(rows)
+        if all(isinstance(row, list) for row in rows):
+            return pd.DataFrame(rows)
+    if isinstance(rows, dict):
+        columns = {k: v for k, v in rows.items() if isinstance(v, list)}
+        flat = not any(isinstance(cell, dict | list) for v in columns.values() for cell in v)
+        if len(columns) > 1 and len({len(v) for v in columns.values()}) == 1 and flat:
+            return pd.DataFrame(columns)
+    return None
+
+
+def _way_to_records(rows: Any, depth: int = 4) -> str | None:
+    """The keys, joined by points, that lead to something that is a table."""
+    if not isinstance(rows, dict) or not depth:
+        return None
+    for key, value in rows.items():
+        if _table(value) is not None:
+            return str(key)
+        further = _way_to_records(value, depth - 1)
+        if further is not None:
+            return f"{key}.{further}"
+    return None
+
+
+def _whole(path: Path, frame: pd.DataFrame, first_row: int, hint: str = "") -> Frame:
     frame = frame.infer_objects()
     frame.index = pd.RangeIndex(first_row, first_row + len(frame))
-    header = tuple(str(name) for name in frame.columns)
-    return Frame(path, frame, header)
+    return Frame(path, frame, tuple(plain(name) for name in frame.columns), hint=hint)
 
 
 def _csv(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
     text = _text(path, entry.encoding)
     skip = entry.skip_rows
     separator = entry.separator or _separator(path, text, skip, wanted)
-    cells = _cells(path, text, separator, skip)
+    cells = _cells(path, text, separator, skip, wanted)
     if cells.shape[1] == 1 and separator in str(cells.iloc[0, 0]):
         # Every line quoted as a whole, as spreadsheets leave a CSV that they opened and saved.
         text = "\n".join(cells.iloc[:, 0].astype(str))
-        cells = _cells(path, text, separator, 0)
-    header = tuple(str(name).strip("\ufeff") for name in cells.iloc[0])
+        cells = _cells(path, text, separator, 0, wanted)
+    header = tuple(plain(name) for name in cells.iloc[0])
+    lacking = not all(plain(name) in header for name in wanted)
     body = cells.iloc[1 + entry.skip_after_header :]
     blank = (body == "").all(axis=1)
-    preamble = _preamble(text, separator) if skip and entry.offset_in_preamble else {}
+    preamble = _preamble(text, separator, skip) if skip and entry.offset_in_preamble else {}
     body.index = pd.RangeIndex(first := skip + 2 + entry.skip_after_header, first + len(body))
-    return Frame(path, body[~blank.to_numpy()], header, preamble)
+    hint = _hint(text, wanted, skip) if lacking else ""
+    return Frame(path, body[~blank.to_numpy()], header, preamble, hint)
 
 
-def _cells(path: Path, text: str, separator: str, skip: int) -> pd.DataFrame:
+def _cells(path: Path, text: str, separator: str, skip: int, wanted: Sequence[str]) -> pd.DataFrame:
     """All cells below the skipped lines, the header's too, as texts."""
+    options: dict[str, Any] = {
+        "sep": separator,
+        "header": None,
+        "skiprows": skip,
+        "dtype": str,
+        "keep_default_na": False,
+        "na_filter": False,
+        "skip_blank_lines": False,
+        "engine": "c" if len(separator) == 1 else "python",
+    }
     try:
-        cells = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            header=None,
-            skiprows=skip,
-            dtype=str,
-            keep_default_na=False,
-            na_filter=False,
-            skip_blank_lines=False,
-            engine="c" if len(separator) == 1 else "python",
-        )
+        return pd.read_csv(io.StringIO(text), **options)
     except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: there is no header in line {skip + 1}") from None
-    return cells
+        raise DataError(
+            f"{path}: there is no header in line {skip + 1}{_hint(text, wanted, skip)}"
+        ) from None
+    except pd.errors.ParserError:
+        if len(separator) > 1:
+            raise
+    widest = max(line.count(separator) for line in io.StringIO(text)) + 1
+    if widest > _MOST_COLUMNS:
+        raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
+    cells = pd.read_csv(io.StringIO(text), names=range(widest), index_col=False, **options)
+    return _narrowed(path, cells.fillna(""), skip, _hint(text, wanted, skip))
+
+
+def _narrowed(path: Path, cells: pd.DataFrame, skip: int, hint: str) -> pd.DataFrame:
+    """Rows that are longer than their header, if what is beyond it is empty."""
+    width = int(np.flatnonzero((cells.iloc[0] != "").to_numpy()).max(initial=0)) + 1
+    beyond = (cells.iloc[:, width:] != "").to_numpy().any(axis=1)
+    if beyond.any():
+        at = int(np.argmax(beyond))
+        count = int(np.flatnonzero((cells.iloc[at] != "").to_numpy()).max()) + 1
+        raise DataError(
+            f"{path}, row {skip + 1 + at}: has {count} cells, but the header in row {skip + 1} has "
+            f"{width}" + (hint or "; is a decimal comma or a text with commas not in quotes?")
+        )
+    return cells.iloc[:, :width]
 
 
 def _separator(path: Path, text: str, skip: int, wanted: Sequence[str]) -> str:
     """The first separator under which the header has the wanted columns, or the most of them."""
-    line = io.StringIO(text)
+    lines = io.StringIO(text)
     for _ in range(skip):
-        line.readline()
-    header = line.readline()
+        lines.readline()
+    header = lines.readline()
+    while header.count('"') % 2 and (more := lines.readline()):  # a name of two lines
+        header += more
     if max(header.count(sep) for sep in _SEPARATORS) > _MOST_COLUMNS:
         raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
-    names = {
-        sep: pd.read_csv(
-            io.StringIO(header or "\n"), sep=sep, header=None, dtype=str, skip_blank_lines=False
-        ).iloc[0]
-        for sep in _SEPARATORS
-        if header.strip()
-    }
-    hits = {sep: len(set(wanted) & set(row.astype(str))) for sep, row in names.items()}
+    names = {plain(name) for name in wanted}
+    hits = {sep: len(names & set(row)) for sep, row in _names_of(header).items()}
     return max(hits, key=lambda sep: hits[sep], default=",")
 
 
-def _preamble(text: str, separator: str) -> dict[str, str]:
-    """The first two lines as names and values."""
+def _names_of(line: str) -> dict[str, list[str]]:
+    """The names that a line holds, by separator."""
+    rows = {}
+    for sep in _SEPARATORS if line.strip() else ():
+        try:
+            row = pd.read_csv(
+                io.StringIO(line), sep=sep, header=None, dtype=str, skip_blank_lines=False
+            )
+        except pd.errors.ParserError:
+            continue
+        rows[sep] = [plain(name) for name in row.iloc[0]]
+    return rows
+
+
+def _hint(text: str, wanted: Sequence[str], skip: int) -> str:
+    """Which of the first lines has the wanted columns, under any separator."""
+    lines = io.StringIO(text)
+    table = [_names_of(lines.readline()[:20_000]) for _ in range(60)]
+    hints = [_skip_hint([row.get(sep, []) for row in table], wanted, skip) for sep in _SEPARATORS]
+    return max(hints, key=len)
+
+
+def _preamble(text: str, separator: str, skip: int) -> dict[str, tuple[str, ...]]:
+    """The table in the lines before the header: as many rows as there are places in the file."""
+    lines = [line for line in text.split("\n", skip)[:skip] if line.strip()]
     try:
         head = pd.read_csv(
-            io.StringIO(text), sep=separator, nrows=1, dtype=str, keep_default_na=False
+            io.StringIO("\n".join(lines)), sep=separator, dtype=str, keep_default_na=False
         )
     except (ValueError, pd.errors.ParserError):
         return {}
-    return {str(name): str(head.iloc[0][name]) for name in head.columns} if len(head) else {}
+    return {plain(name): tuple(head[name].astype(str)) for name in head.columns}
 
 
 def _text(path: Path, encoding: str | None) -> str:
-    """The decoded file, unpacked by ending."""
-    ending = path.suffix.lower()
-    opened = _only_member if ending == ".zip" else _PACKED.get(ending, Path.open)
-    with opened(path, "rb") as file:
-        content = file.read(LARGEST + 1)
+    """The decoded file, unpacked."""
+    with _opened(path) as file:
+        content: bytes = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise DataError(f"{path}: holds more than {LARGEST >> 30} GiB, which is not read")
     known = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    if encoding is None and known == "utf-8" and b"\0" in content[:200]:
+        raise DataError(
+            f"{path}: has zeros between its letters; name the file's encoding, 'encoding: "
+            f"utf-16-{'be' if content[:1] == bytes(1) else 'le'}' say"
+        )
     try:
         return content.decode(encoding or known)
     except LookupError:
@@ -311,10 +469,24 @@ def _text(path: Path, encoding: str | None) -> str:
         ) from None
 
 
-def _only_member(path: Path, mode: str) -> BinaryIO:
-    del mode  # an archive's members are bytes anyway
+def _opened(path: Path) -> Any:
+    """The file for reading bytes, unpacked by how it begins: endings are sometimes wrong."""
+    with path.open("rb") as file:
+        mark = file.read(8)
+    if mark.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    if mark.startswith(b"\xfd7zXZ"):
+        return lzma.open(path)
+    if re.match(rb"BZh[1-9]1AY", mark):
+        return bz2.open(path)
+    return _only_member(path) if mark.startswith(b"PK\x03\x04") else path.open("rb")
+
+
+def _only_member(path: Path) -> BinaryIO:
     archive = zipfile.ZipFile(path)
-    names = [name for name in archive.namelist() if not name.endswith("/")]
+    names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX")]
+    if any(name.startswith(("xl/", "content.xml")) for name in names):
+        raise DataError(f"{path}: is a workbook; end its name in .xlsx or .ods")
     if len(names) != 1:
         raise DataError(f"{path}: expected one file in the archive, found {len(names)}")
     return cast("BinaryIO", archive.open(names[0]))

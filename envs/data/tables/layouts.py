@@ -47,6 +47,8 @@ _SMARD_ENGLISH = {
     "decimal": ".",
     "thousands": ",",
 }
+#: Until 2023 the date stood in a column of its own.
+_SMARD_2023 = {**_SMARD, "time": ["Datum", "Anfang"]}
 _SMARD_FUELS = {
     "nuclear": ["Kernenergie"],
     "hydro": ["Wasserkraft", "Pumpspeicher"],
@@ -57,6 +59,16 @@ _SMARD_FUELS = {
     "gas": ["Erdgas"],
     "oil": ["Sonstige Konventionelle"],
 }
+_SMARD_FUELS_ENGLISH = {
+    "nuclear": ["Nuclear"],
+    "hydro": ["Hydropower", "Hydro pumped storage"],
+    "wind": ["Wind offshore", "Wind onshore"],
+    "solar": ["Photovoltaics"],
+    "biomass": ["Biomass", "Other renewable"],
+    "coal": ["Lignite", "Hard coal"],
+    "gas": ["Fossil gas"],
+    "oil": ["Other conventional"],
+}
 _EIA930 = {
     "time": "UTC Time at End of Hour",
     "stamp": "end",
@@ -65,27 +77,27 @@ _EIA930 = {
     "thousands": ",",
     "unit": "MW",
 }
-_EIA930_FUELS = {
+_EIA930_OLDER = {
     "nuclear": ["Nuclear"],
-    "hydro": [
-        "Hydropower and Pumped Storage",
-        "Hydropower Excluding Pumped Storage",
-        "Pumped Storage",
-    ],
-    "wind": [
-        "Wind",
-        "Wind without Integrated Battery Storage",
-        "Wind with Integrated Battery Storage",
-    ],
-    "solar": [
-        "Solar",
-        "Solar without Integrated Battery Storage",
-        "Solar with Integrated Battery Storage",
-    ],
-    "biomass": ["Other Fuel Sources", "Geothermal", "Unknown Fuel Sources"],
+    "hydro": ["Hydropower and Pumped Storage"],
+    "wind": ["Wind"],
+    "solar": ["Solar"],
+    "biomass": ["Other Fuel Sources", "Unknown Fuel Sources"],
     "coal": ["Coal"],
     "gas": ["Natural Gas"],
     "oil": ["All Petroleum Products"],
+}
+_EIA930_NEWER = {
+    **_EIA930_OLDER,
+    "hydro": ["Hydropower Excluding Pumped Storage", "Pumped Storage"],
+    "wind": ["Wind without Integrated Battery Storage", "Wind with Integrated Battery Storage"],
+    "solar": ["Solar without Integrated Battery Storage", "Solar with Integrated Battery Storage"],
+    "biomass": ["Other Fuel Sources", "Geothermal", "Unknown Fuel Sources"],
+}
+#: Whatever names a file mixes.
+_EIA930_ANY = {
+    fuel: list(dict.fromkeys([*names, *_EIA930_OLDER[fuel]]))
+    for fuel, names in _EIA930_NEWER.items()
 }
 _ERCOT = {
     "time_format": "%m/%d/%Y %H:%M",
@@ -93,6 +105,8 @@ _ERCOT = {
     "stamp": "end",
     "unit": "US$/MWh",
 }
+#: Quarters of the hours that the clock shows.
+_ERCOT_REAL_TIME = {"time_format": "%m/%d/%Y", "stamp": "start", "period_minutes": [60, 15]}
 _CAISO = {"time": "INTERVALSTARTTIME_GMT", "time_zone": "UTC", "unit": "US$/MWh"}
 _AEMO = {
     "time": "SETTLEMENTDATE",
@@ -183,11 +197,18 @@ LAYOUTS: Mapping[str, Layout] = {
         {**_SMARD, "column": "Deutschland/Luxemburg [€/MWh] Berechnete Auflösungen"},
         {**_SMARD_ENGLISH, "column": "Germany/Luxembourg [€/MWh] Original resolutions"},
         {**_SMARD_ENGLISH, "column": "Germany/Luxembourg [€/MWh] Calculated resolutions"},
+        {**_SMARD_2023, "column": "Deutschland/Luxemburg [€/MWh] Originalauflösungen"},
+        {**_SMARD_2023, "column": "Deutschland/Luxemburg [€/MWh] Berechnete Auflösungen"},
     ),
     "smard-generation": _each(
         {**_SMARD, "unit": "MWh"},
         {"fuels": _columns(_SMARD_FUELS, "{} [MWh] Originalauflösungen")},
         {"fuels": _columns(_SMARD_FUELS, "{} [MWh] Berechnete Auflösungen")},
+        {**_SMARD_2023, "fuels": _columns(_SMARD_FUELS, "{} [MWh] Originalauflösungen")},
+        *(
+            {**_SMARD_ENGLISH, "fuels": _columns(_SMARD_FUELS_ENGLISH, f"{{}} [MWh] {kind}")}
+            for kind in ("Original resolutions", "Calculated resolutions")
+        ),
     ),
     "eia-generation": [
         {
@@ -214,7 +235,8 @@ LAYOUTS: Mapping[str, Layout] = {
         _EIA930, {"column": "Demand (MW)"}, {"column": "Demand (MW) (Adjusted)"}
     ),
     "eia930-generation": [
-        {**_EIA930, "fuels": _columns(_EIA930_FUELS, "Net Generation (MW) from {}")}
+        {**_EIA930, "fuels": _columns(fuels, "Net Generation (MW) from {}")}
+        for fuels in (_EIA930_NEWER, _EIA930_OLDER, _EIA930_ANY)
     ],
     "ercot-price": _each(
         _ERCOT,
@@ -225,6 +247,20 @@ LAYOUTS: Mapping[str, Layout] = {
         },
         {
             "time": ["Delivery Date", "Hour Ending"],
+            "column": "Settlement Point Price",
+            "repeated": {"column": "Repeated Hour Flag"},
+        },
+        {
+            **_ERCOT_REAL_TIME,
+            "time": "DeliveryDate",
+            "period": ["DeliveryHour", "DeliveryInterval"],
+            "column": "SettlementPointPrice",
+            "repeated": {"column": "DSTFlag"},
+        },
+        {
+            **_ERCOT_REAL_TIME,
+            "time": "Delivery Date",
+            "period": ["Delivery Hour", "Delivery Interval"],
             "column": "Settlement Point Price",
             "repeated": {"column": "Repeated Hour Flag"},
         },

@@ -13,15 +13,17 @@ import numpy as np
 import pandas as pd
 
 from equiload.envs.data.tables.cells import missing, not_expected, numbers
-from equiload.envs.data.tables.clocks import Stamps, Times, read_times, stamps, time_zone
+from equiload.envs.data.tables.clocks import Stamps, stamps
 from equiload.envs.data.tables.entries import SeriesEntry, entry, shown
-from equiload.envs.data.tables.files import Files, Frame, expanded
+from equiload.envs.data.tables.files import Files, Frame, expanded, listing, plain
 from equiload.envs.data.tables.layouts import LAYOUTS
 from equiload.envs.data.tables.slots import Column, lengths
+from equiload.envs.data.tables.times import Times, read_times, time_zone
 from equiload.envs.data.tables.units import (
     bounds,
     convert,
     energy,
+    is_amount,
     is_power,
     is_share,
     own_unit,
@@ -108,41 +110,38 @@ def resolved(reader: Reader, options: Any, what: str) -> list[tuple[SeriesEntry,
     entries = [entry(SeriesEntry, {**variant, **options}, what) for variant in variants]
     for candidate in entries[:1]:
         _complete(candidate, what)
-    chosen: dict[Path, tuple[SeriesEntry, Frame]] = {}
-    refusals: dict[Path, DataError] = {}
-    paths: list[Path] = []
+    paths = expanded(reader.folder, entries[0].file or ())
+    return [_fitting(reader, path, entries) for path in paths]
+
+
+def _fitting(
+    reader: Reader, path: Path, entries: Sequence[SeriesEntry]
+) -> tuple[SeriesEntry, Frame]:
+    """The first entry that fits a file; of generation mixes, the one that knows most of its fuels.
+
+    Raises
+    ------
+    DataError
+        What is wrong with the first, if none fits.
+    """
+    refusal: DataError | None = None
+    fitting: list[tuple[tuple[int, int], SeriesEntry, Frame]] = []
     for candidate in entries:
         wanted = _wanted(candidate)
-        for single in _single_files(reader, candidate):
-            path = reader.folder / single
-            if path not in paths:
-                paths.append(path)
-            if path in chosen:
-                continue
-            try:
-                one = candidate.model_copy(update={"file": (single,)})
-                frame = reader.files.frames(reader.folder, one, wanted)[0]
-                for name in wanted:
-                    frame.column(name)
-                if candidate.fuels and not candidate.fuel_column:
-                    _any_fuel(frame, candidate)
-                chosen[path] = (candidate, frame)
-            except DataError as error:
-                refusals.setdefault(path, error)
-    for path in paths:
-        if path not in chosen:
-            raise refusals[path]
-    return [chosen[path] for path in paths]
-
-
-def _single_files(reader: Reader, candidate: SeriesEntry) -> list[str]:
-    """The files of an entry, one by one, as names relative to the folder."""
-    paths = expanded(reader.folder, candidate.file or ())
-    inside = [path.is_relative_to(reader.folder) for path in paths]
-    return [
-        str(path.relative_to(reader.folder) if near else path)
-        for path, near in zip(paths, inside, strict=True)
-    ]
+        try:
+            frame = reader.files.frame(path, candidate, wanted)
+            for name in wanted:
+                frame.column(name)
+            if len(entries) > 1 and len(frame.cells):  # generations may differ in their stamps only
+                read_times(frame.where(slice(0, 1)), candidate)
+            fitting.append((_fuels_known(frame, candidate), candidate, frame))
+        except DataError as error:
+            refusal = refusal or error
+    if not fitting:
+        assert refusal is not None
+        raise refusal
+    _, candidate, frame = max(fitting, key=lambda fit: fit[0])
+    return candidate, frame
 
 
 def _complete(candidate: SeriesEntry, what: str) -> None:
@@ -157,27 +156,34 @@ def _complete(candidate: SeriesEntry, what: str) -> None:
             time_zone(candidate.time_zone)
         except DataError as error:
             raise DataError(f"{what}: {error}") from None
+    if candidate.period is not None and len(candidate.period) != len(candidate.period_minutes):
+        raise DataError(f"{what}: 'period_minutes' must be as many numbers as 'period' has columns")
     if candidate.thousands is not None and candidate.thousands == candidate.decimal:
         raise DataError(f"{what}: decimal and thousands cannot both be {candidate.decimal!r}")
 
 
 def _wanted(candidate: SeriesEntry) -> list[str]:
     """Columns that an entry names; those of fuels may be absent."""
-    names = [*(candidate.time or ()), *candidate.where]
-    optional = (candidate.column, candidate.period, candidate.fuel_column)
+    names = [*(candidate.time or ()), *(candidate.period or ()), *candidate.where]
+    optional = (candidate.column, candidate.fuel_column)
     flags = (candidate.daylight, candidate.repeated)
     names += [name for name in optional if name is not None]
     names += [flag.column for flag in flags if flag is not None]
     return names + [name for name in candidate.energy if name != "request"]
 
 
-def _any_fuel(frame: Frame, candidate: SeriesEntry) -> None:
+def _fuels_known(frame: Frame, candidate: SeriesEntry) -> tuple[int, int]:
+    """How many columns of a wide mix an entry knows, and minus the number that it names."""
     names = [name for codes in candidate.fuels.values() for name in codes]
-    if not any(name in frame.header for name in names):
+    if not names or candidate.fuel_column is not None:
+        return 0, 0
+    count = sum(frame.has(name) for name in names)
+    if not count:
         raise DataError(
             f"{frame.file}: none of the fuels {list(candidate.fuels)} has a column, found "
-            f"{shown(list(frame.header))}"
+            f"{listing(frame.header)}{frame.hint}"
         )
+    return count, -len(names)
 
 
 def parts_of(reader: Reader, options: Any, what: str) -> list[Part]:
@@ -222,9 +228,15 @@ def _where(frame: Frame, candidate: SeriesEntry) -> Frame:
         if not same.any():  # 9 for 09, 1 for 1.0
             wanted = pd.to_numeric(pd.Series(values), errors="coerce")
             same = pd.to_numeric(cells, errors="coerce").isin(wanted.dropna()).to_numpy(dtype=bool)
+        if not same.any():
+            there = listing([str(v).strip() for v in pd.unique(cells)[:100]])
+            raise DataError(
+                f"{frame.file}: there are no rows where {{{name!r}: {listing(values)}}}; column "
+                f"{name!r} holds {there or 'nothing'}"
+            )
         rows &= same
     if not rows.any():
-        condition = {name: ", ".join(values) for name, values in candidate.where.items()}
+        condition = " and ".join(f"{k!r}: {listing(v)}" for k, v in candidate.where.items())
         raise DataError(
             f"{frame.file}: there are no rows" + (f" where {condition}" if condition else "")
         )
@@ -240,7 +252,7 @@ def _value_columns(frame: Frame, candidate: SeriesEntry) -> list[Any]:
     if candidate.column is not None:
         return [frame.column(candidate.column)]
     names = [name for codes in candidate.fuels.values() for name in codes]
-    present = [frame.column(name) for name in names if name in frame.header]
+    present = [frame.column(name) for name in names if frame.has(name)]
     if not present:
         raise DataError(f"{frame.file}: the series needs a 'column'")
     return present
@@ -283,18 +295,21 @@ def _column(
     declared: IntArray = np.concatenate([part.stamps.seconds for part in parts])
     if first.lasts is not None:
         declared = np.full(len(moments), _duration(first.lasts, what))
-    order = np.argsort(moments, kind="stable")
-    order = _once(reader, parts, cells, order, moments, owner, row)
+    order = np.lexsort((gone, moments))  # of a time that two files have, the value before the gap
+    order = _once(reader, parts, cells, order, moments, owner, row, gone)
     moments, gone, owner, row = moments[order], gone[order], owner[order], row[order]
-    starts, seconds, steps = _lasting(
-        moments, declared[order], parts[0].stamps.ends, reader.slot, name
-    )
+    unit = first.unit or ""
+    amount = kind in ("demand", "mix") and is_amount(unit)
+    judged = _judged(reader, moments)
+    grid = _Grid(parts[0].stamps.ends, reader.slot, amount, name)
+    starts, seconds, steps = _lasting(moments, declared[order], judged, grid)
     within = _within(reader, starts, seconds)
     inside = within & ~gone
     if not inside.any():
         window = "" if reader.begin is None and reader.end is None else " from 'start' to 'end'"
         raise DataError(
             f"{name}: there is no value{window}; its times run from {starts[0]} to {starts[-1]} UTC"
+            + ("; if there is no such plant, leave it out of 'fuels'" if kind == "mix" else "")
         )
     values = np.full(len(starts), np.nan)
     for k, part in enumerate(parts):
@@ -304,8 +319,6 @@ def _column(
             values[here] = _values(reader, part, chosen, moments[here], kind, what)
     zone = first.time_zone if any(part.stamps.zone_used for part in parts) else None
     local = zone if zone is not None and "/" in zone and not zone.startswith("Etc/") else None
-    unit = first.unit or ""
-    amount = kind == "demand" and not is_power(unit) and not is_share(unit)
     blank = np.flatnonzero(within & gone)[:_MOST_BLANKS]
     places = [_cell(parts[owner[k]], cells[owner[k]], row[k]) for k in blank]
     return Column(
@@ -372,8 +385,9 @@ def _once(
     moments: TimeArray,
     owner: IntArray,
     row: IntArray,
+    gone: BoolArray,
 ) -> IntArray:
-    """Refuse a time that occurs twice, unless two files say the same of it."""
+    """Refuse a time that occurs twice, unless two files say the same of it, or one says nothing."""
     same = np.flatnonzero(np.diff(moments[order]).astype(np.int64) == 0)
     if not len(same):
         return order
@@ -381,14 +395,22 @@ def _once(
     for at in same:
         first, second = int(order[at]), int(order[at + 1])
         texts = [str(cells[owner[k]].iloc[row[k]]).strip() for k in (first, second)]
-        if owner[first] != owner[second] and texts[0] == texts[1]:
+        joined = owner[first] != owner[second]
+        if joined and (gone[second] or _alike(texts, parts[owner[first]].entry)):
             drop.append(at + 1)
             continue
-        if not _judged(reader, moments[second]):
+        if not _judged(reader, moments[second : second + 1])[0]:
             drop.append(at + 1)
             continue
+        first, second = sorted((first, second))
         later, earlier = parts[owner[second]].frame, parts[owner[first]].frame
-        place = f" of {earlier.file}" if owner[first] != owner[second] else ""
+        if joined:
+            raise DataError(
+                f"{later.file}, row {later.cells.index[row[second]]}: for {moments[second]} UTC "
+                f"the value is {shown(texts[1])}, but {shown(texts[0])} in row "
+                f"{earlier.cells.index[row[first]]} of {earlier.file}; take one of the files away"
+            )
+        place = ""
         raise DataError(
             f"{later.file}, row {later.cells.index[row[second]]}: the time {moments[second]} UTC "
             f"occurs again (first in row {earlier.cells.index[row[first]]}{place}); a long file "
@@ -398,23 +420,55 @@ def _once(
     return np.delete(order, drop)
 
 
-def _judged(reader: Reader, moment: np.datetime64) -> bool:
-    after = reader.begin is None or moment >= reader.begin
-    return bool(after and (reader.end is None or moment < reader.end))
+def _alike(texts: Sequence[str], entry: SeriesEntry) -> bool:
+    """Do two cells say the same, ``3`` and ``3.0`` too?"""
+    if texts[0] == texts[1]:
+        return True
+    try:
+        both = numbers(pd.Series(list(texts)), entry, ("", ""), "")
+    except DataError:
+        return False
+    return bool(both[0] == both[1])
+
+
+def _judged(reader: Reader, moments: TimeArray) -> BoolArray:
+    """``[rows]``: do the times lie from 'start' to 'end'?"""
+    inside = np.ones(len(moments), dtype=bool)
+    if reader.begin is not None:
+        inside &= moments >= reader.begin
+    if reader.end is not None:
+        inside &= moments < reader.end
+    return inside
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """How the values of a series lie in time: do stamps end them, and are they amounts?"""
+
+    ends: bool
+    slot: int
+    amount: bool
+    what: str
+
+    def lengths(
+        self, moments: TimeArray, declared: IntArray, judged: BoolArray
+    ) -> tuple[IntArray, tuple[int, ...]]:
+        """As :func:`equiload.envs.data.tables.slots.lengths` has them."""
+        return lengths(moments, declared, self.slot, self.what, amount=self.amount, judged=judged)
 
 
 def _lasting(
-    moments: TimeArray, declared: IntArray, ends: bool, slot: int, what: str
+    moments: TimeArray, declared: IntArray, judged: BoolArray, grid: _Grid
 ) -> tuple[TimeArray, IntArray, tuple[int, ...]]:
     """UTC starts, seconds and the file's steps; values that end at their stamps look backwards."""
-    if not ends:
-        seconds, steps = lengths(moments, declared, slot, what)
+    if not grid.ends:
+        seconds, steps = grid.lengths(moments, declared, judged)
         return moments, seconds, steps
     mirrored = (-moments.astype(np.int64)[::-1]).astype("datetime64[s]")
     try:
-        seconds, steps = lengths(mirrored, declared[::-1], slot, what)
+        seconds, steps = grid.lengths(mirrored, declared[::-1], judged[::-1])
     except DataError:
-        lengths(moments, declared, slot, what)  # whose sentence names the time as it is
+        grid.lengths(moments, declared, judged)  # whose sentence names the time as it is
         raise
     seconds = seconds[::-1]
     return moments - seconds.astype("timedelta64[s]"), seconds, steps
@@ -454,12 +508,7 @@ def _rate(
         if not (np.isfinite(value) and value > 0) or isinstance(rate, bool):
             raise DataError(f"'rate' must be a positive number or a series, got {shown(rate)}")
         return value
-    parts = parts_of(reader, {"unit": "US$", **rate}, f"{what}, rate")
-    cells = parts[0].frame.column(parts[0].entry.column or "")
-    gone = missing(cells, parts[0].entry)
-    file = parts[0].frame.file
-    values = numbers(cells[~gone], parts[0].entry, (file, str(cells.name)), "US$")
-    starts = parts[0].stamps.moments[~gone]
+    starts, values, file = _rates(reader, rate, f"{what}, rate")
     order = np.argsort(starts, kind="stable")
     starts, values = starts[order], values[order]
     index = np.searchsorted(starts, moments, side="right") - 1
@@ -474,6 +523,21 @@ def _rate(
     return values[index]
 
 
+def _rates(reader: Reader, rate: Any, what: str) -> tuple[TimeArray, FloatArray, Path]:
+    """Stamps and rates of all files of a series of rates, and the first file."""
+    parts = parts_of(reader, {"unit": "US$", **rate}, what)
+    starts, values = [], []
+    for part in parts:
+        if part.entry.column is None:
+            raise DataError(f"{what}: 'column' is missing")
+        cells = part.frame.column(part.entry.column)
+        gone = missing(cells, part.entry)
+        place = (part.frame.file, str(cells.name))
+        values.append(numbers(cells[~gone], part.entry, place, "US$"))
+        starts.append(part.stamps.moments[~gone])
+    return np.concatenate(starts), np.concatenate(values), parts[0].frame.file
+
+
 def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Column]], Facts]:
     """Read a generation mix: by fuel, the columns whose sum it is."""
     parts = parts_of(reader, options, what)
@@ -481,9 +545,7 @@ def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Co
         raise DataError(f"{what}: a generation mix needs 'fuels'")
     mix: dict[str, list[Column]] = {}
     empty: list[str] = []
-    for fuel, codes in parts[0].entry.fuels.items():
-        if len(set(codes)) < len(codes):
-            raise DataError(f"{what}: a code of {fuel} is named twice")
+    for fuel, codes in _codes(parts, what).items():
         for code in codes:
             column = _fuel(reader, parts, code, what)
             if column is None:
@@ -498,6 +560,17 @@ def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Co
     return mix, _facts(parts, fuels_unmapped=_unmapped(parts), fuels_empty=tuple(empty))
 
 
+def _codes(parts: Sequence[Part], what: str) -> dict[str, list[str]]:
+    """The codes of each fuel, of all generations of an export that the files are of."""
+    codes: dict[str, list[str]] = {}
+    for candidate in {id(part.entry): part.entry for part in parts}.values():
+        for fuel, names in candidate.fuels.items():
+            if len(set(names)) < len(names):
+                raise DataError(f"{what}: a code of {fuel} is named twice")
+            codes[fuel] = list(dict.fromkeys([*codes.get(fuel, []), *names]))
+    return codes
+
+
 def _has_code(parts: Sequence[Part], code: str) -> bool:
     return any(len(_rows_of(part, code)[1]) for part in parts)
 
@@ -506,7 +579,7 @@ def _rows_of(part: Part, code: str) -> tuple[Part, Any]:
     """The rows of one fuel code and their cells."""
     candidate, frame = part.entry, part.frame
     if candidate.fuel_column is None:
-        if code not in frame.header:
+        if not frame.has(code):
             return part.only(np.zeros(len(frame.cells), dtype=bool)), frame.cells.iloc[:0, 0]
         return part, frame.column(code)
     here = (frame.column(candidate.fuel_column).astype(str).str.strip() == code).to_numpy(
@@ -522,11 +595,17 @@ def _fuel(reader: Reader, parts: Sequence[Part], code: str, what: str) -> Column
     That is so where no row has it, all cells of the window say "not expected", or all cells of the
     files are blank. Anything else that is missing is a gap: never 0.
     """
-    pairs = [pair for part in parts if len((pair := _rows_of(part, code))[1])]
-    if not pairs:
+    knows = [any(code in codes for codes in part.entry.fuels.values()) for part in parts]
+    rows = [_rows_of(p, code) if known else None for p, known in zip(parts, knows, strict=True)]
+    if not any(pair is not None and len(pair[1]) for pair in rows):
         return None
+    # An older or newer generation of the export has no such code, its fuels go by other names.
+    both = [
+        _nothing(p, code) if pair is None else pair for p, pair in zip(parts, rows, strict=True)
+    ]
+    pairs = [pair for pair in both if len(pair[1])]
     cells = [cell for _, cell in pairs]
-    window = [c[_near(reader, p)] for p, c in pairs]
+    window = [c[_judged(reader, p.stamps.moments)] for p, c in pairs]
     if all(not_expected(cell) for cell in window if len(cell)):
         return None
     if all((cell.isna() | (cell.astype(str).str.strip() == "")).all() for cell in cells):
@@ -534,15 +613,12 @@ def _fuel(reader: Reader, parts: Sequence[Part], code: str, what: str) -> Column
     return _column(reader, [part for part, _ in pairs], cells, "mix", f"{what} ({code})")
 
 
-def _near(reader: Reader, part: Part) -> BoolArray:
-    """Rows within the window."""
-    moments = part.stamps.moments
-    inside = np.ones(len(moments), dtype=bool)
-    if reader.begin is not None:
-        inside &= moments >= reader.begin
-    if reader.end is not None:
-        inside &= moments < reader.end
-    return inside
+def _nothing(part: Part, code: str) -> tuple[Part, Any]:
+    """The times of a file, and zeros."""
+    rows = np.zeros(len(part.frame.cells), dtype=bool)
+    rows[np.unique(part.stamps.moments, return_index=True)[1]] = True
+    chosen = part.only(rows)
+    return chosen, pd.Series(0.0, index=chosen.frame.cells.index, name=code)
 
 
 def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:
@@ -550,11 +626,12 @@ def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for part in parts:
         mapped = {code for codes in part.entry.fuels.values() for code in codes}
+        columns = {plain(code) for code in mapped}
         if part.entry.fuel_column is not None:
             codes = part.frame.column(part.entry.fuel_column).astype(str).str.strip()
             found |= dict.fromkeys(code for code in pd.unique(codes) if code not in mapped and code)
             continue
-        present = [name for name in part.frame.header if name in mapped]
+        present = [name for name in part.frame.header if name in columns]
         head = os.path.commonprefix(present)  # noqa: RUF071 - characters are what is compared
         tail = os.path.commonprefix([name[::-1] for name in present])  # noqa: RUF071
         if len(present) < 2 or len(head) + len(tail) < 6:
@@ -562,7 +639,7 @@ def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:
         found |= dict.fromkeys(
             name
             for name in part.frame.header
-            if name not in mapped and name.startswith(head) and name.endswith(tail[::-1])
+            if name not in columns and name.startswith(head) and name.endswith(tail[::-1])
         )
     return tuple(found)
 

@@ -7,6 +7,7 @@ cover it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +47,13 @@ class Column:
 
 
 def lengths(
-    starts: TimeArray, declared: IntArray | int, slot: int, what: str
+    starts: TimeArray,
+    declared: IntArray | int,
+    slot: int,
+    what: str,
+    *,
+    amount: bool = False,
+    judged: BoolArray | None = None,
 ) -> tuple[IntArray, tuple[int, ...]]:
     """How long each value lasts, seconds ``[rows]``, and the steps that the file has.
 
@@ -60,6 +67,10 @@ def lengths(
         Length of the trace's slots: a coarser step than the commonest is evident up to this.
     what
         File and series, for messages.
+    amount
+        Are the values amounts? Then one alone is never stretched: it is of its own step.
+    judged
+        ``[rows]``: those that may be refused; all, if not given.
 
     Raises
     ------
@@ -71,19 +82,23 @@ def lengths(
     if not len(apart):
         if longest.any():
             return longest.copy(), (int(longest[0]),)
-        raise DataError(f"{what}: one row is not a series")
-    steps = _resolutions(apart, starts, slot)
+        raise DataError(
+            f"{what}: one row is not a series, unless 'lasts' says how long its value holds"
+        )
+    whole = 0 if amount else slot
+    steps = _resolutions(apart, starts, slot, whole)
     if not longest.any():
-        odd = np.flatnonzero(apart % min(steps))
+        off = apart % min(steps) != 0
+        odd = np.flatnonzero(off if judged is None else off & judged[1:] & judged[:-1])
         if len(odd):
             raise DataError(
                 f"{what}: the time {starts[odd[0] + 1]} UTC is not on the grid of "
                 f"{min(steps) // 60} min that the other times are on; where values last until the "
-                f"next stamp, say how long they may ('lasts: 60 min'); a log of requests needs its "
-                f"'energy'"
+                f"next stamp, say how long they may ('lasts: {max(60, steps[0] // 60)} min'); a "
+                f"log of requests needs its 'energy'"
             )
     seconds = np.append(apart, 0)
-    regular = np.append(_evident(apart, starts, steps, slot), False)
+    regular = np.append(_evident(apart, starts, steps, slot, whole), False)
     # Before a gap, and at the end, a value lasts as long as the last regular one did.
     last = np.maximum.accumulate(np.where(regular, np.arange(len(starts)), -1))
     usual = np.where(last >= 0, seconds[last], steps[0])
@@ -94,26 +109,32 @@ def lengths(
     return lasting, steps
 
 
-def _resolutions(apart: IntArray, starts: TimeArray, slot: int) -> tuple[int, ...]:
+def _resolutions(apart: IntArray, starts: TimeArray, slot: int, whole: int) -> tuple[int, ...]:
     """Steps that the file has on purpose, the commonest first."""
     values, counts = np.unique(apart, return_counts=True)
     usual = int(values[counts.argmax()])
     others = [
         int(step)
         for step in values[np.argsort(-counts, kind="stable")]
-        if step != usual and _evident(apart, starts, (int(step),), slot, usual).any()
+        if step != usual and _evident(apart, starts, (int(step),), slot, whole, usual).any()
     ]
     return (usual, *others)
 
 
 def _evident(
-    apart: IntArray, starts: TimeArray, steps: tuple[int, ...], slot: int, usual: int | None = None
+    apart: IntArray,
+    starts: TimeArray,
+    steps: tuple[int, ...],
+    slot: int,
+    whole: int,
+    usual: int | None = None,
 ) -> BoolArray:
     """``[rows - 1]``: is the way to the next stamp a step of the file rather than a gap?
 
     The commonest step is. Another one is where it comes several times in a row; a step as long as a
-    slot also alone, if it starts on the slot in the place of four or more and is not the only one:
-    quarter hours whose price does not change within an hour are exported so.
+    slot (``whole``; 0 for none) also alone, if it starts on the slot in the place of four or more
+    and is not the only one: quarter hours whose price does not change within an hour are exported
+    so.
     """
     usual = steps[0] if usual is None else usual
     evident = apart == usual if usual in steps else np.zeros(len(apart), dtype=bool)
@@ -126,9 +147,9 @@ def _evident(
         for first, after in runs.reshape(-1, 2):
             if after - first >= _RUN:
                 evident[first:after] = True
-        whole = same & (since % slot == 0)
-        if step == slot and step >= _ALONE * usual and whole.sum() >= 2:
-            evident |= whole
+        alone = same & (since % slot == 0)
+        if step == whole and step >= _ALONE * usual and alone.sum() >= 2:
+            evident |= alone
     return evident
 
 
@@ -210,12 +231,21 @@ class Slots:
             allowed += f" (an hour that the clock of {column.local} repeats: the file has it once)"
         elif len(missing) == 1 and first.item().weekday() == _SUNDAY:
             allowed += " (one hour gone on a Sunday: is this a local clock taken for UTC?)"
-        elif min(column.resolutions) < self.seconds:
-            allowed += "; if a value lasts until the next stamp, say so: 'lasts: 60 min'"
+        elif min(column.resolutions) < self.seconds and not column.amount:
+            allowed += (
+                f"; if a value lasts until the next stamp, say so: 'lasts: {_longest(column)} min'"
+            )
         return (
             f"{column.what} has no value in {len(missing)} slots, first at {first} UTC, the "
             f"longest gap is {longest} slots; {allowed}"
         )
+
+
+def _longest(column: Column) -> int:
+    """Minutes of the longest way to a next stamp that a value does not last."""
+    apart = np.diff(column.starts).astype(np.int64)
+    short = apart[apart > column.seconds[:-1]]
+    return int(short.max() if len(short) else 3600) // 60
 
 
 def _repeated(zone: str, moment: np.datetime64) -> bool:
@@ -268,11 +298,8 @@ def moment(name: str, value: str | None, path: object) -> np.datetime64 | None:
     """A UTC time of the YAML: a date, a time, one with an offset."""
     if value is None:
         return None
-    try:
-        stamp = pd.Timestamp(value)
-    except (ValueError, OverflowError):
-        stamp = pd.NaT
-    if stamp is pd.NaT or not value[:4].isdigit():
+    stamp = pd.to_datetime(value, format="ISO8601", errors="coerce")
+    if stamp is pd.NaT or not re.match(r"\d{4}-", value):
         raise DataError(
             f"{path}: {name} must be a UTC time, 2024-03-01T00:00 say, got {value[:60]!r}"
         )

@@ -14,7 +14,7 @@ from equiload.envs.typing import FloatArray
 
 _ENERGY = {"Wh": 1e-6, "kWh": 1e-3, "MWh": 1.0, "GWh": 1e3, "TWh": 1e6}  # in MWh
 _HEAT = {"J": 1 / 3.6e9, "kJ": 1 / 3.6e6, "MJ": 1 / 3600.0, "GJ": 1 / 3.6}  # in MWh
-_POWER = {"W": 1e-6, "kW": 1e-3, "MW": 1.0, "GW": 1e3}  # in MW
+_POWER = {"W": 1e-6, "kW": 1e-3, "MW": 1.0, "GW": 1e3, "kWh/h": 1e-3, "MWh/h": 1.0}  # in MW
 _POUND = 0.45359237
 _MASS = {  # in kg
     "kg": 1.0,
@@ -51,8 +51,15 @@ _VOLUME = {  # in m³
     "gallons": 3.785411784e-3,
 }
 _DOLLARS = ("US$", "USD")
-#: Hundredths of a currency as they are written, alone or behind its name.
-_CENTS = ("ct", "cent", "cents", "c", "¢", "p", "öre", "øre", "ore", "Rp")
+#: Hundredths of a currency as they are written, alone or behind its name …
+_CENTS = r"(?:ct|cts|cents?|c|¢|p|pence|öre|øre|ore|Rp)"
+#: … or before its sign.
+_CENTS_BEFORE = r"(?:c|ct)\s?(?=€|EUR|\$|£|¥|US)"
+#: Names of currencies that are not hundredths in disguise (GBp, GBX, USc).
+_CURRENCY = re.compile(
+    r"[A-Z]{3}|(?:A|AU|C|CA|HK|MX|NT|NZ|R|S|SG|US)?\$|(?:CN|JP)?¥|[€£₹₩₽₺₫₪฿]|kr|zł|Kč|Ft|Fr\.?|"
+    r"Rs\.?|lei|[Ee]uros?|[Yy]en|[Dd]ollars?|[Pp]ounds?"
+)
 #: What may stand behind a mass: of which gas it is.
 _GAS = re.compile(
     r"\s*(?:of\s+)?(?:CO2|CO₂|NOx|NOₓ|NO2|SO2)\s*-?\s*(?:eq(?:uivalent)?\.?|e)?$", re.I
@@ -61,8 +68,8 @@ _GAS = re.compile(
 _PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
     {  # factor and what is added before it
         "temperature": {
-            **dict.fromkeys(("°C", "C", "degC", "Celsius", "celsius"), (1.0, 0.0)),
-            **dict.fromkeys(("°F", "F", "degF", "Fahrenheit"), (5 / 9, -32.0)),
+            **dict.fromkeys(("°C", "℃", "C", "degC", "deg C", "Celsius", "celsius"), (1.0, 0.0)),
+            **dict.fromkeys(("°F", "℉", "F", "degF", "deg F", "Fahrenheit"), (5 / 9, -32.0)),
             "K": (1.0, -273.15),
         },
         "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
@@ -140,6 +147,11 @@ def is_share(unit: str) -> bool:
     return unit in ("share", "%")
 
 
+def is_amount(unit: str) -> bool:
+    """Is a demand or an output in this unit an amount of each row?"""
+    return unit in _ENERGY
+
+
 def energy(text: str) -> float:
     """MWh of a text such as ``0.4 J`` or ``2e-3 Wh``."""
     number, _, unit = text.strip().partition(" ")
@@ -171,17 +183,21 @@ def capacity(text: str, slot_hours: float) -> float:
 
 
 def _price(unit: str, rate: FloatArray | float | None) -> FloatArray | float:
-    currency, _, per = unit.partition("/")
+    currency, _, per = unit.replace(" per ", "/").partition("/")
     currency, per = currency.strip(), per.strip()
-    cents = next((c for c in sorted(_CENTS, key=len, reverse=True) if _ends(currency, c)), None)
-    if cents is not None:
-        currency = currency.removesuffix(cents).strip()
     if per not in _ENERGY:
         raise DataError(
             f"the unit {unit!r} of a price must be a currency per {_listing(_ENERGY)}, US$/MWh or "
             f"EUR/MWh say"
         )
-    scale = (0.01 if cents else 1.0) / _ENERGY[per]
+    currency, part = _whole_currency(currency)
+    known = _CURRENCY.fullmatch(currency) and currency != "GBX"
+    if not known and not (part < 1 and currency in ("", "US")):
+        raise DataError(
+            f"the unit {unit!r} of a price must be a currency by its three capitals or its sign, "
+            f"or hundredths of it: EUR/MWh, €/MWh, ct/kWh, EURct/kWh, pence/kWh say"
+        )
+    scale = part / _ENERGY[per]
     if currency in (*_DOLLARS, "US"):
         if rate is not None:
             raise DataError(
@@ -196,13 +212,20 @@ def _price(unit: str, rate: FloatArray | float | None) -> FloatArray | float:
     return np.asarray(rate) * scale
 
 
-def _ends(currency: str, cents: str) -> bool:
-    """Is a currency written in hundredths: ``ct``, ``EURct``, ``US¢``, ``EUR ct``?"""
-    return currency == cents or (
-        (len(cents) > 1 or cents == "¢")
-        and currency.endswith(cents)
-        and len(currency) > len(cents) + 1
+def _whole_currency(currency: str) -> tuple[str, float]:
+    """The currency whose hundredths these are, if they are, and the part of it: 0.01 or 1."""
+    alone = re.fullmatch(_CENTS, currency, re.I)
+    if alone:
+        return "", 0.01
+    before = re.match(_CENTS_BEFORE, currency)
+    if before:
+        return currency[before.end() :].strip(), 0.01
+    behind = re.fullmatch(
+        rf"([A-Za-z]{{2,4}}?|[A-Z]{{0,3}}[€$£¥])([\s-]*)({_CENTS})", currency, re.I
     )
+    if behind and (len(behind[3]) > 1 or not behind[1][-1].isalpha() or behind[3] == "¢"):
+        return behind[1].strip(), 0.01
+    return currency, 1.0
 
 
 def _demand(unit: str) -> float:

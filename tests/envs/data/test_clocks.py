@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 
 from equiload.envs import DataError
 from equiload.envs.data.table import read_table
-from equiload.envs.data.tables.clocks import time_zone
 from equiload.envs.data.tables.slots import lengths
+from equiload.envs.data.tables.times import time_zone
 
 #: Half-hour changes, half-hour zones, the south, changes on other days, none at all.
 ZONES = [
@@ -163,7 +163,7 @@ def test_a_file_may_change_its_step(tmp_path: Path) -> None:
 def test_a_single_quarter_hour_that_is_absent_is_a_gap(tmp_path: Path) -> None:
     stamps = pd.date_range("2025-10-01", periods=96, freq="15min").delete([21, 50])
     frame = pd.DataFrame({"t": stamps, "v": 1.0})
-    with pytest.raises(DataError, match=r"no value in 2 slots.*'lasts: 60 min'"):
+    with pytest.raises(DataError, match=r"no value in 2 slots.*'lasts: 30 min'"):
         read_table(write(tmp_path, frame, {"time": "t", "time_zone": "UTC"}))
     path = write(tmp_path, frame, {"time": "t", "time_zone": "UTC", "lasts": "60 min"})
     np.testing.assert_allclose(price(path)[1], 1.0)
