@@ -28,9 +28,9 @@ _ENTSOE_FUELS = {
     "wind": ["Wind Onshore", "Wind Offshore"],
     "solar": ["Solar"],
     "biomass": ["Biomass", "Waste", "Other renewable", "Geothermal"],
-    "coal": ["Fossil Hard coal", "Fossil Brown coal/Lignite"],
-    "gas": ["Fossil Gas"],
-    "oil": ["Fossil Oil", "Other"],
+    "coal": ["Fossil Hard coal", "Fossil Brown coal/Lignite", "Fossil Peat"],
+    "gas": ["Fossil Gas", "Fossil Coal-derived gas"],
+    "oil": ["Fossil Oil", "Fossil Oil shale", "Other"],
 }
 _SMARD = {
     "time": "Datum von",

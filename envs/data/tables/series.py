@@ -622,26 +622,36 @@ def _nothing(part: Part, code: str) -> tuple[Part, Any]:
 
 
 def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:
-    """Fuels of the files that no entry of the mapping names."""
-    found: dict[str, None] = {}
-    for part in parts:
-        mapped = {code for codes in part.entry.fuels.values() for code in codes}
-        columns = {plain(code) for code in mapped}
-        if part.entry.fuel_column is not None:
-            codes = part.frame.column(part.entry.fuel_column).astype(str).str.strip()
-            found |= dict.fromkeys(code for code in pd.unique(codes) if code not in mapped and code)
-            continue
-        present = [name for name in part.frame.header if name in columns]
-        head = os.path.commonprefix(present)  # noqa: RUF071 - characters are what is compared
-        tail = os.path.commonprefix([name[::-1] for name in present])  # noqa: RUF071
-        if len(present) < 2 or len(head) + len(tail) < 6:
-            continue  # nothing tells columns of fuels from others
-        found |= dict.fromkeys(
-            name
-            for name in part.frame.header
-            if name not in columns and name.startswith(head) and name.endswith(tail[::-1])
-        )
-    return tuple(found)
+    """Fuels of the files that run in some row and that no entry of the mapping names."""
+    return tuple(
+        dict.fromkeys(code for part in parts for code in _others(part) if _runs(part, code))
+    )
+
+
+def _others(part: Part) -> list[str]:
+    """Codes of a file, or columns that look like its fuels', which are not mapped."""
+    mapped = {code for codes in part.entry.fuels.values() for code in codes}
+    if part.entry.fuel_column is not None:
+        codes = part.frame.column(part.entry.fuel_column).astype(str).str.strip()
+        return [code for code in pd.unique(codes) if code and code not in mapped]
+    columns = {plain(code) for code in mapped}
+    present = [name for name in part.frame.header if name in columns]
+    head = os.path.commonprefix(present)  # noqa: RUF071 - characters are what is compared
+    tail = os.path.commonprefix([name[::-1] for name in present])[::-1]  # noqa: RUF071
+    if len(present) < 2 or len(head) + len(tail) < 6:
+        return []  # nothing tells columns of fuels from others
+    return [
+        name
+        for name in part.frame.header
+        if name not in columns and name.startswith(head) and name.endswith(tail)
+    ]
+
+
+def _runs(part: Part, code: str) -> bool:
+    """Has any row of a fuel code a value above zero, or one that would have to be read to tell?"""
+    _, cells = _rows_of(part, code)
+    there = cells[~missing(cells, part.entry)]
+    return bool((pd.to_numeric(there, errors="coerce").fillna(1.0) > 0).any())
 
 
 def _requests(reader: Reader, parts: Sequence[Part], kind: str, what: str) -> Column:
