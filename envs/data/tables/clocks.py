@@ -297,7 +297,7 @@ def _flagged(frame: Frame, flag: Flag, twice: TimeArray) -> BoolArray:
     marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool, copy=True)
     if not marked.any() and len(np.unique(twice)) < len(twice):
         raise DataError(
-            f"{frame.file}: no row of column {flag.column!r} is {' or '.join(flag.value)}; it holds "
+            f"{frame.file}: no row of column {flag.column!r} is {' or '.join(flag.value)}; it has "
             f"{listing([*pd.unique(cells)])}: which marks the hour? Say "
             f"'{{column: {flag.column}, value: ...}}'"
         )

@@ -339,6 +339,7 @@ def _csv(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
     text = _text(path, entry.encoding)
     skip = entry.skip_rows
     separator = entry.separator or _separator(path, text, skip, wanted)
+    _header(path, text, skip, separator)
     cells = _cells(path, text, separator, skip, wanted)
     if cells.shape[1] == 1 and separator in str(cells.iloc[0, 0]):
         # Every line quoted as a whole, as spreadsheets leave a CSV that they opened and saved.
@@ -375,7 +376,7 @@ def _cells(path: Path, text: str, separator: str, skip: int, wanted: Sequence[st
     except pd.errors.ParserError:
         if len(separator) > 1:
             raise
-    widest = max(line.count(separator) for line in io.StringIO(text)) + 1
+    widest = max(line.count(separator) for line in io.StringIO(text, newline=None)) + 1
     if widest > _MOST_COLUMNS:
         raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
     cells = pd.read_csv(io.StringIO(text), names=range(widest), index_col=False, **options)
@@ -398,17 +399,30 @@ def _narrowed(path: Path, cells: pd.DataFrame, skip: int, hint: str) -> pd.DataF
 
 def _separator(path: Path, text: str, skip: int, wanted: Sequence[str]) -> str:
     """The first separator under which the header has the wanted columns, or the most of them."""
-    lines = io.StringIO(text)
+    names = {plain(name) for name in wanted}
+    header = _names_of(_header(path, text, skip))
+    hits = {sep: len(names & set(row)) for sep, row in header.items()}
+    return max(hits, key=lambda sep: hits[sep], default=",")
+
+
+def _header(path: Path, text: str, skip: int, separator: str = "") -> str:
+    """The header's line, or lines where a name has more than one.
+
+    Raises
+    ------
+    DataError
+        Too many columns.
+    """
+    lines = io.StringIO(text, newline=None)
     for _ in range(skip):
         lines.readline()
     header = lines.readline()
-    while header.count('"') % 2 and (more := lines.readline()):  # a name of two lines
-        header += more
-    if max(header.count(sep) for sep in _SEPARATORS) > _MOST_COLUMNS:
+    for _ in range(20):
+        if header.count('"') % 2:
+            header += lines.readline()
+    if max(header.count(sep) for sep in (separator or _SEPARATORS)) > _MOST_COLUMNS:
         raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
-    names = {plain(name) for name in wanted}
-    hits = {sep: len(names & set(row)) for sep, row in _names_of(header).items()}
-    return max(hits, key=lambda sep: hits[sep], default=",")
+    return header
 
 
 def _names_of(line: str) -> dict[str, list[str]]:
@@ -427,7 +441,7 @@ def _names_of(line: str) -> dict[str, list[str]]:
 
 def _hint(text: str, wanted: Sequence[str], skip: int) -> str:
     """Which of the first lines has the wanted columns, under any separator."""
-    lines = io.StringIO(text)
+    lines = io.StringIO(text, newline=None)
     table = [_names_of(lines.readline()[:20_000]) for _ in range(60)]
     hints = [_skip_hint([row.get(sep, []) for row in table], wanted, skip) for sep in _SEPARATORS]
     return max(hints, key=len)
@@ -435,7 +449,11 @@ def _hint(text: str, wanted: Sequence[str], skip: int) -> str:
 
 def _preamble(text: str, separator: str, skip: int) -> dict[str, tuple[str, ...]]:
     """The table in the lines before the header: as many rows as there are places in the file."""
-    lines = [line for line in text.split("\n", skip)[:skip] if line.strip()]
+    lines = [
+        line
+        for line in io.StringIO(text, newline=None).read().split("\n", skip)[:skip]
+        if line.strip()
+    ]
     try:
         head = pd.read_csv(
             io.StringIO("\n".join(lines)), sep=separator, dtype=str, keep_default_na=False

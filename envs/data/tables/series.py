@@ -33,6 +33,7 @@ from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
 #: Cells without a value that are remembered for messages.
 _MOST_BLANKS = 10_000
+_YEAR = 366 * 86_400
 
 
 @dataclass(frozen=True, eq=False)
@@ -682,6 +683,8 @@ def _requests(reader: Reader, parts: Sequence[Part], kind: str, what: str) -> Co
         moments.append(part.stamps.moments)
     when, amount = np.concatenate(moments), np.concatenate(amounts)
     first, last = when.min(), when.max()
+    if (last - first).astype(np.int64) > 100 * _YEAR:
+        raise DataError(f"{what}: the requests run from {first} to {last} UTC, expected one log")
     # A log that starts within a few requests' time of a slot's edge covers the slot.
     quiet = max(60.0, 10.0 * (last - first).astype(np.int64) / max(len(when) - 1, 1))
     begin, end = int(first.astype(np.int64)) // 60 * 60, int(last.astype(np.int64)) // 60 * 60 + 60

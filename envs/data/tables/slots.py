@@ -19,6 +19,8 @@ from equiload.envs.data.tables.entries import GapsEntry, entry
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
+#: More would fill the memory; hours of 570 years are fewer.
+_MOST_SLOTS = 5_000_000
 _SUNDAY = 6  # when clocks change in most of the world
 #: So many equal steps in a row are no accident of missing rows.
 _RUN = 4
@@ -290,6 +292,11 @@ def common_slots(columns: list[Column], seconds: int, begin: Any, end: Any, path
             f"{path}: the series have no slot in common"
             + (" with 'start' and 'end'" if begin is not None or end is not None else "")
             + f": the last to begin does so at {first} UTC, the first to end at {last} UTC"
+        )
+    if count > _MOST_SLOTS:
+        raise DataError(
+            f"{path}: from {start} to {stop} UTC there are {count} slots, more than {_MOST_SLOTS}; "
+            f"is a time wrong?"
         )
     return Slots(start + np.arange(count) * np.timedelta64(seconds, "s"), seconds)
 

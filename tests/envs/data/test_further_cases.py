@@ -811,7 +811,7 @@ def test_a_flag_that_no_row_has_is_named(tmp_path: Path) -> None:
     rows = [f"{m:%Y-%m-%d %H:%M},{k},{'S' if m.dst() else 'W'}" for k, m in enumerate(moments)]
     content = "\n".join(["t,v,clock", *rows])
     text = refusal(tmp_path, "price", LOCAL | {"daylight": {"column": "clock"}}, content)
-    assert "it holds 'S', 'W'" in text
+    assert "it has 'S', 'W'" in text
     flag = {"column": "clock", "value": "S"}
     region = read(tmp_path, "price", LOCAL | {"daylight": flag}, content)
     assert values(region) == [(stamp(m), float(k)) for k, m in enumerate(moments)]
@@ -845,3 +845,8 @@ def test_long_mixes_with_ends_on_a_local_clock(day, hours, blocks, tmp_path: Pat
 def test_a_format_that_does_not_fit(form: str, value: object, part: str, tmp_path: Path) -> None:
     options = UTC_DOLLARS | {"time_format": form}
     assert part in refusal(tmp_path, "price", options, f"t,v\n{value},1\n")
+
+
+def test_many_lines_that_end_in_cr_alone_are_not_many_columns(tmp_path: Path) -> None:
+    content = hourly(*[1] * 11_000).replace("\n", "\r")
+    assert len(values(read(tmp_path, "price", UTC_DOLLARS, content))) == 11_000

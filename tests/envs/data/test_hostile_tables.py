@@ -56,7 +56,7 @@ REFUSED = {
     "gaps: {method: linear, longest: 0}": "'longest' must be greater than or equal to 1",
     "gaps: 5": "gaps must be 'refuse' or",
     'name: "a\\nb\\e[31m"': "a text that can be printed",
-    "start: 0001-01-01": "has no value in 177",
+    "start: 0001-01-01": "slots, more than 5000000; is a time wrong?",
 }
 
 
