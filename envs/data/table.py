@@ -18,7 +18,7 @@ from equiload.envs.typing import BoolArray, FloatArray
 
 if TYPE_CHECKING:  # pandas takes half a second to import
     from equiload.envs.data.tables.entries import GapsEntry, RegionEntry, WorldEntry
-    from equiload.envs.data.tables.series import Facts, Reader
+    from equiload.envs.data.tables.parts import Facts, Reader
     from equiload.envs.data.tables.slots import Column, Slots
 
 #: Series that are no footprint; weather and mix are what footprints are derived from.
@@ -93,7 +93,7 @@ def _read_table(
     path: Path, equity_weight: Mapping[str, float] | None
 ) -> tuple[Instance, list[RegionTable]]:
     from equiload.envs.data.tables.entries import WorldEntry, entry, load_yaml
-    from equiload.envs.data.tables.series import Reader
+    from equiload.envs.data.tables.parts import Reader
     from equiload.envs.data.tables.slots import common_slots, gaps_of, moment
 
     document = load_yaml(path)
@@ -158,7 +158,8 @@ def _region(path: Path, name: str, options: Any, kinds: tuple[str, ...]) -> Regi
 def _read(region: RegionTable, reader: Reader, path: Path) -> None:
     """Read the files of a region's series; constants wait for the slots."""
     from equiload.envs.data.tables.entries import SeriesEntry, entry
-    from equiload.envs.data.tables.series import read, read_mix
+    from equiload.envs.data.tables.mix import read_mix
+    from equiload.envs.data.tables.series import read
 
     for kind, options in region.series.items():
         what = f"{path}: {kind} of {region.name}"

@@ -1,0 +1,133 @@
+"""A generation mix: the output of each fuel, and what counts as none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from equiload.envs.data.tables.cells import missing, not_expected
+from equiload.envs.data.tables.files import plain
+from equiload.envs.data.tables.parts import Facts, Part, Reader, facts_of, parts_of
+from equiload.envs.data.tables.series import column_of
+from equiload.envs.data.tables.slots import Column
+from equiload.envs.errors import DataError
+
+
+def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Column]], Facts]:
+    """Read a generation mix: by fuel, the columns whose sum it is."""
+    parts = parts_of(reader, options, what)
+    if not parts[0].entry.fuels:
+        raise DataError(f"{what}: a generation mix needs 'fuels'")
+    mix: dict[str, list[Column]] = {}
+    empty: list[str] = []
+    for fuel, codes in _codes(parts, what).items():
+        for code in codes:
+            column = _fuel(reader, parts, code, what)
+            if column is None:
+                empty += [code] * _has_code(parts, code)
+            else:
+                mix.setdefault(fuel, []).append(column)
+    if not mix:
+        raise DataError(
+            f"{parts[0].frame.file}: none of the fuels {list(parts[0].entry.fuels)} has a column "
+            f"or rows"
+        )
+    return mix, facts_of(parts, fuels_unmapped=_unmapped(parts), fuels_empty=tuple(empty))
+
+
+def _codes(parts: Sequence[Part], what: str) -> dict[str, list[str]]:
+    """The codes of each fuel, of all generations of an export that the files are of."""
+    codes: dict[str, list[str]] = {}
+    for candidate in {id(part.entry): part.entry for part in parts}.values():
+        for fuel, names in candidate.fuels.items():
+            if len(set(names)) < len(names):
+                raise DataError(f"{what}: a code of {fuel} is named twice")
+            codes[fuel] = list(dict.fromkeys([*codes.get(fuel, []), *names]))
+    return codes
+
+
+def _has_code(parts: Sequence[Part], code: str) -> bool:
+    return any(len(_rows_of(part, code)[1]) for part in parts)
+
+
+def _rows_of(part: Part, code: str) -> tuple[Part, Any]:
+    """The rows of one fuel code and their cells."""
+    candidate, frame = part.entry, part.frame
+    if candidate.fuel_column is None:
+        if not frame.has(code):
+            return part.only(np.zeros(len(frame.cells), dtype=bool)), frame.cells.iloc[:0, 0]
+        return part, frame.column(code)
+    here = (frame.column(candidate.fuel_column).astype(str).str.strip() == code).to_numpy(
+        dtype=bool
+    )
+    chosen = part.only(here)
+    return chosen, chosen.frame.column(candidate.column or "")
+
+
+def _fuel(reader: Reader, parts: Sequence[Part], code: str, what: str) -> Column | None:
+    """Output of one fuel code, or none where nothing of the kind exists.
+
+    That is so where no row has it, all cells of the window say "not expected", or all cells of the
+    files are blank. Anything else that is missing is a gap: never 0.
+    """
+    knows = [any(code in codes for codes in part.entry.fuels.values()) for part in parts]
+    rows = [_rows_of(p, code) if known else None for p, known in zip(parts, knows, strict=True)]
+    if not any(pair is not None and len(pair[1]) for pair in rows):
+        return None
+    # An older or newer generation of the export has no such code, its fuels go by other names.
+    both = [
+        _nothing(p, code) if pair is None else pair for p, pair in zip(parts, rows, strict=True)
+    ]
+    pairs = [pair for pair in both if len(pair[1])]
+    cells = [cell for _, cell in pairs]
+    window = [c[reader.judges(p.stamps.moments)] for p, c in pairs]
+    if all(not_expected(cell) for cell in window if len(cell)):
+        return None
+    if all((cell.isna() | (cell.astype(str).str.strip() == "")).all() for cell in cells):
+        return None
+    return column_of(reader, [part for part, _ in pairs], cells, "mix", f"{what} ({code})")
+
+
+def _nothing(part: Part, code: str) -> tuple[Part, Any]:
+    """The times of a file, and zeros."""
+    rows = np.zeros(len(part.frame.cells), dtype=bool)
+    rows[np.unique(part.stamps.moments, return_index=True)[1]] = True
+    chosen = part.only(rows)
+    return chosen, pd.Series(0.0, index=chosen.frame.cells.index, name=code)
+
+
+def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Fuels of the files that run in some row and that no entry of the mapping names."""
+    return tuple(
+        dict.fromkeys(code for part in parts for code in _others(part) if _runs(part, code))
+    )
+
+
+def _others(part: Part) -> list[str]:
+    """Codes of a file, or columns that look like its fuels', which are not mapped."""
+    mapped = {code for codes in part.entry.fuels.values() for code in codes}
+    if part.entry.fuel_column is not None:
+        codes = part.frame.column(part.entry.fuel_column).astype(str).str.strip()
+        return [code for code in pd.unique(codes) if code and code not in mapped]
+    columns = {plain(code) for code in mapped}
+    present = [name for name in part.frame.header if name in columns]
+    head = os.path.commonprefix(present)  # noqa: RUF071 - characters are what is compared
+    tail = os.path.commonprefix([name[::-1] for name in present])[::-1]  # noqa: RUF071
+    if len(present) < 2 or len(head) + len(tail) < 6:
+        return []  # nothing tells columns of fuels from others
+    return [
+        name
+        for name in part.frame.header
+        if name not in columns and name.startswith(head) and name.endswith(tail)
+    ]
+
+
+def _runs(part: Part, code: str) -> bool:
+    """Has any row of a fuel code a value above zero, or one that would have to be read to tell?"""
+    _, cells = _rows_of(part, code)
+    there = cells[~missing(cells, part.entry)]
+    return bool((pd.to_numeric(there, errors="coerce").fillna(1.0) > 0).any())
