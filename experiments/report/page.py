@@ -22,6 +22,7 @@ from equiload.experiments.report.charts import Chart, Scale, Section
 from equiload.experiments.report.found import Found, Run, find
 from equiload.experiments.report.headline import headline_table, sentences
 from equiload.experiments.report.printed import write_column
+from equiload.experiments.report.regions import regional_table
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
 
 
@@ -55,7 +56,8 @@ def write_report(root: Path, folder: Path | None = None) -> Path:
 
 
 def _content(found: Found) -> dict[str, Any]:
-    content: dict[str, Any] = {"found": found, "versions": versions(), "headline": None}
+    content: dict[str, Any] = {"found": found, "versions": versions()}
+    content |= {"headline": None, "regional": None}
     sections = [*_of_runs(found, content), *_of_studies(found)]
     content["sections"] = [section for section in sections if section.charts]
     content["settings"] = setting_labels(found.runs) if found.runs else []
@@ -83,12 +85,13 @@ def _of_runs(found: Found, content: dict[str, Any]) -> Iterator[Section]:
     shown = _shown_run(found)
     content["shown"] = shown
     if shown is not None:
-        yield from _of_episodes(shown)
+        yield from _of_episodes(shown, content)
 
 
-def _of_episodes(run: Run) -> Iterator[Section]:
+def _of_episodes(run: Run, content: dict[str, Any]) -> Iterator[Section]:
     histories = list(read_history(run.folder / "history.parquet"))
     told = episodes.Episodes(histories, run.results["instance"])
+    content["regional"] = regional_table(told)
     yield episodes.footprints_over_time(told)
     if run.results["instance"].get("location") is not None:
         yield episodes.world_map(told)

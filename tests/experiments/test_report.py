@@ -19,12 +19,14 @@ from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import DataError, Fleet, Instance
 from equiload.envs.data import synthetic
 from equiload.experiments import benchmark, figures
-from equiload.experiments.comparison import Row, compare
+from equiload.experiments.comparison import Row, compare, describe
 from equiload.experiments.files import write_json
-from equiload.experiments.history import read_history, write_history
+from equiload.experiments.history import History, read_history, write_history
 from equiload.experiments.report import write_report
+from equiload.experiments.report.episodes import Episodes
 from equiload.experiments.report.found import find
 from equiload.experiments.report.overview import front, objective, profiles
+from equiload.experiments.report.regions import regional_table
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
 from equiload.experiments.results import Origin
 from equiload.robust import RobustPolicy
@@ -100,6 +102,25 @@ def test_history_holds_what_was_played(tmp_path: Path) -> None:
     tidy = pd.read_parquet(tmp_path / "h.parquet")
     assert len(tidy) == 4 * 30 * 10
     assert str(tidy["time"].dtype).endswith("UTC]")
+
+
+def test_the_table_by_region_is_that_of_the_outcomes() -> None:
+    rows = comparison(0)
+    histories = [History.of(row) for row in rows]
+    table = regional_table(Episodes(histories, describe(rows[0].outcome.instance)))
+    assert [column.title for column in table.columns] == [
+        *("Load", "Energy"),
+        *("Carbon", "of max", "Water", "of max"),
+    ]
+    regions = rows[0].outcome.instance.fleet.regions
+    for number, row in enumerate(rows):
+        lines = table.lines[number * len(regions) :][: len(regions)]
+        assert [line.labels for line in lines] == [(r, row.algorithm, "full") for r in regions]
+        carbon = [line.cells[2].value for line in lines]
+        np.testing.assert_allclose(carbon, row.outcome.footprint[0])
+        assert max(line.cells[3].value for line in lines) == 100.0
+        cost = sum(line.cells[1].value for line in lines)
+        assert cost == pytest.approx(float(row.outcome.energy_cost))
 
 
 def test_a_half_written_history_is_named(tmp_path: Path) -> None:
