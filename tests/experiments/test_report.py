@@ -319,13 +319,13 @@ def test_a_browser_draws_every_figure_and_asks_nobody(browser: Any, page: Path) 
 @pytest.mark.slow
 def test_a_table_sorts_by_number(browser: Any, page: Path) -> None:
     tab, trouble = watched(browser, page)
-    cells = tab.locator("table.sortable tbody tr td.number:nth-child(5)")
+    cells = tab.locator("#headline tbody tr td.number:nth-child(5)")
 
     def values() -> list[float]:
         return [float(cell.get_attribute("data-value")) for cell in cells.all()]
 
     before = values()
-    heading = tab.locator("table.sortable thead button").nth(4)
+    heading = tab.locator("#headline thead button").nth(4)
     heading.click()
     assert values() == sorted(before)
     heading.click()
