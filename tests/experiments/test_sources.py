@@ -578,7 +578,7 @@ def test_an_own_world_without_location_through_the_default_benchmark(
     assert "GLB-Dist" not in names
     assert len(names) == 9
     page = (write_report(folder)).read_text(encoding="utf-8")
-    assert "GLB-Dist, full reachability: GLB-Dist needs the fleet&#39;s distance" in page
+    assert f"GLB-Dist, full reachability: {sentence}" in page
     assert collect.main([str(folder)]) == 0
     assert "9 rows of 1 runs" in capsys.readouterr().out
 
