@@ -12,36 +12,42 @@ from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs.footprints import title_of
+from equiload.envs.typing import FloatArray
 from equiload.experiments.comparison import Row
 from equiload.experiments.files import write_csv
+from equiload.experiments.history import History
 from equiload.experiments.tables import amount
 
 FILE = "regions.csv"
 
 
-def lines_of(row: Row) -> Iterator[dict[str, Any]]:
-    """Yield a line per region: load in MWh of server energy, US$ without routing, footprints.
+def regional(history: History, membership: FloatArray) -> dict[str, FloatArray]:
+    """``[R]`` each: ``load``, MWh of server energy; ``energy_cost``, US$ without routing.
 
-    ``KIND_UNIT`` is the region's total, ``KIND_share`` its share of the highest region's.
+    And by footprint kind the region's total, and as ``KIND_share`` its share of the highest
+    region's; ``membership [N, R]`` is 1 where a data center lies in a region.
     """
-    outcome, fleet = row.outcome, row.outcome.instance.fleet
-    trace = outcome.instance.trace
-    load = outcome.load.sum(0) @ fleet.membership
-    cost = (trace.price * fleet.pue * outcome.load).sum(0) @ fleet.membership
-    highest = outcome.max_footprint
+    totals = {
+        "load": history.load.sum(0) @ membership,
+        "energy_cost": history.energy_cost.sum(0) @ membership,
+    }
+    for kind, footprint in history.footprint.items():
+        total = footprint.sum(0) @ membership
+        highest = total.max()
+        totals[kind] = total
+        totals[f"{kind}_share"] = total / highest if highest > 0 else np.ones_like(total)
+    return totals
+
+
+def lines_of(row: Row) -> Iterator[dict[str, Any]]:
+    """Yield a line of ``regions.csv`` per region: names with units, and :func:`regional`."""
+    fleet, trace = row.outcome.instance.fleet, row.outcome.instance.trace
+    units = {"load": "load_MWh", "energy_cost": "energy_cost_US$"}
+    units |= {k: f"{k}_{unit}" for k, unit in zip(trace.footprints, trace.units, strict=True)}
+    totals = regional(History.of(row), fleet.membership)
     for r, region in enumerate(fleet.regions):
-        line = {
-            "reachability": row.reachability,
-            "algorithm": row.algorithm,
-            "region": region,
-            "load_MWh": float(load[r]),
-            "energy_cost_US$": float(cost[r]),
-        }
-        for k, (kind, unit) in enumerate(zip(trace.footprints, trace.units, strict=True)):
-            total = float(outcome.footprint[k, r])
-            line[f"{kind}_{unit}"] = total
-            line[f"{kind}_share"] = total / highest[k] if highest[k] > 0 else 1.0
-        yield line
+        names = {"reachability": row.reachability, "algorithm": row.algorithm, "region": region}
+        yield names | {units.get(k, k): float(total[r]) for k, total in totals.items()}
 
 
 def write_regions(folder: Path, rows: Sequence[Row]) -> None:
@@ -75,12 +81,10 @@ def region_table(rows: Sequence[Row], title: str) -> Table:
     for row in rows:
         table.add_row(f"[bold]{escape(row.algorithm)}[/bold]")
         for line in lines_of(row):
-            _, _, region, *numbers = line.values()
-            shares = np.arange(len(numbers)) % 2 == 1
-            shares[:2] = False
+            _, _, region, *_ = line.values()
             texts = [
-                f"{100 * value:.0f}" if share else amount(value)
-                for value, share in zip(numbers, shares, strict=True)
+                f"{100 * value:.0f}" if name.endswith("_share") else amount(value)
+                for name, value in list(line.items())[3:]
             ]
             table.add_row(escape(region), *texts)
         table.add_section()

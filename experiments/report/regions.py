@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-
 from equiload.envs.footprints import title_of
-from equiload.envs.typing import FloatArray
-from equiload.experiments.history import History
+from equiload.experiments.regions import regional
 from equiload.experiments.report.episodes import Episodes
 from equiload.experiments.report.headline import Cell, Column, Headline, Line
 
@@ -21,24 +16,12 @@ def regional_table(episodes: Episodes) -> Headline:
     ]
     for kind, unit in episodes.instance["footprints"].items():
         columns.append(Column(kind, title_of(kind), unit, "{:,.2f}"))
-        columns.append(Column(f"{kind}_share", "of max", "%", "{:.0f}"))
+        columns.append(Column(f"{kind}_share", "of max", "%", "{:.0f}", factor=100.0))
     lines = []
     for history in episodes.histories:
-        numbers = np.stack(list(_numbers(episodes, history)), axis=-1)
-        for region, values in zip(episodes.regions, numbers, strict=True):
-            cells = tuple(
-                Cell(column.form.format(value), float(value))
-                for column, value in zip(columns, values, strict=True)
-            )
+        totals = regional(history, episodes.membership)
+        for r, region in enumerate(episodes.regions):
+            numbers = [(column, column.factor * totals[column.name][r]) for column in columns]
+            cells = tuple(Cell(column.form.format(n), float(n)) for column, n in numbers)
             lines.append(Line((region, history.algorithm, history.reachability), cells))
     return Headline(("Region", "Algorithm", "Reach"), tuple(columns), tuple(lines), repeated=False)
-
-
-def _numbers(episodes: Episodes, history: History) -> Iterator[FloatArray]:
-    """``[R]`` each: the columns of the table."""
-    yield history.load.sum(0) @ episodes.membership
-    yield history.energy_cost.sum(0) @ episodes.membership
-    for kind in episodes.instance["footprints"]:
-        total = history.footprint[kind].sum(0) @ episodes.membership
-        yield total
-        yield 100 * total / (total.max() or 1.0)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 import time
@@ -13,44 +12,22 @@ from pathlib import Path
 
 from equiload.envs.data import synthetic
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from own_data import write_world
+
 PROGRAMS = {
-    "data check": ["-m", "equiload.experiments.data", "check"],
-    "benchmark": ["-m", "equiload.experiments.benchmark"],
-    "evaluate": ["-m", "equiload.experiments.evaluate"],
-    "predictions, draws=2": ["-m", "equiload.experiments.predictions", "draws=2"],
-    "robustness, small": [
-        *("-m", "equiload.experiments.robustness", "rho=[0.1]", "allowance=[0]"),
-        *("advice=[perfect,stale,greedy]",),
-    ],
-    "tune, small": [
-        *("-m", "equiload.experiments.tune", "draws=4", "step_size=[0.5,1.5]", "z_max=[1.0]"),
+    "data check": [],
+    "data portrait": [],
+    "benchmark": [],
+    "evaluate": [],
+    "predictions": ["draws=2"],
+    "robustness": ["rho=[0.1]", "advice=[noisy]"],
+    "tune": ["draws=2", "horizons=[168]", "step_size=[1.0,1.5]", "z_max=[1.0]"],
+    "train": [
+        *("init=default", "network.depth=3", "agent.options.steps=5", "evaluate_every=5"),
+        *("problems.batch=8", "problems.horizons=[168]", "validation.draws=4"),
     ],
 }
-_UNITS = {"price": "US$/MWh", "carbon": "t/MWh", "water": "m³/MWh", "demand": "share"}
-
-
-def write_year(folder: Path, hours: int = 8760, regions: int = 12) -> Path:
-    """Write a synthetic world as files of its regions and a YAML file that names them."""
-    world = synthetic(0, horizon=hours, regions=regions, ranges={"outages": 0})
-    trace, stamps = world.trace, world.trace.timestamps.astype(str)
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = ["name: year", "regions:"]
-    for r, region in enumerate(world.fleet.regions):
-        columns = [trace.price[:, r], *trace.intensity[:, :, r], trace.demand[:, r]]
-        with (folder / f"{region}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["time", *_UNITS])
-            writer.writerows(zip(stamps, *columns, strict=True))
-        latitude, longitude = world.fleet.location[r]  # type: ignore[index]
-        lines += [f"  {region}:", f"    location: [{latitude}, {longitude}]"]
-        lines += [
-            f"    {kind}: {{file: {region}.csv, time: time, time_zone: UTC, column: {kind}, "
-            f"unit: {unit}}}"
-            for kind, unit in _UNITS.items()
-        ]
-    path = folder / "year.yaml"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
 
 
 def measure(arguments: list[str]) -> tuple[float, float, int]:
@@ -64,15 +41,20 @@ def measure(arguments: list[str]) -> tuple[float, float, int]:
 
 def main(folder: Path) -> None:
     """Write the files, run the programs and print a line for each."""
-    path = write_year(folder)
-    found = []
-    for name, arguments in PROGRAMS.items():
-        source = [f"instance.path={path}", "instance=table", f"hydra.run.dir={folder / 'run'}"]
-        what = [str(path)] if name == "data check" else source
-        seconds, memory, status = measure([*arguments, *what])
-        found.append(f"{name:<24}{seconds:8.0f} s{memory:8.0f} MiB  status {status}")
-        print(found[-1], flush=True)
-    print("\n".join(["", *found]))
+    folder.mkdir(parents=True, exist_ok=True)
+    world = synthetic(0, horizon=8760, regions=12, ranges={"outages": 0})
+    path = write_world(world, folder, "year.yaml")
+    for name, options in PROGRAMS.items():
+        program, *command = name.split()
+        arguments = ["-m", f"equiload.experiments.{program}", *command, *options]
+        if program == "data":
+            arguments += [str(path)]
+            arguments += ["--output", str(folder / "page.png")] * (command == ["portrait"])
+        else:
+            run = folder / program
+            arguments += [f"instance.path={path}", "instance=table", f"hydra.run.dir={run}"]
+        seconds, memory, status = measure(arguments)
+        print(f"{name:<16}{seconds:8.0f} s{memory:8.0f} MiB  status {status}", flush=True)
 
 
 if __name__ == "__main__":
