@@ -115,6 +115,15 @@ def run(
     return solution.outcome, solution, time.perf_counter() - begin
 
 
+def _refuse_strangers(agents: Iterable[object]) -> None:
+    for agent in agents:
+        if not (isinstance(agent, Policy) or hasattr(agent, "solve")):
+            raise DataError(
+                f"{type(agent).__name__} is neither a policy (reset, act) "
+                "nor an offline solver (solve)"
+            )
+
+
 def compare(
     agents: Mapping[str, Policy | OfflineSolver],
     instance: Instance,
@@ -137,12 +146,7 @@ def compare(
     EquiloadError
         What an algorithm raises that cannot act, without ``left_out``.
     """
-    for agent in agents.values():
-        if not (isinstance(agent, Policy) or hasattr(agent, "solve")):
-            raise DataError(
-                f"{type(agent).__name__} is neither a policy (reset, act) "
-                "nor an offline solver (solve)"
-            )
+    _refuse_strangers(agents.values())
 
     def attempt(name: str) -> tuple[Outcome, Solution | None, float] | None:
         try:

@@ -200,8 +200,8 @@ class RecordedSource(Source):
     Parameters
     ----------
     read
-        Reads the instance with its own (partial) reachability, given equity weights or none; or the
-        instance itself.
+        Reads the instance with its own (partial) reachability, given changes of equity weights or
+        none: they may add kinds to what is read; or the instance itself.
     name
         See :class:`Source`.
     seed
@@ -249,15 +249,11 @@ class RecordedSource(Source):
     @cached_property
     def recorded(self) -> Instance:
         """All of the trace, with its own reachability."""
-        if isinstance(self._read, Instance):
-            instance = self._read
-            if self._weight is not None:
-                instance = _reweighted(instance, self._weight)
-        else:
-            instance = self._read(self._weight)
+        known = isinstance(self._read, Instance)
+        instance = self._read if known else self._read(self._weight)  # type: ignore[operator]
         if not isinstance(instance, Instance):
             raise DataError(f"{self.name}: expected an Instance, got {type(instance).__name__}")
-        return instance
+        return instance if self._weight is None else _reweighted(instance, self._weight)
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
         """See :class:`Source`."""
@@ -326,9 +322,9 @@ class RecordedSource(Source):
         if equity_weight is None:
             return self
         other = copy(self)
-        weights = {**self.recorded.objective.equity_weight, **equity_weight}
-        vars(other).update(_weight=weights)
-        other.__dict__.pop("recorded", None)  # read again, with the weights
+        vars(other).update(_weight={**(self._weight or {}), **equity_weight})
+        vars(other).pop("recorded", None)  # to be read with these weights
+        assert other.recorded  # refuses a kind that there are no data of
         return other
 
     def part(self, split: Split) -> tuple[int, int]:
@@ -454,9 +450,7 @@ class Bloom10Source(RecordedSource):
     def __init__(self, root: str | Path, **options: Any) -> None:
         _known("bloom10", options)
         options.setdefault("name", "bloom10")
-        super().__init__(
-            lambda weight: bloom10(root, reachability="partial", equity_weight=weight), **options
-        )
+        super().__init__(lambda _: bloom10(root, reachability="partial"), **options)
 
 
 class ShiftedSource(Source):
@@ -588,7 +582,8 @@ def _reweighted(instance: Instance, weights: Mapping[str, float]) -> Instance:
             f"{instance.name} has no data of the footprint {unknown[0]!r}, only of "
             f"{', '.join(instance.trace.footprints)}"
         )
-    return instance.replace(objective=Objective(equity_weight=weights))
+    changed = {**instance.objective.equity_weight, **weights}
+    return instance.replace(objective=Objective(equity_weight=changed))
 
 
 def _drawn(instance: Instance, draw: Draw) -> Instance:

@@ -56,7 +56,7 @@ def table(path: str | Path, *, equity_weight: Mapping[str, float] | None = None)
     path
         The description; names in it are relative to its folder.
     equity_weight
-        US$ per unit by footprint kind, in place of the file's: which kinds there are.
+        US$ per unit by footprint kind: changes weights of the file, or adds kinds.
 
     Raises
     ------
@@ -120,8 +120,7 @@ def _read_table(
     slots = common_slots(_spans(regions), reader.slot, reader.begin, reader.end, path)
     for region in regions:
         _place(region, slots, gaps, path)
-    weight = world.equity_weight if equity_weight is None else equity_weight
-    wanted = _derive(regions, kinds, weight, path)
+    wanted = _derive(regions, kinds, world.equity_weight, equity_weight or {}, path)
     digest = hashlib.sha256(path.read_bytes())
     for file in reader.files.paths:
         digest.update(file.read_bytes())
@@ -279,6 +278,7 @@ def _derive(
     regions: list[RegionTable],
     kinds: tuple[str, ...],
     weight: Mapping[str, float] | None,
+    changes: Mapping[str, float],
     path: Path,
 ) -> dict[str, float]:
     """Make up footprints from mix and weather; the equity weights of the kinds there are."""
@@ -290,6 +290,7 @@ def _derive(
             for kind, known in FOOTPRINTS.items()
             if any(_speaks_of(region, kind) for region in regions)
         }
+    weight = {**weight, **changes}
     for kind in weight:
         if kind not in kinds:
             raise DataError(

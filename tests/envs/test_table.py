@@ -220,6 +220,9 @@ def test_missing_footprints_say_what_would_give_them(simple: Path) -> None:
     edit(simple, equity_weight={"carbon": 1000, "water": 50})
     with pytest.raises(DataError, match="Here has no water; give it water, or site_water"):
         table(simple)
+    edit(simple, equity_weight={"carbon": 1000})
+    changed = table(simple, equity_weight={"carbon": 5.0})
+    assert changed.objective.equity_weight == {"carbon": 5.0}
     with pytest.raises(DataError, match="names 'noise', which is no footprint kind"):
         table(simple, equity_weight={"noise": 1.0})
 

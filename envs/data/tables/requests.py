@@ -9,9 +9,7 @@ import numpy as np
 from equiload.envs.data.tables.cells import numbers
 from equiload.envs.data.tables.parts import Part, Reader, named
 from equiload.envs.data.tables.slots import Column
-from equiload.envs.data.tables.units import (
-    energy,
-)
+from equiload.envs.data.tables.units import energy
 from equiload.envs.errors import DataError
 
 _YEAR = 366 * 86_400

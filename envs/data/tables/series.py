@@ -53,6 +53,7 @@ def column_of(
 ) -> Column:
     """The values of ``cells``, one series a part, in time order."""
     first = parts[0].entry
+    _refuse_mixture(parts, what)
     name = named(parts, kind, what)
     gone = np.concatenate([missing(c, p.entry) for c, p in zip(cells, parts, strict=True)])
     owner = np.repeat(np.arange(len(parts)), [len(c) for c in cells])
@@ -97,6 +98,23 @@ def column_of(
         local,
         dict(zip(starts[blank].tolist(), places, strict=True)),
     )
+
+
+def _refuse_mixture(parts: Sequence[Part], what: str) -> None:
+    """Refuse files of one series that mean different things by a stamp, or by a value."""
+    first = parts[0]
+    for part in parts[1:]:
+        if part.stamps.ends != first.stamps.ends:
+            sense = "the stamps are the ends of the values in one and their starts in the other"
+        elif is_amount(part.entry.unit or "") != is_amount(first.entry.unit or ""):
+            sense = (
+                f"the values are in {part.entry.unit} in one and {first.entry.unit} in the other"
+            )
+        else:
+            continue
+        raise DataError(
+            f"{what}: {part.frame.file} cannot be joined with {first.frame.file}: {sense}"
+        )
 
 
 def _cell(part: Part, cells: Any, row: int) -> str:
@@ -169,10 +187,9 @@ def _once(
                 f"the value is {shown(texts[1])}, but {shown(texts[0])} in row "
                 f"{earlier.cells.index[row[first]]} of {earlier.file}; take one of the files away"
             )
-        place = ""
         raise DataError(
             f"{later.file}, row {later.cells.index[row[second]]}: the time {moments[second]} UTC "
-            f"occurs again (first in row {earlier.cells.index[row[first]]}{place}); a long file "
+            f"occurs again (first in row {earlier.cells.index[row[first]]}); a long file "
             f"needs 'where', local stamps their 'time_zone', a date its hour "
             f"('time: [date, hour]'), a log of requests its 'energy'"
         )

@@ -328,3 +328,23 @@ def test_years_of_older_and_newer_exports_are_joined(tmp_path: Path) -> None:
     instance, regions = read_table(tmp_path / "world.yaml")
     np.testing.assert_allclose(regions[0].values["price"], [20, 21, 22, 23])
     assert instance.trace.provenance["files"] == 2
+
+
+def test_files_whose_stamps_mean_different_things_are_not_joined(tmp_path: Path) -> None:
+    """Hour endings of the day-ahead market beside the starts of real-time quarter hours."""
+    (tmp_path / "a-day-ahead.csv").write_text(
+        "DeliveryDate,HourEnding,SettlementPointPrice,DSTFlag\n"
+        + "".join(f"07/01/2024,{h:02d}:00,{h},N\n" for h in range(1, 25))
+    )
+    real_time = (
+        "DeliveryDate,DeliveryHour,DeliveryInterval,SettlementPointPrice,DSTFlag\n"
+        + "".join(f"07/02/2024,{h},{q},{h},N\n" for h in range(1, 25) for q in range(1, 5))
+    )
+    options = {"layout": "ercot-price", "file": "b-real-time.csv"}
+    region = read(tmp_path, "price", options, real_time)
+    assert str(region.columns["price"][0].starts[0])[:16] == "2024-07-02T05:00"
+    world = YAML(typ="safe", pure=True).load(tmp_path / "world.yaml")
+    world["regions"]["Here"]["price"]["file"] = ["a-day-ahead.csv", "b-real-time.csv"]
+    YAML().dump(world, tmp_path / "world.yaml")
+    with pytest.raises(DataError, match=r"b-real-time.csv cannot be joined with .*the ends of the"):
+        read_table(tmp_path / "world.yaml")
