@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-import yaml
 from hydra import compose, initialize_config_module
 from safetensors.torch import load_file
 
@@ -35,6 +33,7 @@ from equiload.experiments.sources import make_source
 from equiload.experiments.train import Session, _plain, final_draws, final_rows
 from equiload.experiments.trainers.parts import episodes_of, make_stream
 from equiload.experiments.validation import Validation
+from own_data import write_world
 
 SLOTS = 600
 SMALL = [
@@ -51,7 +50,6 @@ KINDS = {
     "sac": ["agent.episodes=2", "agent.environments=3", "agent.options.learning_starts=24"],
     "td3": ["agent.episodes=2", "agent.environments=3", "agent.options.learning_starts=24"],
 }
-UNIT = {"price": "US$/MWh", "carbon": "t/MWh", "water": "L/kWh", "demand": "share"}
 PLACES = ("Chile", "Finland", "Korea", "Poland")  # none of the paper's ten
 
 
@@ -60,31 +58,10 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty-five days of four regions, as an operator would describe them."""
     folder = tmp_path_factory.mktemp("own")
     made = synthetic("validation/31", horizon=SLOTS, regions=PLACES, ranges={"outages": 0.0})
-    series = {
-        "price": made.trace.price,
-        "carbon": made.trace.intensity[0],
-        "water": made.trace.intensity[1],
-        "demand": made.trace.demand,
-    }
-    columns = {"time": pd.DatetimeIndex(made.trace.timestamps).strftime("%Y-%m-%dT%H:%MZ")}
-    spec: dict[str, Any] = {"regions": {}, "equity_weight": {"carbon": 900.0, "water": 40.0}}
-    for place, name in enumerate(PLACES):
-        spec["regions"][name] = {
-            kind: {
-                "file": "all.csv",
-                "time": "time",
-                "time_zone": "UTC",
-                "column": f"{kind} {name}",
-                "unit": unit,
-            }
-            for kind, unit in UNIT.items()
-        }
-        spec["regions"][name]["location"] = [round(float(x), 3) for x in made.fleet.location[place]]
-        columns |= {f"{kind} {name}": values[:, place] for kind, values in series.items()}
-    spec["reachability"] = {name: [*PLACES[:2], name] for name in PLACES[2:]}
-    pd.DataFrame(columns).to_csv(folder / "all.csv", index=False)
-    path = folder / "own.yaml"
-    path.write_text(yaml.safe_dump(spec))
+    path = write_world(made, folder, "own.yaml")
+    reach = {name: [*PLACES[:2], name] for name in PLACES[2:]}
+    top = f"equity_weight: {{carbon: 900, water: 40}}\nreachability: {json.dumps(reach)}\n"
+    path.write_text(top + path.read_text())
     return path
 
 
