@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -239,7 +240,7 @@ PROGRAMS: dict[str, list[str]] = {
     "evaluate": ["evaluate", "instance.horizon=24", "draws=2"],
     "predictions": ["predictions", "instance.horizon=24", "draws=2", "figures=false"],
     "robustness": [
-        "robustness", "+instance.horizon=24", "rho=[0.02,0.1]", "rounds=3", "figures=false",
+        "robustness", "instance.horizon=24", "rho=[0.02,0.1]", "rounds=3", "figures=false",
     ],
     "campaign": ["robustness", "campaign=adversarial", "episodes=200"],
     "tune": ["tune", "draws=2", "horizons=[24]", "step_size=[1.0,2.0]", "z_max=[1.0]"],
@@ -269,6 +270,7 @@ def programs() -> Iterable[tuple[str, str]]:
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
                 [_front_door(), *_words(command), *more, f"hydra.run.dir={folder}"],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},  # sums in one order
                 capture_output=True,
                 text=True,
                 check=False,

@@ -20,7 +20,7 @@ from equiload.agents.forecast import (
 )
 from equiload.agents.offline import solve_decomposition, solve_lp
 from equiload.agents.offline.decomposition import Decomposition
-from equiload.envs import DataError, Instance, Setting, State, dual_bound, rollout
+from equiload.envs import DataError, Instance, Setting, Slot, State, dual_bound, rollout
 from equiload.envs.data import bloom10, synthetic
 from equiload.robust import RobustPolicy
 from strategies import instances
