@@ -61,6 +61,8 @@ class Trajectory:
     def __init__(self, policy: Policy) -> None:
         check_policy(policy)
         self.policy = policy
+        #: Can it tell the loads alone?
+        self.tells_loads = isinstance(policy, LoadPolicy)
 
     def reset(self, setting: Setting) -> None:
         """Begin an episode, or a batch in lock-step."""

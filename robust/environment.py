@@ -12,7 +12,6 @@ from equiload.envs import (
     Fleet,
     InfeasibleError,
     Instance,
-    LoadPolicy,
     Policy,
     Setting,
     Slot,
@@ -178,7 +177,7 @@ class EnvironmentLayer:
         J, N = fleet.reachable.shape
         rows, room = load.reshape(-1, N), slot.capacity.reshape(-1, N)
         demand = slot.demand.reshape(-1, J)
-        if fleet.routing_cost is None and isinstance(self.expert, LoadPolicy):
+        if fleet.routing_cost is None and self._driven.tells_loads:
             given = np.asarray(self._driven.loads(slot), dtype=np.float64)
             good = given.shape == load.shape
             if not (good and sound(given.reshape(rows.shape), demand, room, TOLERANCE, rows)):
