@@ -12,7 +12,7 @@ import numpy as np
 from equiload.agents import EGLB
 from equiload.agents.greedy import GLBCost
 from equiload.envs import Fleet, Instance, Objective, Policy, Slot, Trace, rollout
-from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.gym.actions import Decision
 from equiload.envs.typing import FloatArray
 from equiload.robust import (
@@ -20,7 +20,6 @@ from equiload.robust import (
     Method,
     RobustPolicy,
     Verification,
-    feasible,
     pooled,
     verify,
 )
