@@ -3,7 +3,7 @@
 import numpy as np
 
 from equiload.envs.errors import InfeasibleError
-from equiload.envs.policy import Slot
+from equiload.envs.setting import Slot
 from equiload.envs.typing import Array, BoolArray, FloatArray
 
 #: How far rounding may carry an allocation out of the feasible set, relative to the slot's demand.

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from equiload.envs import DataError, Fleet, InfeasibleError, Instance, Objective, Policy, Slot
-from equiload.envs.feasibility import TOLERANCE, check_allocation
-from equiload.envs.gym.actions import Decision
+from equiload.envs import (
+    DataError,
+    Decision,
+    Fleet,
+    InfeasibleError,
+    Instance,
+    LoadPolicy,
+    Policy,
+    Setting,
+    Slot,
+    Trajectory,
+)
+from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust.blend import blend
 from equiload.robust.certificate import Certificate, Entry, certificate_of
-from equiload.robust.kernels import Condition, Ledger, blend_loads, pool, sound
+from equiload.robust.kernels import Condition, Ledger, blend_loads, sound
 from equiload.robust.safe import BOUND_ROOM, SafeSet, like
-
-
-@runtime_checkable
-class LoadExpert(Protocol):
-    """An expert that can tell the loads alone, which is faster: eGLB, for one."""
-
-    def load(self, slot: Slot) -> FloatArray:
-        """Loads ``[..., N]`` of what ``act`` would return, in place of calling it."""
-        ...
 
 
 class EnvironmentLayer:
@@ -60,26 +60,24 @@ class EnvironmentLayer:
 
     def rehearse(self, instance: Instance) -> None:
         """Only this instance will be played: run the expert over it once."""
-        fleet = instance.fleet
-        self.expert.reset(fleet, instance.objective, instance.horizon, instance.batch)
+        self._begin(Setting.of(instance))
         slots = (Slot.of(instance, t) for t in range(instance.horizon))
-        self._rehearsed = tuple(self._follow(slot, fleet) for slot in slots)
+        self._rehearsed = tuple(self._follow(slot) for slot in slots)
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self._fleet, self._batch = fleet, batch
+        fleet, objective, batch = setting.fleet, setting.objective, setting.batch
         self.safe = SafeSet(
             fleet=fleet if fleet.routing_cost is not None else _one_gateway(fleet),
             objective=objective,
             rho=self.rho,
             allowance=self.allowance,
-            horizon=horizon,
+            horizon=setting.horizon,
             footprint_bound=self.footprint_bound,
         )
         if self._rehearsed is None:
-            self.expert.reset(fleet, objective, horizon, batch)
+            self._begin(setting)
+        self._setting = setting
         self._condition = _condition(self.safe)
         self._ledger: Ledger | None = None
         self._entries: list[Entry] = []
@@ -94,7 +92,7 @@ class EnvironmentLayer:
             When the expert's allocation is not feasible.
         """
         if self._rehearsed is None:
-            expert = self._follow(slot, self._fleet)
+            expert = self._follow(slot)
         else:
             expert = like(self._rehearsed[slot.index], decision.load)
         if isinstance(decision.load, np.ndarray) and decision.allocation is None:
@@ -109,7 +107,7 @@ class EnvironmentLayer:
         self._tell(expert, played.alpha, played.ledger)
         pairs = self.safe.fleet.routing_cost
         pairs = None if pairs is None else like(pairs, advice)
-        return Decision.of(played.allocation, decision.moved, pairs)
+        return Decision.of(played.allocation, pairs, decision.moved)
 
     def info(self) -> dict[str, Array]:
         """``alpha [B]`` and ``slack [B]``, US$, of the last slot."""
@@ -144,35 +142,37 @@ class EnvironmentLayer:
             played,
         )
         self._tell(expert, alpha, ledger if not self.record else _copy(ledger))
-        return Decision(played, decision.routing, decision.moved)
+        return Decision(played, decision.routing, None, decision.moved)
 
     def _tell(self, expert: Array, alpha: Array, ledger: Ledger) -> None:
         self._told = alpha, ledger.right - ledger.left
         if self.record:
-            refused = np.zeros(self._batch, dtype=np.bool_)  # an environment's decisions are sound
+            # An environment's decisions are feasible.
+            refused = np.zeros(self._setting.batch, dtype=np.bool_)
             self._entries.append(Entry(expert, alpha, refused, ledger))
 
-    def _follow(self, slot: Slot, fleet: Fleet) -> FloatArray:
+    def _begin(self, setting: Setting) -> None:
+        self._setting = setting
+        self._driven = Trajectory(self.expert)
+        self._driven.reset(setting)
+
+    def _follow(self, slot: Slot) -> FloatArray:
         """What the expert plays: ``[..., J, N]``, or ``[..., 1, N]`` where routing is free."""
+        fleet = self._setting.fleet
         load = np.empty(slot.price.shape)
         J, N = fleet.reachable.shape
         rows, room = load.reshape(-1, N), slot.capacity.reshape(-1, N)
         demand = slot.demand.reshape(-1, J)
-        if fleet.routing_cost is None and isinstance(self.expert, LoadExpert):
-            given = np.asarray(self.expert.load(slot), dtype=np.float64)
+        if fleet.routing_cost is None and isinstance(self.expert, LoadPolicy):
+            given = np.asarray(self._driven.loads(slot), dtype=np.float64)
             good = given.shape == load.shape
             if not (good and sound(given.reshape(rows.shape), demand, room, TOLERANCE, rows)):
                 raise InfeasibleError(
                     f"slot {slot.index}: the expert's loads do not serve all demand within capacity"
                 )
             return load[..., None, :]
-        allocation = np.asarray(self.expert.act(slot), dtype=np.float64)
-        each = np.ascontiguousarray(allocation).reshape(-1, J, N)
-        blocked = (~fleet.reachable).astype(np.float64)
-        good = allocation.shape == (*slot.demand.shape, N)
-        if not (good and pool(each, demand, room, blocked, TOLERANCE, rows)):
-            check_allocation(allocation, slot, fleet.reachable)
-        return load[..., None, :] if fleet.routing_cost is None else np.maximum(allocation, 0.0)
+        allocation: FloatArray = np.maximum(self._driven.act(slot).allocation, 0.0)
+        return allocation if fleet.routing_cost is not None else allocation.sum(-2)[..., None, :]
 
 
 def pooled(instance: Instance) -> Instance:

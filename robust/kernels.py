@@ -72,52 +72,18 @@ class Condition(NamedTuple):
     first: IntArray | None
 
 
-# `pool` and `sound` ask what `envs.feasibility.feasible` asks, in the one pass that adds up the
-# loads: in array operations the question alone takes longer than the blend.
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
-def pool(
-    allocation: FloatArray,
-    demand: FloatArray,
-    capacity: FloatArray,
-    blocked: FloatArray,
-    tolerance: float,
-    load: FloatArray,
-) -> bool:
-    """Loads of an expert's allocations; is every one of them feasible?
-
-    ``allocation [B, J, N]``, ``demand [B, J]``, ``capacity [B, N]``, ``blocked [J, N]`` (1 where
-    not reachable) -> ``load [B, N]``, at least 0. Sums may be taken in any order here.
-    """
-    B, J, N = allocation.shape
-    good = True
-    for b in range(B):
-        load[b] = 0.0
-        total = 0.0
-        for j in range(J):
-            total += demand[b, j]
-        allowed = tolerance * max(total, 1e-300)
-        for j in range(J):
-            sent = astray = 0.0
-            low = 0
-            for i in range(N):
-                value = allocation[b, j, i]
-                low += not value >= -allowed
-                sent += value
-                astray += abs(value) * blocked[j, i]
-                load[b, i] += max(value, 0.0)
-            good &= low == 0 and astray <= allowed and abs(sent - demand[b, j]) <= allowed
-        for i in range(N):
-            good &= load[b, i] - capacity[b, i] <= allowed
-    return good
+# `sound` asks of loads what `envs.feasibility` asks of allocations: they are blended many thousands
+# at a time, and array operations would ask for longer than the blend takes.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sound(
     given: FloatArray, demand: FloatArray, capacity: FloatArray, tolerance: float, load: FloatArray
 ) -> bool:
-    """Do an expert's loads ``given [B, N]`` serve all demand within capacity? As :func:`pool`."""
+    """Do an expert's loads ``given [B, N]`` serve ``demand [B, J]`` within ``capacity [B, N]``?
+
+    ``load [B, N]`` gets them, at least 0.
+    """
     B, N = given.shape
     good = True
     for b in range(B):
