@@ -26,14 +26,13 @@ from equiload.envs import (
     slot_cost,
     transition,
 )
-from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import FloatArray
 from equiload.robust import (
     EnvironmentLayer,
     Method,
     RobustPolicy,
     Verification,
-    feasible,
     pooled,
     verify,
 )

@@ -18,11 +18,11 @@ from equiload.envs import (
     Trajectory,
 )
 from equiload.envs.feasibility import TOLERANCE
-from equiload.envs.typing import Array, FloatArray, IntArray
+from equiload.envs.typing import Array, FloatArray
 from equiload.robust.blend import blend
 from equiload.robust.certificate import Certificate, Entry, certificate_of
-from equiload.robust.kernels import blend_loads, sound
-from equiload.robust.safe import BOUND_ROOM, Ledger, SafeSet, like
+from equiload.robust.kernels import Condition, Ledger, blend_loads, sound
+from equiload.robust.safe import BOUND_ROOM, SafeSet, like
 
 
 class EnvironmentLayer:
@@ -77,16 +77,7 @@ class EnvironmentLayer:
         if self._rehearsed is None:
             self._begin(setting)
         self._setting = setting
-        self._members: tuple[IntArray | None, IntArray | None] = None, None
-        if not fleet.one_region_each:
-            order = np.argsort(fleet.region_of, kind="stable")
-            ends = np.searchsorted(fleet.region_of[order], np.arange(len(fleet.regions) + 1))
-            self._members = order, ends
-        self._bound = np.empty((0, len(objective.mu), len(fleet.regions)))
-        if self.safe.footprint_bound is not None:
-            shape = self.safe.footprint_bound.shape[:-2] or (1,)
-            bound = self.safe.footprint_bound * (1 + BOUND_ROOM) + 2e-280
-            self._bound = np.broadcast_to(bound, (*shape, *self._bound.shape[1:])).copy()
+        self._condition = _condition(self.safe)
         self._ledger: Ledger | None = None
         self._entries: list[Entry] = []
         self._told = np.ones(batch), np.full(batch, float(self.allowance))
@@ -129,7 +120,7 @@ class EnvironmentLayer:
         return certificate_of(self.safe, self._entries)
 
     def _compiled(self, slot: Slot, expert: FloatArray, decision: Decision) -> Decision:
-        safe, fleet = self.safe, self._setting.fleet
+        safe = self.safe
         if self._ledger is None:
             rates = safe.rates(slot.price, slot.intensity, slot.capacity)
             self._ledger = _copy(safe.open(rates))
@@ -137,20 +128,15 @@ class EnvironmentLayer:
         if not 0 <= slot.index < safe.horizon:
             raise DataError(f"slot {slot.index} lies outside the horizon of {safe.horizon} slots")
         alpha, played = np.empty(len(expert)), np.empty_like(decision.load)
-        blend_loads(  # type: ignore[call-arg]  # mypy cannot count what is unpacked
+        blend_loads(
             slot.price,
             slot.intensity,
             slot.capacity,
-            fleet.pue,
-            *self._members,
-            safe.objective.mu,
-            safe.rho,
-            safe.allowance,
-            self._bound,
-            safe.horizon - 1 - slot.index,
             expert[:, 0],
             decision.load,
-            *(getattr(ledger, name) for name in Ledger.__dataclass_fields__),
+            safe.horizon - 1 - slot.index,
+            self._condition,
+            ledger,
             alpha,
             played,
         )
@@ -160,9 +146,8 @@ class EnvironmentLayer:
     def _tell(self, expert: Array, alpha: Array, ledger: Ledger) -> None:
         self._told = alpha, ledger.right - ledger.left
         if self.record:
-            refused = np.zeros(
-                self._setting.batch, dtype=np.bool_
-            )  # an environment's decisions are sound
+            # An environment's decisions are feasible.
+            refused = np.zeros(self._setting.batch, dtype=np.bool_)
             self._entries.append(Entry(expert, alpha, refused, ledger))
 
     def _begin(self, setting: Setting) -> None:
@@ -205,6 +190,21 @@ def _one_gateway(fleet: Fleet) -> Fleet:
     return fleet.replace(gateways=("all",), reachable=reachable, routing_cost=None, distance=None)
 
 
+def _condition(safe: SafeSet) -> Condition:
+    """The condition as the kernels take it."""
+    fleet, mu = safe.fleet, safe.objective.mu
+    members = first = None
+    if not fleet.one_region_each:
+        members = np.argsort(fleet.region_of, kind="stable")
+        first = np.searchsorted(fleet.region_of[members], np.arange(len(fleet.regions) + 1))
+    bound = np.empty((0, len(mu), len(fleet.regions)))
+    if safe.footprint_bound is not None:
+        shape = safe.footprint_bound.shape[:-2] or (1,)
+        room = safe.footprint_bound * (1 + BOUND_ROOM) + 2e-280
+        bound = np.broadcast_to(room, (*shape, *bound.shape[1:])).copy()
+    return Condition(mu, safe.rho, safe.allowance, bound, fleet.pue, members, first)
+
+
 def _copy(ledger: Ledger) -> Ledger:
     """The ledger with arrays of its own."""
-    return Ledger(**{name: np.array(getattr(ledger, name)) for name in Ledger.__dataclass_fields__})
+    return Ledger(*map(np.array, ledger))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from equiload.envs import DataError, Fleet, Policy, Setting, Slot, State, Trajectory
-from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import BoolArray, FloatArray
-from equiload.robust.blend import feasible
 from equiload.robust.certificate import Certificate, Entry, certificate_of
-from equiload.robust.methods import METHODS, Method
+from equiload.robust.methods import METHODS, Method, Turn
 from equiload.robust.safe import Ledger, SafeSet
 
 
@@ -88,7 +87,7 @@ class RobustLayer:
         ledger = self.safe.open(rates) if self.ledger is None else self.ledger
         expert_step = self.safe.step(rates, expert)
         followed = self.safe.follow(ledger, rates, expert_step, slot.index)
-        played = self.method(followed, rates, slot, expert, proposed, expert_step)
+        played = self.method(Turn(slot, followed, rates, expert, proposed, expert_step))
         self.ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
         kept = expert if self.keep_expert else None
