@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from equiload.envs.typing import FloatArray
-from equiload.experiments.history import History
 from equiload.experiments.report.charts import (
     Bubbles,
     Chart,
@@ -22,6 +21,7 @@ from equiload.experiments.report.charts import (
     Section,
 )
 from equiload.experiments.report.overview import SERIES
+from equiload.experiments.results.history import History
 
 #: Points of a line over time; more cannot be told apart on a panel.
 _POINTS = 160

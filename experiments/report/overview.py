@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from equiload.experiments.figures import PALETTE
 from equiload.experiments.report.charts import NEUTRAL, Bars, Chart, Line, Panel, Section
-from equiload.experiments.statistics import improvement, interval, performance_profile
-from equiload.experiments.tables import money_unit
+from equiload.experiments.report.figures import PALETTE
+from equiload.experiments.results.statistics import improvement, interval, performance_profile
+from equiload.experiments.results.tables import money_unit
 
 #: Six colours that colour-blind readers tell apart, on white and on black.
 SERIES = PALETTE[:6]

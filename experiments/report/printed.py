@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from equiload.experiments.figures import STYLE
-from equiload.experiments.files import replacing
 from equiload.experiments.report.charts import Bars, Bubbles, Chart, Heat, Line, Panel, Scale
+from equiload.experiments.report.figures import STYLE
+from equiload.experiments.running.files import replacing
 from equiload.experiments.worlds.land import land
 
 #: Inches, the width of a column in two-column proceedings.

@@ -17,15 +17,15 @@ from equiload.envs import DataError, Instance, footprints, rollout
 from equiload.envs.data import SyntheticSource
 from equiload.envs.footprints import FUELS, Footprint
 from equiload.envs.gym import AgentPolicy, GLBEnv, GLBVectorEnv
-from equiload.experiments import benchmark
-from equiload.experiments.collect import collect
-from equiload.experiments.comparison import Row, compare
-from equiload.experiments.history import read_history
+from equiload.experiments.programs import benchmark
+from equiload.experiments.programs.collect import collect
 from equiload.experiments.report import write_report
 from equiload.experiments.report.found import find
 from equiload.experiments.report.summary import setting_labels
-from equiload.experiments.results import Origin
-from equiload.experiments.tables import comparison_table
+from equiload.experiments.results.comparison import Row, compare
+from equiload.experiments.results.history import read_history
+from equiload.experiments.results.parquet import Origin
+from equiload.experiments.results.tables import comparison_table
 from equiload.experiments.worlds.portrait import portrait
 from equiload.robust import RobustPolicy
 

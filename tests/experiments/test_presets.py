@@ -16,11 +16,11 @@ import equiload.conf
 from equiload.agents import GLBCost
 from equiload.envs import DataError, Instance
 from equiload.envs.data import synthetic
-from equiload.experiments import config
-from equiload.experiments.benchmark import build_agents, one_instance
-from equiload.experiments.comparison import compare
-from equiload.experiments.published import beside, published_table
-from equiload.experiments.sources import make_source
+from equiload.experiments.programs.benchmark import build_agents, one_instance
+from equiload.experiments.results.comparison import compare
+from equiload.experiments.results.published import beside, published_table
+from equiload.experiments.running import config
+from equiload.experiments.running.sources import make_source
 
 CONF = Path(next(iter(equiload.conf.__path__)))
 OTHER_PROGRAMS = {
