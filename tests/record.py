@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -278,7 +279,8 @@ def programs() -> Iterable[tuple[str, str]]:
             if done.returncode:
                 yield name, f"status {done.returncode}: {done.stderr[-300:]}"
                 continue
-            yield name, _written(Path(folder))
+            said = re.findall(r"(\d+ episodes, .*slack \S+)", done.stdout)[-1:]
+            yield name, " ".join(said) or _written(Path(folder))
 
 
 def _front_door() -> str:
