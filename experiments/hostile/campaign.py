@@ -16,6 +16,7 @@ from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.gym.actions import Decision
 from equiload.envs.typing import FloatArray
 from equiload.robust import (
+    Certificate,
     EnvironmentLayer,
     Method,
     RobustPolicy,
@@ -147,6 +148,10 @@ class Recorder:
         """Return what the policy gives."""
         self._played.append(self.policy.act(slot))
         return self._played[-1]
+
+    def certificate(self) -> Certificate:
+        """Return what the policy can prove."""
+        return self.policy.certificate()
 
     @property
     def allocations(self) -> FloatArray:

@@ -8,6 +8,7 @@ on the one instance that ``instance`` names (``instance=bloom10 instance.root=â€
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -16,23 +17,25 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from equiload.agents.offline import OfflineSolver
-from equiload.envs import DataError, Policy
+from equiload.envs import DataError
 from equiload.envs.data import Source
 from equiload.envs.typing import FloatArray
-from equiload.experiments.programs.benchmark import build_agents, one_instance
 from equiload.experiments.results import parquet, statistics
-from equiload.experiments.results.comparison import LeftOut, Row, compare
+from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.study import Agent, Study, build_agents
 from equiload.experiments.results.tables import show
 from equiload.experiments.running.config import EvaluateConfig
 from equiload.experiments.running.entry import entry_point, run_folder
-from equiload.experiments.running.files import versions, write_json
+from equiload.experiments.running.files import write_record
 from equiload.experiments.running.progress import bars
-from equiload.experiments.running.sources import count_draws, make_source, reachabilities, say
+from equiload.experiments.running.sources import (
+    chosen_draws,
+    instance_of,
+    make_source,
+    reachabilities,
+    say,
+)
 from equiload.experiments.trainers.lineage import told_of
-
-#: Version of the layout of ``evaluation.json``.
-SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,60 +76,39 @@ def main(cfg: EvaluateConfig) -> None:
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     for sentence in told_of(agents.values(), source, None if cfg.draws is None else cfg.split):
         say(sentence)
-    rows, left_out = _run_all(cfg, source, agents)
-    origin, folder = parquet.Origin.of(cfg), run_folder()
-    parquet.write(folder / parquet.FILE, [parquet.line(row, origin) for row in rows])
-    scores = score(rows, cfg.baseline, cfg.confidence)
-    content = {"schema": SCHEMA, "baseline": cfg.baseline, "confidence": cfg.confidence}
-    content |= {
+    study = run_all(cfg, source, agents)
+    folder = run_folder()
+    parquet.write(folder, study.rows, parquet.Origin.of(cfg))
+    scores = score(study.rows, cfg.baseline, cfg.confidence)
+    content = {
+        "baseline": cfg.baseline,
+        "confidence": cfg.confidence,
         "scores": [asdict(s) for s in scores],
-        "left_out": [asdict(row) for row in left_out],
-        "versions": versions(),
+        "left_out": [asdict(row) for row in study.left_out],
     }
-    write_json(folder / "evaluation.json", content)
-    instance = rows[0].outcome.instance
-    what = instance.name
+    write_record(folder / "evaluation.json", content)
+    instance = study.rows[0].outcome.instance
+    name = instance.name
     if cfg.draws is not None:
         count = scores[0].draws
-        what = f"{count} {cfg.split} draw{'s' if count > 1 else ''} of {source.name}"
-    title = f"{what}, {instance.horizon} slots"
-    show(evaluation_table(scores, title, cfg.baseline, left_out), left_out)
+        name = f"{count} {cfg.split} draw{'s' if count > 1 else ''} of {source.name}"
+    title = f"{name}, {instance.horizon} slots"
+    show(evaluation_table(scores, title, cfg.baseline, study.left_out), study.left_out)
 
 
-def _run_all(
-    cfg: EvaluateConfig, source: Source, agents: Mapping[str, Policy | OfflineSolver]
-) -> tuple[list[Row], list[LeftOut]]:
-    """Every reachability, draw and algorithm; what fails on one draw has no row of any."""
-    names = reachabilities(source, cfg.reachability)
-    count = 1
-    if cfg.draws is not None:
-        remedy = "draws=null for the instance as a whole (and instance.horizon=null for all of it)"
-        count = count_draws(source, cfg.split, cfg.draws, first=cfg.first, remedy=remedy)
-    rows: list[Row] = []
-    left_out: list[LeftOut] = []
+def run_all(cfg: EvaluateConfig, source: Source, agents: Mapping[str, Agent]) -> Study:
+    """Every reachability, draw and algorithm."""
+    names, study = reachabilities(source, cfg.reachability), Study()
+    draws = chosen_draws(source, cfg.split, cfg.draws, first=cfg.first)
     with bars() as shown:
-        step = shown.step("draws", count * len(names))
-        next(step)
-        for reachability in names:
-            able, of_able = dict(agents), list[Row]()
-            for draw in range(cfg.first, cfg.first + count):
-                if cfg.draws is None:
-                    instance = one_instance(source, reachability)
-                else:
-                    instance = source.draw(f"{cfg.split}/{draw}", reachability=reachability)
-                failed: list[LeftOut] = []
-                of_able += compare(
-                    able, instance, reachability=reachability, left_out=failed.append
-                )
-                able = {n: a for n, a in able.items() if n not in {f.algorithm for f in failed}}
-                left_out += failed
-                next(step)
-                if not able:
-                    break
-            rows += [row for row in of_able if row.algorithm in able]
-    if not rows:
-        raise DataError(f"no algorithm can act: {left_out[0].algorithm}: {left_out[0].reason}")
-    return rows, left_out
+        bar = shown.bar("draws", len(draws) * len(names))
+        for reachability, draw in itertools.product(names, draws):
+            if not all(study.is_out(name, reachability) for name in agents):
+                instance = instance_of(source, draw, reachability)
+                study.compare(agents, instance, reachability=reachability)
+            bar.advance()
+    study.need_rows()
+    return study
 
 
 def score(rows: Sequence[Row], baseline: str, confidence: float) -> list[Score]:

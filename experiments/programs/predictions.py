@@ -1,17 +1,16 @@
 """What wrong predictions cost: kind of error × its size × algorithm, against eGLB-Off.
 
-``equiload predictions``: on every draw the perfect forecast is made wrong in
-a controlled way, and every algorithm that takes advice runs on it. Beside them stand algorithms
-that are not told the truth in any form. Writes ``predictions.json``, ``predictions.csv`` and a
+``equiload predictions``: on every draw the perfect forecast is made wrong in a controlled way, and
+every algorithm that takes advice runs on it. Beside them stand algorithms that are not told the
+truth in any form. Writes ``predictions.json``, ``predictions.csv`` and a
 figure.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,50 +20,27 @@ from rich.table import Table
 
 from equiload.agents import EGLBOff
 from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
-from equiload.envs import DataError, EquiloadError, Instance, Policy, SolverError, rollout
-from equiload.experiments.programs.benchmark import one_instance
+from equiload.envs import DataError, Instance, Policy, SolverError
 from equiload.experiments.results import parquet
-from equiload.experiments.results.comparison import LeftOut, Row
 from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Cell, Score
+from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.results.statistics import interval, mean
+from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show
 from equiload.experiments.running.config import PredictionsConfig
 from equiload.experiments.running.entry import build, entry_point, run_folder
-from equiload.experiments.running.files import replacing, versions, write_csv, write_json
+from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
-from equiload.experiments.running.sources import count_draws, make_source, reachabilities
+from equiload.experiments.running.sources import (
+    chosen_draws,
+    instance_of,
+    make_source,
+    reachabilities,
+)
 from equiload.robust import RobustPolicy
 
-#: Version of the layout of ``predictions.json``.
-SCHEMA = 1
-
-
-@dataclass
-class _Runs:
-    """What has run: rows by cell, how wrong each forecast was, and what could not act."""
-
-    rows: dict[Cell, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    #: MAPE of prices and of footprints on each draw, by kind and size of error.
-    wrong: dict[tuple[str, float], list[tuple[float, float]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    left_out: dict[str, LeftOut] = field(default_factory=dict)
-
-    def add(self, cell: Cell, label: str, policy: Policy, instance: Instance, bound: float) -> None:
-        """Run a policy; one that cannot act loses all its rows, on whichever draw it is."""
-        if cell.label in self.left_out:
-            return
-        try:
-            row = _row(label, policy, instance, bound)
-        except EquiloadError as error:
-            reachability = "full" if instance.fleet.full else "partial"
-            self.left_out[cell.label] = LeftOut.of(cell.label, reachability, error)
-            others = {c: rows for c, rows in self.rows.items() if c.label != cell.label}
-            self.rows = defaultdict(list, others)
-            return
-        if row.certificate is not None and not row.certificate.holds.all():
-            raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
-        self.rows[cell].append(row)
+#: MAPE of prices and of footprints on each draw, by kind and size of error.
+Mapes = defaultdict[tuple[str, float], list[tuple[float, float]]]
 
 
 @entry_point("predictions")
@@ -79,64 +55,75 @@ def main(cfg: PredictionsConfig) -> None:
         raise DataError(f"wrapped names {unknown[0]!r}, which is not among the algorithms")
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     (reachability,) = reachabilities(source, [cfg.reachability])
-    count, runs = 1, _Runs()
-    if cfg.draws is not None:
-        remedy = "draws=null for the instance as a whole (and instance.horizon=null for all of it)"
-        count = count_draws(source, cfg.split, cfg.draws, remedy=remedy)
+    draws = chosen_draws(source, cfg.split, cfg.draws)
+    study, errors = Study(), Mapes(list)
     with bars() as shown:
-        for draw in shown.track("draws")(range(count)):
-            if cfg.draws is None:
-                instance = one_instance(source, reachability)
-            else:
-                instance = source.draw(f"{cfg.split}/{draw}", reachability=reachability)
-            _run_draw(cfg, draw, instance, runs)
-    if not runs.rows:
-        first = next(iter(runs.left_out.values()))
-        raise DataError(f"no algorithm can act: {first.algorithm}: {first.reason}")
-    scores = [_score(cell, rows, runs.wrong, cfg.confidence) for cell, rows in runs.rows.items()]
-    left_out = list(runs.left_out.values())
-    _write(cfg, runs, count, scores)
-    what = instance.name if cfg.draws is None else f"{count} {cfg.split} draws of {source.name}"
-    show(prediction_table(scores, f"{what}: gap to eGLB-Off, %", left_out), left_out)
-
-
-def _write(cfg: PredictionsConfig, runs: _Runs, count: int, scores: Sequence[Score]) -> None:
-    folder, origin = run_folder(), parquet.Origin.of(cfg)
-    lines = [parquet.line(row, origin) for rows in runs.rows.values() for row in rows]
-    parquet.write(folder / parquet.FILE, lines)
-    write_csv(folder / "predictions.csv", [asdict(score) for score in scores])
-    write_json(
-        folder / "predictions.json",
-        {
-            "schema": SCHEMA,
-            "draws": count,
-            "split": None if cfg.draws is None else cfg.split,
-            "confidence": cfg.confidence,
-            "scores": [asdict(score) for score in scores],
-            "left_out": [asdict(row) for row in runs.left_out.values()],
-            "versions": versions(),
-        },
+        for number in shown.track("draws")(range(len(draws))):
+            instance = instance_of(source, draws[number], reachability)
+            run_draw(cfg, number, instance, reachability, study, errors)
+    study.need_rows()
+    rows = study.by_key()
+    scores = [_score(cell, own, errors, cfg.confidence) for cell, own in rows.items()]
+    _write(cfg, study, len(draws), scores)
+    name = (
+        instance.name if cfg.draws is None else f"{len(draws)} {cfg.split} draws of {source.name}"
     )
+    title = f"{name}: gap to eGLB-Off, %"
+    show(prediction_table(scores, title, study.left_out), study.left_out)
+
+
+def _write(cfg: PredictionsConfig, study: Study, count: int, scores: Sequence[Score]) -> None:
+    folder = run_folder()
+    rows = [row for own in study.by_key().values() for row in own]
+    parquet.write(folder, rows, parquet.Origin.of(cfg))
+    lines = [asdict(score) for score in scores]
+    write_csv(folder / "predictions.csv", lines)
+    content = {
+        "draws": count,
+        "split": None if cfg.draws is None else cfg.split,
+        "confidence": cfg.confidence,
+        "scores": lines,
+        "left_out": [asdict(row) for row in study.left_out],
+    }
+    write_record(folder / "predictions.json", content)
     if cfg.figures:
-        from equiload.experiments.report.prediction_figures import (
-            gap_by_error,  # matplotlib loads slowly
-        )
+        from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
 
-        figure = gap_by_error(scores)
-        for ending in ("png", "pdf"):
-            with replacing(folder / f"predictions.{ending}") as draft:
-                figure.savefig(draft)
+        write_figures(folder)
 
 
-def _run_draw(cfg: PredictionsConfig, draw: int, instance: Instance, runs: _Runs) -> None:
+def run_draw(
+    cfg: PredictionsConfig,
+    number: int,
+    instance: Instance,
+    reachability: str,
+    study: Study,
+    errors: Mapes,
+) -> None:
+    """Run every cell on one draw."""
     bound = EGLBOff().solve(instance).lower_bound
-    for name, node in _kept(cfg.references):
-        runs.add(Cell(REFERENCE, 0.0, name), name, build(node), instance, bound)
-    for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), draw):
-        runs.wrong[kind, size].append(_mapes(forecaster, instance))
+
+    def run(cell: Cell, name: str, policy: Policy) -> None:
+        row = study.run(
+            policy,
+            instance,
+            name=name,
+            key=cell,
+            group=cell.label,
+            reachability=reachability,
+            lower_bound=bound,
+        )
+        certificate = row and row.certificate
+        if certificate is not None and not certificate.holds.all():
+            raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
+
+    for name, node in _given(cfg.references):
+        run(Cell(REFERENCE, 0.0, name), name, build(node))
+    for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), number):
+        errors[kind, size].append(_mapes(forecaster, instance))
         for name, rho, policy in advised(cfg, forecaster):
             cell = Cell(kind, size, name, rho)
-            runs.add(cell, f"{cell.label}, {kind} {size:g}", policy, instance, bound)
+            run(cell, f"{cell.label}, {kind} {size:g}", policy)
 
 
 def _mapes(forecaster: Forecaster, instance: Instance) -> tuple[float, float]:
@@ -158,7 +145,7 @@ def forecasters(
     Errors that are random have a ``seed``, which is then the draw's.
     """
     yield PERFECT, 0.0, truth
-    for kind, error in _kept(errors):
+    for kind, error in _given(errors):
         node = dict(error["forecaster"])
         if "seed" in node:
             node["seed"] = draw
@@ -170,45 +157,25 @@ def advised(
     cfg: PredictionsConfig, forecaster: Forecaster
 ) -> Iterator[tuple[str, float | None, Policy]]:
     """Yield every algorithm that takes a forecast, alone and as asked for with the guarantee."""
-    for name, node in _kept(cfg.algorithms):
+    for name, node in _given(cfg.algorithms):
         yield name, None, build(node, forecaster=forecaster)
         for rho in cfg.rho if name in cfg.wrapped else ():
             advice, expert = build(node, forecaster=forecaster), build(cfg.expert)
             yield name, rho, RobustPolicy(advice, expert, rho=rho)
 
 
-def _kept(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _given(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Entries that are not null: so a preset leaves out what the defaults hold."""
     return ((name, node) for name, node in nodes.items() if node is not None)
 
 
-def _row(label: str, policy: Policy, instance: Instance, bound: float) -> Row:
-    begin = time.perf_counter()
-    outcome = rollout(policy, instance)
-    seconds = time.perf_counter() - begin
-    certificate = policy.certificate() if isinstance(policy, RobustPolicy) else None
-    return Row(
-        algorithm=label,
-        reachability="full" if instance.fleet.full else "partial",
-        outcome=outcome,
-        lower_bound=bound,
-        seconds=seconds,
-        certificate=certificate,
-    )
-
-
-def _score(
-    cell: Cell,
-    rows: Sequence[Row],
-    wrong: Mapping[tuple[str, float], Sequence[tuple[float, float]]],
-    confidence: float,
-) -> Score:
+def _score(cell: Cell, rows: Sequence[Row], errors: Mapes, confidence: float) -> Score:
     gaps = np.array([row.gap for row in rows])
     value = low = high = float(gaps.mean())
     if len(gaps) > 1:
-        found = interval([gaps], mean, rng=np.random.default_rng(0), confidence=confidence)
-        value, low, high = found.value, found.low, found.high
-    price, footprint = np.mean(wrong.get((cell.error, cell.size), [(0.0, 0.0)]), axis=0)
+        middle = interval([gaps], mean, rng=np.random.default_rng(0), confidence=confidence)
+        value, low, high = middle.value, middle.low, middle.high
+    price, footprint = np.mean(errors.get((cell.error, cell.size), [(0.0, 0.0)]), axis=0)
     return Score(
         error=cell.error,
         size=cell.size,

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from equiload.envs import DataError, EquiloadError, Instance, Policy, dual_bound, rollout
+from equiload.envs import DataError, Instance, Policy, dual_bound, rollout
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import (
     Dearest,
@@ -30,15 +30,15 @@ from equiload.experiments.hostile.advice import (
     played,
 )
 from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, Recorder, Tally, campaign
-from equiload.experiments.programs.benchmark import one_instance
 from equiload.experiments.results import parquet
-from equiload.experiments.results.comparison import LeftOut, Row
+from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show
 from equiload.experiments.running.config import RobustnessConfig
 from equiload.experiments.running.entry import build, entry_point, run_folder
-from equiload.experiments.running.files import replacing, versions, write_csv, write_json
+from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
-from equiload.experiments.running.sources import make_source, reachabilities
+from equiload.experiments.running.sources import make_source, one_instance, reachabilities
 from equiload.robust import RobustPolicy, SafeSet, footprint_bound, verify
 
 KINDS = ("perfect", "noisy", "stale", "greedy", "adversarial", "learned")
@@ -61,10 +61,6 @@ class Trial:
     verified: bool
 
 
-class _CannotActError(EquiloadError):
-    """Advice refused to act on the instance; other errors are of the options."""
-
-
 @entry_point("robustness")
 def main(cfg: RobustnessConfig) -> None:
     """Run the comparison, or the campaign."""
@@ -80,89 +76,68 @@ def main(cfg: RobustnessConfig) -> None:
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     (reachability,) = reachabilities(source, [cfg.reachability])
     instance = one_instance(source, reachability)
-    pairs, left_out = compare(cfg, instance)
-    if not pairs:
-        raise DataError(f"no advice can act: {left_out[0].algorithm}: {left_out[0].reason}")
-    trials = [trial for trial, _ in pairs]
-    _write(cfg, instance.name, pairs, left_out)
-    show(_table(trials, f"{instance.name}: {instance.horizon} slots", left_out), left_out)
+    trials, study = run_trials(cfg, instance, reachability)
+    _write(cfg, trials, study)
+    title = f"{instance.name}: {instance.horizon} slots"
+    show(_table(trials, title, study.left_out), study.left_out)
     if not all(trial.verified for trial in trials if trial.method != "fixed"):
         sys.exit(1)
 
 
-def _write(
-    cfg: RobustnessConfig,
-    name: str,
-    pairs: Sequence[tuple[Trial, Row]],
-    left_out: Sequence[LeftOut],
-) -> None:
-    folder, origin = run_folder(), parquet.Origin.of(cfg)
-    parquet.write(folder / parquet.FILE, [parquet.line(row, origin) for _, row in pairs])
-    trials = [trial for trial, _ in pairs]
+def _write(cfg: RobustnessConfig, trials: Sequence[Trial], study: Study) -> None:
+    folder = run_folder()
+    parquet.write(folder, study.rows, parquet.Origin.of(cfg))
     lines = [asdict(trial) for trial in trials]
     write_csv(folder / "robustness.csv", lines)
-    content = {
-        "trials": lines,
-        "left_out": [asdict(row) for row in left_out],
-        "versions": versions(),
-    }
-    write_json(folder / "robustness.json", content)
+    content = {"trials": lines, "left_out": [asdict(row) for row in study.left_out]}
+    write_record(folder / "robustness.json", content)
     if cfg.figures:
-        from equiload.experiments.report.robustness_figure import consistency_robustness
+        from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
 
-        figure = consistency_robustness(trials, name)
-        for ending in ("png", "pdf"):
-            with replacing(folder / f"robustness.{ending}") as draft:
-                figure.savefig(draft)
+        write_figures(folder)
 
 
-def compare(
-    cfg: RobustnessConfig, instance: Instance
-) -> tuple[list[tuple[Trial, Row]], list[LeftOut]]:
-    """Every combination of advice, method, ρ and allowance; and advice that cannot act."""
+def run_trials(
+    cfg: RobustnessConfig, instance: Instance, reachability: str
+) -> tuple[list[Trial], Study]:
+    """Every combination of advice, ρ, allowance and method; advice that cannot act has none."""
     expert: Policy = build(cfg.expert)
     base = float(rollout(expert, instance).objective)
     weights = perfect_weights(instance)
     # The expert is deterministic and sees nothing of the layer: its allocations are made once.
     own = Replay(played(expert, instance))
-    bound = _bound(instance) if cfg.horizon_aware else None
-    settings = list(itertools.product(cfg.rho, cfg.allowance))
-    trials: list[tuple[Trial, Row]] = []
-    left_out: list[LeftOut] = []
+    lower_bound = float(dual_bound(instance, weights).value)
+    study, trials = Study(), dict[Any, Trial]()
+    settings = list(itertools.product(cfg.advice, cfg.rho, cfg.allowance))
     with bars() as shown:
-        step = shown.step("trials", len(cfg.advice) * len(settings) * len(cfg.method))
-        for kind in cfg.advice:
-            of_kind: list[tuple[Trial, Row]] = []
-            try:
-                for rho, share in settings:
-                    allowance = share * abs(base)
-                    safe = SafeSet(
-                        fleet=instance.fleet,
-                        objective=instance.objective,
-                        rho=rho,
-                        allowance=allowance,
-                        horizon=instance.horizon,
-                        footprint_bound=bound,
-                    )
-                    advice = _advice(cfg, kind, weights, instance, own, safe)
-                    for method in cfg.method:
-                        policy = RobustPolicy(
-                            advice,
-                            own,
-                            rho=rho,
-                            allowance=allowance,
-                            method=method,
-                            footprint_bound=bound,
-                        )
-                        labels = (kind, method, share)
-                        of_kind.append(_trial(policy, instance, base, weights, labels))
-                        next(step, None)
-            except _CannotActError as error:
-                name = "full" if instance.fleet.full else "partial"
-                left_out.append(LeftOut.of(kind, name, error))
+        bar = shown.bar("trials", len(settings) * len(cfg.method))
+        for kind, rho, share in settings:
+            if study.is_out(kind, reachability):
                 continue
-            trials += of_kind
-    return trials, left_out
+            guarantee = {
+                "rho": rho,
+                "allowance": share * abs(base),
+                "footprint_bound": _bound(instance) if cfg.horizon_aware else None,
+            }
+            advice = _advice(cfg, kind, weights, instance, own, guarantee)
+            for method in cfg.method:
+                player = Recorder(RobustPolicy(advice, own, method=method, **guarantee))
+                key = (kind, rho, share, method)
+                row = study.run(
+                    player,
+                    instance,
+                    name=f"{method}({kind}), ρ = {rho:g}, B = {share:g}·J",
+                    key=key,
+                    group=kind,
+                    reachability=reachability,
+                    lower_bound=lower_bound,
+                )
+                if row is not None:
+                    checked = verify(player.certificate(), instance, player.allocations)
+                    trials[key] = _trial(row, base, weights, (kind, method, share), checked.ok)
+                bar.advance()
+    study.need_rows("advice")
+    return [trials[key] for key in study.by_key()], study
 
 
 def _advice(
@@ -171,7 +146,7 @@ def _advice(
     weights: FloatArray,
     instance: Instance,
     expert: Policy,
-    safe: SafeSet,
+    guarantee: dict[str, Any],
 ) -> Policy:
     if kind == "noisy":
         return noisy(weights, cfg.seed)
@@ -180,6 +155,12 @@ def _advice(
     if kind == "greedy":
         return Dearest()
     if kind == "adversarial":
+        safe = SafeSet(
+            fleet=instance.fleet,
+            objective=instance.objective,
+            horizon=instance.horizon,
+            **guarantee,
+        )
         return hostile(instance, expert, safe, cfg.rounds, cfg.seed)
     if kind == "learned":
         if cfg.learned is None:
@@ -190,32 +171,13 @@ def _advice(
 
 
 def _trial(
-    policy: RobustPolicy,
-    instance: Instance,
-    base: float,
-    weights: FloatArray,
-    labels: tuple[str, str, float],
-) -> tuple[Trial, Row]:
-    player = Recorder(policy)
-    begin = time.perf_counter()
-    try:
-        outcome = rollout(player, instance)
-    except EquiloadError as error:
-        raise _CannotActError(str(error)) from error
-    seconds = time.perf_counter() - begin
-    certificate = policy.certificate()
+    row: Row, base: float, weights: FloatArray, labels: tuple[str, str, float], verified: bool
+) -> Trial:
+    certificate, outcome = row.certificate, row.outcome
+    assert certificate is not None
     certified = float(certificate.ratio(outcome, weights))
     offline = float(outcome.objective) / certified if np.isfinite(certified) else np.nan
-    checked = verify(certificate, instance, player.allocations)
-    row = Row(
-        algorithm=f"{labels[1]}({labels[0]}), ρ = {certificate.rho:g}, B = {labels[2]:g}·J",
-        reachability="full" if instance.fleet.full else "partial",
-        outcome=outcome,
-        lower_bound=float(dual_bound(instance, weights).value),
-        seconds=seconds,
-        certificate=certificate,
-    )
-    trial = Trial(
+    return Trial(
         advice=labels[0],
         method=labels[1],
         rho=certificate.rho,
@@ -226,9 +188,8 @@ def _trial(
         certified=certified,
         alpha=float(certificate.alpha.mean()),
         holds=bool(certificate.holds),
-        verified=checked.ok,
+        verified=verified,
     )
-    return trial, row
 
 
 def _bound(instance: Instance) -> FloatArray:
@@ -242,10 +203,10 @@ def _campaign(cfg: RobustnessConfig) -> None:
         raise DataError(f"episodes must be at least 1, got {cfg.episodes}")
     tally = Tally()
     with bars() as shown:
-        step = shown.step("batches", -(-cfg.episodes // EPISODES_PER_BATCH))
-        for found in campaign(cfg.episodes, cfg.seed):
-            tally = found
-            next(step, None)
+        bar = shown.bar("batches", -(-cfg.episodes // EPISODES_PER_BATCH))
+        for so_far in campaign(cfg.episodes, cfg.seed):
+            tally = so_far
+            bar.advance()
     for violation in tally.violations[:20]:
         print(violation, file=sys.stderr)  # noqa: T201
     print(f"settled in rational arithmetic: {tally.exact} episodes")  # noqa: T201

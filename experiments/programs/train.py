@@ -34,7 +34,8 @@ from equiload.agents.learn.sb3 import SQUASH
 from equiload.envs import DataError
 from equiload.envs.data import Source
 from equiload.experiments.results import parquet
-from equiload.experiments.results.comparison import Row, compare
+from equiload.experiments.results.rows import Row
+from equiload.experiments.results.study import compare
 from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import json_text, replacing, versions, write_csv, write_json
@@ -65,7 +66,7 @@ def main(cfg: TrainConfig) -> None:
     Session(cfg, source, run_folder(), command).run()
     if final:
         rows = final_rows(cfg, source, final, load_checkpoint(run_folder() / "best"))
-        parquet.write(run_folder() / parquet.FILE, [parquet.line(row, origin) for row in rows])
+        parquet.write(run_folder(), rows, origin)
 
 
 class Session:
@@ -113,14 +114,12 @@ class Session:
         told: dict[str, list[float]] = defaultdict(list)
         board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=trainer.done)
         with bars() as shown, preemption_warning() as warning:
-            step = shown.step("training", trainer.total)
-            for _ in range(trainer.done + 1):  # the first call only shows the bar
-                next(step)
+            bar = shown.bar("training", trainer.total, initial=trainer.done)
             while trainer.done < trainer.total:
                 for name, value in trainer.advance().items():
                     told[name].append(value)
                     board.add_scalar(f"train/{name}", value, trainer.done)
-                next(step)
+                bar.advance()
                 over = trainer.done >= trainer.total
                 if trainer.done % cfg.evaluate_every == 0 or over or warning:
                     self._seconds = time.monotonic() - begin

@@ -25,8 +25,8 @@ from equiload.envs.typing import FloatArray
 from equiload.experiments.results.tables import show
 from equiload.experiments.running.config import TuneConfig
 from equiload.experiments.running.entry import entry_point, run_folder
-from equiload.experiments.running.files import versions, write_json
-from equiload.experiments.running.progress import bars
+from equiload.experiments.running.files import write_record
+from equiload.experiments.running.progress import Bar, bars
 from equiload.experiments.running.sources import count_draws, make_source, reachabilities
 
 
@@ -57,9 +57,9 @@ def main(cfg: TuneConfig) -> None:
         (horizon, count, name) for horizon, count in _counts(cfg, source).items() for name in names
     ]
     with bars() as shown:
-        step = shown.step("draws", sum(count for _, count, _ in settings))
+        bar = shown.bar("draws", sum(count for _, count, _ in settings))
         gaps = np.concatenate(  # families × grid × draws
-            [gaps_of(draw, families, grid) for draw in draws(cfg, source, settings, step)], axis=-1
+            [gaps_of(draw, families, grid) for draw in draws(cfg, source, settings, bar)], axis=-1
         )
     count = gaps.shape[-1]
     error = gaps.std(-1, ddof=min(1, count - 1)) / np.sqrt(count)  # 0 for a single draw
@@ -69,10 +69,7 @@ def main(cfg: TuneConfig) -> None:
         for g, (size, z_max) in enumerate(grid)
     ]
     trials.sort(key=lambda trial: trial.gap)
-    write_json(
-        run_folder() / "tune.json",
-        {"trials": [asdict(trial) for trial in trials], "versions": versions()},
-    )
+    write_record(run_folder() / "tune.json", {"trials": [asdict(trial) for trial in trials]})
     show(_table(trials[:12], f"{count} {cfg.split} draws of {source.name}"))
 
 
@@ -90,13 +87,13 @@ def draws(
     cfg: TuneConfig,
     source: Source,
     settings: list[tuple[int, int, str]],
-    step: Iterator[None],
+    bar: Bar,
 ) -> Iterator[Instance]:
     """Yield one draw of the split after the other, for every horizon and reachability."""
     for horizon, count, reachability in settings:
         for seed in range(count):
             yield source.draw(f"{cfg.split}/{seed}", horizon=horizon, reachability=reachability)
-            next(step, None)
+            bar.advance()
 
 
 def gaps_of(instance: Instance, families: list[tuple[str, str]], grid: FloatArray) -> FloatArray:

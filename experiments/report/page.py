@@ -101,8 +101,8 @@ def _of_episodes(run: Run, content: dict[str, Any]) -> Iterator[Section]:
 
 
 def _of_studies(found: Found) -> Iterator[Section]:
-    if found.studies:
-        yield studies.consistency_robustness(found.studies)
+    yield studies.consistency_robustness(found.of("robustness"))
+    yield studies.gap_by_error(found.of("predictions"))
     if found.curves:
         yield studies.learning_curves(found.curves)
 

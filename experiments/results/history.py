@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from equiload.envs import DataError
 from equiload.envs.typing import FloatArray, TimeArray
-from equiload.experiments.results.comparison import Row
+from equiload.experiments.results.rows import Row
 from equiload.experiments.running.files import replacing
 
 #: Version of the file's layout, in its metadata under ``equiload.schema``.

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from hydra.core.hydra_config import HydraConfig
 
 from equiload.envs import DataError, Instance
-from equiload.experiments.results.comparison import Row
+from equiload.experiments.results.rows import Row
 from equiload.experiments.running.files import replacing, versions
 from equiload.experiments.running.jobs import config_hash
 
@@ -51,22 +51,14 @@ class Origin:
 
 def line(row: Row, origin: Origin) -> dict[str, Any]:
     """Return one row of ``results.parquet``."""
-    outcome = row.as_dict()
-    certificate = outcome.get("certificate", {})
+    certificate = {} if row.certificate is None else row.certificate.verdict()
     weight = row.outcome.instance.objective.equity_weight
     return {
         "schema": SCHEMA,
         "algorithm": row.algorithm,
         **_of_instance(row.outcome.instance),
         "seed": origin.seed,
-        "reachability": row.reachability,
-        **{name: outcome[name] for name in ("energy_cost", "objective", "lower_bound", "gap")},
-        "seconds": row.seconds,
-        **{
-            f"{kind}_{what}": value
-            for kind, values in outcome["footprints"].items()
-            for what, value in values.items()
-        },
+        **row.flat(),
         **{f"{kind}_weight": mu for kind, mu in weight.items()},
         **{f"certificate_{name}": certificate.get(name) for name in ("holds", "rho", "allowance")},
         "config_hash": origin.config_hash,
@@ -86,12 +78,13 @@ def _of_instance(instance: Instance) -> dict[str, Any]:
     }
 
 
-def write(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    """Write rows as Parquet, whole or not at all."""
+def write(folder: Path, rows: Sequence[Row], origin: Origin) -> None:
+    """Write a run's rows into its folder, whole or not at all."""
+    lines = [line(row, origin) for row in rows]
     fields = [pa.field(name, _type(name)) for name in lines[0]]
     schema = pa.schema(fields, metadata={_MARK: str(SCHEMA)})
-    with replacing(path) as draft:
-        pq.write_table(pa.Table.from_pylist(list(lines), schema=schema), draft)
+    with replacing(folder / FILE) as draft:
+        pq.write_table(pa.Table.from_pylist(lines, schema=schema), draft)
 
 
 def _type(name: str) -> pa.DataType:

@@ -15,8 +15,7 @@ from rich import box
 from rich.table import Table
 
 from equiload.envs import DataError
-from equiload.experiments.results.comparison import Row
-from equiload.experiments.results.tables import flat
+from equiload.experiments.results.rows import LeftOut, Row
 
 
 @dataclass(frozen=True)
@@ -32,35 +31,37 @@ class Cell:
     verdict: str
 
 
-def beside(comparisons: Mapping[str, Sequence[Row]], published: Any) -> list[Cell]:
+def beside(
+    rows: Sequence[Row], published: Mapping[str, Any], left_out: Sequence[LeftOut] = ()
+) -> list[Cell]:
     """Return every published cell: ``{reachability: {algorithm: {quantity: number}}}``.
 
-    Quantities are the columns of ``results.csv`` and ``cost_per_datacenter`` (US$).
+    Quantities are the columns of ``results.csv`` and ``cost_per_datacenter`` (US$). Algorithms that
+    cannot act here have none.
 
     Raises
     ------
     DataError
         If a published row or quantity has no counterpart.
     """
-    return [
-        _cell(reachability, row, quantity, float(number))
-        for reachability, lines in published.items()
-        for algorithm, numbers in lines.items()
-        for row in [_row(comparisons, reachability, algorithm)]
-        for quantity, number in numbers.items()
-    ]
-
-
-def _row(comparisons: Mapping[str, Sequence[Row]], reachability: str, algorithm: str) -> Row:
-    for row in comparisons.get(reachability, ()):
-        if row.algorithm == algorithm:
-            return row
-    raise DataError(f"published.{reachability} has {algorithm}, which does not run here")
+    by_name = {(row.reachability, row.algorithm): row for row in rows}
+    absent = {(row.reachability, row.algorithm) for row in left_out}
+    cells = []
+    for reachability, lines in published.items():
+        for algorithm, numbers in lines.items():
+            row = by_name.get((reachability, algorithm))
+            if row is not None:
+                cells += [_cell(reachability, row, what, float(n)) for what, n in numbers.items()]
+            elif (reachability, algorithm) not in absent:
+                raise DataError(
+                    f"published.{reachability} has {algorithm}, which does not run here"
+                )
+    return cells
 
 
 def _cell(reachability: str, row: Row, quantity: str, number: float) -> Cell:
     datacenters = len(row.outcome.instance.fleet.datacenters)
-    values = {**flat(row), "cost_per_datacenter": float(row.outcome.energy_cost) / datacenters}
+    values = {**row.flat(), "cost_per_datacenter": float(row.outcome.energy_cost) / datacenters}
     if not isinstance(values.get(quantity), float):
         raise DataError(f"published.{reachability}.{row.algorithm}: there is no {quantity!r}")
     ours = values[quantity]

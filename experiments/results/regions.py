@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs.footprints import title_of
-from equiload.envs.typing import FloatArray
-from equiload.experiments.results.comparison import Row
+from equiload.envs.typing import FloatArray, IntArray
 from equiload.experiments.results.history import History
+from equiload.experiments.results.rows import Row
 from equiload.experiments.results.tables import amount
 from equiload.experiments.running.files import write_csv
 
@@ -33,10 +33,20 @@ def regional(history: History, membership: FloatArray) -> dict[str, FloatArray]:
     }
     for kind, footprint in history.footprint.items():
         total = footprint.sum(0) @ membership
-        highest = total.max()
+        top = total.max()
         totals[kind] = total
-        totals[f"{kind}_share"] = total / highest if highest > 0 else np.ones_like(total)
+        totals[f"{kind}_share"] = total / top if top > 0 else np.ones_like(total)
     return totals
+
+
+def highest(totals: FloatArray) -> IntArray:
+    """Which region of ``totals [..., R]`` is the highest: at a tie the first.
+
+    A history's numbers have 32 bits, so closer than that is a tie.
+    """
+    top = totals.max(-1, keepdims=True)
+    first: IntArray = (totals >= top - 1e-6 * np.abs(top)).argmax(-1)
+    return first
 
 
 def lines_of(row: Row) -> Iterator[dict[str, Any]]:

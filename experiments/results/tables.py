@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs.footprints import title_of
-from equiload.experiments.results.comparison import LeftOut, Row
+from equiload.experiments.results.rows import LeftOut, Row
 
 
 def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut] = ()) -> Table:
@@ -35,7 +34,8 @@ def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut
     headers += ["J\nUS$", "Gap\n%", "Time\ns"]
     for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
-    numbers = [_numbers(row) for row in rows]
+    lines = [row.flat() for row in rows]
+    numbers = [[line[name] for name in _columns(trace.footprints)] for line in lines]
     texts = [_texts(line) for line in numbers]
     online = [i for i, row in enumerate(rows) if row.solution is None]
     for column in range(len(headers) - 1) if len(online) > 1 else ():
@@ -64,23 +64,9 @@ def show(table: Table, left_out: Sequence[LeftOut] = ()) -> None:
         print()  # noqa: T201
 
 
-def flat(row: Row) -> dict[str, Any]:
-    """Return the row as one line of a CSV file: ``carbon_max``, ``carbon_par``, …."""
-    line = row.as_dict()
-    footprints = line.pop("footprints")
-    for nested in ("solver", "certificate"):
-        line.pop(nested, None)
-    for kind, values in footprints.items():
-        line |= {f"{kind}_{what}": value for what, value in values.items()}
-    return line
-
-
-def _numbers(row: Row) -> list[float]:
-    outcome = row.outcome
-    numbers = [float(outcome.energy_cost)]
-    for k in range(len(outcome.par)):
-        numbers += [outcome.max_footprint[k], outcome.mean_footprint[k], outcome.par[k]]
-    return [*numbers, float(outcome.objective), row.gap, row.seconds]
+def _columns(kinds: Sequence[str]) -> list[str]:
+    footprints = [f"{kind}_{what}" for kind in kinds for what in ("max", "mean", "par")]
+    return ["energy_cost", *footprints, "objective", "gap", "seconds"]
 
 
 def _texts(numbers: Sequence[float]) -> list[str]:

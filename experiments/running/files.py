@@ -16,6 +16,14 @@ from typing import Any
 
 import numpy as np
 
+#: Version of the layout of each record that programs write.
+SCHEMAS = {
+    "results.json": 1,
+    "evaluation.json": 1,
+    "predictions.json": 1,
+    "robustness.json": 1,
+    "tune.json": 1,
+}
 _PACKAGES = ("equiload", "numpy", "scipy", "numba", "highspy", "cvxpy", "torch", "gymnasium")
 
 
@@ -43,6 +51,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON; NaN and infinity are refused (``ValueError``), they are not JSON."""
     write_text(path, json_text(content))
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write what a program found as JSON, with the layout's version and those of the software."""
+    write_json(path, {"schema": SCHEMAS[path.name], **content, "versions": versions()})
 
 
 def json_text(content: Any) -> str:

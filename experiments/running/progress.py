@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-from equiload.experiments.results.comparison import Track
+#: Wraps an iterable of slots to show progress, as ``tqdm`` does.
+Track = Callable[[Iterable[int]], Iterable[int]]
+
+
+class Bar:
+    """A bar of so many steps."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self) -> None:
+        """Count one step as done."""
+        self._progress.advance(self._task)
 
 
 class Bars:
@@ -27,12 +46,9 @@ class Bars:
 
         return tracked
 
-    def step(self, label: str, total: int) -> Iterator[None]:
-        """Advance a bar of ``total`` steps by one at each ``next``; it never ends by itself."""
-        task = self._progress.add_task(label, total=total)
-        while True:
-            self._progress.advance(task)
-            yield
+    def bar(self, label: str, total: int, *, initial: int = 0) -> Bar:
+        """Show a bar of ``total`` steps, of which ``initial`` are done already."""
+        return Bar(self._progress, self._progress.add_task(label, total=total, completed=initial))
 
 
 @contextmanager

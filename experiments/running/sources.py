@@ -90,6 +90,38 @@ def count_draws(
     return count
 
 
+def chosen_draws(
+    source: Source, split: str, asked: int | None, *, first: int = 0
+) -> list[str | None]:
+    """The draws to run, by name; where none is asked for, None: the source's configured instance.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if asked is None:
+        return [None]
+    remedy = "draws=null for the instance as a whole (and instance.horizon=null for all of it)"
+    count = count_draws(source, split, asked, first=first, remedy=remedy)
+    return [f"{split}/{number}" for number in range(first, first + count)]
+
+
+def instance_of(source: Source, draw: str | None, reachability: str) -> Instance:
+    """A draw, or the configured instance where ``draw`` is None."""
+    if draw is None:
+        return one_instance(source, reachability)
+    return source.draw(draw, reachability=reachability)
+
+
+def one_instance(source: Source, reachability: str) -> Instance:
+    """The source's configured instance, refused if it is a batch."""
+    instance = source.instance(reachability=reachability)
+    if instance.batch:
+        raise DataError(f"{source.name}: one instance is needed here, not a batch")
+    return instance
+
+
 def say(sentence: str) -> None:
     """Tell the user one thing, on standard error."""
     print(sentence, file=sys.stderr)  # noqa: T201

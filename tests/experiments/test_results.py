@@ -17,8 +17,8 @@ from equiload.envs import DataError
 from equiload.envs.data import synthetic
 from equiload.experiments.programs.collect import collect, main
 from equiload.experiments.results import parquet
-from equiload.experiments.results.comparison import compare
 from equiload.experiments.results.parquet import Origin
+from equiload.experiments.results.study import compare
 from equiload.experiments.running.files import write_json
 from equiload.experiments.running.jobs import RECORD
 from equiload.robust import RobustPolicy
@@ -33,9 +33,8 @@ AGENTS = {
 def write_run(folder: Path, draw: str) -> list[dict]:
     rows = compare(AGENTS, synthetic(draw, horizon=6), reachability="full")
     origin = Origin(draw.encode().hex(), f"instance.seed={draw}", 3)
-    lines = [parquet.line(row, origin) for row in rows]
-    parquet.write(folder / parquet.FILE, lines)
-    return lines
+    parquet.write(folder, rows, origin)
+    return [parquet.line(row, origin) for row in rows]
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,8 @@ from equiload.experiments.programs import collect
 from equiload.experiments.programs.data import main as data_command
 from equiload.experiments.report import write_report
 from equiload.experiments.results import parquet
-from equiload.experiments.results.comparison import LeftOut, compare
+from equiload.experiments.results.rows import LeftOut
+from equiload.experiments.results.study import Study, compare
 from equiload.experiments.running.sources import count_draws, make_source, reachabilities
 
 Run = tuple[int, str, str]
@@ -548,15 +549,15 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compare_leaves_out_what_cannot_act() -> None:
     nowhere = trace_of(8)
     agents = {"far": GLBDist(), "cheap": GLBCost(), "off": EGLBOff()}
-    left_out: list[LeftOut] = []
-    here = compare(agents, nowhere, reachability="full", left_out=left_out.append)
-    assert [row.algorithm for row in here] == ["cheap", "off"]
+    study = Study()
+    study.compare(agents, nowhere, reachability="full")
+    assert [row.algorithm for row in study.rows] == ["cheap", "off"]
     reason = "GLB-Dist needs a distance in km: give every region a location"
-    assert left_out == [LeftOut("far", "full", reason)]
+    assert study.left_out == [LeftOut("far", "full", reason)]
     with pytest.raises(DataError, match="needs a distance in km"):
         compare(agents, nowhere, reachability="full")
     with pytest.raises(AttributeError):
-        compare({"b": Buggy()}, nowhere, reachability="full", left_out=left_out.append)
+        Study().compare({"b": Buggy()}, nowhere, reachability="full")
 
 
 def test_an_own_world_without_location_through_the_default_benchmark(
