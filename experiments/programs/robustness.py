@@ -114,7 +114,7 @@ def run_trials(
         for kind, rho, share in settings:
             if study.is_out(kind, reachability):
                 continue
-            guarantee = {
+            guarantee: dict[str, Any] = {
                 "rho": rho,
                 "allowance": share * abs(base),
                 "footprint_bound": _bound(instance) if cfg.horizon_aware else None,
