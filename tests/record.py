@@ -42,7 +42,7 @@ from equiload.envs.gym.features import (
     RecentPast,
     SlotsLeft,
 )
-from equiload.experiments import config
+from equiload.experiments.running import config
 from equiload.robust import EnvironmentLayer, RobustPolicy, footprint_bound
 
 TRACE = Path(__file__).parents[2] / "shared" / "data" / "bloom-10dc"
@@ -269,7 +269,7 @@ def programs() -> Iterable[tuple[str, str]]:
         more = TRAIN if command[0] == "train" else []
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
-                [_front_door(), *_words(command), *more, f"hydra.run.dir={folder}"],
+                [_front_door(), *command, *more, f"hydra.run.dir={folder}"],
                 env={**os.environ, "OMP_NUM_THREADS": "1"},  # sums in one order
                 capture_output=True,
                 text=True,
@@ -284,11 +284,6 @@ def programs() -> Iterable[tuple[str, str]]:
 
 def _front_door() -> str:
     return str(Path(sys.executable).with_name("equiload"))
-
-
-def _words(command: list[str]) -> list[str]:
-    alone = command[0] in ("train", "evaluate")
-    return command if alone else ["run", *command]
 
 
 def _written(folder: Path) -> str:
