@@ -18,7 +18,7 @@ def odd_problems() -> dict[str, Instance]:
     Examples
     --------
     >>> sorted(odd_problems())[:3]
-    ['batch', 'free energy', 'negative prices']
+    ['an outage', 'batch', 'free energy']
     """
     plain = _problem()
     trace = plain.trace
