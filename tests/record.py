@@ -248,7 +248,6 @@ PROGRAMS: dict[str, list[str]] = {
     "hindsight through": [
         "train", "agent.options.steps=2", "robust=through", "features=[expert_prices,place]",
     ],
-    "hindsight episode": ["train", "agent.options.steps=2", "agent.options.gradient=episode"],
     "flat": ["train", "agent.options.steps=2", "network.kind=flat"],
     "ppo": ["train", "agent=ppo", "agent.episodes=4", "agent.environments=4",
             "agent.options.batch_size=48"],

@@ -3,6 +3,11 @@
 Nothing that is played changes the inputs, so ``J`` of a whole episode is a function of the policy's
 parameters, differentiable once the dispatch is soft (hindsight differentiable policy optimisation,
 Alvo et al. 2023; Madeka et al. 2022). No value function, no exploration.
+
+Episodes are played exactly and without gradients; then the derivative of ``J`` in every slot's load
+is followed back into that slot's action, all else as played. What an action changes in later
+*actions* is left out: near a good policy it is of second order (envelope theorem), while its
+variance is not. One pass over all slots at once.
 """
 
 from __future__ import annotations
@@ -18,12 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from equiload.agents.offline.decomposition import Decomposition
-from equiload.envs import DataError, Instance, State, dual_bound
+from equiload.envs import DataError, Instance, dual_bound
 from equiload.envs.gym import DifferentiableSimulator
 from equiload.envs.gym.actions import Layer
 from equiload.envs.gym.features import Feature
-
-Gradient = Literal["slots", "episode"]
 
 
 class Stream(Protocol):
@@ -47,23 +50,14 @@ class HindsightOptions:
     clip
         Gradients are scaled down to this norm; ``J`` counts relative to the problem's own size.
     temperature
-        US$/MWh, of the dispatch, at the first and the last step. Gradients alone are softened in
-        ``slots``, the episode too in ``episode``.
-    gradient
-        ``"slots"``: episodes are played exactly and without gradients; then the derivative of
-        ``J`` in every slot's load is followed back into that slot's action, all else as played.
-        What an action changes in later *actions* is left out: near a good policy it is of second
-        order (envelope theorem), while its variance is not. One pass over all slots at once.
-        ``"episode"``: back through time, later reactions included, over ``truncate`` slots.
-    truncate
-        With ``"episode"``: gradients flow through so many slots of observations; none: all.
+        US$/MWh, of the dispatch that gradients go through, at the first and the last step.
     share
-        With ``"slots"``: share of an episode's slots in a gradient, drawn anew each step.
+        Share of an episode's slots in a gradient, drawn anew each step.
     smoothing
-        With ``"slots"``: ``max_r S`` counts as its soft maximum, of a width of this share of it.
+        ``max_r S`` counts as its soft maximum, of a width of this share of it.
     target
-        With ``"slots"``, at which shadow prices a slot's load is judged: those of the episode
-        as played (``"own"``), or eGLB-Off's duals (``"offline"``), which is imitation.
+        At which shadow prices a slot's load is judged: those of the episode as played
+        (``"own"``), or eGLB-Off's duals (``"offline"``), which is imitation.
     average
         Decay of the exponential moving average of the parameters, which is what is evaluated.
     """
@@ -73,21 +67,16 @@ class HindsightOptions:
     warmup: int = 20
     clip: float = 0.05
     temperature: tuple[float, float] = (10.0, 1.5)
-    gradient: Gradient = "slots"
-    truncate: int | None = None
     share: float = 0.25
     smoothing: float = 0.01
     target: Literal["own", "offline"] = "own"
     average: float = 0.98
 
     def __post_init__(self) -> None:
-        if self.gradient not in ("slots", "episode"):
-            raise DataError(f"gradient must be slots or episode, got {self.gradient!r}")
         if self.target not in ("own", "offline"):
             raise DataError(f"target must be own or offline, got {self.target!r}")
         object.__setattr__(self, "temperature", tuple(self.temperature))
-        positive = ("steps", "learning_rate", "clip", "share", "smoothing")
-        for name in positive:
+        for name in ("steps", "learning_rate", "clip", "share", "smoothing"):
             if not getattr(self, name) > 0:
                 raise DataError(f"{name} must be above 0, got {getattr(self, name)}")
         if not (self.share <= 1 and 0 <= self.average < 1 and min(self.temperature) > 0):
@@ -95,8 +84,6 @@ class HindsightOptions:
                 "share must be at most 1, average below 1 and temperatures above 0, got "
                 f"{self.share}, {self.average}, {self.temperature}"
             )
-        if self.truncate is not None and self.truncate < 1:
-            raise DataError(f"truncate must be at least 1 slot, got {self.truncate}")
 
 
 class HindsightLearner:
@@ -119,7 +106,7 @@ class HindsightLearner:
         As for the environment.
     layer
         Makes the layer to train *through*, or nothing: ``J`` is then what the wrapped policy
-        costs. With ``"slots"`` the blend's α counts as constant.
+        costs. The blend's α counts as constant.
     device
         Where to compute.
     seed
@@ -154,7 +141,7 @@ class HindsightLearner:
         """One gradient step on fresh problems; what happened, by name."""
         options = self.options
         instance = self.stream(self.steps)
-        heat = self._temperature()
+        temperature = self._temperature()
         simulator = DifferentiableSimulator(
             instance,
             device=self._device,
@@ -167,10 +154,7 @@ class HindsightLearner:
         )
         self._bind(self.network, simulator)
         size = torch.as_tensor(_size(instance), dtype=torch.float32, device=self._device)
-        if options.gradient == "slots":
-            loss, objective = self._by_slots(simulator, heat, size)
-        else:
-            loss = objective = self._by_episode(simulator, heat, size)
+        loss, objective = self._loss(simulator, temperature, size)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         self.optimizer.zero_grad()
@@ -185,20 +169,20 @@ class HindsightLearner:
             "objective": float(objective.detach()),
             "gradient_norm": float(norm),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "temperature": heat,
+            "temperature": temperature,
         }
 
-    def _by_slots(
-        self, simulator: DifferentiableSimulator, heat: float, size: Tensor
+    def _loss(
+        self, simulator: DifferentiableSimulator, temperature: float, size: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Loss whose gradient is that of ``J`` with all other slots as played; and ``J``."""
         T, mu = simulator.horizon, simulator.mu
-        seen, alphas = [], []
+        observations, alphas = [], []
         with torch.no_grad():
             simulator.temperature = 0.0
             state, observation = simulator.reset()
             for t in range(T):
-                seen.append(observation)
+                observations.append(observation)
                 state, observation = simulator.step(t, state, self.network(observation))
                 if simulator.layer is not None:
                     alphas.append(torch.as_tensor(simulator.layer.info()["alpha"]))
@@ -208,9 +192,9 @@ class HindsightLearner:
         count = max(1, round(self.options.share * T))
         index = np.sort(rng.choice(T, count, replace=False)).tolist()
         slots = simulator.slots(index)
-        simulator.temperature = heat
-        observations = torch.stack([seen[t] for t in index])
-        decision = simulator.decide(self.network(observations), slots)
+        simulator.temperature = temperature
+        drawn = torch.stack([observations[t] for t in index])
+        decision = simulator.decide(self.network(drawn), slots)
         cost = simulator.priced(decision, slots, weights)
         if alphas:
             cost = cost * torch.stack([alphas[t] for t in index]).to(cost.dtype)
@@ -224,20 +208,6 @@ class HindsightLearner:
         solver = Decomposition(tolerance=1e-3)
         ones = (instance.replace(trace=instance.trace[b]) for b in range(instance.batch[0]))
         return footprint.new_tensor(np.stack([solver.solve(one).weights for one in ones]))
-
-    def _by_episode(self, simulator: DifferentiableSimulator, heat: float, size: Tensor) -> Tensor:
-        """Mean relative ``J``, with gradients through ``truncate`` slots of observations."""
-        simulator.temperature = heat
-        state, observation = simulator.reset()
-        begin = total = state
-        for t in range(simulator.horizon):
-            if self.options.truncate and t and t % self.options.truncate == 0:
-                total = _plus(total, begin, state)
-                begin = state = State(state.cost.detach(), state.footprint.detach())
-                observation = observation.detach()
-            state, observation = simulator.step(t, state, self.network(observation))
-        objective: Tensor = _plus(total, begin, state).objective(simulator.mu)
-        return (objective / size).mean()
 
     def _progress(self) -> float:
         return min(self.steps / self.options.steps, 1.0)
@@ -255,14 +225,8 @@ class HindsightLearner:
     def _follow(self) -> None:
         decay = min(self.options.average, self.steps / (self.steps + 10))
         pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
-        for kept, now in pairs:
-            kept.lerp_(now, 1 - decay)
-
-
-def _plus(total: State, begin: State, state: State) -> State:
-    return State(
-        total.cost + state.cost - begin.cost, total.footprint + state.footprint - begin.footprint
-    )
+        for average, now in pairs:
+            average.lerp_(now, 1 - decay)
 
 
 def _size(instance: Instance) -> np.ndarray:

@@ -18,7 +18,6 @@ EPISODES = {"hindsight": 64, "ppo": 64, "sac": 16, "td3": 16}  # of one stretch
 CASES = {
     "hindsight, slots": ["agent=hindsight"],
     "hindsight, slots, through the layer": ["agent=hindsight", "robust=through"],
-    "hindsight, back through time": ["agent=hindsight", "agent.options.gradient=episode"],
     "ppo": ["agent=ppo"],
     "sac": ["agent=sac", "agent.options.learning_starts=16"],
     "td3": ["agent=td3", "agent.options.learning_starts=16"],
