@@ -14,15 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from equiload.agents import EGLB, EGLBOff
 from equiload.envs import DataError, Instance, Trace, rollout
 from equiload.envs.data import Source
 from equiload.envs.typing import FloatArray
-from equiload.experiments.results.tables import show
+from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import TuneConfig
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import versions, write_json
@@ -113,9 +111,7 @@ def _eglb(family: tuple[Any, Any], grid: FloatArray) -> EGLB:
 
 def _table(trials: list[Trial], draws: str) -> Table:
     title = f"eGLB: mean gap to eGLB-Off over {draws}, best first"
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for header in ("Mirror", "Schedule", "Step size", "z_max", "Gap", "± s.e."):
-        table.add_column(header, justify="left" if header in ("Mirror", "Schedule") else "right")
+    table = text_table(title, ["Mirror", "Schedule"], ["Step size", "z_max", "Gap", "± s.e."])
     for trial in trials:
         table.add_row(
             trial.mirror,
