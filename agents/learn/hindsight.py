@@ -242,6 +242,9 @@ class HindsightLearner:
     def _progress(self) -> float:
         return min(self.steps / self.options.steps, 1.0)
 
+    # By hand: torch's LambdaLR and AveragedModel multiply in another order and copy the first
+    # weights as they are, so that runs would not come out as they did.
+
     def _rate(self) -> float:
         falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self._progress()))
         rising = min(1.0, (self.steps + 1) / max(self.options.warmup, 1))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import os
+import pkgutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from threadpoolctl import threadpool_limits
 
@@ -26,6 +28,8 @@ from equiload.experiments.running.preemption import Preempted
 
 #: Exit status for input that cannot be used, and for a job that goes on when it is run again.
 BAD_INPUT, AGAIN = 2, 75
+# Keys of a node that Hydra reads itself.
+_HYDRA_KEYS = {"_target_", "_args_", "_partial_", "_recursive_", "_convert_"}
 #: As shells have it, of a program that Ctrl-C ended.
 INTERRUPTED = 130
 
@@ -69,25 +73,48 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
 def build(node: Any, **arguments: Any) -> Any:
     """Instantiate a ``_target_`` node; whatever its user got wrong becomes a :class:`DataError`."""
     try:
+        _check_calls({**_plain(node), **arguments})
         return instantiate(node, **arguments, _convert_="all")
     except MissingMandatoryValue as error:
         raise DataError(f"{error.full_key} must be given: {error.full_key}=VALUE") from None
     except InstantiationException as error:
         if isinstance(error.__cause__, EquiloadError):
             raise error.__cause__ from None
-        # A target that cannot be found or called so; errors of its own code keep their traceback.
-        if error.__cause__ is None or _raised_by_the_call(error.__cause__):
-            raise DataError(" ".join(str(error).split())) from None
-        raise
+        raise  # an error of the target's own code keeps its traceback
 
 
-def _raised_by_the_call(error: BaseException) -> bool:
-    """Tell whether Python refused the import or the call, rather than code of the callee."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    in_hydra = traceback is not None and "hydra" in traceback.tb_frame.f_code.co_filename
-    return in_hydra or isinstance(error, ImportError)
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _check_calls(node: Any) -> None:
+    """Raise :class:`DataError` where a target, however deep, cannot be found or called so."""
+    node = _plain(node)
+    if isinstance(node, list):
+        for item in node:
+            _check_calls(item)
+    if not isinstance(node, dict):
+        return
+    for item in node.values():
+        _check_calls(item)
+    target = node.get("_target_")
+    if target is None:
+        return
+    try:
+        called = pkgutil.resolve_name(target) if isinstance(target, str) else target
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(f"{target} cannot be found: {error}") from None
+    try:
+        signature = inspect.signature(called)
+    except ValueError:  # what is compiled need not tell how it is called
+        return
+    options = {key: item for key, item in node.items() if key not in _HYDRA_KEYS}
+    bind = signature.bind_partial if node.get("_partial_") else signature.bind
+    try:
+        bind(*node.get("_args_", ()), **options)
+    except TypeError as error:
+        name = target if isinstance(target, str) else called.__qualname__
+        raise DataError(f"{name}: {error}") from None
 
 
 def hold_threads() -> None:
