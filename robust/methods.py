@@ -12,7 +12,6 @@ fixed     a fixed mixture of the two                                   no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -181,15 +180,6 @@ class FixedMethod:
         mixed = expert + self.weight * (advice - expert)
         reached = self._safe.leave(followed, self._safe.step(rates, mixed - expert))
         return Blend(xp.full_like(reached.cost, self.weight), mixed, reached)
-
-
-#: Methods by their name in a configuration.
-METHODS: dict[str, Callable[[], Method]] = {
-    "blend": BlendMethod,
-    "project": ProjectMethod,
-    "switch": SwitchMethod,
-    "fixed": FixedMethod,
-}
 
 
 def _row(ledger: Ledger, index: tuple[int, ...]) -> Ledger:

@@ -8,10 +8,11 @@ import numpy as np
 
 from equiload.envs import DataError, Fleet, Objective, Policy, Slot, check_allocation
 from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.make import Spec, make
 from equiload.envs.typing import BoolArray, FloatArray
 from equiload.robust.blend import feasible
 from equiload.robust.certificate import Certificate, Entry, certificate_of
-from equiload.robust.methods import METHODS, Method
+from equiload.robust.methods import Method
 from equiload.robust.safe import Ledger, SafeSet
 
 
@@ -53,14 +54,12 @@ class RobustLayer:
         *,
         rho: float,
         allowance: float = 0.0,
-        method: str | Method = "blend",
+        method: Spec | Method = "blend",
         footprint_bound: FloatArray | None = None,
         keep_expert: bool = True,
     ) -> None:
-        if isinstance(method, str) and method not in METHODS:
-            raise DataError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         self.expert, self.rho, self.allowance = expert, rho, allowance
-        self.method: Method = METHODS[method]() if isinstance(method, str) else method
+        self.method: Method = make("method", method)
         self.footprint_bound, self.keep_expert = footprint_bound, keep_expert
 
     def reset(
@@ -144,7 +143,7 @@ class RobustPolicy:
         *,
         rho: float,
         allowance: float = 0.0,
-        method: str | Method = "blend",
+        method: Spec | Method = "blend",
         footprint_bound: FloatArray | None = None,
         keep_expert: bool = True,
     ) -> None:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
     from equiload.agents.learn.layout import Layout
     from equiload.agents.learn.networks import FlatNetwork, RegionNetwork, make_network
-    from equiload.agents.learn.observation import make_features
     from equiload.agents.learn.policy import LearnedPolicy
     from equiload.agents.learn.problems import MixedStream, SyntheticStream, WindowStream
     from equiload.agents.learn.sb3 import actor_network, make_model
@@ -31,7 +30,6 @@ _HOME = {
     "WindowStream": "problems",
     "actor_network": "sb3",
     "load_checkpoint": "checkpoint",
-    "make_features": "observation",
     "make_model": "sb3",
     "make_network": "networks",
 }
@@ -49,7 +47,6 @@ __all__ = [
     "WindowStream",
     "actor_network",
     "load_checkpoint",
-    "make_features",
     "make_model",
     "make_network",
 ]

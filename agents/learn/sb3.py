@@ -17,7 +17,13 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from equiload.agents.learn.layout import Layout, with_action
-from equiload.agents.learn.networks import FlatNetwork, Network, RegionEncoder, make_network
+from equiload.agents.learn.networks import (
+    FlatNetwork,
+    Network,
+    RegionEncoder,
+    at_scale,
+    make_network,
+)
 from equiload.envs import DataError
 from equiload.envs.gym import Reward, SB3VecEnv
 from equiload.envs.gym.rewards import Transition
@@ -57,16 +63,20 @@ class Flattened(nn.Module):
 
 
 class Critic(nn.Module):
-    """Observations (followed by the action, for a Q-value) ``[..., F]`` to a code ``[..., H]``.
+    """Observations (for a Q-value followed by an ``action``) ``[..., F]`` to a code ``[..., H]``.
 
     Made like the actor: regions share one encoder and their codes are averaged, or a perceptron.
     """
 
-    def __init__(self, layout: Layout, *, action: bool, network: Mapping[str, Any]) -> None:
+    def __init__(
+        self, layout: Layout, network: Mapping[str, Any], action: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
-        options = {k: v for k, v in network.items() if k not in ("kind", "residual", "shape")}
-        layout = with_action(layout) if action else layout
-        self.regional = network.get("kind", "regions") == "regions"
+        #: Beside an actor of the user's own stands a perceptron.
+        self.regional = "_target_" not in network and network.get("kind", "regions") == "regions"
+        names = ("hidden", "depth", "context") if self.regional else ("hidden", "depth")
+        options = {k: network[k] for k in names if network.get(k) is not None}
+        layout = layout if action is None else with_action(layout, action)
         if self.regional:
             self.body: nn.Module = RegionEncoder(layout, **options)
         else:
@@ -110,8 +120,8 @@ class PPOPolicy(ActorCriticPolicy):
         super().__init__(*args, **{**kwargs, "ortho_init": False, "net_arch": []})
 
     def _build_mlp_extractor(self) -> None:
-        actor = make_network(self._layout, **self._network)
-        critic = Critic(self._layout, action=False, network=self._network)
+        actor = make_network(self._layout, shape=self.action_space.shape, **self._network)
+        critic = Critic(self._layout, self._network)
         self.mlp_extractor = _Bodies(actor, critic, int(self.action_space.shape[0]))  # type: ignore[assignment,index]
 
     def _build(self, lr_schedule: Any) -> None:
@@ -129,7 +139,7 @@ class _OffPolicy:
 
     def _with_q_networks(self, critic: ContinuousCritic) -> ContinuousCritic:
         for index in range(len(critic.q_networks)):
-            body = Critic(self._layout, action=True, network=self._network)
+            body = Critic(self._layout, self._network, critic.action_space.shape)
             q_network = nn.Sequential(body, nn.Linear(body.width, 1))
             critic.q_networks[index] = q_network
             setattr(critic, f"qf{index}", q_network)
@@ -148,10 +158,11 @@ class RegionSACPolicy(_OffPolicy, SACPolicy):
     def make_actor(self, features_extractor: Any = None) -> SACActor:
         """Actor whose mean is the network, and whose spread another one."""
         actor = super().make_actor(features_extractor)
-        spread = {**self._network, "residual": 0.0}
-        actor.mu = Flattened(make_network(self._layout, **self._network))
+        shape = self.action_space.shape
+        spread = {k: v for k, v in self._network.items() if k != "residual"}
+        actor.mu = Flattened(make_network(self._layout, shape=shape, **self._network))
         actor.log_std = nn.Sequential(  # type: ignore[assignment]
-            Flattened(make_network(self._layout, **spread)), _Shift(actor.log_std_init)
+            Flattened(make_network(self._layout, shape=shape, **spread)), _Shift(actor.log_std_init)
         )
         return actor
 
@@ -172,7 +183,8 @@ class RegionTD3Policy(_OffPolicy, TD3Policy):
     def make_actor(self, features_extractor: Any = None) -> TD3Actor:
         """The network, through tanh."""
         actor = super().make_actor(features_extractor)
-        actor.mu = nn.Sequential(Flattened(make_network(self._layout, **self._network)), nn.Tanh())
+        network = make_network(self._layout, shape=self.action_space.shape, **self._network)
+        actor.mu = nn.Sequential(Flattened(network), nn.Tanh())
         return actor
 
     def make_critic(self, features_extractor: Any = None) -> ContinuousCritic:
@@ -232,7 +244,7 @@ def make_model(
     algorithm, policy = _ALGORITHMS[kind]
     core = envs.envs.core
     layout = Layout.of(core.observer, core.fleet, core.objective)
-    known: dict[str, Any] = {"layout": layout, "network": dict(network)}
+    known: dict[str, Any] = {"layout": layout, "network": at_scale(network, core.action_scale)}
     if "log_std_init" in options:
         known["log_std_init"] = options.pop("log_std_init")
     if kind == "td3":

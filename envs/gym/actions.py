@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from gymnasium import spaces
@@ -12,6 +13,7 @@ from equiload.envs.dynamics import namespace, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Fleet, Instance, Objective
+from equiload.envs.make import Spec, Trust, make
 from equiload.envs.policy import Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -121,6 +123,8 @@ class RoutingAction:
     where there is (:func:`~equiload.envs.gym.routing.feasible_routing`).
     """
 
+    one_fleet = True
+
     def __init__(self, fleet: Fleet, objective: Objective, scale: float) -> None:
         del objective
         self.shape = fleet.reachable.shape
@@ -145,17 +149,18 @@ class RoutingAction:
         return split * slot.demand[..., None]
 
 
-ACTIONS: dict[str, Any] = {"shadow_prices": ShadowPriceAction, "routing": RoutingAction}
+#: What makes an action space of fleet, objective and scale: a class, or how to find one.
+ActionSpec: TypeAlias = Spec | Callable[[Fleet, Objective, float], Action]
 
 
-def make_action(name: str, fleet: Fleet, objective: Objective, scale: float) -> Action:
-    """Build an action space by name, with logits of ``scale`` times the action."""
-    if name not in ACTIONS:
-        raise DataError(f"the action must be one of {', '.join(ACTIONS)}, got {name!r}")
+def make_action(
+    action: ActionSpec, fleet: Fleet, objective: Objective, scale: float, trust: Trust = True
+) -> Action:
+    """Build an action space (:func:`~equiload.envs.make.make`), logits ``scale`` per action."""
     if not (np.isfinite(scale) and scale > 0):
         raise DataError(f"action_scale must be a number above 0, got {scale}")
-    action: Action = ACTIONS[name](fleet, objective, float(scale))
-    return action
+    made: Action = make("action", action, fleet, objective, float(scale), trust=trust)
+    return made
 
 
 def action_box(action: Action) -> spaces.Box:

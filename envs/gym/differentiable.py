@@ -13,11 +13,20 @@ from torch import Tensor
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
-from equiload.envs.gym.actions import Decision, Layer, softmax
-from equiload.envs.gym.features import Feature
+from equiload.envs.gym.actions import (
+    ActionSpec,
+    Decision,
+    Layer,
+    RoutingAction,
+    ShadowPriceAction,
+    make_action,
+    softmax,
+)
+from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Fleet, Instance
+from equiload.envs.make import Spec
 from equiload.envs.policy import Slot
 
 
@@ -42,7 +51,8 @@ class DifferentiableSimulator:
     temperature
         See :class:`~equiload.envs.dispatch.torch_dispatch.TorchDispatch`; may be changed later.
     action
-        ``"shadow_prices"`` (actions ``[..., K, R]``) or ``"routing"`` (``[..., J, N]``).
+        ``"shadow_prices"`` (actions ``[..., K, R]``), ``"routing"`` (``[..., J, N]``), or a class
+        of your own, whose ``decide`` is then given tensors.
     observation, action_scale, price_scale, features
         As for the environment: networks are interchangeable.
     layer
@@ -57,15 +67,13 @@ class DifferentiableSimulator:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float64,
         temperature: float = 0.0,
-        action: str = "shadow_prices",
+        action: ActionSpec = "shadow_prices",
         observation: str = "flat",
-        action_scale: float = 4.0,
-        price_scale: float = 100.0,
-        features: Sequence[Feature] = (),
+        action_scale: float = ACTION_SCALE,
+        price_scale: float = PRICE_SCALE,
+        features: Sequence[Spec | Feature] = (),
         layer: Layer | None = None,
     ) -> None:
-        if action not in ("shadow_prices", "routing"):
-            raise DataError(f"the action must be shadow_prices or routing, got {action!r}")
         self.instance, self.temperature = instance, temperature
         self.horizon, self.batch = instance.horizon, instance.batch
 
@@ -90,13 +98,10 @@ class DifferentiableSimulator:
         self._pairs = None if fleet.routing_cost is None else tensor(fleet.routing_cost)
         self._mask = tensor(np.where(fleet.reachable, 0.0, -np.inf))
         self._dispatch = TorchDispatch(fleet.dispatch, device=device, dtype=dtype)
-        self._routes, self._scale = action == "routing", action_scale
-        J, N = fleet.reachable.shape
+        self._action = make_action(action, fleet, instance.objective, action_scale)
+        self._routes, self._scale = isinstance(self._action, RoutingAction), action_scale
         #: Shape of one slot's actions, batch axes first.
-        self.action_shape = (
-            *self.batch,
-            *((J, N) if self._routes else (len(self.mu), len(fleet.regions))),
-        )
+        self.action_shape = (*self.batch, *self._action.shape)
         self.observer = Observer(observation, price_scale=price_scale, features=features)
         self.observer.reset(fleet, instance.objective, self.horizon, self.batch)
         self.observer.rehearse(instance)
@@ -175,6 +180,8 @@ class DifferentiableSimulator:
     def decide(self, action: Tensor, slot: Any) -> Decision:
         """Loads that actions come to, before any layer; axes may lead those of the batch."""
         nothing = torch.zeros_like(slot.price[..., 0])
+        if not isinstance(self._action, ShadowPriceAction | RoutingAction):  # one's own
+            return self._action.decide(action, slot)  # type: ignore[arg-type]
         if not self._routes:
             weights = softmax(action * self._scale)
             unit = shadow_cost(slot.price, slot.intensity, weights, self._fleet, self.mu)

@@ -6,7 +6,7 @@ as ``features=``. Adding one is a class with the two methods of :class:`Feature`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from equiload.envs.errors import DataError
 from equiload.envs.forecast import Forecaster, Recorder, Series
 from equiload.envs.instance import Fleet, Objective
+from equiload.envs.make import Spec, Trust, make
 from equiload.envs.policy import Policy, Slot
 from equiload.envs.typing import FloatArray
 
@@ -22,9 +23,9 @@ Axis: TypeAlias = Literal["datacenter", "region", "gateway", "common"]
 
 #: Multipliers are told apart down to this share of equal weights.
 _FAINTEST = 1e-6
-#: Logits per unit of :class:`ExpertPrices`; the default ``action_scale``, so that the feature is
-#: the action that repeats the expert's prices.
-EXPERT_SCALE = 4.0
+#: Defaults of every environment: logits per unit of action, and a usual price, US$/MWh. The first
+#: is that of :class:`ExpertPrices` too, which is then the action that repeats the expert's prices.
+ACTION_SCALE, PRICE_SCALE = 4.0, 100.0
 
 
 class Feature(Protocol):
@@ -98,7 +99,7 @@ class ExpertPrices:
         """See :class:`Feature`."""
         share = np.maximum(self.expert.multipliers * self._regions, _FAINTEST)
         self.expert.load(slot)
-        logits: FloatArray = np.log(share).reshape(*share.shape[:-2], -1) / EXPERT_SCALE
+        logits: FloatArray = np.log(share).reshape(*share.shape[:-2], -1) / ACTION_SCALE
         return logits
 
 
@@ -281,3 +282,17 @@ class Place:
         moving = np.concatenate(turned, axis=-1) * float(self._known)
         fixed = np.broadcast_to(self._fixed, (*self._batch, len(self._fixed)))
         return np.concatenate([moving, fixed], axis=-1)
+
+
+def make_features(
+    features: Sequence[Spec | Feature], forecaster: Forecaster | None = None, trust: Trust = True
+) -> tuple[Feature, ...]:
+    """Build features (:func:`~equiload.envs.make.make`); ``forecaster`` is for those that take one.
+
+    Raises
+    ------
+    DataError
+        For one that is not known, or needs a forecaster and is given none.
+    """
+    offered = {} if forecaster is None else {"forecaster": forecaster}
+    return tuple(make("feature", feature, trust=trust, **offered) for feature in features)

@@ -112,7 +112,10 @@ def test_warm_start_through_the_layer_and_forecasts_train(tmp_path: Path) -> Non
     forecasts = "features=[forecast,slots_left]"
     cfg = configured("hindsight", f"+{wrong}".replace("+forecaster", "forecaster"), forecasts)
     Session(cfg, WORLD, tmp_path / "b", "").run()
-    with pytest.raises(DataError, match="needs a forecaster"):
+    with pytest.raises(
+        DataError,
+        match="the feature forecast cannot be made: missing",
+    ):
         LearnedPolicy(tmp_path / "b" / "last")
     with pytest.raises(DataError, match="needs no reward"):
         Session(configured("hindsight", "reward=dense"), WORLD, tmp_path / "c", "")
@@ -138,10 +141,16 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
         ({"schema": 9}, "schema is 9, expected 1"),
         ({"network": 3}, "'network' is missing or is no mapping"),
         ({"network": {"hidden": 16}}, "weights 'encoder.all.0.weight' is"),
-        ({"network": {"kind": "tree"}}, "network must be one of regions, flat, got 'tree'"),
+        (
+            {"network": {"kind": "tree"}},
+            "one of regions, flat or a _target_, got 'tree'",
+        ),
         ({"observation": {"kinds": ["carbon"]}}, "trained for the footprints carbon"),
         ({"observation": {"features": ["place"]}}, "observation 'day_price' is datacenter"),
-        ({"observation": {"features": ["tides"]}}, "there is no feature 'tides'"),
+        (
+            {"observation": {"features": ["tides"]}},
+            "the feature must be one of recent_past, .* got 'tides'",
+        ),
         ({"observation": {"blocks": {**blocks, "moon": "common"}}}, "observation 'moon' is common"),
         ({"action": {"squash": "relu"}}, "squash must be none, clip or tanh"),
     ):
