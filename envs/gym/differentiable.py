@@ -180,7 +180,7 @@ class DifferentiableSimulator:
     def decide(self, action: Tensor, slot: Any) -> Decision:
         """Loads that actions come to, before any layer; axes may lead those of the batch."""
         nothing = torch.zeros_like(slot.price[..., 0])
-        if not isinstance(self._action, ShadowPriceAction | RoutingAction):  # one's own
+        if type(self._action) not in (ShadowPriceAction, RoutingAction):  # one's own
             return self._action.decide(action, slot)  # type: ignore[arg-type]
         if not self._routes:
             weights = softmax(action * self._scale)
