@@ -41,7 +41,7 @@ from equiload.envs.gym.features import (
     RecentPast,
     SlotsLeft,
 )
-from equiload.experiments import config
+from equiload.experiments.running import config
 from equiload.robust import EnvironmentLayer, RobustPolicy, footprint_bound
 
 TRACE = Path(__file__).parents[2] / "shared" / "data" / "bloom-10dc"
@@ -226,7 +226,11 @@ def simulators() -> Iterable[tuple[str, str]]:
         _, first = simulator.reset()
         shape = simulator.action_shape[len(simulator.batch) :]
         network = torch.nn.Linear(first.shape[-1], int(np.prod(shape)), dtype=first.dtype)
-        objective = simulator.episode(lambda seen: network(seen).reshape(*seen.shape[:-1], *shape))
+
+        def act(seen: Any, network: Any = network, shape: Any = shape) -> Any:
+            return network(seen).reshape(*seen.shape[:-1], *shape)
+
+        objective = simulator.episode(act)
         if objective.requires_grad:  # exact dispatch is piecewise constant
             objective.mean().backward()
         grads = [p.grad.numpy() for p in network.parameters() if p.grad is not None]
@@ -267,7 +271,7 @@ def programs() -> Iterable[tuple[str, str]]:
         more = TRAIN if command[0] == "train" else []
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
-                [_front_door(), *_words(command), *more, f"hydra.run.dir={folder}"],
+                [_front_door(), *command, *more, f"hydra.run.dir={folder}"],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -281,11 +285,6 @@ def programs() -> Iterable[tuple[str, str]]:
 
 def _front_door() -> str:
     return str(Path(sys.executable).with_name("equiload"))
-
-
-def _words(command: list[str]) -> list[str]:
-    alone = command[0] in ("train", "evaluate")
-    return command if alone else ["run", *command]
 
 
 def _written(folder: Path) -> str:

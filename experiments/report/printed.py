@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -14,34 +15,51 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from equiload.experiments.figures import STYLE
-from equiload.experiments.files import replacing
-from equiload.experiments.report.charts import Bars, Bubbles, Chart, Heat, Line, Panel, Scale
+from equiload.experiments.report.charts import (
+    DASHES,
+    Bars,
+    Bubbles,
+    Chart,
+    Heat,
+    Line,
+    Panel,
+    Scale,
+)
+from equiload.experiments.running.files import replacing
 from equiload.experiments.worlds.land import land
 
 #: Inches, the width of a column in two-column proceedings.
 COLUMN = 3.5
-_STYLE = {
-    **STYLE,
+#: Dots an inch of pictures: a column is wide enough to read on a screen.
+DOTS = 300
+_DASHES = dict(zip(DASHES, ("-", "--", ":", "-."), strict=True))
+_STYLE: Any = {
     "axes.linewidth": 0.5,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
     "axes.titlesize": 7,
+    "figure.dpi": DOTS,
     "font.size": 6.5,
+    "legend.frameon": False,
     "path.simplify_threshold": 0.7,  # points: coastlines have more detail than print can show
     "savefig.bbox": None,  # a column is a column
+    "pdf.fonttype": 42,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names are names
     "xtick.major.width": 0.5,
     "ytick.major.width": 0.5,
 }
 _BUBBLE = 9.0  # points, diameter of the largest
 
 
-def write_column(chart: Chart, path: Path) -> None:
-    """Write a chart as SVG and PDF; ``path`` has no ending."""
+def write_column(chart: Chart, path: Path, endings: Sequence[str] = ("svg", "pdf")) -> None:
+    """Write a chart in each format; ``path`` has no ending."""
     with mpl.rc_context(_STYLE):
         figure = column_figure(chart)
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out: both files keep it
-        for ending in ("svg", "pdf"):
+        figure.set_layout_engine("none")  # laid out: all files keep it
+        for ending in endings:
             with replacing(path.with_name(f"{path.name}.{ending}")) as draft:
                 figure.savefig(draft)
 
@@ -77,6 +95,9 @@ def _panel(axes: Axes, panel: Panel) -> None:
     for mark in panel.marks:
         place = (bars.index(mark), len(bars)) if mark in bars else (0, 1)
         draw(mark, axes, place)
+    if panel.y_log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
     if panel.y_range is not None:
         axes.set_ylim(panel.y_range)
     first = panel.marks[0]
@@ -96,6 +117,8 @@ def draw(mark: Any, axes: Axes, place: tuple[int, int]) -> None:
 def _(mark: Line, axes: Axes, place: tuple[int, int]) -> None:
     del place
     axes.plot(mark.x, mark.y, **_look(mark))
+    if mark.low is not None:
+        axes.fill_between(mark.x, mark.low, mark.high, color=mark.colour, alpha=0.15, lw=0)
 
 
 @draw.register
@@ -144,7 +167,7 @@ def _look(line: Line) -> dict[str, Any]:
     return {
         "color": line.colour,
         "lw": 0.6 * line.width,
-        "ls": "--" if line.dash else "-",
+        "ls": _DASHES[line.dash],
         "marker": "o" if line.marks else None,
         "ms": 2,
         "drawstyle": "steps-post" if line.step else "default",

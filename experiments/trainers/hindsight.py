@@ -16,7 +16,7 @@ from equiload.envs.data import Source
 from equiload.envs.gym import DifferentiableSimulator, Observer
 from equiload.envs.gym.actions import make_action
 from equiload.envs.make import called
-from equiload.experiments.config import TrainConfig
+from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.trainers.parts import features_of, given_weights, layer_of, make_stream
 
 

@@ -18,7 +18,7 @@ from equiload.envs import DataError, Instance
 from equiload.envs.data import Source
 from equiload.envs.gym import SB3VecEnv
 from equiload.envs.gym.rewards import make_reward
-from equiload.experiments.config import TrainConfig
+from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.trainers.hindsight import HindsightTrainer
 from equiload.experiments.trainers.parts import (
     episodes_of,

@@ -24,7 +24,7 @@ from equiload.envs.data.clock import utc_offset
 from equiload.envs.data.regions import world
 from equiload.envs.data.requests import request_shape
 from equiload.envs.footprints import FOOTPRINTS
-from equiload.experiments.worlds.slips import alarms, clean_year, planted
+from slips import alarms, clean_year, planted
 
 BAD = (Verdict.SUSPICIOUS, Verdict.BROKEN)
 

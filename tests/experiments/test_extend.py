@@ -21,8 +21,8 @@ from equiload.envs import DataError, rollout
 from equiload.envs.data import Draw, SyntheticSource, synthetic
 from equiload.envs.gym import ENVIRONMENT, AgentPolicy, GLBEnv
 from equiload.envs.make import make
-from equiload.experiments import config
-from equiload.experiments.train import Session, _plain
+from equiload.experiments.programs.train import Session, _plain
+from equiload.experiments.running import config
 from equiload.robust import RobustPolicy
 
 MINE = """
@@ -143,7 +143,7 @@ def test_a_strangers_checkpoint_runs_no_code_of_his(mine: Path, tmp_path: Path) 
         "equiload.envs.make.import_module",
         "equiload.envs.data.source.np.load",
         "equiload.agents.learn.policy.torch.load",
-        "equiload.experiments.train.Session",
+        "equiload.experiments.programs.train.Session",
         "equiload.envs.gym.features.make_features",
     ):
         nested = {"kind": "expert_prices", "expert": {"_target_": path}}

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from equiload.agents.learn import LearnedPolicy, load_checkpoint
 from equiload.envs import DataError, rollout
 from equiload.envs.data import Draw, SyntheticSource, synthetic
-from equiload.experiments import config
-from equiload.experiments.tensors import read_tensors, write_tensors
-from equiload.experiments.train import Session, _plain
-from equiload.experiments.validation import Validation
+from equiload.experiments.programs.train import Session, _plain
+from equiload.experiments.running import config
+from equiload.experiments.trainers.tensors import read_tensors, write_tensors
+from equiload.experiments.trainers.validation import Validation
 
 WORLD = SyntheticSource()
 SMALL = [
@@ -53,7 +53,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def run(folder: Path, program: str, *overrides: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"equiload.experiments.{program}"]
+    command = [sys.executable, "-m", "equiload.experiments.cli", f"{program}"]
     return subprocess.run(
         [*command, *overrides, f"hydra.run.dir={folder}"],
         capture_output=True,

@@ -207,7 +207,7 @@ def test_gradients_of_the_blend() -> None:
 
 
 def _random(rng: np.random.Generator) -> Instance:
-    from equiload.experiments.campaign import random_instances
+    from equiload.experiments.hostile.campaign import random_instances
 
     while True:
         instance = random_instances(rng, 1)[0]

@@ -1,0 +1,287 @@
+"""Many random small problems with hostile advice, every episode verified independently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from equiload.agents import EGLB
+from equiload.agents.greedy import GLBCost
+from equiload.envs import Fleet, Instance, Objective, Policy, Slot, Trace, rollout
+from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.gym.actions import Decision
+from equiload.envs.typing import FloatArray
+from equiload.robust import (
+    Certificate,
+    EnvironmentLayer,
+    Method,
+    RobustPolicy,
+    Verification,
+    feasible,
+    pooled,
+    verify,
+)
+
+_METHODS = ("blend", "environment", "switch", "project")
+_BATCH = {"blend": 4096, "environment": 4096, "switch": 4096, "project": 256}
+#: On average.
+EPISODES_PER_BATCH = 3136
+
+_RHO = (0.0, 0.0, 1e-9, 0.01, 0.1, 1.0)
+_KINDS = 6  # of hostile advice
+_SPOT_CHECKS = 8  # of each batch, in rational arithmetic in any case
+
+
+@dataclass
+class Tally:
+    """What the campaign has found so far."""
+
+    episodes: int = 0
+    slots: int = 0
+    violations: list[str] = field(default_factory=list)
+    exact: int = 0
+    smallest_slack: float = np.inf
+
+    def add(self, found: Verification, problem: str) -> None:
+        """Count one batch."""
+        self.episodes += found.episodes
+        self.slots += found.slots
+        self.exact += found.exact
+        self.smallest_slack = min(self.smallest_slack, found.smallest_slack)
+        self.violations += [f"{problem}: {violation}" for violation in found.violations]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.episodes} episodes, {self.slots} slots, {len(self.violations)} violations, "
+            f"smallest relative slack {self.smallest_slack:.1e}"
+        )
+
+
+class RandomVertices:
+    """Dispatch at random unit costs; the same seed gives the same allocations."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        del objective, horizon, batch
+        self._fleet, self._rng = fleet, np.random.default_rng(self.seed)
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return an extreme allocation ``[..., J, N]``."""
+        unit = self._rng.normal(size=slot.price.shape)
+        return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
+
+
+class Adversary:
+    """Advice out to hurt; each episode of the batch meets one kind of it.
+
+    The dearest allocation; all footprint into the region that has most; good at first, then bad;
+    random; the expert's own allocation moved by a rounding error; nonsense (NaN, or too much).
+
+    Parameters
+    ----------
+    expert
+        A second copy of the expert, whose next allocation the adversary knows.
+    seed
+        Of its random choices.
+    """
+
+    def __init__(self, expert: Policy, seed: int) -> None:
+        self.expert, self.seed = expert, seed
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self.expert.reset(fleet, objective, horizon, batch)
+        self._fleet, self._mu, self._horizon = fleet, objective.mu, horizon
+        self._rng = np.random.default_rng(self.seed)
+        self._kind = self._rng.integers(0, _KINDS, batch)
+        self._turn = self._rng.integers(0, horizon + 1, batch)
+        self._sent = np.zeros((*batch, len(objective.mu), len(fleet.regions)))
+
+    def observe(self, slot: Slot, allocation: FloatArray) -> None:
+        """Remember where the footprints are."""
+        used = slot.intensity * (allocation.sum(-2) * self._fleet.pue)[..., None, :]
+        self._sent = self._sent + used @ self._fleet.membership
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return the advice ``[..., J, N]``."""
+        fleet, kind, rng = self._fleet, self._kind, self._rng
+        expert = np.asarray(self.expert.act(slot))
+        dear = (slot.price + np.einsum("k,...kn->...n", self._mu, slot.intensity)) * fleet.pue
+        top = (self._sent == self._sent.max(-1, keepdims=True)) @ fleet.membership.T
+        crowd = np.einsum("k,...kn->...n", self._mu, slot.intensity * top) * fleet.pue
+        early = np.where(slot.index < self._turn, 1.0, -1.0)[..., None]
+        noise = rng.normal(size=dear.shape) * np.abs(dear)
+        unit = np.choose(kind[..., None], [-dear, -crowd, early * dear, noise, noise, noise])
+        advice = fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
+        share = 10.0 ** rng.uniform(-17, 0, kind.shape)[..., None, None]
+        near = expert + share * (advice - expert)
+        advice = np.where((kind == 4)[..., None, None], near, advice)
+        spoilt = (kind == 5) & (rng.random(kind.shape) < 0.5)
+        return np.where(spoilt[..., None, None], rng.choice([np.nan, np.inf, -1.0, 1e30]), advice)
+
+
+class Recorder:
+    """Keeps the allocations that a policy gave."""
+
+    def __init__(self, policy: RobustPolicy) -> None:
+        self.policy = policy
+
+    def reset(
+        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
+    ) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self.policy.reset(fleet, objective, horizon, batch)
+        self._played: list[FloatArray] = []
+
+    def act(self, slot: Slot) -> FloatArray:
+        """Return what the policy gives."""
+        self._played.append(self.policy.act(slot))
+        return self._played[-1]
+
+    def certificate(self) -> Certificate:
+        """Return what the policy can prove."""
+        return self.policy.certificate()
+
+    @property
+    def allocations(self) -> FloatArray:
+        """``[..., T, J, N]``."""
+        return np.stack(self._played, axis=-3)
+
+
+def campaign(episodes: int, seed: int) -> Iterator[Tally]:
+    """Yield the tally after every batch until ``episodes`` are verified."""
+    tally = Tally()
+    chunk = 0
+    while tally.episodes < episodes:
+        rng = np.random.default_rng([seed, chunk])
+        method = _METHODS[chunk % 4]
+        batch = min(_BATCH[method], episodes - tally.episodes)
+        instance = random_instances(rng, batch)
+        found = attack(instance, rng, method, horizon_aware=bool(rng.integers(2)))
+        tally.add(found, f"batch {chunk} of seed {seed}")
+        chunk += 1
+        yield tally
+
+
+def attack(
+    instance: Instance,
+    rng: np.random.Generator,
+    method: str | Method,
+    *,
+    horizon_aware: bool,
+) -> Verification:
+    """Run hostile advice against an expert on a batch of problems, and verify every episode.
+
+    Method ``environment``: through the layer as the environments have it, in loads.
+    """
+    seed = int(rng.integers(2**32))
+    experts: list[Callable[[], Policy]] = [
+        EGLB,
+        partial(EGLB, mirror="euclidean"),
+        GLBCost,
+        partial(RandomVertices, seed),
+    ]
+    make = experts[rng.integers(len(experts))]
+    bound = None
+    if horizon_aware:
+        drawn = instance.fleet.pue * instance.capacity[..., None, :, :]
+        bound = (instance.trace.intensity * drawn @ instance.fleet.membership).max(-2)
+    options: dict[str, Any] = {
+        "rho": float(rng.choice(_RHO)),
+        "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
+        "footprint_bound": bound,
+    }
+    adversary = Adversary(make(), seed)
+    if method == "environment":
+        return _attack_environment(instance, adversary, make(), options)
+    player = Recorder(RobustPolicy(adversary, make(), method=method, **options))
+    rollout(player, instance)
+    return verify(
+        player.policy.certificate(), instance, player.allocations, spot_checks=_SPOT_CHECKS
+    )
+
+
+def _attack_environment(
+    instance: Instance, adversary: Adversary, expert: Policy, options: dict[str, Any]
+) -> Verification:
+    fleet = instance.fleet.replace(routing_cost=None)
+    layer = EnvironmentLayer(expert, record=True, **options)
+    for part in (layer, adversary):
+        part.reset(fleet, instance.objective, instance.horizon, instance.batch)
+    loads = []
+    for t in range(instance.horizon):
+        slot = Slot.of(instance, t)
+        advice = adversary.act(slot)
+        limits = (slot.demand, slot.capacity, fleet.reachable)
+        # What the policy's layer refuses never comes out of an environment's action.
+        good = feasible(advice, *limits, TOLERANCE / 4)[..., None, None]
+        load = np.where(good, advice, fleet.dispatch.allocation(slot.price, *limits[:2])).sum(-2)
+        nothing = np.zeros(instance.batch)
+        loads.append(layer.decide(slot, Decision(load, nothing, nothing)).load)
+    played = np.stack(loads, axis=-2)[..., None, :]
+    one = pooled(instance.replace(fleet=fleet))
+    return verify(layer.certificate(), one, played, spot_checks=_SPOT_CHECKS)
+
+
+def random_instances(rng: np.random.Generator, batch: int) -> Instance:
+    """Random small servable problems on one fleet: ties, zeros, negative prices, any scale."""
+    T, N, J, K = (int(rng.integers(1, most + 1)) for most in (8, 4, 3, 3))
+    R = int(rng.integers(1, N + 1))
+    reachable = rng.random((J, N)) < rng.choice([0.6, 1.0])
+    reachable[np.arange(J), rng.integers(0, N, J)] = True
+    coarse = rng.random() < 0.5
+
+    def numbers(shape: tuple[int, ...], low: float, high: float) -> FloatArray:
+        values = rng.uniform(low, high, shape)
+        return np.round(values) if coarse else values
+
+    size = 10.0 ** rng.integers(-6, 10)  # of loads
+    planned = numbers((batch, T, J, N), 0, 3) * reachable * (rng.random((batch, T, J, N)) < 0.7)
+    planned *= size * (rng.random((batch, T, 1, 1)) < 0.9)
+    load = planned.sum(-2)
+    capacity = load.max((0, 1)) * rng.choice([1.0, 1.3])
+    need = np.divide(load, capacity, out=np.zeros_like(load), where=capacity > 0)
+    money, footprint = (10.0 ** rng.integers(-6, 10, (2, batch, 1, 1))).astype(np.float64)
+    kinds = [f"kind{k}" for k in range(K)]
+    intensity = numbers((batch, K, T, N), 0, 4) * footprint[:, None]
+    if rng.random() < 0.2:
+        intensity[:] = intensity[..., :1]  # equal regions
+    return Instance(
+        fleet=Fleet(
+            datacenters=tuple(f"dc{i}" for i in range(N)),
+            gateways=tuple(f"gw{j}" for j in range(J)),
+            capacity=capacity,
+            reachable=reachable,
+            regions=tuple(f"region{r}" for r in range(R)),
+            region_of=rng.permutation(np.concatenate([np.arange(R), rng.integers(0, R, N - R)])),
+            pue=rng.uniform(1, 1.5, N) if rng.random() < 0.5 else np.ones(N),
+            routing_cost=numbers((J, N), -1, 5) if rng.random() < 0.3 else None,
+        ),
+        trace=Trace(
+            price=numbers((batch, T, N), -3, 9) * money,
+            intensity=intensity,
+            demand=planned.sum(-1),
+            timestamps=np.broadcast_to(
+                np.datetime64("2024-01-01T00", "s") + np.arange(T) * np.timedelta64(1, "h"),
+                (batch, T),
+            ),
+            footprints=tuple(kinds),
+            availability=np.minimum(1.0, need * (1 + 1e-9) + rng.uniform(0, 0.3, load.shape))
+            if rng.random() < 0.5
+            else None,
+        ),
+        objective=Objective(
+            equity_weight={k: float(rng.choice([0.0, 1e-6, 1.0, 1e3])) for k in kinds}
+        ),
+    )
