@@ -253,7 +253,7 @@ def test_routing_from_the_command_line(agent: list[str], tmp_path: Path) -> None
     assert load_checkpoint(tmp_path / "run" / "best").action["kind"] == "routing"
     for wrong, message in (
         (["network=regions"], "the network regions gives actions of shape (2, 10)"),
-        (["network.residual=true", "features=[expert_prices]"], "a residual network acts on"),
+        (["+network.residual=true", "features=[expert_prices]"], "a residual network acts on"),
         (["problems.synthetic=1", "problems.colour=1"], "Could not override 'problems.colour'"),
     ):
         failed = run(tmp_path, "train", *SMALL, *routing, *wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from hydra import compose, initialize_config_module
 from safetensors.torch import load_file
 
+from equiload.agents import EGLB
 from equiload.agents.learn import LearnedPolicy, load_checkpoint
 from equiload.envs import DataError, rollout
 from equiload.envs.data import Draw, SyntheticSource, synthetic
@@ -232,3 +234,20 @@ def test_a_folder_of_another_learner_or_network_is_refused(tmp_path: Path) -> No
     for other in others:
         with pytest.raises(DataError, match="had another learner or network"):
             Session(other, WORLD, tmp_path, "other")
+
+
+@pytest.mark.parametrize("kind", ["hindsight", "ppo"])
+def test_an_untrained_residual_policy_is_eglb_at_any_scale(kind: str, tmp_path: Path) -> None:
+    """Up to eGLB's own loads at ties; unscaled, it cost 48 % more at 16 than at 4."""
+    world = synthetic(Draw.test(0), horizon=24)
+    eglb = float(rollout(EGLB(), world).objective)
+    least = ["validation.draws=1", "validation.horizon=2", "validation.reachability=[full]"]
+    residual = ["features=[expert_prices]", *least]
+    residual += ["+network.residual=true"] if kind == "hindsight" else []
+    for scale in (4.0, 16.0):
+        cfg = configured(kind, *residual, f"action_scale={scale}")
+        checkpoint = Session(cfg, WORLD, tmp_path, "")._checkpoint({})
+        assert checkpoint.network["residual"] == 4.0 / scale
+        plain = {**checkpoint.action, "squash": "none"}  # ppo's clip bounds the weights
+        policy = LearnedPolicy(dataclasses.replace(checkpoint, action=plain))
+        assert float(rollout(policy, world).objective) == pytest.approx(eglb, rel=1e-4)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from equiload.agents import EGLB
 from equiload.agents.learn import FlatNetwork, Layout, RegionNetwork, make_network
 from equiload.agents.learn.layout import with_action
-from equiload.agents.learn.networks import squashed
+from equiload.agents.learn.networks import at_scale, squashed
 from equiload.agents.learn.sb3 import Critic
 from equiload.envs import DataError, Instance, Slot
 from equiload.envs.data import synthetic
@@ -103,12 +103,12 @@ def test_answers_are_finite_on_odd_problems(instance: Instance, seed: int) -> No
     assert np.isfinite(answer(network, instance)).all()
 
 
-@pytest.mark.parametrize("scale", [4.0, 16.0])
+@pytest.mark.parametrize("scale", [1.0, 4.0, 16.0])
 @pytest.mark.parametrize("kind", ["regions", "flat"])
 def test_untrained_it_says_what_the_expert_would(kind: str, scale: float) -> None:
     world = synthetic(2, horizon=6)
     layout, observer = layout_of(world)
-    network = make_network(layout, kind=kind, residual=4.0 / scale)
+    network = make_network(layout, **at_scale({"kind": kind, "residual": True}, scale))
     expert, nothing = EGLB(), np.zeros((2, 10))
     expert.reset(world.fleet, world.objective, world.horizon)
     for t in range(6):
