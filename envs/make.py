@@ -53,13 +53,15 @@ def make(kind: str, what: Any, /, *given: Any, trust: Trust = True, **offered: A
     if what is None:
         known = ", ".join(_names()[kind])
         raise DataError(f"the {kind} must be one of {known} or a _target_, got none")
-    if not isinstance(what, str | Mapping):
-        return called(f"the {kind}", what, *given) if given else what
-    target, arguments = _read(kind, what, trust)
+    specified = isinstance(what, str | Mapping)
+    if not specified and not given:
+        return what
+    target, arguments = _read(kind, what, trust) if specified else (what, {})
     takes = inspect.signature(target).parameters
     more = {key: value for key, value in offered.items() if key in takes and key not in arguments}
     built = {key: _built(value, trust) for key, value in arguments.items()}
-    return called(f"the {kind} {label_of(what)}", target, *given, **more, **built)
+    label = label_of(what) if specified else getattr(what, "__name__", what)
+    return called(f"the {kind} {label}", target, *given, **more, **built)
 
 
 def target_of(kind: str, what: Any) -> Any:

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs import DataError, Instance, Policy, dual_bound, rollout
+from equiload.envs.make import label_of
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import (
     Dearest,
@@ -27,9 +28,8 @@ from equiload.experiments.hostile.advice import (
     hostile,
     noisy,
     perfect_weights,
-    played,
 )
-from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, Recorder, Tally, campaign
+from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, Tally, campaign
 from equiload.experiments.results import parquet
 from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.results.study import Study
@@ -102,10 +102,11 @@ def run_trials(
 ) -> tuple[list[Trial], Study]:
     """Every combination of advice, ρ, allowance and method; advice that cannot act has none."""
     expert: Policy = build(cfg.expert)
-    base = float(rollout(expert, instance).objective)
+    alone = rollout(expert, instance, keep=True)
+    base = float(alone.objective)
     weights = perfect_weights(instance)
     # The expert is deterministic and sees nothing of the layer: its allocations are made once.
-    own = Replay(played(expert, instance))
+    own = Replay(alone.allocation)
     lower_bound = float(dual_bound(instance, weights).value)
     study, trials = Study(), dict[Any, Trial]()
     settings = list(itertools.product(cfg.advice, cfg.rho, cfg.allowance))
@@ -121,20 +122,23 @@ def run_trials(
             }
             advice = _advice(cfg, kind, weights, instance, own, guarantee)
             for method in cfg.method:
-                player = Recorder(RobustPolicy(advice, own, method=method, **guarantee))
-                key = (kind, rho, share, method)
+                policy = RobustPolicy(advice, own, method=method, **guarantee)
+                key = (kind, rho, share, label_of(method))
                 row = study.run(
-                    player,
+                    policy,
                     instance,
-                    name=f"{method}({kind}), ρ = {rho:g}, B = {share:g}·J",
+                    name=f"{label_of(method)}({kind}), ρ = {rho:g}, B = {share:g}·J",
                     key=key,
                     group=kind,
                     reachability=reachability,
                     lower_bound=lower_bound,
+                    keep=True,
                 )
                 if row is not None:
-                    checked = verify(player.certificate(), instance, player.allocations)
-                    trials[key] = _trial(row, base, weights, (kind, method, share), checked.ok)
+                    checked = verify(policy.certificate(), instance, row.outcome.allocation)
+                    trials[key] = _trial(
+                        row, base, weights, (kind, label_of(method), share), checked.ok
+                    )
                 bar.advance()
     study.need_rows("advice")
     return [trials[key] for key in study.by_key()], study

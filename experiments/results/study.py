@@ -87,12 +87,14 @@ class Study:
         group: str,
         reachability: str,
         lower_bound: float,
+        keep: bool = False,
     ) -> Row | None:
         """Run one policy, measured against a bound that is known; None where it cannot act.
 
-        Its row is told from others by ``key``; ``group`` is left out as a whole.
+        Its row is told from others by ``key``; ``group`` is left out as a whole. ``keep`` keeps the
+        allocations.
         """
-        result = self._attempt(group, policy, instance, reachability)
+        result = self._attempt(group, policy, instance, reachability, keep=keep)
         if result is None:
             return None
         row = _row(name, policy, result, reachability, lower_bound)
@@ -144,12 +146,18 @@ class Study:
             self._rows[-done:] = sorted(self._rows[-done:], key=lambda line: places[str(line[0])])
 
     def _attempt(
-        self, group: str, agent: Agent, instance: Instance, reachability: str, track: Track = iter
+        self,
+        group: str,
+        agent: Agent,
+        instance: Instance,
+        reachability: str,
+        track: Track = iter,
+        keep: bool = False,
     ) -> _Result | None:
         if self.is_out(group, reachability):
             return None
         try:
-            return play(agent, instance, track)
+            return play(agent, instance, track, keep=keep)
         except EquiloadError as error:
             if self._strict:
                 raise
@@ -183,7 +191,7 @@ def _row(name: str, agent: Agent, result: _Result, reachability: str, lower_boun
     )
 
 
-def play(agent: Agent, instance: Instance, track: Track = iter) -> _Result:
+def play(agent: Agent, instance: Instance, track: Track = iter, *, keep: bool = False) -> _Result:
     """Run one algorithm: its outcome, its solution if it is an offline solver, and its seconds.
 
     A run on the first slot comes before the clock starts, so that compiling is not counted.
@@ -192,7 +200,7 @@ def play(agent: Agent, instance: Instance, track: Track = iter) -> _Result:
     if isinstance(agent, Policy):
         rollout(agent, first)
         begin = time.perf_counter()
-        outcome = rollout(agent, instance, track)
+        outcome = rollout(agent, instance, track, keep=keep)
         return outcome, None, time.perf_counter() - begin
     agent.solve(first)
     begin = time.perf_counter()

@@ -11,7 +11,7 @@ from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
 from equiload.agents.learn.layout import Layout
 from equiload.agents.learn.networks import Network, at_scale, make_network
 from equiload.agents.learn.policy import fit_weights
-from equiload.envs import DataError
+from equiload.envs import DataError, Setting
 from equiload.envs.data import Source
 from equiload.envs.gym import DifferentiableSimulator, Observer
 from equiload.envs.gym.actions import make_action
@@ -40,11 +40,11 @@ class HindsightTrainer:
         stream = make_stream(cfg, source)
         first, weights = stream(0), given_weights(cfg) if warm else None
         observer = Observer(price_scale=cfg.price_scale, features=features_of(cfg, first))
-        observer.reset(first.fleet, first.objective, first.horizon, first.batch)
-        action = make_action(cfg.action, first.fleet, first.objective, cfg.action_scale)
+        setting = Setting.of(first)
+        observer.reset(setting)
         network = make_network(
-            Layout.of(observer, first.fleet, first.objective),
-            shape=action.shape,
+            Layout.of(observer, setting),
+            shape=make_action(cfg.action, setting, cfg.action_scale).shape,
             **at_scale(cfg.network, cfg.action_scale),
         )
         if weights is not None:
@@ -96,5 +96,4 @@ class HindsightTrainer:
 
 
 def _bind(network: nn.Module, simulator: DifferentiableSimulator) -> None:
-    instance = simulator.instance
-    network.bind(Layout.of(simulator.observer, instance.fleet, instance.objective))  # type: ignore[operator]
+    network.bind(Layout.of(simulator.observer, simulator.setting))  # type: ignore[operator]
