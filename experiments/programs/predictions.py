@@ -113,7 +113,7 @@ def run_draw(
             reachability=reachability,
             lower_bound=bound,
         )
-        certificate = row and row.certificate
+        certificate = None if row is None else row.certificate
         if certificate is not None and not certificate.holds.all():
             raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
 

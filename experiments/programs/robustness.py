@@ -115,7 +115,7 @@ def run_trials(
         for kind, rho, share in settings:
             if study.is_out(kind, reachability):
                 continue
-            guarantee = {
+            guarantee: dict[str, Any] = {
                 "rho": rho,
                 "allowance": share * abs(base),
                 "footprint_bound": _bound(instance) if cfg.horizon_aware else None,
@@ -123,11 +123,12 @@ def run_trials(
             advice = _advice(cfg, kind, weights, instance, own, guarantee)
             for method in cfg.method:
                 policy = RobustPolicy(advice, own, method=method, **guarantee)
-                key = (kind, rho, share, label_of(method))
+                label = label_of(method)
+                key = (kind, rho, share, label)
                 row = study.run(
                     policy,
                     instance,
-                    name=f"{label_of(method)}({kind}), ρ = {rho:g}, B = {share:g}·J",
+                    name=f"{label}({kind}), ρ = {rho:g}, B = {share:g}·J",
                     key=key,
                     group=kind,
                     reachability=reachability,
@@ -135,10 +136,7 @@ def run_trials(
                     keep=True,
                 )
                 if row is not None:
-                    checked = verify(policy.certificate(), instance, row.outcome.allocation)
-                    trials[key] = _trial(
-                        row, base, weights, (kind, label_of(method), share), checked.ok
-                    )
+                    trials[key] = _trial(row, base, weights, (kind, label, share))
                 bar.advance()
     study.need_rows("advice")
     return [trials[key] for key in study.by_key()], study
@@ -174,9 +172,7 @@ def _advice(
     return noisy(weights, cfg.seed, spread=0.0)
 
 
-def _trial(
-    row: Row, base: float, weights: FloatArray, labels: tuple[str, str, float], verified: bool
-) -> Trial:
+def _trial(row: Row, base: float, weights: FloatArray, labels: tuple[str, str, float]) -> Trial:
     certificate, outcome = row.certificate, row.outcome
     assert certificate is not None
     certified = float(certificate.ratio(outcome, weights))
@@ -192,7 +188,7 @@ def _trial(
         certified=certified,
         alpha=float(certificate.alpha.mean()),
         holds=bool(certificate.holds),
-        verified=verified,
+        verified=verify(certificate, outcome.instance, outcome.allocation).ok,
     )
 
 

@@ -25,7 +25,7 @@ from equiload.envs.typing import FloatArray
 from equiload.experiments.results.tables import show
 from equiload.experiments.running.config import TuneConfig
 from equiload.experiments.running.entry import entry_point, run_folder
-from equiload.experiments.running.files import write_record
+from equiload.experiments.running.files import versions, write_json
 from equiload.experiments.running.progress import Bar, bars
 from equiload.experiments.running.sources import count_draws, make_source, reachabilities
 
@@ -69,7 +69,8 @@ def main(cfg: TuneConfig) -> None:
         for g, (size, z_max) in enumerate(grid)
     ]
     trials.sort(key=lambda trial: trial.gap)
-    write_record(run_folder() / "tune.json", {"trials": [asdict(trial) for trial in trials]})
+    content = {"trials": [asdict(trial) for trial in trials], "versions": versions()}
+    write_json(run_folder() / "tune.json", content)
     show(_table(trials[:12], f"{count} {cfg.split} draws of {source.name}"))
 
 

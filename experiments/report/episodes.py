@@ -70,7 +70,7 @@ def footprints_over_time(episodes: Episodes) -> Section:
                     x="day",
                     y=label,
                     y_range=(0.0, top),
-                    note=f"highest at the end: {episodes.regions[int(highest(total[-1]))]}",
+                    note=f"highest: {episodes.regions[int(highest(total[-1]))]}",
                 )
                 for history, total in zip(histories, totals, strict=True)
             ]

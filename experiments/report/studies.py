@@ -101,7 +101,7 @@ def _gaps(scores: pd.DataFrame, kind: str) -> Panel:
         level = np.full(2, _percent(reference["gap"]))
         dash = DASHES[number % len(DASHES)]
         marks.append(Line(label=reference["algorithm"], x=ends, y=level, colour=NEUTRAL, dash=dash))
-    x = "MAPE of the footprint intensities, %"
+    x = "MAPE of footprint intensities, %"
     return Panel(title=kind, marks=marks, x=x, y="gap to eGLB-Off, %", y_log=True)
 
 

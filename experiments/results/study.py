@@ -92,7 +92,7 @@ class Study:
         """Run one policy, measured against a bound that is known; None where it cannot act.
 
         Its row is told from others by ``key``; ``group`` is left out as a whole. ``keep`` keeps the
-        allocations.
+        outcome's allocations.
         """
         result = self._attempt(group, policy, instance, reachability, keep=keep)
         if result is None:
@@ -152,6 +152,7 @@ class Study:
         instance: Instance,
         reachability: str,
         track: Track = iter,
+        *,
         keep: bool = False,
     ) -> _Result | None:
         if self.is_out(group, reachability):

@@ -22,7 +22,6 @@ SCHEMAS = {
     "evaluation.json": 1,
     "predictions.json": 1,
     "robustness.json": 1,
-    "tune.json": 1,
 }
 _PACKAGES = ("equiload", "numpy", "scipy", "numba", "highspy", "cvxpy", "torch", "gymnasium")
 
