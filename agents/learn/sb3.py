@@ -132,7 +132,13 @@ class PPOPolicy(ActorCriticPolicy):
 
 
 class _OffPolicy:
-    """What SAC's and TD3's policies share: their modules are exchanged as they are made."""
+    """What SAC's and TD3's policies share: their modules are exchanged as they are made.
+
+    ``make_actor`` and ``make_critic`` are where stable-baselines3 lets a policy differ. It has no
+    option for what differs here: a Q-value's body reads the action beside the observation (so a
+    features extractor, which sees the observation alone, will not do), and the actor's output is
+    the action already. ``ContinuousCritic`` numbers its networks as attributes too.
+    """
 
     _layout: Layout
     _network: Mapping[str, Any]

@@ -141,6 +141,8 @@ def features_of(cfg: TrainConfig, instance: Instance, step: int = 0) -> Any:
 def layer_of(cfg: TrainConfig) -> Callable[[], EnvironmentLayer] | None:
     """Makes the robust layer to train through; none, if not so trained."""
     robust = cfg.robust
+    if robust.mode not in ("off", "through", "after"):
+        raise DataError(f"robust must be off, through or after, got {robust.mode!r}")
     if robust.mode != "through":
         return None
     if robust.method != "blend":
