@@ -59,9 +59,27 @@ def make(kind: str, what: Any, /, *given: Any, trust: Trust = True, **offered: A
     target, arguments = _read(kind, what, trust) if specified else (what, {})
     takes = inspect.signature(target).parameters
     more = {key: value for key, value in offered.items() if key in takes and key not in arguments}
-    built = {key: _built(value, trust) for key, value in arguments.items()}
+    built = {key: instantiated(value, trust) for key, value in arguments.items()}
     label = label_of(what) if specified else getattr(what, "__name__", what)
     return called(f"the {kind} {label}", target, *given, **more, **built)
+
+
+def instantiated(value: Any, trust: Trust = True) -> Any:
+    """The value with every ``_target_`` in it called, however deep.
+
+    ``_partial_: true`` beside one makes a function of the arguments that are still to come.
+    """
+    if isinstance(value, list | tuple):
+        return [instantiated(entry, trust) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    built = {key: instantiated(entry, trust) for key, entry in value.items() if key != "_target_"}
+    if "_target_" not in value:
+        return built
+    target = _trusted(value["_target_"], trust)
+    if built.pop("_partial_", False):
+        return partial(target, **built)
+    return called(label_of(value), target, **built)
 
 
 def target_of(kind: str, what: Any) -> Any:
@@ -73,6 +91,8 @@ def called(label: str, target: Callable[..., Any], /, *given: Any, **arguments: 
     """Call ``target``; arguments that it does not take become a :class:`DataError`."""
     try:
         inspect.signature(target).bind(*given, **arguments)
+    except ValueError:  # of C, without a signature
+        pass
     except TypeError as error:
         raise DataError(f"{label} cannot be made: {error}") from None
     return target(*given, **arguments)
@@ -124,21 +144,6 @@ def _read(kind: str, what: Spec, trust: Trust) -> tuple[Any, dict[str, Any]]:
     target, before = _trusted(own.pop("_target_"), trust), locate(named["_target_"])
     mine, theirs = (inspect.signature(each).parameters for each in (target, before))
     return target, {k: v for k, v in own.items() if k in mine or k not in theirs}
-
-
-def _built(value: Any, trust: Trust) -> Any:
-    """An argument with what it specifies built, however deep."""
-    if isinstance(value, list | tuple):
-        return [_built(entry, trust) for entry in value]
-    if not isinstance(value, Mapping):
-        return value
-    built = {key: _built(entry, trust) for key, entry in value.items() if key != "_target_"}
-    if "_target_" not in value:
-        return built
-    target = _trusted(value["_target_"], trust)
-    if built.pop("_partial_", False):
-        return partial(target, **built)
-    return called(label_of(value), target, **built)
 
 
 def _trusted(path: Any, trust: Trust) -> Any:

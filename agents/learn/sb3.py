@@ -93,9 +93,9 @@ class Critic(nn.Module):
 class _Bodies(nn.Module):
     """In place of stable-baselines3's extractor: the actor gives actions, the critic a code."""
 
-    def __init__(self, actor: nn.Module, critic: Critic, actions: int) -> None:
+    def __init__(self, actor: Flattened, critic: Critic, actions: int) -> None:
         super().__init__()
-        self.actor, self.critic = Flattened(actor), critic
+        self.actor, self.critic = actor, critic
         self.latent_dim_pi, self.latent_dim_vf = actions, critic.width
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,19 +110,31 @@ class _Bodies(nn.Module):
         return code
 
 
-class PPOPolicy(ActorCriticPolicy):
-    """Actor and critic of the project's networks; ``network`` as for ``make_network``."""
+class _Networked:
+    """Keeps what networks are made of until stable-baselines3's constructor wants them."""
+
+    _defaults: Mapping[str, Any] = {}
+    action_space: Any
 
     def __init__(
         self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
     ) -> None:
         self._layout, self._network = layout, network
-        super().__init__(*args, **{**kwargs, "ortho_init": False, "net_arch": []})
+        super().__init__(*args, **{**self._defaults, **kwargs, "net_arch": []})
+
+    def _flattened(self, **changes: Any) -> Flattened:
+        spec = {**self._network, **changes}
+        return Flattened(make_network(self._layout, shape=self.action_space.shape, **spec))
+
+
+class PPOPolicy(_Networked, ActorCriticPolicy):
+    """Actor and critic of the project's networks; ``network`` as for ``make_network``."""
+
+    _defaults = {"ortho_init": False}  # noqa: RUF012
 
     def _build_mlp_extractor(self) -> None:
-        actor = make_network(self._layout, shape=self.action_space.shape, **self._network)
-        critic = Critic(self._layout, self._network)
-        self.mlp_extractor = _Bodies(actor, critic, int(self.action_space.shape[0]))  # type: ignore[assignment,index]
+        actor, critic = self._flattened(), Critic(self._layout, self._network)
+        self.mlp_extractor = _Bodies(actor, critic, int(self.action_space.shape[0]))  # type: ignore[assignment]
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
@@ -131,7 +143,7 @@ class PPOPolicy(ActorCriticPolicy):
         self.optimizer = make(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
 
-class _OffPolicy:
+class _OffPolicy(_Networked):
     """What SAC's and TD3's policies share: their modules are exchanged as they are made.
 
     ``make_actor`` and ``make_critic`` are where stable-baselines3 lets a policy differ. It has no
@@ -139,9 +151,6 @@ class _OffPolicy:
     features extractor, which sees the observation alone, will not do), and the actor's output is
     the action already. ``ContinuousCritic`` numbers its networks as attributes too.
     """
-
-    _layout: Layout
-    _network: Mapping[str, Any]
 
     def _with_q_networks(self, critic: ContinuousCritic) -> ContinuousCritic:
         for index in range(len(critic.q_networks)):
@@ -155,21 +164,14 @@ class _OffPolicy:
 class RegionSACPolicy(_OffPolicy, SACPolicy):
     """SAC's policy over the project's networks."""
 
-    def __init__(
-        self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
-    ) -> None:
-        self._layout, self._network = layout, network
-        super().__init__(*args, **{"log_std_init": -2.0, **kwargs, "net_arch": []})
+    _defaults = {"log_std_init": -2.0}  # noqa: RUF012
 
     def make_actor(self, features_extractor: Any = None) -> SACActor:
         """Actor whose mean is the network, and whose spread another one."""
         actor = super().make_actor(features_extractor)
-        shape = self.action_space.shape
-        spread = {k: v for k, v in self._network.items() if k != "residual"}
-        actor.mu = Flattened(make_network(self._layout, shape=shape, **self._network))
-        actor.log_std = nn.Sequential(  # type: ignore[assignment]
-            Flattened(make_network(self._layout, shape=shape, **spread)), _Shift(actor.log_std_init)
-        )
+        actor.mu = self._flattened()
+        spread = self._flattened(residual=None)
+        actor.log_std = nn.Sequential(spread, _Shift(actor.log_std_init))  # type: ignore[assignment]
         return actor
 
     def make_critic(self, features_extractor: Any = None) -> ContinuousCritic:
@@ -180,17 +182,10 @@ class RegionSACPolicy(_OffPolicy, SACPolicy):
 class RegionTD3Policy(_OffPolicy, TD3Policy):
     """TD3's policy over the project's networks."""
 
-    def __init__(
-        self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
-    ) -> None:
-        self._layout, self._network = layout, network
-        super().__init__(*args, **{**kwargs, "net_arch": []})
-
     def make_actor(self, features_extractor: Any = None) -> TD3Actor:
         """The network, through tanh."""
         actor = super().make_actor(features_extractor)
-        network = make_network(self._layout, shape=self.action_space.shape, **self._network)
-        actor.mu = nn.Sequential(Flattened(network), nn.Tanh())
+        actor.mu = nn.Sequential(self._flattened(), nn.Tanh())
         return actor
 
     def make_critic(self, features_extractor: Any = None) -> ContinuousCritic:

@@ -28,9 +28,12 @@ class DifferentiableSimulator:
     ``temperature`` in US$/MWh (0: exact, piecewise constant); routing needs none, being smooth
     almost everywhere.
 
-    >>> simulator = DifferentiableSimulator(instances, temperature=5.0)  # doctest: +SKIP
-    >>> loss = simulator.episode(network).mean()  # network: observations to actions
-    >>> loss.backward()
+    >>> from equiload.envs.data import synthetic
+    >>> simulator = DifferentiableSimulator(synthetic(0, horizon=4, regions=3), temperature=5.0)
+    >>> action = torch.zeros(simulator.action_shape, dtype=torch.float64, requires_grad=True)
+    >>> simulator.episode(lambda observation: action).backward()
+    >>> action.grad.shape
+    torch.Size([2, 3])
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 ``equiload train agent=hindsight`` (``ppo``, ``sac``, ``td3``; ``--help``
 lists the rest). The run's folder holds ``best`` and ``last`` checkpoints (``.json`` and
-``.safetensors``), ``progress.csv``, TensorBoard events, and ``training.safetensors``, from which
+``.safetensors``), ``progress.csv``, TensorBoard events, and ``training.pt``, from which
 the same command in the same folder goes on after a kill.
 """
 
@@ -47,7 +47,7 @@ from equiload.experiments.trainers.tensors import read_tensors, write_tensors
 from equiload.experiments.trainers.validation import Validation, drawn_of
 from equiload.robust import RobustPolicy
 
-STATE = "training.safetensors"
+STATE = "training.pt"
 
 
 @entry_point("train")
@@ -78,6 +78,11 @@ class Session:
         )
         saved = folder / STATE
         goes_on = cfg.resume == "auto" and saved.is_file()
+        if cfg.resume == "auto" and not goes_on and (folder / "training.safetensors").is_file():
+            raise DataError(
+                f"{folder}: the run there was saved by an earlier version and cannot go on: give "
+                "another hydra.run.dir, or begin anew with resume=never"
+            )
         kept = read_tensors(saved) if goes_on else None
         self._source = fingerprint(source)
         if kept is not None and kept.get("source", self._source) != self._source:

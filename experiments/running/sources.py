@@ -17,8 +17,8 @@ from equiload.envs.data import (
     Source,
     source_of,
 )
-from equiload.envs.make import locate
-from equiload.experiments.running.entry import build
+from equiload.envs.make import instantiated, locate
+from equiload.experiments.running.entry import build, plain
 
 # Options of a recorded trace, where the function that returns it does not take them itself.
 _WINDOWS = ("seed", "start", "horizon", "split", "gap", "ranges")
@@ -161,9 +161,10 @@ def _function(node: Any) -> Any:
     return None if "Source" in str(inspect.signature(target).return_annotation) else target
 
 
-def _options(node: Mapping[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = build({**node, "_target_": "builtins.dict"})
-    return options
+def _options(node: Any) -> dict[str, Any]:
+    options = {key: value for key, value in plain(node).items() if key != "_target_"}
+    built: dict[str, Any] = instantiated(options)
+    return built
 
 
 def _weights(given: Any) -> Mapping[str, float] | None:

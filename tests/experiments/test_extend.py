@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.errors import ConfigCompositionException
 
 from equiload.agents import EGLB, GLBCost
 from equiload.agents.learn import LearnedPolicy, load_checkpoint
@@ -22,6 +23,7 @@ from equiload.envs.data import Draw, SyntheticSource, synthetic
 from equiload.envs.gym import ENVIRONMENT, AgentPolicy, GLBEnv
 from equiload.envs.make import make
 from equiload.experiments.programs.train import Session, _plain
+from equiload.experiments.results.study import build_agents
 from equiload.experiments.running import config
 from equiload.robust import RobustPolicy
 
@@ -259,3 +261,29 @@ def test_routing_from_the_command_line(agent: list[str], tmp_path: Path) -> None
         failed = run(tmp_path, "train", *SMALL, *routing, *wrong)
         assert failed.returncode
         assert message in failed.stderr
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        "problems.colour=1",
+        "problems.batch=many",
+        "validation.drows=3",
+        "final.spilt=test",
+        "robust.roh=1",
+        "network.hiden=3",
+    ],
+)
+def test_a_mistyped_option_is_refused_by_name(slip: str) -> None:
+    with pytest.raises(ConfigCompositionException, match=slip.partition("=")[0]):
+        configured(slip)
+
+
+def test_a_row_that_is_not_run_by_default_can_be_added() -> None:
+    config.register()
+    added = ["+algorithm@algorithms.mine=eglb_predicted", "algorithms.mine.agent.trust=0.5"]
+    with initialize_config_module("equiload.conf", version_base="1.3"):
+        usual = compose("benchmark").algorithms
+        rows = compose("benchmark", overrides=added).algorithms
+    assert list(rows) == [*usual, "mine"]
+    assert build_agents({"mine": rows.mine})["eGLB, predicted prices"].trust == 0.5

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from equiload.envs import Instance, Slot
 from equiload.robust import Projector, SafeSet, blend
-from equiload.robust.safe import Ledger, Rates
-from strategies import instances
+from equiload.robust.kernels import Ledger
+from equiload.robust.safe import Rates
+from equiload.testing.strategies import instances
 
 
 def state(instance: Instance, seed: int, bound: np.ndarray | None):

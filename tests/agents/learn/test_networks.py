@@ -17,7 +17,7 @@ from equiload.envs import DataError, Instance, Setting, Slot, State
 from equiload.envs.data import synthetic
 from equiload.envs.gym import Observer
 from equiload.envs.gym.features import make_features
-from strategies import instances
+from equiload.testing.strategies import instances
 
 FEATURES = ("recent_past", "place", "slots_left", "expert_prices")
 
