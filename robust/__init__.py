@@ -10,11 +10,10 @@ from equiload.robust.methods import (
     Method,
     ProjectMethod,
     SwitchMethod,
-    Turn,
 )
 from equiload.robust.policy import RobustLayer, RobustPolicy, footprint_bound
 from equiload.robust.project import Projector
-from equiload.robust.safe import Rates, SafeSet
+from equiload.robust.safe import Rates, SafeSet, Turn
 from equiload.robust.verify import Verification, Violation, verify
 
 __all__ = [

@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 
 from equiload.envs.typing import Array
 from equiload.robust.kernels import Ledger
-from equiload.robust.safe import Rates, SafeSet, Step, like
+from equiload.robust.safe import SafeSet, Step, Turn, like
 
 
 class Blend(NamedTuple):
@@ -23,36 +23,41 @@ class Blend(NamedTuple):
     ledger: Ledger
 
 
-def blend(
-    safe: SafeSet, followed: Ledger, rates: Rates, expert: Array, advice: Array, expert_step: Step
-) -> Blend:
+def blend(turn: Turn, advice: Array) -> Blend:
     """Return ``y = y^π + α·(ỹ − y^π)`` with the largest ``α`` whose certificate holds.
 
     Where ``α = 1`` the advice is returned bit for bit, where ``α = 0`` the expert's allocation.
 
     Parameters
     ----------
-    safe
-        The condition.
-    followed
-        The ledger if the expert were followed in this slot (:meth:`SafeSet.follow`).
-    rates
-        The slot's.
-    expert, advice
-        ``[..., J, N]``, both feasible.
-    expert_step
-        What the expert's allocation costs (:meth:`SafeSet.step`).
+    turn
+        The slot and what the expert does in it (:meth:`~equiload.robust.SafeSet.turn`).
+    advice
+        ``[..., J, N]``, feasible as the expert's is.
+
+    Examples
+    --------
+    Two data centers at 1 and 2 US$/MWh, and an expert that plays the cheap one:
+
+    >>> import numpy as np
+    >>> from equiload.envs import Fleet, Objective, Setting, Slot
+    >>> fleet = Fleet(datacenters=("a", "b"), gateways=("g",), capacity=np.ones(2))
+    >>> safe = SafeSet(Setting(fleet, Objective(equity_weight={"carbon": 0.0}), 1), rho=0.25)
+    >>> slot = Slot(np.array([1.0, 2.0]), np.zeros((1, 2)), np.ones(1), np.ones(2), 0, None)
+    >>> turn = safe.turn(None, slot, expert=np.array([[1.0, 0.0]]))
+    >>> played = blend(turn, advice=np.array([[0.0, 1.0]]))
+    >>> round(float(played.alpha), 6), played.allocation.round(6)
+    (0.25, array([[0.75, 0.25]]))
     """
+    safe, followed, expert = turn.safe, turn.followed, turn.expert
     xp = array_namespace(advice)
-    towards = advice - expert
-    step = safe.step(rates, towards)
-    reached = safe.leave(followed, step)
+    step, reached = turn.departure(advice)
     full = safe.certified(reached)
     if bool(xp.all(full)):
         return Blend(xp.ones_like(step.cost), advice, reached)
-    alpha = largest_step(safe, followed, step, safe.margin(followed, expert_step, step))
-    mixed = expert + alpha[..., None, None] * towards
-    part = safe.leave(followed, safe.step(rates, mixed - expert))
+    alpha = largest_step(safe, followed, step, safe.margin(followed, turn.step, step))
+    mixed = expert + alpha[..., None, None] * (advice - expert)
+    _, part = turn.departure(mixed)
     certified = safe.certified(part) & (alpha > 0)
     alpha = xp.where(full, xp.ones_like(alpha), xp.where(certified, alpha, alpha * 0.0))
     allocation = xp.where(certified[..., None, None], mixed, expert)
@@ -70,7 +75,7 @@ def largest_step(safe: SafeSet, followed: Ledger, step: Step, margin: Array) -> 
     implicit one.
     """
     xp = array_namespace(step.cost)
-    mu = like(safe.objective.mu, step.cost)
+    mu = like(safe.setting.objective.mu, step.cost)
     height = followed.footprint - followed.head
     slope = step.footprint + step.footprint_error
     cost_slope = step.cost + step.cost_error

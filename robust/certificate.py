@@ -134,7 +134,7 @@ def certificate_of(safe: SafeSet, entries: Sequence[Entry]) -> Certificate:
     peak = last.low.max(-1, keepdims=True)
     head = np.maximum(peak - last.high - 4 * eps * (peak + last.high), 0.0)
     excess = np.asarray(safe.left(last.cost, last.footprint, head))
-    complete = len(entries) == safe.horizon
+    complete = len(entries) == safe.setting.horizon
     if complete or safe.footprint_bound is None:  # then the condition itself bounds it too
         excess = np.minimum(excess, last.left)
     ledgers = [entry.ledger for entry in entries]

@@ -65,22 +65,20 @@ class EnvironmentLayer:
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        fleet, objective, batch = setting.fleet, setting.objective, setting.batch
+        fleet, batch = setting.fleet, setting.batch
+        fleet = fleet if fleet.routing_cost is not None else _one_gateway(fleet)
         self.safe = SafeSet(
-            fleet=fleet if fleet.routing_cost is not None else _one_gateway(fleet),
-            objective=objective,
+            replace(setting, fleet=fleet),
             rho=self.rho,
             allowance=self.allowance,
-            horizon=setting.horizon,
             footprint_bound=self.footprint_bound,
         )
         if self._rehearsed is None:
             self._begin(setting)
-        self._setting = setting
         self._condition = _condition(self.safe)
         self._ledger: Ledger | None = None
         self._entries: list[Entry] = []
-        self._told = np.ones(batch), np.full(batch, float(self.allowance))
+        self._last = {"alpha": np.ones(batch), "slack": np.full(batch, float(self.allowance))}
 
     def decide(self, slot: Slot, decision: Decision) -> Decision:
         """What is played in place of ``decision``.
@@ -97,21 +95,16 @@ class EnvironmentLayer:
         if isinstance(decision.load, np.ndarray) and decision.allocation is None:
             return self._compiled(slot, expert, decision)
         advice = decision.load[..., None, :] if decision.allocation is None else decision.allocation
-        rates = self.safe.rates(slot.price, slot.intensity, slot.capacity)
-        ledger = self.safe.open(rates) if self._ledger is None else self._ledger
-        step = self.safe.step(rates, expert)
-        followed = self.safe.follow(ledger, rates, step, slot.index)
-        played = blend(self.safe, followed, rates, expert, advice, step)
+        played = blend(self.safe.turn(self._ledger, slot, expert), advice)
         self._ledger = played.ledger
-        self._tell(expert, played.alpha, played.ledger)
-        pairs = self.safe.fleet.routing_cost
+        self._enter(expert, played.alpha, played.ledger)
+        pairs = self.safe.setting.fleet.routing_cost
         pairs = None if pairs is None else like(pairs, advice)
         return Decision.of(played.allocation, pairs, decision.moved)
 
     def info(self) -> dict[str, Array]:
         """``alpha [B]`` and ``slack [B]``, US$, of the last slot."""
-        alpha, slack = self._told
-        return {"alpha": alpha, "slack": slack}
+        return self._last
 
     def certificate(self) -> Certificate:
         """Certificate of the episodes so far: of :func:`pooled` instances if routing is free."""
@@ -120,13 +113,9 @@ class EnvironmentLayer:
         return certificate_of(self.safe, self._entries)
 
     def _compiled(self, slot: Slot, expert: FloatArray, decision: Decision) -> Decision:
-        safe = self.safe
         if self._ledger is None:
-            rates = safe.rates(slot.price, slot.intensity, slot.capacity)
-            self._ledger = _copy(safe.open(rates))
+            self._ledger = _copy(self.safe.open(self.safe.rates(slot)))
         ledger = self._ledger
-        if not 0 <= slot.index < safe.horizon:
-            raise DataError(f"slot {slot.index} lies outside the horizon of {safe.horizon} slots")
         alpha, played = np.empty(len(expert)), np.empty_like(decision.load)
         blend_loads(
             slot.price,
@@ -134,44 +123,43 @@ class EnvironmentLayer:
             slot.capacity,
             expert[:, 0],
             decision.load,
-            safe.horizon - 1 - slot.index,
+            self.safe.slots_left(slot.index),
             self._condition,
             ledger,
             alpha,
             played,
         )
-        self._tell(expert, alpha, ledger if not self.record else _copy(ledger))
+        self._enter(expert, alpha, ledger if not self.record else _copy(ledger))
         return Decision(played, decision.routing, None, decision.moved)
 
-    def _tell(self, expert: Array, alpha: Array, ledger: Ledger) -> None:
-        self._told = alpha, ledger.right - ledger.left
+    def _enter(self, expert: Array, alpha: Array, ledger: Ledger) -> None:
+        self._last = {"alpha": alpha, "slack": ledger.right - ledger.left}
         if self.record:
             # An environment's decisions are feasible.
-            refused = np.zeros(self._setting.batch, dtype=np.bool_)
+            refused = np.zeros(self.safe.setting.batch, dtype=np.bool_)
             self._entries.append(Entry(expert, alpha, refused, ledger))
 
     def _begin(self, setting: Setting) -> None:
-        self._setting = setting
-        self._driven = Trajectory(self.expert)
-        self._driven.reset(setting)
+        self._fleet, self._trajectory = setting.fleet, Trajectory(self.expert)
+        self._trajectory.reset(setting)
 
     def _follow(self, slot: Slot) -> FloatArray:
         """What the expert plays: ``[..., J, N]``, or ``[..., 1, N]`` where routing is free."""
-        fleet = self._setting.fleet
-        load = np.empty(slot.price.shape)
-        J, N = fleet.reachable.shape
-        rows, room = load.reshape(-1, N), slot.capacity.reshape(-1, N)
+        free = self._fleet.routing_cost is None
+        if not (free and self._trajectory.tells_loads):
+            allocation: FloatArray = np.maximum(self._trajectory.act(slot).allocation, 0.0)
+            return allocation.sum(-2)[..., None, :] if free else allocation
+        J, N = self._fleet.reachable.shape
+        loads = np.asarray(self._trajectory.loads(slot), dtype=np.float64)
+        serving = np.empty(slot.price.shape)
+        rows, room = serving.reshape(-1, N), slot.capacity.reshape(-1, N)
         demand = slot.demand.reshape(-1, J)
-        if fleet.routing_cost is None and self._driven.tells_loads:
-            given = np.asarray(self._driven.loads(slot), dtype=np.float64)
-            good = given.shape == load.shape
-            if not (good and sound(given.reshape(rows.shape), demand, room, TOLERANCE, rows)):
-                raise InfeasibleError(
-                    f"slot {slot.index}: the expert's loads do not serve all demand within capacity"
-                )
-            return load[..., None, :]
-        allocation: FloatArray = np.maximum(self._driven.act(slot).allocation, 0.0)
-        return allocation if fleet.routing_cost is not None else allocation.sum(-2)[..., None, :]
+        fits = loads.shape == serving.shape
+        if not (fits and sound(loads.reshape(rows.shape), demand, room, TOLERANCE, rows)):
+            raise InfeasibleError(
+                f"slot {slot.index}: the expert's loads do not serve all demand within capacity"
+            )
+        return serving[..., None, :]
 
 
 def pooled(instance: Instance) -> Instance:
@@ -192,7 +180,7 @@ def _one_gateway(fleet: Fleet) -> Fleet:
 
 def _condition(safe: SafeSet) -> Condition:
     """The condition as the kernels take it."""
-    fleet, mu = safe.fleet, safe.objective.mu
+    fleet, mu = safe.setting.fleet, safe.setting.objective.mu
     members = first = None
     if not fleet.one_region_each:
         members = np.argsort(fleet.region_of, kind="stable")

@@ -12,74 +12,58 @@ fixed     a fixed mixture of the two                                   no
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from equiload.envs import DataError, Slot, SolverError
+from equiload.envs import DataError, SolverError
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import Array
 from equiload.robust.blend import Blend, blend
 from equiload.robust.kernels import Ledger
 from equiload.robust.project import Projector
-from equiload.robust.safe import Rates, SafeSet, Step
-
-
-class Turn(NamedTuple):
-    """What a method decides on in a slot; for :func:`~equiload.robust.blend.blend` but the slot."""
-
-    slot: Slot
-    followed: Ledger
-    rates: Rates
-    expert: Array
-    advice: Array
-    expert_step: Step
+from equiload.robust.safe import Rates, SafeSet, Turn
 
 
 class Method(Protocol):
     """Chooses the allocation of a slot."""
 
-    def reset(self, safe: SafeSet, batch: tuple[int, ...]) -> None:
-        """Forget the last episode."""
+    def reset(self, safe: SafeSet) -> None:
+        """Forget the last episode: in the next one the condition is ``safe``."""
+
+    def __call__(self, turn: Turn, advice: Array) -> Blend:
+        """What is played when ``advice [..., J, N]``, which is feasible, is proposed."""
         ...
 
-    def __call__(self, turn: Turn) -> Blend:
-        """What is played."""
-        ...
 
-
-class BlendMethod:
+class BlendMethod(Method):
     """The largest certified step from the expert's allocation towards the advice."""
 
-    def reset(self, safe: SafeSet, batch: tuple[int, ...]) -> None:
+    def __call__(self, turn: Turn, advice: Array) -> Blend:
         """See :class:`Method`."""
-        del batch
-        self._safe = safe
-
-    def __call__(self, turn: Turn) -> Blend:
-        """See :class:`Method`."""
-        return _blended(self._safe, turn)
+        return blend(turn, advice)
 
 
-class ProjectMethod:
+class ProjectMethod(Method):
     """The Euclidean projection of the advice on the safe set, certified by a last blend.
 
     ``alpha`` is 1 where the advice was safe as it stood, 0 where the expert is played, otherwise
     1 − (distance to the advice / distance of the expert to the advice).
     """
 
-    def reset(self, safe: SafeSet, batch: tuple[int, ...]) -> None:
+    def reset(self, safe: SafeSet) -> None:
         """See :class:`Method`."""
-        self._safe = safe
-        self._projectors = [Projector(safe) for _ in range(int(np.prod(batch, dtype=int)))]
+        problems = math.prod(safe.setting.batch)
+        self._projectors = [Projector(safe) for _ in range(problems)]
 
-    def __call__(self, turn: Turn) -> Blend:
+    def __call__(self, turn: Turn, advice: Array) -> Blend:
         """See :class:`Method`."""
-        advice, slot = turn.advice, turn.slot
-        reached = _reached(self._safe, turn, advice)
-        safe_already = self._safe.certified(reached)
+        slot, reachable = turn.slot, turn.safe.setting.fleet.reachable
+        _, reached = turn.departure(advice)
+        safe_already = turn.safe.certified(reached)
         if safe_already.all():
             return Blend(np.ones(safe_already.shape), advice, reached)
         nearest = advice.copy()
@@ -94,10 +78,9 @@ class ProjectMethod:
                         turn.expert[index],
                         advice[index],
                     )
-        reachable = self._safe.fleet.reachable
-        good = feasible(nearest, slot.demand, slot.capacity, reachable, TOLERANCE / 4)
-        nearest = np.where(good[..., None, None], nearest, advice)
-        alpha, allocation, ledger = _blended(self._safe, turn._replace(advice=nearest))
+        sound = feasible(nearest, slot.demand, slot.capacity, reachable, TOLERANCE / 4)
+        nearest = np.where(sound[..., None, None], nearest, advice)
+        alpha, allocation, ledger = blend(turn, nearest)
         apart = np.linalg.norm(advice - turn.expert, axis=(-2, -1))
         moved = np.linalg.norm(advice - allocation, axis=(-2, -1))
         share = 1.0 - moved / np.where(apart > 0, apart, 1.0)
@@ -108,23 +91,22 @@ class ProjectMethod:
         )
 
 
-class SwitchMethod:
+class SwitchMethod(Method):
     """The advice as long as it is safe; from its first unsafe slot on, the expert for good."""
 
-    def reset(self, safe: SafeSet, batch: tuple[int, ...]) -> None:
+    def reset(self, safe: SafeSet) -> None:
         """See :class:`Method`."""
-        self._safe = safe
-        self._trusted: Array = np.ones(batch, dtype=bool)
+        self._trusted: Array = np.ones(safe.setting.batch, dtype=bool)
 
-    def __call__(self, turn: Turn) -> Blend:
+    def __call__(self, turn: Turn, advice: Array) -> Blend:
         """See :class:`Method`."""
-        reached = _reached(self._safe, turn, turn.advice)
-        trusted = self._trusted = self._trusted & self._safe.certified(reached)
-        allocation = np.where(trusted[..., None, None], turn.advice, turn.expert)
-        return Blend(trusted * 1.0, allocation, self._safe.choose(trusted, reached, turn.followed))
+        _, reached = turn.departure(advice)
+        trusted = self._trusted = self._trusted & turn.safe.certified(reached)
+        allocation = np.where(trusted[..., None, None], advice, turn.expert)
+        return Blend(trusted * 1.0, allocation, turn.safe.choose(trusted, reached, turn.followed))
 
 
-class FixedMethod:
+class FixedMethod(Method):
     """``y = y^π + weight·(ỹ − y^π)`` whatever happens: no guarantee.
 
     Parameters
@@ -138,23 +120,9 @@ class FixedMethod:
             raise DataError(f"the weight of a fixed blend must lie in [0, 1], got {weight}")
         self.weight = weight
 
-    def reset(self, safe: SafeSet, batch: tuple[int, ...]) -> None:
+    def __call__(self, turn: Turn, advice: Array) -> Blend:
         """See :class:`Method`."""
-        del batch
-        self._safe = safe
-
-    def __call__(self, turn: Turn) -> Blend:
-        """See :class:`Method`."""
-        mixed = turn.expert + self.weight * (turn.advice - turn.expert)
-        reached = _reached(self._safe, turn, mixed)
+        mixed = turn.expert + self.weight * (advice - turn.expert)
+        _, reached = turn.departure(mixed)
         alpha = array_namespace(mixed).full_like(reached.cost, self.weight)
         return Blend(alpha, mixed, reached)
-
-
-def _reached(safe: SafeSet, turn: Turn, allocation: Array) -> Ledger:
-    """The ledger if this were played."""
-    return safe.leave(turn.followed, safe.step(turn.rates, allocation - turn.expert))
-
-
-def _blended(safe: SafeSet, turn: Turn) -> Blend:
-    return blend(safe, turn.followed, turn.rates, turn.expert, turn.advice, turn.expert_step)

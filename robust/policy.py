@@ -11,7 +11,7 @@ from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import BoolArray, FloatArray
 from equiload.robust.certificate import Certificate, Entry, certificate_of
 from equiload.robust.kernels import Ledger
-from equiload.robust.methods import Method, Turn
+from equiload.robust.methods import Method
 from equiload.robust.safe import SafeSet
 
 
@@ -55,17 +55,15 @@ class RobustLayer:
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
         self.safe = SafeSet(
-            fleet=setting.fleet,
-            objective=setting.objective,
+            setting,
             rho=self.rho,
             allowance=self.allowance,
-            horizon=setting.horizon,
             footprint_bound=self.footprint_bound,
         )
-        self._driven = Trajectory(self.expert)
-        self._driven.reset(setting)
-        self.method.reset(self.safe, setting.batch)
-        self.ledger: Ledger | None = None
+        self._trajectory = Trajectory(self.expert)
+        self._trajectory.reset(setting)
+        self.method.reset(self.safe)
+        self._ledger: Ledger | None = None
         self._entries: list[Entry] = []
 
     def act(self, slot: Slot, advice: FloatArray) -> FloatArray:
@@ -81,17 +79,14 @@ class RobustLayer:
             When the advice has the wrong shape.
         """
         # Rounding below zero would let S^π fall.
-        expert = np.maximum(self._driven.act(slot).allocation, 0.0)
+        expert = np.maximum(self._trajectory.act(slot).allocation, 0.0)
         proposed, refused = self._screen(np.asarray(advice, dtype=np.float64), expert, slot)
-        rates = self.safe.rates(slot.price, slot.intensity, slot.capacity)
-        ledger = self.safe.open(rates) if self.ledger is None else self.ledger
-        expert_step = self.safe.step(rates, expert)
-        followed = self.safe.follow(ledger, rates, expert_step, slot.index)
-        played = self.method(Turn(slot, followed, rates, expert, proposed, expert_step))
-        self.ledger = played.ledger
+        turn = self.safe.turn(self._ledger, slot, expert)
+        played = self.method(turn, proposed)
+        self._ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
-        kept = expert if self.keep_expert else None
-        self._entries.append(Entry(kept, alpha, refused, played.ledger))
+        record = expert if self.keep_expert else None
+        self._entries.append(Entry(record, alpha, refused, played.ledger))
         allocation: FloatArray = played.allocation
         return allocation
 
@@ -107,9 +102,10 @@ class RobustLayer:
                 f"slot {slot.index}: the advice has shape {advice.shape}, expected {expert.shape} "
                 "(gateways, data centers)"
             )
-        reachable = self.safe.fleet.reachable
-        good = feasible(advice, slot.demand, slot.capacity, reachable, TOLERANCE / 4)
-        return np.where(good[..., None, None], advice, expert), ~good
+        reachable = self.safe.setting.fleet.reachable
+        # Stricter than what is asked of the expert: a mixture of the two is then feasible, too.
+        sound = feasible(advice, slot.demand, slot.capacity, reachable, TOLERANCE / 4)
+        return np.where(sound[..., None, None], advice, expert), ~sound
 
 
 class RobustPolicy:

@@ -32,7 +32,7 @@ class Projector:
 
     def __init__(self, safe: SafeSet) -> None:
         self._safe = safe
-        reachable = safe.fleet.reachable
+        reachable = safe.setting.fleet.reachable
         self._pairs = np.flatnonzero(reachable.ravel())
         gateway, self._datacenter = np.nonzero(reachable)
         J, N = reachable.shape
@@ -60,8 +60,9 @@ class Projector:
         safe, pairs = self._safe, self._pairs
         target, base = advice.ravel()[pairs], expert.ravel()[pairs]
         cost = rates.cost[self._datacenter]
-        if safe.fleet.routing_cost is not None:
-            cost = cost + safe.fleet.routing_cost.ravel()[pairs]
+        routing_cost = safe.setting.fleet.routing_cost
+        if routing_cost is not None:
+            cost = cost + routing_cost.ravel()[pairs]
         scale = max(float(np.abs(cost).max(initial=0.0)), 1e-300)
         cuts: list[FloatArray] = []
         limits: list[float] = []
@@ -82,16 +83,15 @@ class Projector:
         self, followed: Ledger, rates: Rates, cost: FloatArray, towards: FloatArray
     ) -> tuple[FloatArray, float, float]:
         """Row, value and limit of the linear piece of the condition that is active at a step."""
-        safe = self._safe
-        added = (rates.footprint * (self._serves @ towards)) @ safe.fleet.membership
+        mu, membership = self._safe.setting.objective.mu, self._safe.setting.fleet.membership
+        added = (rates.footprint * (self._serves @ towards)) @ membership
         height = followed.footprint - followed.head
         region = np.argmax(height + added, axis=-1)
         row, limit = cost.copy(), float(followed.right - followed.cost)
         for k, r in enumerate(region):
-            weight = safe.objective.mu[k]
-            inside = safe.fleet.membership[self._datacenter, r]
-            row = row + weight * rates.footprint[k, self._datacenter] * inside
-            limit -= float(weight * height[k, r])
+            inside = membership[self._datacenter, r]
+            row = row + mu[k] * rates.footprint[k, self._datacenter] * inside
+            limit -= float(mu[k] * height[k, r])
         return row, float(row @ towards), limit
 
     def _solve(

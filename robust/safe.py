@@ -16,13 +16,14 @@ Written against the array API: numpy arrays and torch tensors, any leading batch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from equiload.envs import DataError, Fleet, Objective
+from equiload.envs import DataError, Setting, Slot
+from equiload.envs.series import Series
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust.kernels import Ledger
 
@@ -59,20 +60,46 @@ class Step(NamedTuple):
     size: Array
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SafeSet:
-    """Condition (★), or (★′) where a bound is declared, over a fleet and an objective.
+class Turn(NamedTuple):
+    """A slot before the advice is weighed: what comes of it if the expert is followed.
 
     Parameters
     ----------
-    fleet, objective
-        What is dispatched, and what it is measured by.
+    safe
+        The condition.
+    slot, rates
+        What no decision changes, as it is and per unit of load.
+    expert
+        ``[..., J, N]``, MWh, the expert's own allocation, and the ``step`` that it is.
+    followed
+        The ledger if the expert were followed.
+    """
+
+    safe: SafeSet
+    slot: Slot
+    rates: Rates
+    expert: Array
+    step: Step
+    followed: Ledger
+
+    def departure(self, allocation: Array) -> tuple[Step, Ledger]:
+        """What ``allocation [..., J, N]`` changes, and the ledger if it were played."""
+        step = self.safe.step(self.rates, allocation - self.expert)
+        return step, self.safe.leave(self.followed, step)
+
+
+@dataclass(frozen=True, eq=False)
+class SafeSet:
+    """Condition (★), or (★′) where a bound is declared, in a setting.
+
+    Parameters
+    ----------
+    setting
+        Fleet, objective and horizon; its batch plays no part.
     rho
         ``ρ >= 0``: how much worse than the expert the layer may be, as a share.
     allowance
         ``B >= 0``, US$: a one-off allowance on top.
-    horizon
-        ``T``, slots.
     footprint_bound
         ``Ē``, broadcasts to ``[..., K, R]``: the most that one slot can add to each region's
         footprint. None: the horizon is not used, (★).
@@ -83,13 +110,11 @@ class SafeSet:
         A number outside its range.
     """
 
-    fleet: Fleet
-    objective: Objective
+    setting: Setting
+    _: KW_ONLY
     rho: float
     allowance: float = 0.0
-    horizon: int
     footprint_bound: FloatArray | None = None
-    _terms: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, value in (("rho", self.rho), ("allowance", self.allowance)):
@@ -97,7 +122,7 @@ class SafeSet:
                 raise DataError(f"{name} must be a finite number of at least 0, got {value}")
         if self.footprint_bound is not None:
             bound = np.array(self.footprint_bound, dtype=np.float64)
-            shape = (len(self.objective.mu), len(self.fleet.regions))
+            shape = self.setting.footprint_shape[-2:]
             try:
                 fits = np.broadcast_shapes(bound.shape, shape)[-2:] == shape
             except ValueError:
@@ -109,21 +134,31 @@ class SafeSet:
             if not (np.isfinite(bound) & (bound >= 0)).all():
                 raise DataError("footprint_bound must hold finite numbers of at least 0")
             object.__setattr__(self, "footprint_bound", bound)
-        J, N = self.fleet.reachable.shape
-        # No number of a step passes through more roundings than this.
-        object.__setattr__(self, "_terms", J * N + J + N + 16)
 
-    def rates(self, price: Array, intensity: Array, capacity: Array) -> Rates:
-        """Rates of a slot: ``price [..., N]``, ``intensity [..., K, N]``, ``capacity [..., N]``."""
-        pue = like(self.fleet.pue, price)
-        return Rates(price * pue, intensity * pue, capacity)
+    @property
+    def _terms(self) -> int:
+        """No number of a step passes through more roundings than this."""
+        J, N = self.setting.fleet.reachable.shape
+        return J * N + J + N + 16
+
+    def turn(self, ledger: Ledger | None, slot: Slot, expert: Array) -> Turn:
+        """A slot in which the expert plays ``[..., J, N]``; no ``ledger`` before the first one."""
+        rates = self.rates(slot)
+        step = self.step(rates, expert)
+        before = self.open(rates) if ledger is None else ledger
+        return Turn(self, slot, rates, expert, step, self.follow(before, rates, step, slot.index))
+
+    def rates(self, slot: Series) -> Rates:
+        """Rates of a slot, in numpy arrays or tensors."""
+        pue = like(self.setting.fleet.pue, slot.price)
+        return Rates(slot.price * pue, slot.intensity * pue, slot.capacity)
 
     def open(self, rates: Rates) -> Ledger:
         """Ledger before the first slot, for the batch, precision and device of ``rates``."""
         xp = array_namespace(rates.cost)
         zero = xp.sum(rates.cost, axis=-1) * 0.0
         by_region = xp.sum(rates.footprint, axis=-1)[..., None] * 0.0
-        by_region = by_region + like(np.zeros(len(self.fleet.regions)), rates.cost)
+        by_region = by_region + like(np.zeros(self.setting.footprint_shape[-1]), rates.cost)
         return Ledger(
             cost=zero,
             footprint=by_region,
@@ -142,8 +177,8 @@ class SafeSet:
         load, size = xp.sum(allocation, axis=-2), xp.sum(xp.abs(allocation), axis=-2)
         cost = xp.sum(rates.cost * load, axis=-1)
         cost_size = xp.sum(xp.abs(rates.cost) * size, axis=-1)
-        if self.fleet.routing_cost is not None:
-            routing = like(self.fleet.routing_cost, allocation) * allocation
+        if self.setting.fleet.routing_cost is not None:
+            routing = like(self.setting.fleet.routing_cost, allocation) * allocation
             cost = cost + xp.sum(routing, axis=(-2, -1))
             cost_size = cost_size + xp.sum(xp.abs(routing), axis=(-2, -1))
         error = self._terms * float(xp.finfo(cost.dtype).eps)
@@ -161,8 +196,7 @@ class SafeSet:
 
     def follow(self, ledger: Ledger, rates: Rates, expert: Step, index: int) -> Ledger:
         """Ledger after slot ``index`` in which the expert's own allocation is played."""
-        if not 0 <= index < self.horizon:
-            raise DataError(f"slot {index} lies outside the horizon of {self.horizon} slots")
+        slots_left = self.slots_left(index)
         xp = array_namespace(ledger.cost)
         eps = float(xp.finfo(ledger.cost.dtype).eps)
         paid = xp.abs(expert.cost) - expert.cost_error
@@ -172,7 +206,7 @@ class SafeSet:
         most = expert.footprint + expert.footprint_error
         high = (ledger.high + most) * (1 + 2 * eps)
         peak = xp.max(low, axis=-1)
-        mu = like(self.objective.mu, peak)
+        mu = like(self.setting.objective.mu, peak)
         due = self.rho * (spent + xp.sum(mu * peak, axis=-1))
         right = (due * (1 - (len(mu) + 8) * eps) + self.allowance) * (1 - 2 * eps)
         # The exact right side never falls, so neither need its bound.
@@ -180,7 +214,7 @@ class SafeSet:
         head, breach, left = ledger.head, ledger.breach, ledger.left
         if self.footprint_bound is not None:
             bound = like(self.footprint_bound, peak) * (1 + BOUND_ROOM) + 2 * _tiny(peak)
-            left_over = (self.horizon - 1 - index) * bound
+            left_over = slots_left * bound
             fresh = peak[..., None] - high - left_over
             fresh = fresh - 4 * eps * (peak[..., None] + high + left_over)
             fresh = xp.where(fresh > 0, fresh, fresh * 0.0)
@@ -195,6 +229,13 @@ class SafeSet:
         return ledger._replace(
             left=left, right=right, spent=spent, low=low, high=high, head=head, breach=breach
         )
+
+    def slots_left(self, index: int) -> int:
+        """Slots after this one; :class:`DataError` for one outside the horizon."""
+        horizon = self.setting.horizon
+        if not 0 <= index < horizon:
+            raise DataError(f"slot {index} lies outside the horizon of {horizon} slots")
+        return horizon - 1 - index
 
     def leave(self, followed: Ledger, step: Step) -> Ledger:
         """Ledger after a slot that departs from the expert's by ``step``.
@@ -225,7 +266,7 @@ class SafeSet:
         xp = array_namespace(cost)
         eps = float(xp.finfo(cost.dtype).eps)
         peak = xp.max(footprint - head, axis=-1)
-        mu = like(self.objective.mu, peak)
+        mu = like(self.setting.objective.mu, peak)
         size = xp.abs(cost) + xp.sum(mu * xp.abs(peak), axis=-1)
         return cost + xp.sum(mu * peak, axis=-1) + (len(mu) + 8) * eps * size
 
@@ -236,18 +277,23 @@ class SafeSet:
         return finite & (ledger.left <= ledger.right)
 
     def margin(self, followed: Ledger, expert: Step, step: Step) -> Array:
-        """Return ``[...]``, US$: what rounding an allocation between the two may add."""
+        """Return ``[...]``, US$: what rounding an allocation between the two may add.
+
+        The root of ``blend`` is found in floating point, and so is the mixture that is then played:
+        it is searched for at a right side lower by this, so that the mixture is certified.
+        """
         xp = array_namespace(step.cost)
-        mu = like(self.objective.mu, step.cost)
+        mu = like(self.setting.objective.mu, step.cost)
         footprint = expert.footprint + xp.abs(step.footprint) + xp.abs(followed.footprint)
         size = expert.size + step.size + xp.abs(followed.cost) + followed.right
         size = size + xp.sum(mu * xp.max(footprint + followed.head, axis=-1), axis=-1)
         return 4 * self._terms * float(xp.finfo(size.dtype).eps) * size
 
     def _by_region(self, by_datacenter: Array) -> Array:
-        if self.fleet.one_region_each:
-            return by_datacenter
-        return by_datacenter @ like(self.fleet.membership, by_datacenter)
+        membership = self.setting.physics.membership
+        return (
+            by_datacenter if membership is None else by_datacenter @ like(membership, by_datacenter)
+        )
 
 
 def _up(total: Array, xp: Any) -> Array:

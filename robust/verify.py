@@ -124,8 +124,8 @@ def verify(
     for problem in zip(*np.nonzero(~clear), strict=True) if instance.batch else [()]:
         if instance.batch or not clear:
             index = tuple(int(i) for i in problem)
-            found, least, broken = _exact(certificate, instance, played, index)
-            violations += found
+            wrong, least, broken = _exact(certificate, instance, played, index)
+            violations += wrong
             slack, breaches = min(slack, least), breaches + broken
     return Verification(
         episodes=int(clear.size),
@@ -165,122 +165,95 @@ def _exact(
     certificate: Certificate, instance: Instance, played: FloatArray, index: tuple[int, ...]
 ) -> tuple[list[Violation], float, int]:
     """Check one episode in rational arithmetic: violations, smallest slack, breaches."""
-    mu = [Fraction(float(m)) for m in instance.objective.mu]
+    mu = _fractions(instance.objective.mu)
     rho, allowance = Fraction(certificate.rho), Fraction(certificate.allowance)
-    bound = _bound(certificate, instance, index)
-    mine, his = _Totals(instance, index), _Totals(instance, index)
-    found: list[Violation] = []
+    bound = None
+    if certificate.footprint_bound is not None:
+        bounds = np.broadcast_to(certificate.footprint_bound, _shape(instance))
+        bound = _fractions(bounds[index])
+    layer, expert = _Totals(instance, index), _Totals(instance, index)
+    violations: list[Violation] = []
     least, breaches = np.inf, 0
 
     def check(slot: int, what: str, left: Fraction, right: Fraction) -> None:
         if left > right:
-            found.append(Violation(index, slot, what, float(left), float(right)))
+            violations.append(Violation(index, slot, what, float(left), float(right)))
 
     right = allowance
     for t in range(played.shape[-3]):
-        mine.add(t, played[(*index, t)])
-        his.add(t, certificate.expert[(*index, t)])
-        scale = his.spent + sum(m * p for m, p in zip(mu, his.peak, strict=True))
-        left = mine.cost - his.cost
-        for k, gaps in enumerate(_gaps(mine, his, bound, instance.horizon - 1 - t)):
-            left += mu[k] * max(gaps)
+        at = (*index, t)
+        layer.add(t, played[at])
+        expert.add(t, certificate.expert[at])
+        scale = expert.gross + mu @ expert.peak
+        # What each region may still add to the excess: (★) or, with a bound, (★′).
+        reach = expert.peak[:, None] - expert.footprint
+        if bound is not None:
+            reach = np.minimum(reach, (instance.horizon - 1 - t) * bound)
+        gaps = layer.footprint + reach - expert.peak[:, None]
+        left = layer.cost - expert.cost + mu @ gaps.max(-1)
         right = rho * scale + allowance
-        stated_left = Fraction(float(certificate.left[(*index, t)]))
-        stated_right = Fraction(float(certificate.right[(*index, t)]))
+        stated_left, stated_right = _fractions((certificate.left[at], certificate.right[at]))
         check(t, "the condition does not hold", left, right)
         check(t, "the stated left side is too low", left, stated_left)
         check(t, "the stated right side is too high", stated_right, right)
         check(t, "the stated slack is negative", stated_left, stated_right)
-        moved = not np.array_equal(played[(*index, t)], certificate.expert[(*index, t)])
-        if moved and certificate.alpha[(*index, t)] == 0:
+        moved = not np.array_equal(played[at], certificate.expert[at])
+        if moved and certificate.alpha[at] == 0:
             check(t, "alpha is 0, yet the expert is not played", Fraction(1), Fraction(0))
         whole = scale + allowance
         least = min(least, float((right - left) / whole) if whole else 0.0)
-        if bound is not None and his.exceeds(bound):
+        if bound is not None and (expert.added > bound * (1 + BOUND_ROOM)).any():
             breaches += 1
-            if not certificate.breach[(*index, t)]:
+            if not certificate.breach[at]:
                 check(t, "a breach of the bound is not reported", Fraction(1), Fraction(0))
-    objective = mine.cost + sum(m * p for m, p in zip(mu, mine.peak, strict=True))
-    benchmark = his.cost + sum(m * p for m, p in zip(mu, his.peak, strict=True))
-    excess = Fraction(float(np.asarray(certificate.excess)[index]))
-    allowed = Fraction(float(np.asarray(certificate.allowed)[index]))
+    objective, benchmark = (total.cost + mu @ total.peak for total in (layer, expert))
+    excess, allowed = _fractions((certificate.excess[index], certificate.allowed[index]))
     check(-1, "the stated excess is too low", objective - benchmark, excess)
     check(-1, "the stated allowance is too high", allowed, right)
     if certificate.complete:
         check(-1, "the guarantee does not hold", objective, benchmark + right)
         check(-1, "the stated guarantee does not hold", excess, allowed)
-    return found, least, breaches
+    return violations, least, breaches
 
 
 class _Totals:
-    """Exact running totals of one allocation after another: cost, footprints, what was spent."""
+    """Exact running totals of one allocation after another.
+
+    ``cost`` and ``gross`` (each slot's cost taken positive) in US$, ``footprint [K, R]``, what the
+    last slot ``added [K, R]`` to it, and its ``peak [K]`` over regions.
+    """
 
     def __init__(self, instance: Instance, index: tuple[int, ...]) -> None:
-        self._instance, self._index = instance, index
-        self.cost = self.spent = Fraction(0)
-        kinds, regions = len(instance.trace.footprints), len(instance.fleet.regions)
-        self.footprint = [[Fraction(0)] * regions for _ in range(kinds)]
-        self.added = [[Fraction(0)] * regions for _ in range(kinds)]
-
-    @property
-    def peak(self) -> list[Fraction]:
-        return [max(row) for row in self.footprint]
+        self._fleet = instance.fleet
+        self._trace = instance.trace[index] if index else instance.trace
+        self._pue = _fractions(self._fleet.pue)
+        self.cost = self.gross = Fraction(0)
+        self.footprint = self.added = _fractions(np.zeros(_shape(instance)[-2:]))
+        self.peak = self.footprint.max(-1)
 
     def add(self, t: int, allocation: FloatArray) -> None:
-        fleet, trace = self._instance.fleet, self._instance.trace
-        slot = Fraction(0)
-        self.added = [[Fraction(0)] * len(row) for row in self.footprint]
-        for i in range(allocation.shape[1]):
-            pue, region = Fraction(float(fleet.pue[i])), fleet.region_of[i]
-            load = Fraction(0)
-            for j in range(allocation.shape[0]):
-                sent = Fraction(float(allocation[j, i]))
-                load += sent
-                if fleet.routing_cost is not None:
-                    slot += Fraction(float(fleet.routing_cost[j, i])) * sent
-            slot += Fraction(float(trace.price[(*self._index, t, i)])) * pue * load
-            for k, row in enumerate(self.added):
-                row[region] += (
-                    Fraction(float(trace.intensity[(*self._index, k, t, i)])) * pue * load
-                )
-        for total, new in zip(self.footprint, self.added, strict=True):
-            for r, value in enumerate(new):
-                total[r] += value
-        self.cost += slot
-        self.spent += abs(slot)
-
-    def exceeds(self, bound: list[list[Fraction]]) -> bool:
-        return any(
-            value > most * (1 + BOUND_ROOM)
-            for row, limits in zip(self.added, bound, strict=True)
-            for value, most in zip(row, limits, strict=True)
-        )
+        """Play ``allocation [J, N]`` in slot ``t``."""
+        sent = _fractions(allocation)
+        drawn = self._pue * sent.sum(0)
+        cost = _fractions(self._trace.price[t]) @ drawn
+        if self._fleet.routing_cost is not None:
+            cost += (_fractions(self._fleet.routing_cost) * sent).sum()
+        self.added = np.zeros_like(self.footprint)
+        by_datacenter = _fractions(self._trace.intensity[:, t]) * drawn
+        np.add.at(self.added, (slice(None), self._fleet.region_of), by_datacenter)
+        self.footprint = self.footprint + self.added
+        self.cost += cost
+        self.gross += abs(cost)
+        self.peak = self.footprint.max(-1)
 
 
-def _bound(
-    certificate: Certificate, instance: Instance, index: tuple[int, ...]
-) -> list[list[Fraction]] | None:
-    if certificate.footprint_bound is None:
-        return None
-    shape = (*instance.batch, len(instance.objective.mu), len(instance.fleet.regions))
-    rows = np.broadcast_to(certificate.footprint_bound, shape)[index]
-    return [[Fraction(float(value)) for value in row] for row in rows]
+def _shape(instance: Instance) -> tuple[int, ...]:
+    return (*instance.batch, len(instance.objective.mu), len(instance.fleet.regions))
 
 
-def _gaps(
-    mine: _Totals, his: _Totals, bound: list[list[Fraction]] | None, slots_left: int
-) -> list[list[Fraction]]:
-    """What each region may still add to the excess, by kind: (★) or, with a bound, (★′)."""
-    gaps = []
-    for k, peak in enumerate(his.peak):
-        row = []
-        for r, (own, other) in enumerate(zip(mine.footprint[k], his.footprint[k], strict=True)):
-            reach = peak - other
-            if bound is not None:
-                reach = min(reach, slots_left * bound[k][r])
-            row.append(own + reach - peak)
-        gaps.append(row)
-    return gaps
+def _fractions(values: object) -> Array:
+    """Array of exact fractions; numpy adds and multiplies them as they are."""
+    return np.frompyfunc(Fraction, 1, 1)(np.asarray(values, dtype=np.float64))
 
 
 def _filter(

@@ -100,16 +100,11 @@ def _harm(
     instance: Instance, safe: SafeSet, own: torch.Tensor, advice: torch.Tensor
 ) -> torch.Tensor:
     """``J − J^π`` of an episode in which the layer gets this advice, differentiable."""
-    trace = instance.trace
-    price, capacity = (torch.as_tensor(a.copy()) for a in (trace.price, instance.capacity))
-    intensity = torch.as_tensor(trace.intensity.copy())
     ledger = None
     for t in range(instance.horizon):
-        rates = safe.rates(price[t], intensity[:, t], capacity[t])
-        ledger = safe.open(rates) if ledger is None else ledger
-        step = safe.step(rates, own[t])
-        followed = safe.follow(ledger, rates, step, t)
-        ledger = blend(safe, followed, rates, own[t], advice[t], step).ledger
+        slot = Slot.of(instance, t)
+        tensors = Slot.at(slot.map(torch.as_tensor), t, slot.timestamp)
+        ledger = blend(safe.turn(ledger, tensors, own[t]), advice[t]).ledger
     assert ledger is not None
     mu = torch.as_tensor(instance.objective.mu.copy())
     mine, his = ledger.footprint + ledger.high, ledger.high

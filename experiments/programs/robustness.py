@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from equiload.envs import DataError, Instance, Policy, dual_bound, rollout
+from equiload.envs import DataError, Instance, Policy, Setting, dual_bound, rollout
 from equiload.envs.make import label_of
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import (
@@ -154,12 +154,7 @@ def _advice(
     if kind == "greedy":
         return Dearest()
     if kind == "adversarial":
-        safe = SafeSet(
-            fleet=instance.fleet,
-            objective=instance.objective,
-            horizon=instance.horizon,
-            **guarantee,
-        )
+        safe = SafeSet(Setting.of(instance), **guarantee)
         return hostile(instance, expert, safe, cfg.rounds, cfg.seed)
     if kind == "learned":
         if cfg.learned is None:

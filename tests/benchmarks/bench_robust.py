@@ -7,7 +7,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from equiload.agents import EGLB
-from equiload.envs import Fleet, Objective
+from equiload.envs import Fleet, Objective, Setting, Slot
 from equiload.envs.data import synthetic
 from equiload.envs.gym import GLBVectorEnv
 from equiload.robust import EnvironmentLayer, Projector, SafeSet, blend
@@ -22,26 +22,22 @@ def problem(batch: tuple[int, ...], rho: float):
         capacity=np.ones(N),
     )
     objective = Objective(equity_weight={"carbon": 1500.0, "water": 60.0})
-    safe = SafeSet(fleet=fleet, objective=objective, rho=rho, horizon=10)
-    rates = safe.rates(
-        rng.uniform(10, 90, (*batch, N)), rng.uniform(0, 1, (*batch, 2, N)), np.ones((*batch, N))
-    )
+    safe = SafeSet(Setting(fleet, objective, 10, batch), rho=rho)
+    price, intensity = rng.uniform(10, 90, (*batch, N)), rng.uniform(0, 1, (*batch, 2, N))
     demand = rng.uniform(0.3, 0.7, (*batch, N))
+    slot = Slot(price, intensity, demand, np.ones((*batch, N)), 0, np.datetime64("2024-01-01"))
     expert, advice = (
-        fleet.dispatch.allocation(rng.normal(size=(*batch, N)), demand, rates.room)
+        fleet.dispatch.allocation(rng.normal(size=(*batch, N)), demand, slot.capacity)
         for _ in range(2)
     )
-    step = safe.step(rates, expert)
-    followed = safe.follow(safe.open(rates), rates, step, 0)
-    return safe, followed, rates, demand, expert, advice, step
+    return safe.turn(None, slot, expert), advice
 
 
 @pytest.mark.parametrize("batch", [1, 64, 1024])
 def test_blend(benchmark: BenchmarkFixture, batch: int) -> None:
     benchmark.group = "Robust layer: a slot"
     benchmark.extra_info["row"] = f"blend, batch of {batch}"
-    safe, followed, rates, _, expert, advice, step = problem((batch,), 0.05)
-    played = benchmark(blend, safe, followed, rates, expert, advice, step)
+    played = benchmark(blend, *problem((batch,), 0.05))
     benchmark.extra_info["rows a second"] = batch / benchmark.stats.stats.median
     assert ((played.alpha >= 0) & (played.alpha <= 1)).all()
 
@@ -49,9 +45,9 @@ def test_blend(benchmark: BenchmarkFixture, batch: int) -> None:
 def test_project_a_slot(benchmark: BenchmarkFixture) -> None:
     benchmark.group = "Robust layer: a slot"
     benchmark.extra_info["row"] = "project"
-    safe, followed, rates, demand, expert, advice, _ = problem((), 0.01)
-    projector = Projector(safe)
-    benchmark(projector.project, followed, rates, demand, expert, advice)
+    turn, advice = problem((), 0.01)
+    project = Projector(turn.safe).project
+    benchmark(project, turn.followed, turn.rates, turn.slot.demand, turn.expert, advice)
     assert benchmark.stats.stats.median < 2e-3
 
 

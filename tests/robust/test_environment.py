@@ -108,11 +108,7 @@ def test_with_routing_cost_it_is_the_layer_around_the_agent(
 
 def array_form(layer: EnvironmentLayer, slot: Slot, ledger, expert, advice):
     """One slot of the layer in array operations."""
-    safe = layer.safe
-    rates = safe.rates(slot.price, slot.intensity, slot.capacity)
-    step = safe.step(rates, expert)
-    followed = safe.follow(ledger, rates, step, slot.index)
-    return blend(safe, followed, rates, expert, advice, step)
+    return blend(layer.safe.turn(ledger, slot, expert), advice)
 
 
 @settings(max_examples=200)
@@ -127,8 +123,6 @@ def test_the_kernel_decides_as_the_array_form(instance, seed, rho, horizon_aware
     before = None
     for t in range(instance.horizon):
         slot = Slot.of(instance, t)
-        if before is None:
-            before = layer.safe.open(layer.safe.rates(slot.price, slot.intensity, slot.capacity))
         decision = action.decide(rng.normal(size=(4, *action.shape)) * 3, slot)
         played = layer.decide(slot, decision)
         entry = layer._entries[-1]

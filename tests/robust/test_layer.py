@@ -245,32 +245,29 @@ def test_in_one_state_the_horizon_aware_condition_allows_no_less() -> None:
     fleet = Fleet(datacenters=("a", "b", "c"), gateways=("g",), capacity=np.ones(3))
     wins = 0
     for _ in range(200):
-        rates = [rng.uniform(-1, 2, (3,)), rng.uniform(0, 2, (1, 3)), np.ones(3)]
+        series = (rng.uniform(-1, 2, (3,)), rng.uniform(0, 2, (1, 3)), np.ones(1), np.ones(3))
         before = [rng.dirichlet(np.ones(3))[None] for _ in range(3)]
         alphas = []
         for bound in (None, np.full((1, 3), 2.0)):
-            safe = SafeSet(
-                fleet=fleet, objective=objective, rho=0.05, horizon=5, footprint_bound=bound
-            )
-            alphas.append(_alpha_after(safe, rates, before))
+            safe = SafeSet(Setting(fleet, objective, 5), rho=0.05, footprint_bound=bound)
+            alphas.append(_alpha_after(safe, series, before))
         assert alphas[1] >= alphas[0] - 1e-12
         wins += alphas[1] > alphas[0] + 1e-6
     assert wins > 0
 
 
-def _alpha_after(safe, arrays, history) -> float:
+def _alpha_after(safe, series, history) -> float:
     """Step after four expert slots with one common departure, from the same state."""
     from equiload.robust import blend
 
-    rates = safe.rates(*arrays)
-    ledger = safe.open(rates)
     expert, other, advice = history
-    for t in range(4):
-        ledger = safe.follow(ledger, rates, safe.step(rates, expert), t)
+    ledger = None
+    for t in range(5):
+        turn = safe.turn(ledger, Slot(*series, t, None), expert)
+        ledger = turn.followed
         if t == 0:
-            ledger = safe.leave(ledger, safe.step(rates, 0.01 * (other - expert)))
-    followed = safe.follow(ledger, rates, safe.step(rates, expert), 4)
-    return float(blend(safe, followed, rates, expert, advice, safe.step(rates, expert)).alpha)
+            _, ledger = turn.departure(expert + 0.01 * (other - expert))
+    return float(blend(turn, advice).alpha)
 
 
 @pytest.mark.parametrize(
