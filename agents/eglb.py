@@ -47,6 +47,18 @@ class EGLB:
     -----
     The defaults come from ``equiload tune`` on training draws of the
     synthetic world, never from ``bloom10``.
+
+    Examples
+    --------
+    >>> from equiload.agents import GLBCost
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> instance = synthetic(0, horizon=24)
+    >>> eglb = EGLB()
+    >>> bool(rollout(eglb, instance).objective < rollout(GLBCost(), instance).objective)
+    True
+    >>> eglb.multipliers.shape
+    (2, 10)
     """
 
     def __init__(

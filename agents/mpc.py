@@ -32,6 +32,16 @@ class EGLBMPC:
     solutions
         Most solutions in an episode: of a longer one ``every`` grows, and ``memory`` with it, since
         what is left to solve is long, too, and changes less from slot to slot. None: no limit.
+
+    Examples
+    --------
+    >>> from equiload.agents.forecast import PastDays
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> policy = EGLBMPC(PastDays(samples=2), every=6)
+    >>> outcome = rollout(policy, synthetic(0, horizon=24))
+    >>> policy.weights.shape, policy.weights.sum(-1).round(6)
+    ((2, 10), array([1., 1.]))
     """
 
     def __init__(

@@ -16,6 +16,20 @@ class ShadowPrices:
     weights
         ``[..., K, R]``, at least 0; on the simplex over regions for a meaningful price. Leading
         axes, if any, are those of the episodes.
+
+    Examples
+    --------
+    At eGLB-Off's duals its own loads cost as little as any, but where two data centers cost the
+    same, one of them is taken whole:
+
+    >>> from equiload.agents import EGLBOff
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> instance = synthetic(0, horizon=24)
+    >>> solution = EGLBOff().solve(instance)
+    >>> outcome = rollout(ShadowPrices(solution.weights), instance)
+    >>> bool(solution.objective <= outcome.objective <= 1.05 * solution.objective)
+    True
     """
 
     def __init__(self, weights: FloatArray) -> None:

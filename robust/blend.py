@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 
 from equiload.envs.typing import Array
 from equiload.robust.kernels import Ledger
-from equiload.robust.safe import SafeSet, Step, Turn, like
+from equiload.robust.safe import Effect, SafeSet, Turn, like
 
 
 class Blend(NamedTuple):
@@ -51,11 +51,11 @@ def blend(turn: Turn, advice: Array) -> Blend:
     """
     safe, followed, expert = turn.safe, turn.followed, turn.expert
     xp = array_namespace(advice)
-    step, reached = turn.departure(advice)
+    change, reached = turn.departure(advice)
     full = safe.certified(reached)
     if bool(xp.all(full)):
-        return Blend(xp.ones_like(step.cost), advice, reached)
-    alpha = largest_step(safe, followed, step, safe.margin(followed, turn.step, step))
+        return Blend(xp.ones_like(change.cost), advice, reached)
+    alpha = largest_step(safe, followed, change, safe.margin(followed, turn.effect, change))
     mixed = expert + alpha[..., None, None] * (advice - expert)
     _, part = turn.departure(mixed)
     certified = safe.certified(part) & (alpha > 0)
@@ -66,7 +66,7 @@ def blend(turn: Turn, advice: Array) -> Blend:
     return Blend(alpha, allocation, ledger)
 
 
-def largest_step(safe: SafeSet, followed: Ledger, step: Step, margin: Array) -> Array:
+def largest_step(safe: SafeSet, followed: Ledger, change: Effect, margin: Array) -> Array:
     """Return the largest ``α [...]`` in [0, 1] with ``φ(α) <= right − margin``, or 0.
 
     ``φ(α) = D + α·d + Σ_k μ_k max_r (Δ − h + α·b)`` is convex and piecewise linear. Newton's method
@@ -74,13 +74,13 @@ def largest_step(safe: SafeSet, followed: Ledger, step: Step, margin: Array) -> 
     line that is active there. That last line alone carries the gradient, which is therefore the
     implicit one.
     """
-    xp = array_namespace(step.cost)
-    mu = like(safe.setting.objective.mu, step.cost)
+    xp = array_namespace(change.cost)
+    mu = like(safe.setting.objective.mu, change.cost)
     height = followed.footprint - followed.head
-    slope = step.footprint + step.footprint_error
-    cost_slope = step.cost + step.cost_error
+    slope = change.footprint + change.footprint_error
+    cost_slope = change.cost + change.cost_error
     goal = followed.right - margin
-    alpha = xp.ones_like(step.cost)
+    alpha = xp.ones_like(change.cost)
     active = None
     for _ in range(height.shape[-1] * height.shape[-2] + 2):
         line = xp.argmax(height + alpha[..., None, None] * slope, axis=-1)[..., None]

@@ -16,7 +16,7 @@ from equiload.robust.safe import SafeSet
 _ASCENT_ROUNDS = 200
 
 
-class Entry(NamedTuple):
+class SlotRecord(NamedTuple):
     """A slot's record: ``expert [..., J, N]`` or none, ``alpha``, ``refused [...]``, the books."""
 
     expert: FloatArray | None
@@ -55,6 +55,20 @@ class Certificate:
         ``[...]``, US$: at most ``ρ·(G^π + Σ_k μ_k M^π_k) + B`` so far.
     complete
         Did the episode reach its horizon?
+
+    Examples
+    --------
+    >>> from equiload.agents import EGLB, GLBCost
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> from equiload.robust import RobustPolicy
+    >>> policy = RobustPolicy(GLBCost(), EGLB(), rho=0.05)
+    >>> outcome = rollout(policy, synthetic(0, horizon=24))
+    >>> certificate = policy.certificate()
+    >>> bool(certificate.holds), certificate.slack.shape, bool((certificate.slack >= 0).all())
+    (True, (24,), True)
+    >>> bool(1 <= certificate.ratio(outcome) < 1.2)
+    True
     """
 
     rho: float
@@ -118,7 +132,7 @@ class Certificate:
         return ratio
 
 
-def certificate_of(safe: SafeSet, entries: Sequence[Entry]) -> Certificate:
+def certificate_of(safe: SafeSet, records: Sequence[SlotRecord]) -> Certificate:
     """Certificate of the slots played so far.
 
     Raises
@@ -126,19 +140,19 @@ def certificate_of(safe: SafeSet, entries: Sequence[Entry]) -> Certificate:
     DataError
         Before the first slot.
     """
-    if not entries:
+    if not records:
         raise DataError("there is no slot to certify yet")
-    last = entries[-1].ledger
+    last = records[-1].ledger
     eps = float(np.finfo(np.float64).eps)
     # At the end the expert's lagging regions cannot catch up any more.
     peak = last.low.max(-1, keepdims=True)
     head = np.maximum(peak - last.high - 4 * eps * (peak + last.high), 0.0)
     excess = np.asarray(safe.left(last.cost, last.footprint, head))
-    complete = len(entries) == safe.setting.horizon
+    complete = len(records) == safe.setting.horizon
     if complete or safe.footprint_bound is None:  # then the condition itself bounds it too
         excess = np.minimum(excess, last.left)
-    ledgers = [entry.ledger for entry in entries]
-    experts = [entry.expert for entry in entries if entry.expert is not None]
+    ledgers = [record.ledger for record in records]
+    experts = [record.expert for record in records if record.expert is not None]
     return Certificate(
         rho=safe.rho,
         allowance=safe.allowance,
@@ -146,8 +160,8 @@ def certificate_of(safe: SafeSet, entries: Sequence[Entry]) -> Certificate:
         expert=np.stack(experts, axis=-3) if experts else np.empty(0),
         left=np.stack([ledger.left for ledger in ledgers], axis=-1),
         right=np.stack([ledger.right for ledger in ledgers], axis=-1),
-        alpha=np.stack([entry.alpha for entry in entries], axis=-1),
-        refused=np.stack([entry.refused for entry in entries], axis=-1),
+        alpha=np.stack([record.alpha for record in records], axis=-1),
+        refused=np.stack([record.refused for record in records], axis=-1),
         breach=np.stack([ledger.breach for ledger in ledgers], axis=-1),
         excess=excess,
         allowed=np.asarray(last.right),

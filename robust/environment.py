@@ -20,7 +20,7 @@ from equiload.envs import (
 from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust.blend import blend
-from equiload.robust.certificate import Certificate, Entry, certificate_of
+from equiload.robust.certificate import Certificate, SlotRecord, certificate_of
 from equiload.robust.kernels import Condition, Ledger, blend_loads, sound
 from equiload.robust.safe import BOUND_ROOM, SafeSet, like
 
@@ -42,6 +42,18 @@ class EnvironmentLayer:
         See :class:`~equiload.robust.RobustLayer`.
     record
         Keep what :meth:`certificate` needs: the expert's loads of every slot.
+
+    Examples
+    --------
+    >>> from equiload.agents import EGLB
+    >>> from equiload.envs.data import synthetic
+    >>> from equiload.envs.gym import GLBEnv
+    >>> layer = EnvironmentLayer(EGLB(), rho=0.05)
+    >>> env = GLBEnv(instance=synthetic(0, horizon=24), layer=layer)
+    >>> _ = env.reset(seed=0)
+    >>> *_, info = env.step(np.zeros(env.action_space.shape))
+    >>> 0 <= info["alpha"] <= 1, info["slack"] >= 0
+    (True, True)
     """
 
     def __init__(
@@ -77,7 +89,7 @@ class EnvironmentLayer:
             self._begin(setting)
         self._condition = _condition(self.safe)
         self._ledger: Ledger | None = None
-        self._entries: list[Entry] = []
+        self._records: list[SlotRecord] = []
         self._last = {"alpha": np.ones(batch), "slack": np.full(batch, float(self.allowance))}
 
     def decide(self, slot: Slot, decision: Decision) -> Decision:
@@ -97,7 +109,7 @@ class EnvironmentLayer:
         advice = decision.load[..., None, :] if decision.allocation is None else decision.allocation
         played = blend(self.safe.turn(self._ledger, slot, expert), advice)
         self._ledger = played.ledger
-        self._enter(expert, played.alpha, played.ledger)
+        self._record(expert, played.alpha, played.ledger)
         pairs = self.safe.setting.fleet.routing_cost
         pairs = None if pairs is None else like(pairs, advice)
         return Decision.of(played.allocation, pairs, decision.moved)
@@ -110,7 +122,7 @@ class EnvironmentLayer:
         """Certificate of the episodes so far: of :func:`pooled` instances if routing is free."""
         if not self.record:
             raise DataError("the layer keeps no record: make it with record=True")
-        return certificate_of(self.safe, self._entries)
+        return certificate_of(self.safe, self._records)
 
     def _compiled(self, slot: Slot, expert: FloatArray, decision: Decision) -> Decision:
         if self._ledger is None:
@@ -129,15 +141,15 @@ class EnvironmentLayer:
             alpha,
             played,
         )
-        self._enter(expert, alpha, ledger if not self.record else _copy(ledger))
+        self._record(expert, alpha, ledger if not self.record else _copy(ledger))
         return Decision(played, decision.routing, None, decision.moved)
 
-    def _enter(self, expert: Array, alpha: Array, ledger: Ledger) -> None:
+    def _record(self, expert: Array, alpha: Array, ledger: Ledger) -> None:
         self._last = {"alpha": alpha, "slack": ledger.right - ledger.left}
         if self.record:
             # An environment's decisions are feasible.
             refused = np.zeros(self.safe.setting.batch, dtype=np.bool_)
-            self._entries.append(Entry(expert, alpha, refused, ledger))
+            self._records.append(SlotRecord(expert, alpha, refused, ledger))
 
     def _begin(self, setting: Setting) -> None:
         self._fleet, self._trajectory = setting.fleet, Trajectory(self.expert)

@@ -121,7 +121,7 @@ def _member(members: IntArray | None, n: int) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _cost(load: FloatArray, price: FloatArray, pue: FloatArray) -> tuple[float, float, float]:
-    """``cost`` and ``size`` of ``SafeSet.step``, and what underflow may take from its sums."""
+    """``cost`` and ``size`` of ``SafeSet.effect``, and what underflow may take from its sums."""
     cost = size = 0.0
     moved = False
     for i in range(len(load)):
@@ -141,7 +141,7 @@ def _footprint(
     first: IntArray | None,
     r: int,
 ) -> tuple[float, float]:
-    """``footprint`` of ``SafeSet.step`` in region ``r``, and the same with its terms positive."""
+    """``footprint`` of ``SafeSet.effect`` in region ``r``, and the same with its terms positive."""
     added = size = 0.0
     for n in range(*_span(first, r)):
         i = _member(members, n)
@@ -153,7 +153,7 @@ def _footprint(
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _relative(datacenters: int) -> float:
-    """Rounding of ``SafeSet.step`` with one gateway: no sum passes through more."""
+    """Rounding of ``SafeSet.effect`` with one gateway: no sum passes through more."""
     return (2 * datacenters + 17) * _EPS
 
 

@@ -9,7 +9,7 @@ from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.make import Spec, make
 from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import BoolArray, FloatArray
-from equiload.robust.certificate import Certificate, Entry, certificate_of
+from equiload.robust.certificate import Certificate, SlotRecord, certificate_of
 from equiload.robust.kernels import Ledger
 from equiload.robust.methods import Method
 from equiload.robust.safe import SafeSet
@@ -64,7 +64,7 @@ class RobustLayer:
         self._trajectory.reset(setting)
         self.method.reset(self.safe)
         self._ledger: Ledger | None = None
-        self._entries: list[Entry] = []
+        self._records: list[SlotRecord] = []
 
     def act(self, slot: Slot, advice: FloatArray) -> FloatArray:
         """Return what is played ``[..., J, N]`` when ``advice`` is proposed.
@@ -86,13 +86,13 @@ class RobustLayer:
         self._ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
         record = expert if self.keep_expert else None
-        self._entries.append(Entry(record, alpha, refused, played.ledger))
+        self._records.append(SlotRecord(record, alpha, refused, played.ledger))
         allocation: FloatArray = played.allocation
         return allocation
 
     def certificate(self) -> Certificate:
         """Certificate of the episode so far."""
-        return certificate_of(self.safe, self._entries)
+        return certificate_of(self.safe, self._records)
 
     def _screen(
         self, advice: FloatArray, expert: FloatArray, slot: Slot
@@ -117,6 +117,17 @@ class RobustPolicy:
         Any policy, trusted or not. The state that it is handed counts what was played.
     expert, rho, allowance, method, footprint_bound, keep_expert
         See :class:`RobustLayer`.
+
+    Examples
+    --------
+    >>> from equiload.agents import EGLB, GLBCost
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> instance = synthetic(0, horizon=24)
+    >>> policy = RobustPolicy(GLBCost(), EGLB(), rho=0.05)
+    >>> outcome, expert = rollout(policy, instance), rollout(EGLB(), instance)
+    >>> bool(outcome.objective <= 1.05 * expert.objective)
+    True
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class Rates(NamedTuple):
     room: Array
 
 
-class Step(NamedTuple):
+class Effect(NamedTuple):
     """What an allocation (or a difference of two) costs and adds, with bounds on the rounding.
 
     ``cost [...]``, ``footprint [..., K, R]``, and the most that each may be off. ``size [...]``:
@@ -70,7 +70,7 @@ class Turn(NamedTuple):
     slot, rates
         What no decision changes, as it is and per unit of load.
     expert
-        ``[..., J, N]``, MWh, the expert's own allocation, and the ``step`` that it is.
+        ``[..., J, N]``, MWh, the expert's own allocation, and its ``effect``.
     followed
         The ledger if the expert were followed.
     """
@@ -79,13 +79,13 @@ class Turn(NamedTuple):
     slot: Slot
     rates: Rates
     expert: Array
-    step: Step
+    effect: Effect
     followed: Ledger
 
-    def departure(self, allocation: Array) -> tuple[Step, Ledger]:
+    def departure(self, allocation: Array) -> tuple[Effect, Ledger]:
         """What ``allocation [..., J, N]`` changes, and the ledger if it were played."""
-        step = self.safe.step(self.rates, allocation - self.expert)
-        return step, self.safe.leave(self.followed, step)
+        effect = self.safe.effect(self.rates, allocation - self.expert)
+        return effect, self.safe.leave(self.followed, effect)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,15 +138,16 @@ class SafeSet:
     @property
     def _terms(self) -> int:
         """No number of a step passes through more roundings than this."""
-        J, N = self.setting.fleet.reachable.shape
-        return J * N + J + N + 16
+        gateways, datacenters = self.setting.fleet.reachable.shape
+        return int(gateways * datacenters + gateways + datacenters + 16)
 
     def turn(self, ledger: Ledger | None, slot: Slot, expert: Array) -> Turn:
         """A slot in which the expert plays ``[..., J, N]``; no ``ledger`` before the first one."""
         rates = self.rates(slot)
-        step = self.step(rates, expert)
+        effect = self.effect(rates, expert)
         before = self.open(rates) if ledger is None else ledger
-        return Turn(self, slot, rates, expert, step, self.follow(before, rates, step, slot.index))
+        followed = self.follow(before, rates, effect, slot.index)
+        return Turn(self, slot, rates, expert, effect, followed)
 
     def rates(self, slot: Series) -> Rates:
         """Rates of a slot, in numpy arrays or tensors."""
@@ -171,7 +172,7 @@ class SafeSet:
             breach=zero > 0,
         )
 
-    def step(self, rates: Rates, allocation: Array) -> Step:
+    def effect(self, rates: Rates, allocation: Array) -> Effect:
         """What ``allocation [..., J, N]`` (or the difference of two) costs and adds."""
         xp = array_namespace(allocation)
         load, size = xp.sum(allocation, axis=-2), xp.sum(xp.abs(allocation), axis=-2)
@@ -186,7 +187,7 @@ class SafeSet:
         moved = xp.any(size > 0, axis=-1)
         footprint = self._by_region(rates.footprint * load[..., None, :])
         footprint_size = self._by_region(rates.footprint * size[..., None, :])
-        return Step(
+        return Effect(
             cost,
             xp.where(moved, error * cost_size + tiny, cost_size * 0.0),
             footprint,
@@ -194,7 +195,7 @@ class SafeSet:
             cost_size,
         )
 
-    def follow(self, ledger: Ledger, rates: Rates, expert: Step, index: int) -> Ledger:
+    def follow(self, ledger: Ledger, rates: Rates, expert: Effect, index: int) -> Ledger:
         """Ledger after slot ``index`` in which the expert's own allocation is played."""
         slots_left = self.slots_left(index)
         xp = array_namespace(ledger.cost)
@@ -237,18 +238,18 @@ class SafeSet:
             raise DataError(f"slot {index} lies outside the horizon of {horizon} slots")
         return horizon - 1 - index
 
-    def leave(self, followed: Ledger, step: Step) -> Ledger:
-        """Ledger after a slot that departs from the expert's by ``step``.
+    def leave(self, followed: Ledger, change: Effect) -> Ledger:
+        """Ledger after a slot that departs from the expert's by ``change``.
 
         ``followed`` is what following the expert in this slot would have given.
         """
-        xp = array_namespace(step.cost)
-        cost = _up(followed.cost + (step.cost + step.cost_error), xp)
-        footprint = _up(followed.footprint + (step.footprint + step.footprint_error), xp)
+        xp = array_namespace(change.cost)
+        cost = _up(followed.cost + (change.cost + change.cost_error), xp)
+        footprint = _up(followed.footprint + (change.footprint + change.footprint_error), xp)
         # The inner sums may be off by their last bit as well: relative to the step, not the total.
         eps = float(xp.finfo(cost.dtype).eps)
-        cost = cost + 2 * eps * xp.abs(step.cost)
-        footprint = footprint + 2 * eps * xp.abs(step.footprint)
+        cost = cost + 2 * eps * xp.abs(change.cost)
+        footprint = footprint + 2 * eps * xp.abs(change.footprint)
         left = self.left(cost, footprint, followed.head)
         return followed._replace(cost=cost, footprint=footprint, left=left)
 
@@ -276,16 +277,16 @@ class SafeSet:
         finite = xp.isfinite(ledger.left) & xp.isfinite(ledger.right)
         return finite & (ledger.left <= ledger.right)
 
-    def margin(self, followed: Ledger, expert: Step, step: Step) -> Array:
+    def margin(self, followed: Ledger, expert: Effect, change: Effect) -> Array:
         """Return ``[...]``, US$: what rounding an allocation between the two may add.
 
         The root of ``blend`` is found in floating point, and so is the mixture that is then played:
         it is searched for at a right side lower by this, so that the mixture is certified.
         """
-        xp = array_namespace(step.cost)
-        mu = like(self.setting.objective.mu, step.cost)
-        footprint = expert.footprint + xp.abs(step.footprint) + xp.abs(followed.footprint)
-        size = expert.size + step.size + xp.abs(followed.cost) + followed.right
+        xp = array_namespace(change.cost)
+        mu = like(self.setting.objective.mu, change.cost)
+        footprint = expert.footprint + xp.abs(change.footprint) + xp.abs(followed.footprint)
+        size = expert.size + change.size + xp.abs(followed.cost) + followed.right
         size = size + xp.sum(mu * xp.max(footprint + followed.head, axis=-1), axis=-1)
         return 4 * self._terms * float(xp.finfo(size.dtype).eps) * size
 

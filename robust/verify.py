@@ -101,6 +101,17 @@ def verify(
         Settle every episode in rational arithmetic (about 2 ms a slot of 10 × 10).
     spot_checks
         Settle at least the first so many episodes of a batch in rational arithmetic.
+
+    Examples
+    --------
+    >>> from equiload.agents import EGLB, GLBCost
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> from equiload.robust import RobustPolicy
+    >>> policy, instance = RobustPolicy(GLBCost(), EGLB(), rho=0.05), synthetic(0, horizon=24)
+    >>> outcome = rollout(policy, instance, keep=True)
+    >>> verify(policy.certificate(), instance, outcome.allocation, exact=True).ok
+    True
     """
     played = np.asarray(allocations, dtype=np.float64)
     if not certificate.expert.size:

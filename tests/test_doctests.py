@@ -18,6 +18,9 @@ MODULES = [
 ]
 #: What the README and the documentation name first.
 FACE = {
+    "equiload.agents": ["EGLB", "EGLBMPC", "EGLBOff", "ShadowPrices"],
+    "equiload.agents.learn": ["HindsightLearner", "LearnedPolicy", "SyntheticStream"],
+    "equiload.robust": ["Certificate", "EnvironmentLayer", "RobustPolicy", "blend", "verify"],
     "equiload.envs": ["Series", "Setting", "rollout"],
     "equiload.testing": ["check_feature", "check_policy", "check_reward", "check_source"],
 }

@@ -111,6 +111,21 @@ class HindsightLearner:
         Where to compute.
     seed
         Of the slots drawn.
+
+    Examples
+    --------
+    >>> from equiload.agents.learn import Layout, RegionNetwork, SyntheticStream
+    >>> from equiload.envs import Setting
+    >>> from equiload.envs.gym import Observer
+    >>> stream, observer = SyntheticStream(batch=2, horizons=[12], regions=3), Observer()
+    >>> setting = Setting.of(stream(0))
+    >>> observer.reset(setting)
+    >>> network = RegionNetwork(Layout.of(observer, setting), hidden=8, depth=1)
+    >>> def bind(network, simulator):
+    ...     network.bind(Layout.of(simulator.observer, simulator.setting))
+    >>> learner = HindsightLearner(network, stream, HindsightOptions(steps=1), bind=bind)
+    >>> sorted(learner.step())
+    ['gradient_norm', 'learning_rate', 'objective', 'temperature']
     """
 
     def __init__(

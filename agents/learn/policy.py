@@ -43,6 +43,16 @@ class LearnedPolicy:
     ------
     DataError
         For a checkpoint that cannot be read, or does not fit: what it has and what was expected.
+
+    Examples
+    --------
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> from equiload.agents import GLBCost
+    >>> instance = synthetic(0, horizon=24)
+    >>> learned, cheapest = (rollout(p, instance).objective for p in (LearnedPolicy(), GLBCost()))
+    >>> bool(learned < cheapest)
+    True
     """
 
     def __init__(

@@ -109,6 +109,15 @@ class SyntheticStream(Problems):
         The generator with what else it is to be given.
     shift
         All worlds undergo this :func:`~equiload.envs.data.shifted`. Default: none.
+
+    Examples
+    --------
+    >>> stream = SyntheticStream(batch=4, horizons=[24], regions=3)
+    >>> instance = stream(0)
+    >>> instance.batch, instance.fleet.datacenters
+    ((4,), ('Texas', 'Virginia', 'Georgia'))
+    >>> bool((stream(0).trace.price == instance.trace.price).all())
+    True
     """
 
     regions: int | Sequence[str] = 10

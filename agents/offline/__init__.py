@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from equiload.agents.offline.decomposition import Decomposition, solve_decomposition
+from equiload.agents.offline.decomposition import Decomposition
 from equiload.agents.offline.lp import solve_lp
 from equiload.agents.offline.solution import OfflineSolver, Solution, relative_gap
 from equiload.envs import DataError, Instance
 from equiload.envs.typing import FloatArray
 
 __all__ = [
+    "Decomposition",
     "EGLBOff",
     "OfflineSolver",
     "Solution",
     "dual_weights",
     "relative_gap",
-    "solve_decomposition",
     "solve_lp",
 ]
 
@@ -38,6 +38,15 @@ class EGLBOff:
     tolerance
         Relative gap at which the decomposition stops. (The others solve to HiGHS's own tolerance.)
         A solution's ``status`` says ``"optimal"`` only if its certified gap confirms it.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import synthetic
+    >>> solution = EGLBOff().solve(synthetic(0, horizon=24))
+    >>> solution.status, solution.stats["method"], solution.gap < 1e-6
+    ('optimal', 'lp', True)
+    >>> solution.weights.sum(-1).round(6)
+    array([1., 1.])
     """
 
     def __init__(self, *, solver: Solver = "auto", tolerance: float = 1e-7) -> None:
@@ -68,7 +77,7 @@ class EGLBOff:
             from equiload.agents.offline.reference import solve_reference  # CVXPY loads slowly
 
             return solve_reference(instance)
-        return solve_decomposition(instance, tolerance=self.tolerance)
+        return Decomposition(tolerance=self.tolerance).solve(instance)
 
 
 def dual_weights(instance: Instance, *, tolerance: float = 1e-3) -> FloatArray:

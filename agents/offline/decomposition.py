@@ -34,60 +34,45 @@ _LEAST_THINNED = 128  # slots that are left
 _COARSE = 1e-4  # a tighter tolerance is lost on a sample
 
 
-def solve_decomposition(
-    instance: Instance,
-    *,
-    tolerance: float = TOLERANCE,
-    most_rounds: int = 2000,
-    start: State | None = None,
-) -> Solution:
-    """Solve eGLB-Off to a relative gap of ``tolerance``.
+class Decomposition:
+    """Solves a problem, or a sequence of similar ones: each goes on from the last one's columns.
+
+    What is remembered are the dual weights that took part in the last solution. Their dispatches
+    are done anew, so bounds hold whatever changed in between.
 
     Parameters
     ----------
-    instance
-        One problem.
     tolerance
         Stop when ``(J − lower bound) / |lower bound|`` is at most this.
     most_rounds
         Stop after so many evaluations of the dual function; the status then says so.
-    start
-        State before the first slot, whose footprints the maximum counts too. Default: nothing yet.
-    """
-    return Decomposition(tolerance=tolerance, most_rounds=most_rounds).solve(instance, start=start)
-
-
-class Decomposition:
-    """The same for a sequence of similar problems: each goes on from the last one's columns.
-
-    What is kept are the dual weights that took part in the last solution. Their dispatches are done
-    anew, so bounds hold whatever changed in between.
-
-    Parameters
-    ----------
-    tolerance, most_rounds
-        See :func:`solve_decomposition`.
     """
 
     def __init__(self, *, tolerance: float = TOLERANCE, most_rounds: int = 2000) -> None:
         self.tolerance, self.most_rounds = tolerance, most_rounds
-        self._kept: FloatArray | None = None
+        self._remembered: FloatArray | None = None
 
     def solve(self, instance: Instance, *, start: State | None = None) -> Solution:
-        """Solve one problem; ``start`` as for :func:`solve_decomposition`."""
+        """Solve one problem.
+
+        ``start`` is the state before its first slot, whose footprints the maximum counts too.
+        Default: nothing yet.
+        """
         begin = time.perf_counter()
         mu, R = instance.objective.mu, len(instance.fleet.regions)
         before = np.zeros((len(mu), R)) if start is None else start.footprint
-        if self._kept is None or self._kept.shape[1:] != before.shape:
-            self._kept = self._beginning(instance, before)
+        if self._remembered is None or self._remembered.shape[1:] != before.shape:
+            self._remembered = self._beginning(instance, before)
         blocks = _blocks(instance)
-        first, master = self._kept, _Master(mu, R, len(blocks))
+        first, master = self._remembered, _Master(mu, R, len(blocks))
         best, gross, rounds = -np.inf, np.inf, 0
         tried: list[FloatArray] = []
         status = f"stopped after {self.most_rounds} rounds"
         while rounds < self.most_rounds:
-            found = side_by_side(functools.partial(_columns, weights=first), blocks)
-            value, cost, footprint, total = (np.stack(part, 1) for part in zip(*found, strict=True))
+            columns = side_by_side(functools.partial(_columns, weights=first), blocks)
+            value, cost, footprint, total = (
+                np.stack(part, 1) for part in zip(*columns, strict=True)
+            )
             rounds += 1
             bound = value.sum(1) + np.einsum("k,mkr,kr->m", mu, first, before)
             if bound.max() > best:
@@ -104,7 +89,7 @@ class Decomposition:
             first = (_SMOOTHING * centre + (1 - _SMOOTHING) * proposed)[None]
         used = np.flatnonzero(combination.any(1))
         taken = np.stack([tried[m] for m in used])
-        self._kept = np.concatenate([centre[None], taken[(taken != centre).any((1, 2))]])
+        self._remembered = np.concatenate([centre[None], taken[(taken != centre).any((1, 2))]])
         return Solution(
             outcome=_combine(instance, blocks, taken, combination[used]),
             weights=centre,
@@ -125,8 +110,8 @@ class Decomposition:
             return np.full((1, *before.shape), 1.0 / before.shape[-1])
         coarse = Decomposition(tolerance=max(self.tolerance, _COARSE), most_rounds=self.most_rounds)
         coarse.solve(_thinned(instance), start=State(0.0, before / _THINNED))
-        assert coarse._kept is not None
-        return coarse._kept
+        assert coarse._remembered is not None
+        return coarse._remembered
 
 
 def _columns(block: Instance, weights: FloatArray) -> tuple[FloatArray, ...]:

@@ -18,7 +18,7 @@ from equiload.agents.forecast import (
     Persistence,
     SameHour,
 )
-from equiload.agents.offline import solve_decomposition, solve_lp
+from equiload.agents.offline import solve_lp
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Instance, Setting, Slot, State, dual_bound, rollout
 from equiload.envs.data import bloom10, synthetic
@@ -43,7 +43,7 @@ def test_solvers_agree_from_any_start(instance: Instance, seed: int) -> None:
     start = begun(instance, seed)
     tight = 1e-8 * size(instance) + 1e-7 * start.footprint.sum() * (1 + instance.objective.mu.sum())
     lp = solve_lp(instance, start=start)
-    decomposed = solve_decomposition(instance, tolerance=1e-9, start=start)
+    decomposed = Decomposition(tolerance=1e-9).solve(instance, start=start)
     assert lp.lower_bound == pytest.approx(lp.objective, abs=tight)
     assert decomposed.objective == pytest.approx(lp.objective, abs=10 * tight)
     assert decomposed.lower_bound <= lp.objective + tight

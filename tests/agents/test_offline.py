@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiload.agents import EGLB, EGLBOff, GLBCost, ShadowPrices
-from equiload.agents.offline import decomposition, solve_decomposition, solve_lp
+from equiload.agents.offline import decomposition, solve_lp
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.agents.offline.reference import solve_reference
 from equiload.envs import (
@@ -39,7 +39,7 @@ def test_solvers_agree(instance: Instance) -> None:
     tight = 1e-9 * size(instance)
     lp = solve_lp(instance)
     assert solve_lp(instance, aggregate=False).objective == pytest.approx(lp.objective, abs=tight)
-    decomposed = solve_decomposition(instance, tolerance=1e-9)
+    decomposed = Decomposition(tolerance=1e-9).solve(instance)
     assert decomposed.objective == pytest.approx(lp.objective, abs=100 * tight)
     assert lp.lower_bound == pytest.approx(lp.objective, abs=tight)
     assert decomposed.lower_bound <= lp.objective + tight
@@ -84,7 +84,7 @@ def test_blocks_and_a_sampled_beginning_lead_to_the_same_optimum(
     finest = {"_FOOTPRINTS_PER_BLOCK": 1, "_LEAST_BLOCK": 1, "_LEAST_THINNED": 1}
     exact = solve_lp(instance, start=before)
     with mock.patch.multiple(decomposition, **finest):
-        solution = solve_decomposition(instance, start=before)
+        solution = Decomposition().solve(instance, start=before)
         again = Decomposition()
         warm = [again.solve(instance, start=before).objective for _ in range(2)]
     assert solution.status == "optimal"
@@ -100,7 +100,7 @@ def test_many_regions(reachability: str) -> None:
     """As many regions as data centers, in blocks, begun with a sample."""
     drawn = synthetic(3, horizon=672, regions=10, sites=4, reachability=reachability)
     instance = drawn.replace(fleet=drawn.fleet.replace(regions=None, region_of=None))
-    solution = solve_decomposition(instance)
+    solution = Decomposition().solve(instance)
     assert solution.stats["blocks"] > 1
     assert solution.gap <= 1e-6
     assert solution.objective == pytest.approx(solve_lp(instance).objective, rel=2e-6)
@@ -174,7 +174,7 @@ def toy_instance(weight: float) -> Instance:
 
 
 def test_stopping_early_is_said() -> None:
-    solution = solve_decomposition(toy_instance(4.0), tolerance=1e-12, most_rounds=1)
+    solution = Decomposition(tolerance=1e-12, most_rounds=1).solve(toy_instance(4.0))
     assert solution.status == "stopped after 1 rounds"
     assert solution.lower_bound <= 2.5 <= solution.objective
 

@@ -117,12 +117,12 @@ def test_paper_trace(benchmark, bloom10_root: Path, reachability: str) -> None:
 
 _THREADS = """
 import time
-from equiload.agents.offline import solve_decomposition
+from equiload.agents.offline import Decomposition
 import rivals
-solve_decomposition(rivals.make(700, 10, "full"))
+Decomposition().solve(rivals.make(700, 10, "full"))
 instance = rivals.make(1752, 100, "partial")
 begin = time.perf_counter()
-solve_decomposition(instance, tolerance=1e-5)
+Decomposition(tolerance=1e-5).solve(instance)
 print(time.perf_counter() - begin)
 """
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from equiload.agents.offline import EGLBOff, Solution, lp, solve_decomposition, solve_lp
+from equiload.agents.offline import Decomposition, EGLBOff, Solution, lp, solve_lp
 from equiload.agents.offline.reference import solve_reference
 from equiload.agents.offline.solution import normalised, weights_from_duals
 from equiload.envs import Fleet, Instance, Outcome
@@ -99,7 +99,7 @@ def pdlp(instance: Instance) -> Solution:
 
 WAYS: dict[str, Callable[[Instance], Solution]] = {
     "equiload": EGLBOff(tolerance=TOLERANCE).solve,
-    "decomposition": lambda instance: solve_decomposition(instance, tolerance=TOLERANCE),
+    "decomposition": lambda instance: Decomposition(tolerance=TOLERANCE).solve(instance),
     "HiGHS simplex": lambda instance: solve_lp(instance, method="simplex"),
     "HiGHS interior point": lambda instance: solve_lp(instance, method="ipm"),
     "HiGHS PDLP": lambda instance: solve_lp(instance, method="pdlp"),

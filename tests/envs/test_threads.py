@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from equiload.agents.offline import solve_decomposition
+from equiload.agents.offline import Decomposition
 from equiload.envs import DataError
 from equiload.envs.data import synthetic
 from equiload.envs.gym import vector
@@ -55,7 +55,7 @@ def test_numbers_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> No
     loads, observations = [], []
     for count in ("1", "2", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", count)
-        loads.append(solve_decomposition(instance, tolerance=1e-4).outcome.load)
+        loads.append(Decomposition(tolerance=1e-4).solve(instance).outcome.load)
         envs = vector.GLBVectorEnv(
             8, instance=lambda rng, batch: synthetic(int(rng.integers(9)), horizon=5, batch=batch)
         )

@@ -125,7 +125,7 @@ def test_the_kernel_decides_as_the_array_form(instance, seed, rho, horizon_aware
         slot = Slot.of(instance, t)
         decision = action.decide(rng.normal(size=(4, *action.shape)) * 3, slot)
         played = layer.decide(slot, decision)
-        entry = layer._entries[-1]
+        entry = layer._records[-1]
         other = array_form(layer, slot, before, entry.expert, decision.load[:, None])
         for name in ("right", "spent", "low", "high", "head"):  # of the expert alone
             mine, theirs = getattr(entry.ledger, name), getattr(other.ledger, name)

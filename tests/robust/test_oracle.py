@@ -167,7 +167,7 @@ def tensors(instance: Instance, seed: int):
 
 def with_rates(turn: Turn, rates: Rates) -> Turn:
     """The same turn at other rates; what the expert has done before stays."""
-    return turn._replace(rates=rates, step=turn.safe.step(rates, turn.expert))
+    return turn._replace(rates=rates, effect=turn.safe.effect(rates, turn.expert))
 
 
 @settings(max_examples=60)
