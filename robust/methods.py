@@ -12,7 +12,6 @@ fixed     a fixed mixture of the two                                   no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -23,8 +22,9 @@ from equiload.envs import DataError, Slot, SolverError
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import Array
 from equiload.robust.blend import Blend, blend
+from equiload.robust.kernels import Ledger
 from equiload.robust.project import Projector
-from equiload.robust.safe import Ledger, Rates, SafeSet, Step
+from equiload.robust.safe import Rates, SafeSet, Step
 
 
 class Turn(NamedTuple):
@@ -149,15 +149,6 @@ class FixedMethod:
         reached = _reached(self._safe, turn, mixed)
         alpha = array_namespace(mixed).full_like(reached.cost, self.weight)
         return Blend(alpha, mixed, reached)
-
-
-#: Methods by their name in a configuration.
-METHODS: dict[str, Callable[[], Method]] = {
-    "blend": BlendMethod,
-    "project": ProjectMethod,
-    "switch": SwitchMethod,
-    "fixed": FixedMethod,
-}
 
 
 def _reached(safe: SafeSet, turn: Turn, allocation: Array) -> Ledger:

@@ -304,8 +304,19 @@ def _written(folder: Path) -> str:
             from safetensors.numpy import load_file
 
             numbers += [f"{k} {digest(v)}" for k, v in sorted(load_file(path).items())]
+        elif path.name == "training.pt":  # earlier: training.safetensors, tensors by number
+            numbered = enumerate(_tensors(torch.load(path, weights_only=True)))
+            numbers += sorted(f"{k} {digest(v)}" for k, v in numbered)
     assert numbers, sorted(path.name for path in folder.rglob("*"))
     return hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:16]
+
+
+def _tensors(nest: Any) -> Iterable[Any]:
+    if isinstance(nest, torch.Tensor):
+        yield nest.numpy()
+    elif isinstance(nest, dict | list):
+        for part in nest.values() if isinstance(nest, dict) else nest:
+            yield from _tensors(part)
 
 
 def _steady(row: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from rich.table import Table
 
 from equiload.envs import DataError, Instance, Policy, dual_bound, rollout
+from equiload.envs.make import label_of
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import (
     Dearest,
@@ -120,11 +121,12 @@ def run_trials(
             }
             advice = _advice(cfg, kind, weights, instance, own, guarantee)
             for method in cfg.method:
+                label = label_of(method)
                 study.run(
                     RobustPolicy(advice, own, method=method, **guarantee),
                     instance,
-                    name=f"{method}({kind}), ρ = {rho:g}, B = {share:g}·J",
-                    key=(kind, method, rho, share),
+                    name=f"{label}({kind}), ρ = {rho:g}, B = {share:g}·J",
+                    key=(kind, label, rho, share),
                     group=kind,
                     reachability=reachability,
                     lower_bound=lower_bound,
@@ -132,7 +134,9 @@ def run_trials(
                 )
                 bar.advance()
     study.need_rows("advice")
-    return [_trial(*key, row, base, weights) for key, (row,) in study.by_key().items()], study
+    return [
+        _trial(*key, row=row, base=base, weights=weights) for key, (row,) in study.by_key().items()
+    ], study
 
 
 def _advice(

@@ -56,13 +56,13 @@ def instances(
     with_routing = draw(st.booleans()) if routing is None else routing
     return Instance(
         fleet=Fleet(
-            datacenters=[f"dc{i}" for i in range(N)],
-            gateways=[f"gw{j}" for j in range(J)],
+            datacenters=tuple(f"dc{i}" for i in range(N)),
+            gateways=tuple(f"gw{j}" for j in range(J)),
             capacity=capacity,
             reachable=reachable,
-            regions=[f"region{r}" for r in range(R)],
+            regions=tuple(f"region{r}" for r in range(R)),
             region_of=region_of,
-            pue=rng.uniform(1, 1.5, N) if draw(st.booleans()) else None,
+            pue=rng.uniform(1, 1.5, N) if draw(st.booleans()) else np.ones(N),
             routing_cost=numbers((J, N), 0, 5) * scale if with_routing else None,
             distance=numbers((J, N), 0, 9),
         ),
@@ -74,7 +74,7 @@ def instances(
                 np.datetime64("2024-01-01T00", "s") + np.arange(T) * np.timedelta64(1, "h"),
                 (*batch, T),
             ),
-            footprints=[f"kind{k}" for k in range(K)],
+            footprints=tuple(f"kind{k}" for k in range(K)),
             availability=availability,
         ),
         objective=Objective(equity_weight={f"kind{k}": float(numbers((), 0, 5)) for k in range(K)}),
