@@ -84,7 +84,18 @@ def interval(
     def pooled(*samples: FloatArray, axis: int = -1) -> Any:
         return statistic(np.concatenate(samples, axis=axis), axis=axis)
 
-    return _interval(strata, pooled, rng, confidence, resamples)
+    if not strata or min(len(runs) for runs in strata) < 2:
+        raise DataError("an interval needs two runs or more in every stratum")
+    ends = bootstrap(
+        tuple(strata),
+        pooled,
+        vectorized=True,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        rng=rng,
+    ).confidence_interval
+    return Interval(float(pooled(*strata)), float(ends.low), float(ends.high))
 
 
 def improvement(ours: Sequence[FloatArray], theirs: Sequence[FloatArray]) -> float:
@@ -93,21 +104,10 @@ def improvement(ours: Sequence[FloatArray], theirs: Sequence[FloatArray]) -> flo
     ``P(X < Y) + P(X = Y) / 2`` in each stratum, X of ours and Y of theirs drawn independently:
     Mann and Whitney's U over the number of pairs.
     """
-    return float(_improvement(*ours, *theirs))
-
-
-def improvement_interval(
-    ours: Sequence[FloatArray],
-    theirs: Sequence[FloatArray],
-    *,
-    rng: np.random.Generator,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> Interval:
-    """:func:`improvement` with its interval; both sides are resampled within each stratum."""
-    if len(ours) != len(theirs):
-        raise DataError(f"there are {len(ours)} strata of one and {len(theirs)} of the other")
-    return _interval([*ours, *theirs], _improvement, rng, confidence, resamples)
+    shares = [
+        np.mean((x[:, None] < y) + (x[:, None] == y) / 2) for x, y in zip(ours, theirs, strict=True)
+    ]
+    return float(np.mean(shares))
 
 
 def ends(
@@ -134,26 +134,6 @@ def performance_profile(strata: Sequence[FloatArray], thresholds: FloatArray) ->
     scores = np.sort(np.concatenate(list(strata)))
     share: FloatArray = np.searchsorted(scores, thresholds, side="right") / len(scores)
     return share
-
-
-def profile_band(
-    strata: Sequence[FloatArray],
-    thresholds: FloatArray,
-    *,
-    rng: np.random.Generator,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> tuple[FloatArray, FloatArray]:
-    """Pointwise ends ``[thresholds]`` of the bootstrap band of :func:`performance_profile`."""
-
-    def within(threshold: float) -> Statistic:
-        return lambda scores, axis=-1: np.mean(scores <= threshold, axis=axis)
-
-    ends = [
-        interval(strata, within(t), rng=rng, confidence=confidence, resamples=resamples)
-        for t in thresholds
-    ]
-    return np.array([end.low for end in ends]), np.array([end.high for end in ends])
 
 
 def summary(
@@ -189,34 +169,3 @@ def _strata(rows: pd.DataFrame) -> list[FloatArray]:
     instance = ["instance", "draw", "slots", "regions", "reachability"]
     parts = [part["gap"].to_numpy() for _, part in rows.groupby(instance, dropna=False)]
     return parts if min(len(part) for part in parts) > 1 else [rows["gap"].to_numpy()]
-
-
-def _improvement(*samples: FloatArray, axis: int = -1) -> Any:
-    assert axis == -1
-    half = len(samples) // 2
-    shares = [
-        np.mean((x[..., None] < y[..., None, :]) + (x[..., None] == y[..., None, :]) / 2, (-2, -1))
-        for x, y in zip(samples[:half], samples[half:], strict=True)
-    ]
-    return np.mean(shares, axis=0)
-
-
-def _interval(
-    samples: Sequence[FloatArray],
-    statistic: Statistic,
-    rng: np.random.Generator,
-    confidence: float,
-    resamples: int,
-) -> Interval:
-    if not samples or min(len(sample) for sample in samples) < 2:
-        raise DataError("an interval needs two runs or more in every stratum")
-    found = bootstrap(
-        tuple(samples),
-        statistic,
-        vectorized=True,
-        n_resamples=resamples,
-        confidence_level=confidence,
-        method="percentile",
-        rng=rng,
-    ).confidence_interval
-    return Interval(float(statistic(*samples)), float(found.low), float(found.high))

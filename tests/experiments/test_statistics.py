@@ -10,13 +10,11 @@ from scipy.stats import mannwhitneyu
 from equiload.envs import DataError
 from equiload.experiments.results.statistics import (
     improvement,
-    improvement_interval,
     interquartile_mean,
     interval,
     mean,
     optimality_gap,
     performance_profile,
-    profile_band,
     summary,
 )
 
@@ -87,25 +85,10 @@ def test_improvement_by_hand_and_by_mann_whitney() -> None:
     assert both == pytest.approx((pairs / 108 + 1) / 2)
 
 
-def test_improvement_interval() -> None:
-    ours, theirs = rng().normal(size=(2, 30))
-    found = improvement_interval([ours], [theirs + 0.5], rng=rng())
-    assert found.low < found.value < found.high
-    assert found.value == improvement([ours], [theirs + 0.5])
-    certain = improvement_interval([np.zeros(3)], [np.ones(3)], rng=rng())
-    assert (certain.low, certain.high) == (1, 1)
-    with pytest.raises(DataError, match="1 strata of one and 2"):
-        improvement_interval([ours], [theirs, theirs], rng=rng())
-
-
 def test_profile_by_hand() -> None:
     strata = [np.array([0.0, 0.1]), np.array([0.1, 0.4])]
     thresholds = np.array([-1.0, 0.0, 0.1, 0.3, 0.4])
     np.testing.assert_array_equal(performance_profile(strata, thresholds), [0, 0.25, 0.75, 0.75, 1])
-    low, high = profile_band(strata, thresholds, rng=rng())
-    # The first stratum reaches 0.1 whatever is redrawn, the second in half of its runs.
-    assert (low[2], high[2]) == (0.5, 1.0)
-    assert (low[0], high[-1]) == (0, 1)
 
 
 def test_an_interval_needs_two_runs() -> None:
