@@ -157,16 +157,16 @@ def _search(
     spent: BoolArray,
     used: IntArray,
     count: IntArray,
-    found: IntArray,
+    through: IntArray,
     via: IntArray,
     queue: IntArray,
 ) -> int:
     """The nearest gateway with unserved demand for which others can make way to ``i``, or −1.
 
-    Breadth-first: ``found [G]`` is the data center through which the search met a gateway, or −1,
+    Breadth-first: ``through [G]`` is the data center by which the search came to a gateway, or −1,
     ``via [N]`` the gateway whose flow would leave a data center.
     """
-    found[:] = -1
+    through[:] = -1
     via[:] = -1
     via[i] = 0  # not to be left
     queue[0] = i
@@ -174,10 +174,10 @@ def _search(
     while head < tail:
         k = queue[head]
         head += 1
-        for g in range(len(found)):
-            if found[g] >= 0 or spent[g] or reach[k, g] == 0.0:
+        for g in range(len(through)):
+            if through[g] >= 0 or spent[g] or reach[k, g] == 0.0:
                 continue
-            found[g] = k
+            through[g] = k
             if unserved[g] > 0.0:
                 return g
             for u in range(count[g]):
@@ -208,7 +208,7 @@ def _place(
     ``flow [G, N]``, ``reach [N, G]``; ``used`` and ``count`` are :func:`_send`'s.
     """
     G, N = flow.shape
-    found, via, queue = np.empty(G, np.int64), np.empty(N, np.int64), np.empty(N, np.int64)
+    through, via, queue = np.empty(G, np.int64), np.empty(N, np.int64), np.empty(N, np.int64)
     spent = np.zeros(G, np.bool_)
     left = 0
     for g in range(G):
@@ -224,15 +224,15 @@ def _place(
                 room[i] -= amount
                 left -= unserved[g] == 0.0
         while room[i] > 0.0 and left > 0:
-            end = _search(i, reach, unserved, spent, used, count, found, via, queue)
+            end = _search(i, reach, unserved, spent, used, count, through, via, queue)
             if end < 0:
                 for g in range(G):
-                    spent[g] |= found[g] >= 0
+                    spent[g] |= through[g] >= 0
                 break
             amount = min(unserved[end], room[i])
             g = end
-            while found[g] != i:
-                k = found[g]
+            while through[g] != i:
+                k = through[g]
                 g = via[k]
                 amount = min(amount, flow[g, k])
             unserved[end] -= amount
@@ -240,7 +240,7 @@ def _place(
             room[i] -= amount
             g = end
             while True:
-                k = found[g]
+                k = through[g]
                 _send(g, k, amount, flow, used, count)
                 if k == i:
                     break
