@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Instance, State, dual_bound
 from equiload.envs.gym import DifferentiableSimulator
-from equiload.envs.gym.actions import Layer
-from equiload.envs.gym.features import Feature
+from equiload.envs.gym.actions import ActionSpec, Layer
+from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 
 Gradient = Literal["slots", "episode"]
 
@@ -134,9 +134,9 @@ class HindsightLearner:
         *,
         bind: Callable[[nn.Module, DifferentiableSimulator], None],
         features: Callable[[Instance], Sequence[Feature]] = lambda _: (),
-        action: str = "shadow_prices",
-        action_scale: float = 4.0,
-        price_scale: float = 100.0,
+        action: ActionSpec = "shadow_prices",
+        action_scale: float = ACTION_SCALE,
+        price_scale: float = PRICE_SCALE,
         layer: Callable[[], Layer] | None = None,
         device: torch.device | str = "cpu",
         seed: int = 0,

@@ -1,7 +1,7 @@
 """Statistics of many runs: what an algorithm's gap is, and how sure that is.
 
 Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021), on
-scipy. Scores are gaps to eGLB-Off (:func:`optimality_gap`): **lower is better**. They come in
+scipy. Scores are gaps to eGLB-Off: **lower is better**. They come in
 strata, 1-D arrays of runs that are drawn alike: the seeds of one instance, or the draws of one
 generator. Intervals are percentile intervals of a bootstrap that resamples within each stratum.
 """
@@ -34,22 +34,10 @@ class Interval:
     high: float
 
 
-def mean(scores: FloatArray, axis: int = -1) -> FloatArray:
-    """Mean of all runs."""
-    average: FloatArray = np.mean(scores, axis=axis)
-    return average
-
-
 def interquartile_mean(scores: FloatArray, axis: int = -1) -> FloatArray:
     """Mean of the middle half of all runs (25 % trimmed from each end)."""
     middle: FloatArray = trim_mean(scores, 0.25, axis=axis)
     return middle
-
-
-def optimality_gap(objective: FloatArray, lower_bound: FloatArray) -> FloatArray:
-    """``(J − bound) / |bound|`` with eGLB-Off's certified lower bound, elementwise."""
-    gap: FloatArray = (objective - lower_bound) / np.abs(lower_bound)
-    return gap
 
 
 def interval(
@@ -67,7 +55,7 @@ def interval(
     strata
         Arrays ``[runs]`` of scores, two or more runs each.
     statistic
-        Of an array's axis: :func:`mean`, :func:`interquartile_mean` or your own.
+        Of an array's axis: :func:`interquartile_mean`, ``numpy.mean`` or your own.
     rng
         Source of the resampling.
     confidence
@@ -84,7 +72,7 @@ def interval(
     def pooled(*samples: FloatArray, axis: int = -1) -> Any:
         return statistic(np.concatenate(samples, axis=axis), axis=axis)
 
-    if not strata or min(len(runs) for runs in strata) < 2:
+    if not strata or min(len(sample) for sample in strata) < 2:
         raise DataError("an interval needs two runs or more in every stratum")
     ends = bootstrap(
         tuple(strata),
@@ -123,6 +111,7 @@ def ends(
     resampling is the same whenever it is done, so that it does not matter what a result stands by.
     """
     # scipy's paired bootstrap resamples alike, but its percentiles differ in the last bit.
+    # scipy's paired bootstrap resamples alike, but its percentiles differ in the last bit.
     chosen = np.random.default_rng(0).integers(len(rows), size=(resamples, len(rows)))
     tail = (1 - confidence) / 2
     low, high = np.quantile(statistic(rows[chosen]), [tail, 1 - tail], axis=0)
@@ -157,11 +146,11 @@ def summary(
         runs = np.concatenate(strata)
         if len(runs) > 1:
             rng = np.random.default_rng(seed)
-            found = interval(strata, rng=rng, confidence=confidence)
+            middle = interval(strata, rng=rng, confidence=confidence)
         else:
-            found = Interval(float(runs[0]), np.nan, np.nan)
+            middle = Interval(float(runs[0]), np.nan, np.nan)
         line = dict(zip(by, key, strict=True))
-        lines.append({**line, "runs": len(runs), "mean": float(runs.mean()), **asdict(found)})
+        lines.append({**line, "runs": len(runs), "mean": float(runs.mean()), **asdict(middle)})
     return pd.DataFrame(lines)
 
 

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import os
-import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from threadpoolctl import threadpool_limits
 
 from equiload.envs import DataError, EquiloadError
+from equiload.envs.make import instantiated
 from equiload.experiments.running import config
 from equiload.experiments.running.jobs import Job
 from equiload.experiments.running.preemption import Preempted
 
 #: Exit status for input that cannot be used, and for a job that goes on when it is run again.
 BAD_INPUT, AGAIN = 2, 75
-# Keys of a node that Hydra reads itself.
-_HYDRA_KEYS = {"_target_", "_args_", "_partial_", "_recursive_", "_convert_"}
 #: As shells have it, of a program that Ctrl-C ended.
 INTERRUPTED = 130
 
@@ -71,50 +66,20 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
 
 
 def build(node: Any, **arguments: Any) -> Any:
-    """Instantiate a ``_target_`` node; whatever its user got wrong becomes a :class:`DataError`."""
+    """Build a ``_target_`` node; whatever its user got wrong becomes a :class:`DataError`."""
+    return instantiated({**plain(node), **arguments})
+
+
+def plain(node: Any) -> Any:
+    """A node of the configuration as dictionaries and lists, its interpolations resolved."""
+    if isinstance(node, Mapping) and not OmegaConf.is_config(node):
+        return {key: plain(value) for key, value in node.items()}
+    if not OmegaConf.is_config(node):
+        return node
     try:
-        _check_calls({**_plain(node), **arguments})
-        return instantiate(node, **arguments, _convert_="all")
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise DataError(f"{error.full_key} must be given: {error.full_key}=VALUE") from None
-    except InstantiationException as error:
-        if isinstance(error.__cause__, EquiloadError):
-            raise error.__cause__ from None
-        raise  # an error of the target's own code keeps its traceback
-
-
-def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-
-
-def _check_calls(node: Any) -> None:
-    """Raise :class:`DataError` where a target, however deep, cannot be found or called so."""
-    node = _plain(node)
-    if isinstance(node, list):
-        for item in node:
-            _check_calls(item)
-    if not isinstance(node, dict):
-        return
-    for item in node.values():
-        _check_calls(item)
-    target = node.get("_target_")
-    if target is None:
-        return
-    try:
-        called = pkgutil.resolve_name(target) if isinstance(target, str) else target
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DataError(f"{target} cannot be found: {error}") from None
-    try:
-        signature = inspect.signature(called)
-    except ValueError:  # what is compiled need not tell how it is called
-        return
-    options = {key: item for key, item in node.items() if key not in _HYDRA_KEYS}
-    bind = signature.bind_partial if node.get("_partial_") else signature.bind
-    try:
-        bind(*node.get("_args_", ()), **options)
-    except TypeError as error:
-        name = target if isinstance(target, str) else called.__qualname__
-        raise DataError(f"{name}: {error}") from None
 
 
 def hold_threads() -> None:
