@@ -188,16 +188,6 @@ def reachability(names: tuple[str, ...], kind: str) -> BoolArray:
     return reach
 
 
-def paper_location() -> FloatArray:
-    """``[10, 2]``: latitude and longitude of the paper's regions, degrees."""
-    return location(PAPER_REGIONS)
-
-
-def paper_distance() -> FloatArray:
-    """``[10, 10]``: great-circle distance between the paper's regions, km."""
-    return great_circle(paper_location(), paper_location())
-
-
 def great_circle(a: FloatArray, b: FloatArray) -> FloatArray:
     """Great-circle distance ``[A, B]``, km, between points ``[A, 2]`` and ``[B, 2]`` in degrees."""
     lat_a, lon_a = np.radians(a)[:, None, :].transpose(2, 0, 1)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective, Trace
+
+_Some = TypeVar("_Some", bound="Source")
 
 #: Share of a recorded trace's slots that belongs to train, validation and test, in this order.
 SPLIT = (0.7, 0.15, 0.15)
@@ -137,10 +139,7 @@ class GeneratedSource(Source):
             if "horizon" not in self._takes:
                 raise DataError(f"{self.name} takes no horizon")
             options["horizon"] = horizon
-        made = self._make(seed=draw, **options)
-        if not isinstance(made, Instance):
-            raise DataError(f"{self.name}: expected an Instance, got {type(made).__name__}")
-        return made
+        return _an_instance(self._make(seed=draw, **options), self.name)
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
@@ -170,9 +169,7 @@ class GeneratedSource(Source):
 
     def varied(self, **options: Any) -> GeneratedSource:
         """The same source with some of the generator's options changed."""
-        other = copy(self)
-        vars(other).update(_options=self._options | options)
-        return other
+        return _changed(self, _options=self._options | options)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -249,10 +246,9 @@ class RecordedSource(Source):
     @cached_property
     def recorded(self) -> Instance:
         """All of the trace, with its own reachability."""
-        known = isinstance(self._read, Instance)
-        instance = self._read if known else self._read(self._weight)  # type: ignore[operator]
-        if not isinstance(instance, Instance):
-            raise DataError(f"{self.name}: expected an Instance, got {type(instance).__name__}")
+        read = self._read
+        instance = read if isinstance(read, Instance) else read(self._weight)
+        instance = _an_instance(instance, self.name)
         return instance if self._weight is None else _reweighted(instance, self._weight)
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
@@ -264,7 +260,7 @@ class RecordedSource(Source):
             return _reaching(whole, reachability)
         first = self._first()
         left = whole.horizon - first
-        length = self._length(horizon) or left
+        length = self._length(horizon, left)
         if length > left:
             raise DataError(
                 f"{self.name}: horizon={length} is more than the {left} slots that there are"
@@ -287,23 +283,23 @@ class RecordedSource(Source):
         shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
         if len(shape) > 1:
             raise DataError(f"{self.name}: a batch of windows has one axis, got {shape}")
-        length = self._length(horizon) or self._longest(draw.split)
-        members = range(int(np.prod(shape, dtype=int)))
-        starts = [self._window(draw, member, length) for member in members]
+        length = self._length(horizon, self._slots_of(draw.split))
+        members = [_member(draw, k) for k in range(shape[0] if shape else 1)]
+        starts = [self._start_of(member, length) for member in members]
         windows = [
-            self._stressed(self.recorded.window(start, length), self._member(draw, member))
-            for member, start in zip(members, starts, strict=True)
+            self._stressed(self.recorded.window(start, length), member)
+            for start, member in zip(starts, members, strict=True)
         ]
-        one = windows[0]
+        drawn = windows[0]
         if shape:
-            one = one.replace(trace=Trace.stack([window.trace for window in windows]))
-        return _drawn(_reaching(one, reachability), draw)
+            drawn = drawn.replace(trace=Trace.stack([window.trace for window in windows]))
+        return _drawn(_reaching(drawn, reachability), draw)
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
         split = Split.of(split)
-        low, high = self.part(split)
-        slots, length = max(high - low, 0), self._length(horizon) or self._longest(split)
+        slots = self._slots_of(split)
+        length = self._length(horizon, slots)
         if slots < length:
             remedy = f"a horizon of {slots} at most, or " if slots else ""
             raise DataError(
@@ -321,8 +317,7 @@ class RecordedSource(Source):
         """See :class:`Source`."""
         if equity_weight is None:
             return self
-        other = copy(self)
-        vars(other).update(_weight={**(self._weight or {}), **equity_weight})
+        other = _changed(self, _weight={**(self._weight or {}), **equity_weight})
         vars(other).pop("recorded", None)  # to be read with these weights
         assert other.recorded  # refuses a kind that there are no data of
         return other
@@ -369,15 +364,14 @@ class RecordedSource(Source):
             return self._gap or 0
         return int(np.timedelta64(1, "D") / (trace.timestamps[1] - trace.timestamps[0]))
 
-    def _length(self, horizon: int | None) -> int | None:
+    def _length(self, horizon: int | None, available: int) -> int:
+        """Slots of an instance or a draw."""
         _whole("horizon", horizon, 1)
-        return self._horizon if horizon is None else horizon
+        return horizon or self._horizon or max(available, 1)
 
-    def _member(self, draw: Draw, member: int) -> Draw:
-        """The draw of a batch's member: of validation and test another window, so another draw."""
-        if draw.split is Split.TRAIN:
-            return draw.of_member(draw.member + member)
-        return Draw(draw.split, draw.index + draw.member + member)
+    def _slots_of(self, split: Split) -> int:
+        low, high = self.part(split)
+        return max(high - low, 0)
 
     def _stressed(self, instance: Instance, draw: Draw) -> Instance:
         if not self._ranges:
@@ -409,27 +403,21 @@ class RecordedSource(Source):
             raise DataError(f"{self.name}: start must lie in 0..{len(stamps) - 1}, got {start}")
         return start
 
-    def _longest(self, split: Split) -> int:
-        low, high = self.part(split)
-        return max(high - low, 1)
-
-    def _window(self, draw: Draw, member: int, length: int) -> int:
+    def _start_of(self, draw: Draw, length: int) -> int:
         """First slot of a draw's window."""
         count = self.draws(draw.split, length)
         low, high = self.part(draw.split)
         if count is None:
-            generator = draw.of_member(draw.member + member).generator()
-            return int(generator.integers(low, high - length + 1))
-        number = draw.index + draw.member + member
-        if number >= count:
+            return int(draw.generator().integers(low, high - length + 1))
+        if draw.index >= count:
             name = draw.split.name.lower()
             there_are = f"only {name}/0" if count == 1 else f"{name}/0 to {name}/{count - 1}"
             raise DataError(
-                f"{self.name}: there is no {name}/{number}; windows of {length} slots fit "
+                f"{self.name}: there is no {name}/{draw.index}; windows of {length} slots fit "
                 f"{count} times into the {name} part: {there_are}"
             )
         # Spread over the whole part; they cannot overlap, being at least `length` apart.
-        return low + (number * (high - low - length)) // max(count - 1, 1)
+        return low + (draw.index * (high - low - length)) // max(count - 1, 1)
 
 
 class TableSource(RecordedSource):
@@ -561,6 +549,26 @@ def _known(name: str, options: Mapping[str, Any]) -> None:
             raise DataError(
                 f"{name} has no option {option!r}, expected one of {', '.join(expected)}"
             )
+
+
+def _changed(source: _Some, **attributes: Any) -> _Some:
+    """A copy of a source with other private attributes."""
+    other = copy(source)
+    vars(other).update(attributes)
+    return other
+
+
+def _member(draw: Draw, member: int) -> Draw:
+    """The draw of a batch's member: of validation and test another window, so another draw."""
+    if draw.split is Split.TRAIN:
+        return draw.of_member(draw.member + member)
+    return Draw(draw.split, draw.index + draw.member + member)
+
+
+def _an_instance(given: Any, name: str) -> Instance:
+    if not isinstance(given, Instance):
+        raise DataError(f"{name}: expected an Instance, got {type(given).__name__}")
+    return given
 
 
 def _whole(what: str, value: int | None, least: int) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from equiload.envs.data.tables.entries import Flag, SeriesEntry, shown
-from equiload.envs.data.tables.files import Frame, listing
-from equiload.envs.data.tables.times import Place, Times, time_zone
+from equiload.envs.data.tables.entries import Flag, SeriesEntry
+from equiload.envs.data.tables.files import Frame
+from equiload.envs.data.tables.messages import listing, shown
+from equiload.envs.data.tables.times import StampColumn, Times, time_zone
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
 
@@ -58,7 +59,6 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
         A stamp that does not fit its clock: row, value, and what was expected.
     """
     local, seconds, marks, text = times.local, times.seconds, times.marks, times.text
-    place = Place(frame, " + ".join(repr(name) for name in entry.time or ()))
     if local.dt.tz is not None and entry.offsets == "ignore":
         local = local.dt.tz_localize(None)
     if local.dt.tz is not None:
@@ -70,7 +70,7 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
         return Stamps(_seconds(moments), seconds, entry.stamp == "end", zone_used=False)
     zone = _zone_of(frame, entry)
     naive = local.to_numpy().astype("datetime64[s]")
-    rows = _Rows(frame, entry, gone, codes, marks, zone, place, text)
+    rows = _Rows(frame, entry, gone, codes, marks, zone, StampColumn.of(frame, entry), text)
     if entry.period is None:
         return _on_clock(naive, seconds, rows)
     days, passed = naive.astype("datetime64[D]"), _periods(frame, entry)
@@ -89,7 +89,7 @@ class _Rows:
     codes: Any
     marks: Any
     zone: tzinfo
-    place: Place
+    place: StampColumn
     text: Any
 
 
@@ -148,9 +148,8 @@ def _periods(frame: Frame, entry: SeriesEntry) -> npt.NDArray[np.timedelta64]:
             hint = (
                 f"; hours from 0 are part of 'time: [date, {name}]'" if numbers.min() == 0 else ""
             )
-            raise Place(frame, repr(name)).error(
-                row, cells.iloc[row], f"a period from 1 to {most:.0f}{hint}"
-            )
+            place = StampColumn(frame.file, repr(name))
+            raise place.error(cells, row, f"a period from 1 to {most:.0f}{hint}")
         seconds += np.rint((numbers.to_numpy() - 1) * minutes * 60).astype(np.int64)
         whole = minutes
     return seconds.astype("timedelta64[s]")
@@ -165,10 +164,13 @@ def _elapsed(days: TimeArray, passed: npt.NDArray[np.timedelta64], rows: _Rows) 
         row = int(np.argmax(beyond))
         hours = (tomorrow - today)[row] / np.timedelta64(1, "h")
         assert rows.entry.period is not None
-        raise Place(rows.frame, rows.place.label + f" + {rows.entry.period[0]!r}").error(
+        name = rows.entry.period[0]
+        place = StampColumn(rows.frame.file, f"{rows.place.label} + {name!r}")
+        raise place.error(
+            rows.text,
             row,
-            f"{rows.text.iloc[row]} {rows.frame.column(rows.entry.period[0]).iloc[row]}",
-            f"a period of that day, which has {hours:g} hours on the clock of "
+            value=f"{rows.text.iloc[row]} {rows.frame.column(name).iloc[row]}",
+            expected=f"a period of that day, which has {hours:g} hours on the clock of "
             f"{rows.entry.time_zone}; is the file on a fixed offset? If hours are numbered by the "
             f"clock, name the column that marks the repeated one ('repeated')",
         )
@@ -223,14 +225,12 @@ def _to_utc(naive: TimeArray, rows: _Rows) -> TimeArray:
         for dst in (True, False)
     )
     skipped = first.isna().to_numpy(dtype=bool)
-    if (skipped & ~rows.gone).any():
-        row = int(np.argmax(skipped & ~rows.gone))
-        raise rows.place.error(
-            row,
-            rows.text.iloc[row],
-            f"one that exists: the times do not fit the clock of {rows.entry.time_zone}, which "
-            f"skips an hour that day; are the stamps in another zone, UTC say?",
-        )
+    rows.place.refuse(
+        rows.text,
+        skipped & ~rows.gone,
+        f"one that exists: the times do not fit the clock of {rows.entry.time_zone}, which skips "
+        f"an hour that day; are the stamps in another zone, UTC say?",
+    )
     early, late = (_seconds(t.dt.tz_convert("UTC").dt.tz_localize(None)) for t in (first, second))
     twice = (early != late) & ~skipped
     daylight = _daylight(naive, twice, rows)
@@ -241,8 +241,8 @@ def _to_utc(naive: TimeArray, rows: _Rows) -> TimeArray:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise rows.place.error(
+            rows.text,
             row,
-            rows.text.iloc[row],
             f"a mark that fits the clock of {rows.entry.time_zone}, not one of "
             f"UTC{rows.marks[row] / 3600:+g}; does the file keep one offset all year? Then say "
             f"'time_zone: UTC{rows.marks[row] / 3600:+g}'",
@@ -283,8 +283,8 @@ def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: 
     if back.any():
         row = int(near[int(np.argmax(back)) + 1])
         raise rows.place.error(
+            rows.text,
             row,
-            rows.text.iloc[row],
             f"times in order, since the clock of {rows.entry.time_zone} repeats an hour that day "
             f"and nothing else tells which is which; name a column that does ('daylight', "
             f"'repeated')",

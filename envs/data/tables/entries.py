@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from equiload.envs.data.tables.messages import shown
 from equiload.envs.errors import DataError
 
 _Record = TypeVar("_Record", bound="Entry")
@@ -272,20 +273,3 @@ def _sentence(record: type[Entry], error: ValidationError, noun: str) -> str:
     if wanted is None:
         wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value should have ")
     return f"{'.'.join(place)!r} must be {wanted}, got {value}"
-
-
-def shown(value: Any) -> str:
-    """A value as it stands in a message: short, whatever it is."""
-    text = repr(value) if not isinstance(value, dict | list) else _outline(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _outline(value: dict[Any, Any] | list[Any]) -> str:
-    """The beginning of a nest that may be endless, an alias of itself say."""
-    items = list(_heads(value))
-    return ("{%s}" if isinstance(value, dict) else "[%s]") % ", ".join(items)
-
-
-def _heads(value: dict[Any, Any] | list[Any]) -> Iterator[str]:
-    for item in list(value)[:4]:
-        yield repr(item)[:20] if isinstance(item, str) else "…"

@@ -24,7 +24,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import pandas as pd
 
-from equiload.envs.data.tables.entries import SeriesEntry, shown
+from equiload.envs.data.tables.entries import SeriesEntry
+from equiload.envs.data.tables.messages import shown
 from equiload.envs.errors import DataError
 
 #: Bytes of a file once it is unpacked; so that a small file cannot fill the memory.

@@ -12,23 +12,26 @@ import pandas as pd
 from equiload.envs.data.tables.cells import missing, not_expected
 from equiload.envs.data.tables.files import plain
 from equiload.envs.data.tables.parts import Facts, Part, Reader, facts_of, parts_of
-from equiload.envs.data.tables.series import column_of
-from equiload.envs.data.tables.slots import Column
+from equiload.envs.data.tables.series import intervals_of
+from equiload.envs.data.tables.slots import Intervals
 from equiload.envs.errors import DataError
 
 
-def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Column]], Facts]:
+def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Intervals]], Facts]:
     """Read a generation mix: by fuel, the columns whose sum it is."""
     parts = parts_of(reader, options, what)
     if not parts[0].entry.fuels:
         raise DataError(f"{what}: a generation mix needs 'fuels'")
-    mix: dict[str, list[Column]] = {}
+    mix: dict[str, list[Intervals]] = {}
     empty: list[str] = []
     for fuel, codes in _codes(parts, what).items():
         for code in codes:
-            column = _fuel(reader, parts, code, what)
+            output = [_output(part, code) for part in parts]
+            if not any(len(cells) for _, cells in output):
+                continue
+            column = _fuel(reader, parts, output, code, what)
             if column is None:
-                empty += [code] * _has_code(parts, code)
+                empty.append(code)
             else:
                 mix.setdefault(fuel, []).append(column)
     if not mix:
@@ -50,46 +53,42 @@ def _codes(parts: Sequence[Part], what: str) -> dict[str, list[str]]:
     return codes
 
 
-def _has_code(parts: Sequence[Part], code: str) -> bool:
-    return any(len(_rows_of(part, code)[1]) for part in parts)
-
-
-def _rows_of(part: Part, code: str) -> tuple[Part, Any]:
+def _output(part: Part, code: str) -> tuple[Part, Any]:
     """The rows of one fuel code and their cells."""
-    candidate, frame = part.entry, part.frame
-    if candidate.fuel_column is None:
+    entry, frame = part.entry, part.frame
+    if entry.fuel_column is None:
         if not frame.has(code):
             return part.only(np.zeros(len(frame.cells), dtype=bool)), frame.cells.iloc[:0, 0]
         return part, frame.column(code)
-    here = (frame.column(candidate.fuel_column).astype(str).str.strip() == code).to_numpy(
-        dtype=bool
-    )
-    chosen = part.only(here)
-    return chosen, chosen.frame.column(candidate.column or "")
+    codes = frame.column(entry.fuel_column).astype(str).str.strip()
+    chosen = part.only((codes == code).to_numpy(dtype=bool))
+    return chosen, chosen.frame.column(entry.column or "")
 
 
-def _fuel(reader: Reader, parts: Sequence[Part], code: str, what: str) -> Column | None:
+def _fuel(
+    reader: Reader, parts: Sequence[Part], output: Sequence[tuple[Part, Any]], code: str, what: str
+) -> Intervals | None:
     """Output of one fuel code, or none where nothing of the kind exists.
 
     That is so where no row has it, all cells of the window say "not expected", or all cells of the
     files are blank. Anything else that is missing is a gap: never 0.
     """
     knows = [any(code in codes for codes in part.entry.fuels.values()) for part in parts]
-    rows = [_rows_of(p, code) if known else None for p, known in zip(parts, knows, strict=True)]
-    if not any(pair is not None and len(pair[1]) for pair in rows):
+    if not any(known and len(cells) for known, (_, cells) in zip(knows, output, strict=True)):
         return None
     # An older or newer generation of the export has no such code, its fuels go by other names.
     both = [
-        _nothing(p, code) if pair is None else pair for p, pair in zip(parts, rows, strict=True)
+        rows if known else _nothing(part, code)
+        for part, rows, known in zip(parts, output, knows, strict=True)
     ]
-    pairs = [pair for pair in both if len(pair[1])]
-    cells = [cell for _, cell in pairs]
-    window = [c[reader.judges(p.stamps.moments)] for p, c in pairs]
-    if all(not_expected(cell) for cell in window if len(cell)):
+    pairs = [(part, cells) for part, cells in both if len(cells)]
+    window = [cells[reader.judges(part.stamps.moments)] for part, cells in pairs]
+    if all(not_expected(cells) for cells in window if len(cells)):
         return None
-    if all((cell.isna() | (cell.astype(str).str.strip() == "")).all() for cell in cells):
+    if all((c.isna() | (c.astype(str).str.strip() == "")).all() for _, c in pairs):
         return None
-    return column_of(reader, [part for part, _ in pairs], cells, "mix", f"{what} ({code})")
+    chosen, cells = zip(*pairs, strict=True)
+    return intervals_of(reader, chosen, cells, "mix", f"{what} ({code})")
 
 
 def _nothing(part: Part, code: str) -> tuple[Part, Any]:
@@ -128,6 +127,6 @@ def _others(part: Part) -> list[str]:
 
 def _runs(part: Part, code: str) -> bool:
     """Has any row of a fuel code a value above zero, or one that would have to be read to tell?"""
-    _, cells = _rows_of(part, code)
+    _, cells = _output(part, code)
     there = cells[~missing(cells, part.entry)]
     return bool((pd.to_numeric(there, errors="coerce").fillna(1.0) > 0).any())

@@ -13,9 +13,10 @@ import pandas as pd
 
 from equiload.envs.data.tables.cells import missing
 from equiload.envs.data.tables.clocks import Stamps, stamps
-from equiload.envs.data.tables.entries import SeriesEntry, entry, shown
+from equiload.envs.data.tables.entries import SeriesEntry, entry
 from equiload.envs.data.tables.files import Files, Frame, expanded, listing
 from equiload.envs.data.tables.layouts import LAYOUTS
+from equiload.envs.data.tables.messages import shown
 from equiload.envs.data.tables.times import Times, read_times, time_zone
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
@@ -58,12 +59,7 @@ class Reader:
 
     def judges(self, moments: TimeArray) -> BoolArray:
         """``[rows]``: do the times lie from ``begin`` to ``end``?"""
-        inside = np.ones(len(moments), dtype=bool)
-        if self.begin is not None:
-            inside &= moments >= self.begin
-        if self.end is not None:
-            inside &= moments < self.end
-        return inside
+        return self.within(moments, np.ones(len(moments), dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ _ALONE = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class Intervals:
     """A series as read: ``[rows]`` UTC starts, lengths in seconds and values, in time order.
 
     ``what`` names file and series in messages; ``resolutions`` are the steps of the file, seconds,
@@ -111,6 +112,33 @@ def lengths(
     return lasting, steps
 
 
+def lasting(
+    moments: TimeArray,
+    declared: IntArray,
+    slot: int,
+    what: str,
+    *,
+    ends: bool,
+    amount: bool,
+    judged: BoolArray,
+) -> tuple[TimeArray, IntArray, tuple[int, ...]]:
+    """UTC starts, seconds and the file's steps, as of :func:`lengths`.
+
+    Values that end at their stamps (``ends``) look backwards.
+    """
+    measured = partial(lengths, slot=slot, what=what, amount=amount)
+    if not ends:
+        return moments, *measured(moments, declared, judged=judged)
+    mirrored = (-moments.astype(np.int64)[::-1]).astype("datetime64[s]")
+    try:
+        seconds, steps = measured(mirrored, declared[::-1], judged=judged[::-1])
+    except DataError:
+        measured(moments, declared, judged=judged)  # whose sentence names the time as it is
+        raise
+    seconds = seconds[::-1]
+    return moments - seconds.astype("timedelta64[s]"), seconds, steps
+
+
 def _resolutions(apart: IntArray, starts: TimeArray, slot: int, whole: int) -> tuple[int, ...]:
     """Steps that the file has on purpose, the commonest first."""
     values, counts = np.unique(apart, return_counts=True)
@@ -162,7 +190,7 @@ class Slots:
     stamps: TimeArray
     seconds: int
 
-    def place(self, column: Column, gaps: GapsEntry | None) -> tuple[FloatArray, int]:
+    def place(self, column: Intervals, gaps: GapsEntry | None) -> tuple[FloatArray, int]:
         """Values ``[T]`` of a column, and how many of them were filled.
 
         Means are weighed by time; amounts are spread evenly over their length and summed.
@@ -194,7 +222,7 @@ class Slots:
         return self._fill(np.asarray(sums, np.float64), covered == self.seconds, column, gaps)
 
     def _fill(
-        self, value: FloatArray, full: BoolArray, column: Column, gaps: GapsEntry | None
+        self, value: FloatArray, full: BoolArray, column: Intervals, gaps: GapsEntry | None
     ) -> tuple[FloatArray, int]:
         missing = np.flatnonzero(~full)
         if not len(missing):
@@ -213,7 +241,7 @@ class Slots:
         return value, len(missing)
 
     def _sentence(
-        self, missing: IntArray, longest: int, column: Column, gaps: GapsEntry | None
+        self, missing: IntArray, longest: int, column: Intervals, gaps: GapsEntry | None
     ) -> str:
         """Where values are missing, and what may be done about it."""
         allowed = (
@@ -243,7 +271,7 @@ class Slots:
         )
 
 
-def _longest(column: Column) -> int:
+def _longest(column: Intervals) -> int:
     """Minutes of the longest way to a next stamp that a value does not last."""
     apart = np.diff(column.starts).astype(np.int64)
     short = apart[apart > column.seconds[:-1]]
@@ -269,7 +297,9 @@ def gaps_of(options: Any, path: object) -> GapsEntry | None:
     return entry(GapsEntry, options, f"{path}: gaps")
 
 
-def common_slots(columns: list[Column], seconds: int, begin: Any, end: Any, path: object) -> Slots:
+def common_slots(
+    columns: list[Intervals], seconds: int, begin: Any, end: Any, path: object
+) -> Slots:
     """The slots from ``begin`` to ``end``, or the longest window that every column covers."""
     spans = [(c.starts[0], c.starts[-1] + np.timedelta64(int(c.seconds[-1]), "s")) for c in columns]
     first = max((span[0] for span in spans), default=begin)
