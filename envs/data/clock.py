@@ -92,6 +92,17 @@ def utc_offset(zone: str, stamps: TimeArray) -> IntArray:
     return minutes
 
 
+def week_shape(weekday: tuple[float, ...], weekend: float, minutes: int) -> FloatArray:
+    """``[W]``: values over the slots of a local week, relative to their mean.
+
+    ``weekday [24]`` at each local hour from Monday to Friday, times ``weekend`` on the other days.
+    """
+    hour = (np.arange(24 * 60 // minutes) + 0.5) * minutes / 60
+    day = np.interp(hour, np.arange(24) + 0.5, weekday, period=24)
+    week = np.concatenate([day] * 5 + [weekend * day] * 2)
+    return np.asarray(week / week.mean())
+
+
 @dataclass(frozen=True, eq=False)
 class Sky:
     """What the calendar alone says about the weather, over the slots of a year.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +27,6 @@ from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective, Trace
-
-_Some = TypeVar("_Some", bound="Source")
 
 #: Share of a recorded trace's slots that belongs to train, validation and test, in this order.
 SPLIT = (0.7, 0.15, 0.15)
@@ -139,7 +137,7 @@ class GeneratedSource(Source):
             if "horizon" not in self._takes:
                 raise DataError(f"{self.name} takes no horizon")
             options["horizon"] = horizon
-        return _an_instance(self._make(seed=draw, **options), self.name)
+        return _instance(self._make(seed=draw, **options), self.name)
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
@@ -169,7 +167,9 @@ class GeneratedSource(Source):
 
     def varied(self, **options: Any) -> GeneratedSource:
         """The same source with some of the generator's options changed."""
-        return _changed(self, _options=self._options | options)
+        other = copy(self)
+        vars(other).update(_options=self._options | options)
+        return other
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -248,7 +248,7 @@ class RecordedSource(Source):
         """All of the trace, with its own reachability."""
         read = self._read
         instance = read if isinstance(read, Instance) else read(self._weight)
-        instance = _an_instance(instance, self.name)
+        _instance(instance, self.name)
         return instance if self._weight is None else _reweighted(instance, self._weight)
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
@@ -259,11 +259,11 @@ class RecordedSource(Source):
         if whole.batch:
             return _reaching(whole, reachability)
         first = self._first()
-        left = whole.horizon - first
-        length = self._length(horizon, left)
-        if length > left:
+        available = whole.horizon - first
+        length = self._length(horizon, available)
+        if length > available:
             raise DataError(
-                f"{self.name}: horizon={length} is more than the {left} slots that there are"
+                f"{self.name}: horizon={length} is more than the {available} slots that there are"
                 f"{f' from {self._start} on' if first else ''}; null takes them all"
             )
         if length < whole.horizon:
@@ -317,7 +317,8 @@ class RecordedSource(Source):
         """See :class:`Source`."""
         if equity_weight is None:
             return self
-        other = _changed(self, _weight={**(self._weight or {}), **equity_weight})
+        other = copy(self)
+        vars(other).update(_weight={**(self._weight or {}), **equity_weight})
         vars(other).pop("recorded", None)  # to be read with these weights
         assert other.recorded  # refuses a kind that there are no data of
         return other
@@ -389,11 +390,11 @@ class RecordedSource(Source):
             return 0
         if isinstance(start, bool) or not isinstance(start, int):
             try:
-                wanted = np.datetime64(str(start).removesuffix("Z"), "s")
+                time = np.datetime64(str(start).removesuffix("Z"), "s")
             except ValueError:
                 raise DataError(f"start must be a slot or a UTC time, got {start!r}") from None
-            slot = int(np.searchsorted(stamps, wanted))
-            if slot >= len(stamps) or stamps[slot] != wanted:
+            slot = int(np.searchsorted(stamps, time))
+            if slot >= len(stamps) or stamps[slot] != time:
                 raise DataError(
                     f"{self.name}: no slot starts at {start}; they run from {stamps[0]} to "
                     f"{stamps[-1]} UTC"
@@ -551,13 +552,6 @@ def _known(name: str, options: Mapping[str, Any]) -> None:
             )
 
 
-def _changed(source: _Some, **attributes: Any) -> _Some:
-    """A copy of a source with other private attributes."""
-    other = copy(source)
-    vars(other).update(attributes)
-    return other
-
-
 def _member(draw: Draw, member: int) -> Draw:
     """The draw of a batch's member: of validation and test another window, so another draw."""
     if draw.split is Split.TRAIN:
@@ -565,7 +559,7 @@ def _member(draw: Draw, member: int) -> Draw:
     return Draw(draw.split, draw.index + draw.member + member)
 
 
-def _an_instance(given: Any, name: str) -> Instance:
+def _instance(given: Any, name: str) -> Instance:
     if not isinstance(given, Instance):
         raise DataError(f"{name}: expected an Instance, got {type(given).__name__}")
     return given

@@ -12,28 +12,21 @@ import numpy as np
 
 from equiload.envs.data.derived import mix_footprints, site_water
 from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT, great_circle
+from equiload.envs.data.tables import units
 from equiload.envs.data.tables.entries import (
     GapsEntry,
     RegionEntry,
     SeriesEntry,
     WorldEntry,
-    entry,
     load_yaml,
+    number,
+    record,
 )
 from equiload.envs.data.tables.messages import about
 from equiload.envs.data.tables.mix import read_mix
 from equiload.envs.data.tables.parts import Facts, Reader
 from equiload.envs.data.tables.series import read
-from equiload.envs.data.tables.slots import Intervals, Slots, common_slots, gaps_of, moment
-from equiload.envs.data.tables.units import (
-    base_kind,
-    bounds,
-    capacity,
-    convert,
-    is_power,
-    is_share,
-    out_of_bounds,
-)
+from equiload.envs.data.tables.slots import Intervals, Slots, Span, common_slots, gaps_of, moment
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import FOOTPRINTS, in_order
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
@@ -88,7 +81,7 @@ def assemble(path: Path, equity_weight: Mapping[str, float]) -> tuple[Instance, 
         raise DataError(f"{path}: expected a mapping with an entry 'regions', itself a mapping")
     if not document["regions"]:
         raise DataError(f"{path}: at least one region is needed")
-    world = entry(WorldEntry, document, str(path), noun="entry")
+    world = record(WorldEntry, document, str(path), noun="entry")
     if world.name is not None and not world.name.isprintable():
         raise DataError(f"{path}: name must be a text that can be printed, got {world.name[:60]!r}")
     reader = Reader(
@@ -107,7 +100,7 @@ def assemble(path: Path, equity_weight: Mapping[str, float]) -> tuple[Instance, 
     slots = common_slots(_spans(regions), reader.slot, reader.begin, reader.end, path)
     for region in regions:
         _place(region, slots, gaps, path)
-    wanted = _derive(regions, kinds, world.equity_weight, equity_weight, path)
+    weight = _derive(regions, kinds, world.equity_weight, equity_weight, path)
     digest = hashlib.sha256(path.read_bytes())
     for file in reader.files.paths:
         digest.update(file.read_bytes())
@@ -118,7 +111,7 @@ def assemble(path: Path, equity_weight: Mapping[str, float]) -> tuple[Instance, 
         "files": len(reader.files.paths),
         "rows": int(sum(len(column.starts) for column in columns)),
     }
-    return _instance(world, path, regions, slots, wanted, provenance), regions
+    return _instance(world, path, regions, slots, weight, provenance), regions
 
 
 def _region(path: Path, name: str, options: Any, kinds: tuple[str, ...]) -> RegionTable:
@@ -136,7 +129,7 @@ def _region(path: Path, name: str, options: Any, kinds: tuple[str, ...]) -> Regi
     for kind in ("price", "demand"):
         if kind not in series:
             raise DataError(f"{path}: region {name} has no {kind}")
-    return RegionTable(name, entry(RegionEntry, rest, f"{path}: region {name}"), series)
+    return RegionTable(name, record(RegionEntry, rest, f"{path}: region {name}"), series)
 
 
 def _read(region: RegionTable, reader: Reader, path: Path) -> None:
@@ -147,7 +140,7 @@ def _read(region: RegionTable, reader: Reader, path: Path) -> None:
             raise DataError(f"{what} is empty; give it a number, or a file")
         constant = region.constant(kind)
         if constant is not None:
-            entry(SeriesEntry, constant, what)
+            record(SeriesEntry, constant, what)
         elif kind == "mix":
             mix, region.facts[kind] = read_mix(reader, options, what)
             region.columns |= {f"mix: {fuel}": group for fuel, group in mix.items()}
@@ -156,27 +149,18 @@ def _read(region: RegionTable, reader: Reader, path: Path) -> None:
             region.columns[kind] = [column]
 
 
-def _spans(regions: list[RegionTable]) -> list[Intervals]:
+def _spans(regions: list[RegionTable]) -> list[Span]:
     """What the common window is found by: of a generation mix, all its fuels together.
 
     So a fuel that is missing at an end is a gap there rather than the end of all series.
     """
-    spans = []
+    spans: list[Span] = []
     for region in regions:
-        mix = [c for kind, group in region.columns.items() if ": " in kind for c in group]
-        spans += [c for kind, group in region.columns.items() if ": " not in kind for c in group]
-        if mix:
-            first = min(mix, key=lambda c: c.starts[0])
-            last = max(mix, key=lambda c: c.starts[-1] + np.timedelta64(int(c.seconds[-1]), "s"))
-            spans.append(
-                Intervals(
-                    first.what,
-                    np.array([first.starts[0], last.starts[-1]]),
-                    np.array([first.seconds[0], last.seconds[-1]]),
-                    np.zeros(2),
-                    first.resolutions,
-                )
-            )
+        fuels: list[Span] = []
+        for kind, group in region.columns.items():
+            (fuels if ": " in kind else spans).extend(column.span for column in group)
+        if fuels:
+            spans.append((min(begin for begin, _ in fuels), max(end for _, end in fuels)))
     return spans
 
 
@@ -189,30 +173,29 @@ def _place(region: RegionTable, slots: Slots, gaps: GapsEntry | None, path: Path
     for kind in region.constants:
         value = _constant_value(region, kind, slots.seconds, f"{path}: {kind} of {region.name}")
         region.values[kind] = np.full(len(slots.stamps), value)
-    if is_share(region.unit("demand")):
+    if region.unit("demand") in units.SHARES:
         region.values["demand"] = region.values["demand"] * _capacity(region, slots, path)
 
 
 def _constant_value(region: RegionTable, kind: str, seconds: int, what: str) -> float:
-    given = entry(SeriesEntry, region.constant(kind), what)
-    others = sorted(given.model_fields_set - {"constant", "unit", "rate"})
-    if given.constant is None or others:
+    entry = record(SeriesEntry, region.constant(kind), what)
+    others = sorted(entry.model_fields_set - {"constant", "unit", "rate"})
+    if entry.constant is None or others:
         raise DataError(f"{what}: beside 'constant' only 'unit' and 'rate' are understood")
     if kind == "mix":
         raise DataError(f"{what}: a generation mix cannot be one number")
-    base, value = base_kind(kind), np.array([given.constant])
-    if given.unit is not None:
-        try:
-            rate = None if given.rate is None else float(given.rate)
-        except (TypeError, ValueError):
-            raise DataError(f"{what}: 'rate' must be a number") from None
+    base, value = units.base_kind(kind), np.array([entry.constant])
+    if entry.unit is not None:
+        rate = None if entry.rate is None else number(entry.rate)
+        if rate is not None and np.isnan(rate):
+            raise DataError(f"{what}: 'rate' must be a number")
         with about(what):
-            value = convert(value, base, given.unit, rate)
-        if kind == "demand" and is_power(given.unit):
+            value = units.convert(value, base, entry.unit, rate)
+        if kind == "demand" and entry.unit in units.POWER:
             value = value * (seconds / 3600)
-    low, high = bounds(base)
+    low, high = units.bounds(base)
     if not low <= value[0] <= high:
-        raise DataError(f"{what}: {out_of_bounds(value[0], base)}")
+        raise DataError(f"{what}: {units.out_of_bounds(value[0], base)}")
     return float(value[0])
 
 
@@ -332,25 +315,20 @@ def _instance(
 def _capacity(region: RegionTable, slots: Slots, path: Path) -> float:
 
     try:
-        return capacity(region.options.capacity, slots.seconds / 3600)
+        return units.capacity(region.options.capacity, slots.seconds / 3600)
     except DataError as error:
         raise DataError(f"{path}: capacity of {region.name} {error}") from None
 
 
 def _location(path: Path, names: tuple[str, ...], places: list[Any]) -> FloatArray:
-    degrees = []
     for name, place in zip(names, places, strict=True):
-        try:
-            latitude, longitude = (float(x) for x in place)
-        except (TypeError, ValueError):
-            latitude = longitude = np.nan
-        if not isinstance(place, list) or not (abs(latitude) <= 90 and abs(longitude) <= 180):
+        degrees = [number(x) for x in place] if isinstance(place, list) else []
+        if len(degrees) != 2 or not (abs(degrees[0]) <= 90 and abs(degrees[1]) <= 180):
             raise DataError(
                 f"{path}: location of {name} must be [latitude, longitude] in degrees, got "
                 f"{str(place)[:60]!r}"
             )
-        degrees.append((latitude, longitude))
-    return np.array(degrees, dtype=np.float64)
+    return np.array([[number(x) for x in place] for place in places], dtype=np.float64)
 
 
 def _reach(
@@ -365,10 +343,7 @@ def _reach(
             f"gateway"
         )
     if set(options) == {"within_km"} and "within_km" not in names:
-        try:
-            radius = float(options["within_km"])
-        except (TypeError, ValueError):
-            radius = np.nan
+        radius = number(options["within_km"])
         if not 0 <= radius < np.inf:
             raise DataError(f"{path}: reachability within_km must be a number of kilometres")
         if distance is None:

@@ -148,18 +148,15 @@ def _refuse(
 def _advice(text: str, entry: SeriesEntry) -> str:
     """Which option would make a number of it."""
     ways = ((",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"))
-    for decimal, thousands in sorted(ways, key=lambda way: way[0] != entry.decimal):
-        options = {"decimal": decimal, "thousands": thousands}
-        given = {"decimal": entry.decimal, "thousands": entry.thousands}
-        if options != given and re.fullmatch(_pattern(decimal, thousands), text):
-            if (
-                decimal == ","
-                and thousands is None
-                and re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text)
-            ):
-                continue  # more likely groups of thousands
-            changed = [f"{k}: {v!r}" for k, v in options.items() if v != given[k] and v is not None]
-            return f"; is it written with '{', '.join(changed)}'?" if changed else ""
+    declared = (entry.decimal, entry.thousands)
+    for way in sorted(ways, key=lambda way: way[0] != entry.decimal):
+        if way == declared or not re.fullmatch(_pattern(*way), text):
+            continue
+        if way == (",", None) and re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text):
+            continue  # more likely groups of thousands
+        options = zip(("decimal", "thousands"), way, declared, strict=True)
+        changes = [f"{name}: {mark!r}" for name, mark, now in options if mark not in (now, None)]
+        return f"; is it written with '{', '.join(changes)}'?" if changes else ""
     if re.fullmatch(r"\D{0,4}\d[\d.,' ]*\D{0,12}", text):
         return "; a cell may hold nothing but the number, its unit belongs into 'unit'"
     return ""

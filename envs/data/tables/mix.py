@@ -128,5 +128,5 @@ def _others(part: Part) -> list[str]:
 def _runs(part: Part, code: str) -> bool:
     """Has any row of a fuel code a value above zero, or one that would have to be read to tell?"""
     _, cells = _output(part, code)
-    there = cells[~missing(cells, part.entry)]
-    return bool((pd.to_numeric(there, errors="coerce").fillna(1.0) > 0).any())
+    values = cells[~missing(cells, part.entry)]
+    return bool((pd.to_numeric(values, errors="coerce").fillna(1.0) > 0).any())

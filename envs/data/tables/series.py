@@ -10,21 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from equiload.envs.data.tables import units
 from equiload.envs.data.tables.cells import missing, numbers
-from equiload.envs.data.tables.entries import SeriesEntry
+from equiload.envs.data.tables.entries import SeriesEntry, number
 from equiload.envs.data.tables.messages import about, cell_error, shown
 from equiload.envs.data.tables.parts import Facts, Part, Reader, facts_of, named, parts_of
 from equiload.envs.data.tables.requests import read_requests
 from equiload.envs.data.tables.slots import Intervals, lasting
-from equiload.envs.data.tables.units import (
-    base_kind,
-    bounds,
-    convert,
-    is_amount,
-    is_power,
-    is_share,
-    out_of_bounds,
-)
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
@@ -63,7 +55,7 @@ def intervals_of(
     lasts = None if first.lasts is None else _duration(first.lasts, what)
     rows = _once(reader, parts, cells, _Rows.of(parts, cells))
     declared = rows.declared if lasts is None else np.full(len(rows.moments), lasts)
-    amount = kind in ("demand", "mix") and is_amount(first.unit or "")
+    amount = kind in ("demand", "mix") and (first.unit or "") in units.ENERGY
     judged = reader.judges(rows.moments)
     starts, seconds, steps = lasting(
         rows.moments, declared, reader.slot, name, ends=ends, amount=amount, judged=judged
@@ -170,9 +162,10 @@ def _refuse_mixture(parts: Sequence[Part], what: str) -> None:
     """Refuse files of one series that mean different things by a stamp, or by a value."""
     first = parts[0]
     for part in parts[1:]:
+        amounts = [(each.entry.unit or "") in units.ENERGY for each in (part, first)]
         if part.stamps.ends != first.stamps.ends:
             sense = "the stamps are the ends of the values in one and their starts in the other"
-        elif is_amount(part.entry.unit or "") != is_amount(first.entry.unit or ""):
+        elif amounts[0] != amounts[1]:
             sense = (
                 f"the values are in {part.entry.unit} in one and {first.entry.unit} in the other"
             )
@@ -196,20 +189,20 @@ def _values(
 ) -> FloatArray:
     """Cells that are there as numbers in the project's unit, within their bounds."""
     entry, file, unit = part.entry, part.frame.file, part.entry.unit or ""
-    base = base_kind(kind)
+    base = units.base_kind(kind)
     raw = numbers(cells, entry, file, f"{kind} in {unit}")
     with about(what, unless=what):
         rate = _rate(reader, entry, moments, what)
-        values = convert(raw, base, unit, rate, footprint_unit=reader.units.get(base))
-    if kind == "demand" and is_power(unit):
+        values = units.convert(raw, base, unit, rate, footprint_unit=reader.units.get(base))
+    if kind == "demand" and unit in units.POWER:
         values = values * (reader.slot / 3600)
-    if kind == "demand" and is_share(unit):
+    if kind == "demand" and unit in units.SHARES:
         base = "share"
-    low, high = bounds(base)
+    low, high = units.bounds(base)
     bad = ~((values >= low) & (values <= high))
     if bad.any():
         row = int(np.argmax(bad))
-        sentence = f"{out_of_bounds(values[row], base)}; is the unit {unit} right?"
+        sentence = f"{units.out_of_bounds(values[row], base)}; is the unit {unit} right?"
         raise cell_error(file, cells, row, sentence)
     return values
 
@@ -232,10 +225,7 @@ def _rate(
     if rate is None:
         return None
     if not isinstance(rate, Mapping):
-        try:
-            value = float(rate)
-        except (TypeError, ValueError):
-            value = np.nan
+        value = number(rate)
         if not (np.isfinite(value) and value > 0) or isinstance(rate, bool):
             raise DataError(f"'rate' must be a positive number or a series, got {shown(rate)}")
         return value
@@ -248,7 +238,7 @@ def _rate(
             f"{file}: rates begin at {starts[0] if len(starts) else 'no time'} UTC, after the "
             f"first price at {moments.min()} UTC"
         )
-    low, high = bounds("rate")
+    low, high = units.bounds("rate")
     if not ((values >= low) & (values <= high)).all():
         raise DataError(f"{file}: rates must be positive numbers")
     return values[index]

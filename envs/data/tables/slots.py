@@ -8,7 +8,7 @@ cover it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from equiload.envs.data.tables.entries import GapsEntry, entry
+from equiload.envs.data.tables.entries import GapsEntry, record
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
@@ -27,6 +27,10 @@ _SUNDAY = 6  # when clocks change in most of the world
 _RUN = 4
 #: So many steps in the place of one at the start of a slot neither.
 _ALONE = 4
+
+
+#: UTC: begin and end.
+Span = tuple[np.datetime64, np.datetime64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,11 @@ class Intervals:
     amount: bool = False
     local: str | None = None
     blanks: Mapping[Any, str] = field(default_factory=dict)
+
+    @property
+    def span(self) -> Span:
+        """UTC: when the first value begins and the last one ends."""
+        return self.starts[0], self.starts[-1] + np.timedelta64(int(self.seconds[-1]), "s")
 
 
 def lengths(
@@ -105,11 +114,10 @@ def lengths(
     # Before a gap, and at the end, a value lasts as long as the last regular one did.
     last = np.maximum.accumulate(np.where(regular, np.arange(len(starts)), -1))
     usual = np.where(last >= 0, seconds[last], steps[0])
-    limit = np.where(longest > 0, longest, np.where(regular, seconds, usual))
+    limit: IntArray = np.where(longest > 0, longest, np.where(regular, seconds, usual))
     limit[-1] = min(limit[-1], max(steps))
-    ends = np.append(apart, np.iinfo(np.int64).max)
-    lasting: IntArray = np.minimum(ends, limit)
-    return lasting, steps
+    limit[:-1] = np.minimum(apart, limit[:-1])
+    return limit, steps
 
 
 def lasting(
@@ -294,14 +302,17 @@ def gaps_of(options: Any, path: object) -> GapsEntry | None:
             f"{path}: gaps must be 'refuse' or {{method: linear or previous, longest: slots}}, got "
             f"{str(options)[:60]!r}"
         )
-    return entry(GapsEntry, options, f"{path}: gaps")
+    return record(GapsEntry, options, f"{path}: gaps")
 
 
 def common_slots(
-    columns: list[Intervals], seconds: int, begin: Any, end: Any, path: object
+    spans: Sequence[Span],
+    seconds: int,
+    begin: np.datetime64 | None,
+    end: np.datetime64 | None,
+    path: object,
 ) -> Slots:
-    """The slots from ``begin`` to ``end``, or the longest window that every column covers."""
-    spans = [(c.starts[0], c.starts[-1] + np.timedelta64(int(c.seconds[-1]), "s")) for c in columns]
+    """The slots from ``begin`` to ``end``, or the longest window that every span covers."""
     first = max((span[0] for span in spans), default=begin)
     last = min((span[1] for span in spans), default=end)
     if first is None or last is None:
@@ -317,7 +328,7 @@ def common_slots(
             f"{path}: from start to end it is {length / 60:g} min, no whole number of slots of "
             f"{seconds // 60} min"
         )
-    if count < 1 or (columns and (start >= last or stop <= first)):
+    if count < 1 or (spans and (start >= last or stop <= first)):
         raise DataError(
             f"{path}: the series have no slot in common"
             + (" with 'start' and 'end'" if begin is not None or end is not None else "")

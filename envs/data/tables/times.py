@@ -38,14 +38,8 @@ _DIGITS = re.compile(
     r"(?:19|20)\d\d(?:0\d|1[0-2])(?:[0-2]\d|3[01])(?:[01]\d|2[0-4])(?:[0-5]\d){0,2}"
 )
 _DAYS = (
-    "%d.%m.%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%d-%m-%Y",
-    "%m-%d-%Y",
-    "%d.%m.%y",
-    "%d/%m/%y",
-    "%m/%d/%y",
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y"),
+    *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y"),
 )
 _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 #: What a stamp may be that is not ISO 8601, to be told to the user.
@@ -147,45 +141,45 @@ class StampColumn:
 
 def _parsed(text: Any, entry: SeriesEntry, place: StampColumn) -> Any:
     """Times with an offset or without, a series."""
-    wanted = entry.time_format
-    since = None if wanted is None else _SINCE.fullmatch(wanted)
+    form = entry.time_format
+    since = None if form is None else _SINCE.fullmatch(form)
     if since is not None:
         return _since(text, since, entry, place)
-    if wanted is not None and "%" not in wanted:
+    if form is not None and "%" not in form:
         raise DataError(
-            f"{place.file}: time_format {wanted!r} has no directive such as %Y; expected "
+            f"{place.file}: time_format {form!r} has no directive such as %Y; expected "
             f"strptime's, '%d.%m.%Y %H:%M' say, or 'seconds since 1970-01-01'"
         )
     offset = text.str.contains(_OFFSET, regex=True).to_numpy(dtype=bool)
-    if wanted is not None:
-        offset = np.full(len(text), "%z" in wanted)
-    _refuse_counts(text, wanted, place)
+    if form is not None:
+        offset = np.full(len(text), "%z" in form)
+    _refuse_counts(text, form, place)
     try:
-        parsed = _read(text, wanted, utc=bool(offset.all()))
+        parsed = _read(text, form, utc=bool(offset.all()))
     except ValueError:
         if offset.all() or not offset.any():
-            raise _format_error(text, wanted, place, "") from None
+            raise _format_error(text, form, place, "") from None
         other = int(np.argmax(offset != offset[-1]))
         expected = "all times of a file with an offset from UTC, or none"
         raise place.error(text, other, expected) from None
-    parsed = _midnights(text, parsed, wanted)
+    parsed = _midnights(text, parsed, form)
     bad = parsed.isna().to_numpy(dtype=bool)
-    if wanted is None:  # "now" and "today" are times to the parser
+    if form is None:  # "now" and "today" are times to the parser
         bad = bad | ~text.str[:1].str.isdigit().to_numpy(dtype=bool)
     if bad.any():
         names = ~text[bad].str[:1].str.isdigit().to_numpy(dtype=bool)
         around = _around(bad) if names.all() else ""
-        raise _format_error(text[bad], wanted, place, around)
+        raise _format_error(text[bad], form, place, around)
     return parsed
 
 
-def _read(text: Any, wanted: str | None, *, utc: bool) -> Any:
-    return pd.to_datetime(text, format=wanted or "ISO8601", errors="coerce", utc=utc)
+def _read(text: Any, form: str | None, *, utc: bool) -> Any:
+    return pd.to_datetime(text, format=form or "ISO8601", errors="coerce", utc=utc)
 
 
-def _refuse_counts(text: Any, wanted: str | None, place: StampColumn) -> None:
+def _refuse_counts(text: Any, form: str | None, place: StampColumn) -> None:
     """A count of seconds since 1970 is not ISO 8601, though some of its digits may be."""
-    if wanted is not None or not len(text):
+    if form is not None or not len(text):
         return
     digits = str(text.iloc[0])
     if not re.fullmatch(r"\d{1,7}|[34]\d{4}\.\d+|\d{9,13}(\.\d+)?", digits):
@@ -229,22 +223,22 @@ def _usual(text: Any) -> str:
     return f"a 'time_format', which may be {choices}: the file does not tell"
 
 
-def _format_error(bad: Any, wanted: str | None, place: StampColumn, around: str) -> DataError:
+def _format_error(bad: Any, form: str | None, place: StampColumn, around: str) -> DataError:
     """The sentence on the first of the texts that are no times."""
-    if wanted is None:
+    if form is None:
         return place.error(bad, 0, f"an ISO 8601 time{around or f', or {_usual(bad)}'}")
-    unknown = re.findall(r"%(.)", wanted)
+    unknown = re.findall(r"%(.)", form)
     odd = [code for code in unknown if code not in "aAwdbBmyYHIpMSfzZjUWcxX%GuV"]
     hint = f" (%{odd[0]} is no directive of strptime's)" if odd else ""
-    if "%s" in wanted:
+    if "%s" in form:
         hint = " (for seconds since 1970 say 'seconds since 1970-01-01')"
-    if re.search(r"\b2[5-9]$", bad.iloc[0]) and "%H" in wanted:
+    if re.search(r"\b2[5-9]$", bad.iloc[0]) and "%H" in form:
         hint = "; hours that count to 25 are a 'period' of 60 'period_minutes'"
     if not hint and not around and not _read(bad, None, utc=True).isna().any():
         hint = "; these are ISO 8601, say 'time_format: null'"
     elif not hint and not around and (usual := _usual(bad)) != "a 'time_format'":
         hint = f"; {usual}"
-    return place.error(bad, 0, f"the time_format {wanted!r}{hint or around}")
+    return place.error(bad, 0, f"the time_format {form!r}{hint or around}")
 
 
 def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: StampColumn) -> Any:
@@ -285,29 +279,29 @@ def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: StampColu
     return origin.tz_convert("UTC") + passed
 
 
-def _midnights(text: Any, parsed: Any, wanted: str | None) -> Any:
+def _midnights(text: Any, parsed: Any, form: str | None) -> Any:
     """Read hour 24 as midnight of the next day."""
     late = np.flatnonzero(parsed.isna().to_numpy(dtype=bool))
     if not len(late):
         return parsed
-    pattern = _HOUR_24 if wanted is None else _hour_pattern(wanted)
+    pattern = _HOUR_24 if form is None else _hour_pattern(form)
     if pattern is None:
         return parsed
     parts = [pattern.fullmatch(str(text.iloc[row])) for row in late]
     rows = [row for row, part in zip(late, parts, strict=True) if part]
     zeroed = [f"{part['before']}00{part['after']}" for part in parts if part]
     if rows:
-        midnight = _read(pd.Series(zeroed), wanted, utc=parsed.dt.tz is not None)
+        midnight = _read(pd.Series(zeroed), form, utc=parsed.dt.tz is not None)
         parsed = parsed.copy()
         parsed.iloc[rows] = (midnight + pd.Timedelta(days=1)).to_numpy()
     return parsed
 
 
 @lru_cache
-def _hour_pattern(wanted: str) -> re.Pattern[str] | None:
+def _hour_pattern(form: str) -> re.Pattern[str] | None:
     """Texts of a strptime format whose hour is 24, split there."""
     pieces, hour = [], False
-    for piece in re.findall(r"%.|[^%]+", wanted):
+    for piece in re.findall(r"%.|[^%]+", form):
         if piece == "%H" and not hour:
             pieces.append(r")24(?P<after>")
             hour = True

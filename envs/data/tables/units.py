@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 
+from equiload.envs.data.tables.entries import number
 from equiload.envs.errors import DataError
 from equiload.envs.footprints import FOOTPRINTS
 from equiload.envs.typing import FloatArray
 
-_ENERGY = {"Wh": 1e-6, "kWh": 1e-3, "MWh": 1.0, "GWh": 1e3, "TWh": 1e6}  # in MWh
+#: Units of amounts, in MWh; of mean power, in MW; and of shares of a region's capacity.
+ENERGY = {"Wh": 1e-6, "kWh": 1e-3, "MWh": 1.0, "GWh": 1e3, "TWh": 1e6}
 _HEAT = {"J": 1 / 3.6e9, "kJ": 1 / 3.6e6, "MJ": 1 / 3600.0, "GJ": 1 / 3.6}  # in MWh
-_POWER = {"W": 1e-6, "kW": 1e-3, "MW": 1.0, "GW": 1e3, "kWh/h": 1e-3, "MWh/h": 1.0}  # in MW
+POWER = {"W": 1e-6, "kW": 1e-3, "MW": 1.0, "GW": 1e3, "kWh/h": 1e-3, "MWh/h": 1.0}
+SHARES = {"share": 1.0, "%": 0.01}
 _POUND = 0.45359237
 _MASS = {  # in kg
     "kg": 1.0,
@@ -30,7 +32,6 @@ _VOLUME = {  # in m³
     "ML": 1e3,
     **dict.fromkeys(("gal", "gallon", "gallons"), 3.785411784e-3),
 }
-_DOLLARS = ("US$", "USD")
 #: Hundredths of a currency as they are written, alone or behind its name …
 _CENTS = r"(?:ct|cts|cents?|c|¢|p|pence|öre|øre|ore|Rp)"
 #: … or before its sign.
@@ -45,17 +46,15 @@ _GAS = re.compile(
     r"\s*(?:of\s+)?(?:CO2|CO₂|NOx|NOₓ|NO2|SO2)\s*-?\s*(?:eq(?:uivalent)?\.?|e)?$", re.I
 )
 
-_PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
-    {  # factor and what is added before it
-        "temperature": {
-            **dict.fromkeys(("°C", "℃", "C", "degC", "deg C", "Celsius", "celsius"), (1.0, 0.0)),
-            **dict.fromkeys(("°F", "℉", "F", "degF", "deg F", "Fahrenheit"), (5 / 9, -32.0)),
-            "K": (1.0, -273.15),
-        },
-        "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
-        "rate": {"US$": (1.0, 0.0), "USD": (1.0, 0.0)},
-    }
-)
+_PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = {  # factor and what is added before it
+    "temperature": {
+        **dict.fromkeys(("°C", "℃", "C", "degC", "deg C", "Celsius", "celsius"), (1.0, 0.0)),
+        **dict.fromkeys(("°F", "℉", "F", "degF", "deg F", "Fahrenheit"), (5 / 9, -32.0)),
+        "K": (1.0, -273.15),
+    },
+    "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
+    "rate": {"US$": (1.0, 0.0), "USD": (1.0, 0.0)},
+}
 #: Smallest and largest value that is physically sensible, in the project's unit.
 _BOUNDS = {
     "price": (-5_000.0, 30_000.0),
@@ -67,13 +66,8 @@ _BOUNDS = {
 }
 #: What demand and the output of plants may be in: name, factors of amounts and powers, shares.
 _LOADS = {
-    "demand": (
-        "demand",
-        {**_ENERGY, **_POWER},
-        {"share": 1.0, "%": 0.01},
-        " (of the region's capacity)",
-    ),
-    "mix": ("a generation mix", {**_POWER, **_ENERGY}, {"%": 1.0, "share": 1.0}, ""),
+    "demand": ("demand", {**ENERGY, **POWER}, SHARES, " (of the region's capacity)"),
+    "mix": ("a generation mix", {**POWER, **ENERGY}, {"%": 1.0, "share": 1.0}, ""),
 }
 _OWN = {
     "price": "US$/MWh",
@@ -145,25 +139,10 @@ def convert(
     return values * _footprint(kind, unit, own or "units")
 
 
-def is_power(unit: str) -> bool:
-    """Is a demand in this unit a mean power, rather than an amount?"""
-    return unit in _POWER
-
-
-def is_share(unit: str) -> bool:
-    """Is a demand in this unit a share of the region's capacity?"""
-    return unit in ("share", "%")
-
-
-def is_amount(unit: str) -> bool:
-    """Is a demand or an output in this unit an amount of each row?"""
-    return unit in _ENERGY
-
-
 def energy(text: str) -> float:
     """MWh of a text such as ``0.4 J`` or ``2e-3 Wh``."""
     value, unit = _amount(text)
-    factors = {**_ENERGY, **_HEAT}
+    factors = {**ENERGY, **_HEAT}
     if unit not in factors or np.isnan(value):
         raise DataError(
             f"an energy must be a number and a unit ({', '.join(factors)}), '0.4 J' say, got "
@@ -175,8 +154,8 @@ def energy(text: str) -> float:
 def capacity(text: str, slot_hours: float) -> float:
     """MWh per slot of ``1.5`` (MWh per slot) or ``20 MW``."""
     value, unit = _amount(text)
-    factors = {"": 1.0} | {name: _ENERGY[name] for name in ("MWh", "kWh", "GWh")}
-    factors |= {name: factor * slot_hours for name, factor in _POWER.items()}
+    factors = {"": 1.0} | {name: ENERGY[name] for name in ("MWh", "kWh", "GWh")}
+    factors |= {name: factor * slot_hours for name, factor in POWER.items()}
     if unit not in factors or np.isnan(value):
         raise DataError(f"must be a number of MWh per slot, or '20 MW' say, got {text[:60]!r}")
     return value * factors[unit]
@@ -184,11 +163,8 @@ def capacity(text: str, slot_hours: float) -> float:
 
 def _amount(text: str) -> tuple[float, str]:
     """Number and unit of ``20 MW``; not a number where it is none, infinite or negative."""
-    number, _, unit = text.strip().partition(" ")
-    try:
-        value = float(number)
-    except ValueError:
-        value = np.nan
+    amount, _, unit = text.strip().partition(" ")
+    value = number(amount)
     return value if 0 <= value < np.inf else np.nan, unit.strip()
 
 
@@ -200,9 +176,9 @@ def _parted(unit: str) -> tuple[str, str]:
 
 def _price(unit: str, rate: FloatArray | float | None) -> FloatArray | float:
     currency, per = _parted(unit)
-    if per not in _ENERGY:
+    if per not in ENERGY:
         raise DataError(
-            f"the unit {unit!r} of a price must be a currency per {', '.join(_ENERGY)}, US$/MWh or "
+            f"the unit {unit!r} of a price must be a currency per {', '.join(ENERGY)}, US$/MWh or "
             f"EUR/MWh say"
         )
     currency, part = _whole_currency(currency)
@@ -212,8 +188,8 @@ def _price(unit: str, rate: FloatArray | float | None) -> FloatArray | float:
             f"the unit {unit!r} of a price must be a currency by its three capitals or its sign, "
             f"or hundredths of it: EUR/MWh, €/MWh, ct/kWh, EURct/kWh, pence/kWh say"
         )
-    scale = part / _ENERGY[per]
-    if currency in (*_DOLLARS, "US"):
+    scale = part / ENERGY[per]
+    if currency in ("US$", "USD", "US"):
         if rate is not None:
             raise DataError(
                 f"the price is in US$ already ({unit}), so 'rate' has nothing to convert"
@@ -247,7 +223,7 @@ def _footprint(kind: str, unit: str, own: str) -> float:
     """Factor to ``own`` per MWh."""
     amount, per = _parted(unit)
     amount = _GAS.sub("", amount).strip()
-    energies = {**_ENERGY, **_HEAT}
+    energies = {**ENERGY, **_HEAT}
     sizes: dict[str, float] = {own: 1.0}
     for family in (_MASS, _VOLUME):
         if own in family:
