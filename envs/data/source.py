@@ -25,6 +25,7 @@ from equiload.envs.data.draw import Draw, Split
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
+from equiload.envs.data.table import table
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective, Trace
 
@@ -57,13 +58,15 @@ class Source(ABC):
     ) -> Instance:
         """A draw of a split, or a batch: ``"test/7"``; a whole number is a training draw."""
 
-    @abstractmethod
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """How many different draws of a split there are; none: as many as one likes."""
+        del horizon
+        Split.of(split)
+        return None
 
-    @abstractmethod
     def reachabilities(self) -> tuple[str, ...]:
         """The reachabilities that differ: ``("full", "partial")`` or ``("full",)``."""
+        return ("full", "partial")
 
     @abstractmethod
     def weighed(self, equity_weight: Mapping[str, float] | None) -> Source:
@@ -138,16 +141,6 @@ class GeneratedSource(Source):
                 raise DataError(f"{self.name} takes no horizon")
             options["horizon"] = horizon
         return _instance(self._make(seed=draw, **options), self.name)
-
-    def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
-        """See :class:`Source`."""
-        del horizon
-        Split.of(split)
-        return None
-
-    def reachabilities(self) -> tuple[str, ...]:
-        """See :class:`Source`."""
-        return ("full", "partial")
 
     def weighed(self, equity_weight: Mapping[str, float] | None) -> GeneratedSource:
         """See :class:`Source`."""
@@ -290,10 +283,7 @@ class RecordedSource(Source):
             self._stressed(self.recorded.window(start, length), member)
             for start, member in zip(starts, members, strict=True)
         ]
-        drawn = windows[0]
-        if shape:
-            drawn = drawn.replace(trace=Trace.stack([window.trace for window in windows]))
-        return _drawn(_reaching(drawn, reachability), draw)
+        return _drawn(_reaching(_stacked(windows) if shape else windows[0], reachability), draw)
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
@@ -425,11 +415,9 @@ class TableSource(RecordedSource):
     """One's own data: the YAML file at ``path``, options as of :class:`RecordedSource`."""
 
     def __init__(self, path: str | Path, **options: Any) -> None:
-        from equiload.envs.data.table import table  # which loads pandas
-
         _known("table", options)
         self.path = Path(path)
-        options.setdefault("name", Path(path).name)
+        options.setdefault("name", self.path.name)
         super().__init__(lambda weight: table(path, equity_weight=weight), **options)
 
 
@@ -472,8 +460,7 @@ class ShiftedSource(Source):
         if len(drawn.batch) > 1:
             raise DataError(f"{self.name}: a batch has one axis, got {drawn.batch}")
         members = [shift(drawn[b], self.kind, Draw.of(draw)) for b in range(drawn.batch[0])]
-        stacked = Trace.stack([member.trace for member in members])
-        return _drawn(members[0].replace(trace=stacked), Draw.of(draw))
+        return _drawn(_stacked(members), Draw.of(draw))
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
@@ -586,6 +573,10 @@ def _reweighted(instance: Instance, weights: Mapping[str, float]) -> Instance:
         )
     changed = {**instance.objective.equity_weight, **weights}
     return instance.replace(objective=Objective(equity_weight=changed))
+
+
+def _stacked(members: Sequence[Instance]) -> Instance:
+    return members[0].replace(trace=Trace.stack([member.trace for member in members]))
 
 
 def _drawn(instance: Instance, draw: Draw) -> Instance:
