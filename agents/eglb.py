@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
-from equiload.envs import DataError, Fleet, Objective, Slot
+from equiload.envs import DataError, Setting, Slot, State
 from equiload.envs.typing import FloatArray, IntArray
 
 Mirror = Literal["euclidean", "entropic"]
@@ -69,15 +69,14 @@ class EGLB:
         self.z_max = np.asarray(z_max, dtype=np.float64)
         self.mirror, self.schedule = mirror, schedule
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self._fleet, self._mu, self._horizon = fleet, objective.mu, horizon
-        K, R = len(objective.footprints), len(fleet.regions)
+        fleet, batch = setting.fleet, setting.batch
+        self._fleet, self._mu, self._horizon = fleet, setting.objective.mu, setting.horizon
+        *_, K, R = setting.footprint_shape
         start = 0.0 if self.mirror == "euclidean" else 1.0 / R
         #: ``[..., K, R]``, the multipliers.
-        self.multipliers = np.full((*batch, K, R), start)
+        self.multipliers = np.full(setting.footprint_shape, start)
         self._full_load = fleet.pue * fleet.capacity / R
         self._scale = np.zeros((math.prod(batch), K))  # summed over the slots seen
         self._step, self._z_max = (
@@ -85,16 +84,16 @@ class EGLB:
             for option in (self.step_size, self.z_max)
         )
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` and update the multipliers."""
         allocation = self.dispatch(slot, self.multipliers)
         self.update(slot, allocation)
         return allocation
 
-    def load(self, slot: Slot) -> FloatArray:
+    def loads(self, slot: Slot, _: State) -> FloatArray:
         """Return only the loads ``[..., N]`` of :meth:`act`, which is faster, and update as it."""
         unit = self._unit(slot, self.multipliers)
-        load, _ = self._fleet.dispatch.load(unit, slot.demand, slot.capacity)
+        load = self._fleet.dispatch.loads(unit, slot.demand, slot.capacity)[0]
         self.update(slot, load[..., None, :])
         return load
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from equiload.envs import DataError, Dispatch, Fleet, Objective, Slot
+from equiload.envs import DataError, Dispatch, Setting, Slot, State
 from equiload.envs.typing import FloatArray
 
 
 class GLBCost:
     """Each slot: ``argmin_y Σ p·x`` plus routing cost."""
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        del objective, horizon, batch
-        self._fleet = fleet
+        self._fleet = setting.fleet
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the cheapest allocation ``[..., J, N]``."""
         unit = slot.price * self._fleet.pue
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
@@ -36,21 +33,18 @@ class GLBFootprint:
     def __init__(self, footprint: str) -> None:
         self.footprint = footprint
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`; raises :class:`DataError` for an unknown kind."""
-        del horizon, batch
-        if self.footprint not in objective.footprints:
+        kinds = setting.objective.footprints
+        if self.footprint not in kinds:
             raise DataError(
                 f"there is no footprint kind {self.footprint!r}, "
-                f"the instance has {', '.join(objective.footprints)}"
+                f"the instance has {', '.join(kinds)}"
             )
-        self._fleet = fleet
-        self._kind = objective.footprints.index(self.footprint)
-        self._dispatch = Dispatch(fleet.reachable)
+        self._fleet, self._kind = setting.fleet, kinds.index(self.footprint)
+        self._dispatch = Dispatch(setting.fleet.reachable)
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` of least footprint."""
         unit = slot.intensity[..., self._kind, :] * self._fleet.pue
         return self._dispatch.allocation(unit, slot.demand, slot.capacity)
@@ -62,16 +56,14 @@ class GLBDist:
     Where gateways compete for room, the total distance travelled is least.
     """
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`; raises :class:`DataError` without distances."""
-        del objective, horizon
+        fleet = setting.fleet
         if fleet.distance is None:
             raise DataError("GLB-Dist needs a distance in km: give every region a location")
         self._dispatch = Dispatch(fleet.reachable, fleet.distance)
-        self._zero = np.zeros((*batch, len(fleet.datacenters)))
+        self._zero = np.zeros((*setting.batch, len(fleet.datacenters)))
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` of least distance."""
         return self._dispatch.allocation(self._zero, slot.demand, slot.capacity)

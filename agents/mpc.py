@@ -6,7 +6,7 @@ import numpy as np
 
 from equiload.agents.eglb import EGLB
 from equiload.agents.forecast.planner import Planner
-from equiload.envs import DataError, Fleet, Objective, Slot, shadow_cost
+from equiload.envs import DataError, Setting, Slot, State, shadow_cost
 from equiload.envs.forecast import Forecaster
 from equiload.envs.typing import FloatArray
 
@@ -50,30 +50,23 @@ class EGLBMPC:
         self.every, self.memory, self.solutions = every, memory, solutions
         self.planner = Planner(forecaster, tolerance=tolerance)
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self._fleet, self._mu = fleet, objective.mu
+        self._fleet, self._physics = setting.fleet, setting.physics
+        horizon = setting.horizon
         self._interval = max(self.every, -(-horizon // (self.solutions or horizon)))
         self._step = min(1.0, self.every / self.memory)
-        self.planner.reset(fleet, objective, horizon, batch)
+        self.planner.reset(setting)
         #: ``[..., K, R]``, the weights in use.
-        self.weights = np.full_like(self.planner.footprint, 1.0 / len(fleet.regions))
+        self.weights = np.full(setting.footprint_shape, 1.0 / len(setting.fleet.regions))
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]``."""
         self.planner.see(slot)
         if slot.index % self._interval == 0:
-            self.weights = self.weights + self._step * (self.planner.weights() - self.weights)
-        unit = shadow_cost(slot.price, slot.intensity, self.weights, self._fleet, self._mu)
-        allocation = self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
-        self.planner.play(slot, allocation)
-        return allocation
-
-    def observe(self, slot: Slot, allocation: FloatArray) -> None:
-        """Count ``allocation``, which was played in ``slot`` in place of what was proposed."""
-        self.planner.play(slot, allocation)
+            self.weights = self.weights + self._step * (self.planner.weights(state) - self.weights)
+        unit = shadow_cost(slot, self.weights, self._physics)
+        return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
 
 
 class EGLBPredicted:
@@ -120,20 +113,18 @@ class EGLBPredicted:
         self.eglb = EGLB() if eglb is None else eglb
         self.planner = Planner(forecaster, tolerance=tolerance)
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self.eglb.reset(fleet, objective, horizon, batch)
-        self.planner.reset(fleet, objective, horizon, batch)
+        self.eglb.reset(setting)
+        self.planner.reset(setting)
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]``."""
         eglb, since = self.eglb, slot.index - self.after
         if self.every or since <= 0:
             self.planner.see(slot)
         if since == 0 or (self.every and since > 0 and since % self.every == 0):
-            self.predicted = self.planner.weights()
+            self.predicted = self.planner.weights(state)
         if since == 0:
             eglb.multipliers += self.trust * (self.predicted - eglb.multipliers)
         weights = eglb.multipliers
@@ -141,5 +132,4 @@ class EGLBPredicted:
             weights = self.trust * self.predicted + (1 - self.trust) * weights
         allocation = eglb.dispatch(slot, weights)
         eglb.update(slot, allocation)
-        self.planner.play(slot, allocation)
         return allocation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from equiload.envs import DataError, Fleet, Objective, Slot, shadow_cost
+from equiload.envs import DataError, Setting, Slot, State, shadow_cost
 from equiload.envs.typing import FloatArray
 
 
@@ -23,21 +23,17 @@ class ShadowPrices:
         if not (np.isfinite(self.weights).all() and (self.weights >= 0).all()):
             raise DataError("shadow-price weights must be finite and at least 0")
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`; raises :class:`DataError` for weights that misfit."""
-        del horizon
-        expected = (len(objective.footprints), len(fleet.regions))
-        leading = self.weights.shape[:-2]
-        if self.weights.shape[-2:] != expected or leading != batch[len(batch) - len(leading) :]:
+        expected, ndim = setting.footprint_shape, self.weights.ndim
+        if ndim < 2 or self.weights.shape != expected[len(expected) - ndim :]:
             raise DataError(
                 f"shadow-price weights have shape {self.weights.shape}, "
-                f"expected [..., K, R] = {(*batch, *expected)}"
+                f"expected [..., K, R] = {expected}"
             )
-        self._fleet, self._mu = fleet, objective.mu
+        self._fleet, self._physics = setting.fleet, setting.physics
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the cheapest allocation ``[..., J, N]`` at the shadow prices."""
-        unit = shadow_cost(slot.price, slot.intensity, self.weights, self._fleet, self._mu)
+        unit = shadow_cost(slot, self.weights, self._physics)
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equiload.envs.dynamics import State
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance
 from equiload.envs.outcome import Outcome
@@ -31,13 +32,11 @@ class DualBound:
     outcome: Outcome
 
 
-def dual_bound(
-    instance: Instance, weights: FloatArray, *, start: FloatArray | None = None
-) -> DualBound:
+def dual_bound(instance: Instance, weights: FloatArray, *, start: State | None = None) -> DualBound:
     """Evaluate ``L(w) = Σ_t min_y Σ_i (p + Σ_k μ_k w[k, r] e[k, t, i])·x[t, i] <= min J``.
 
     Since ``max_r S >= Σ_r w_r S_r`` for ``w`` on the simplex. Costs ``T`` independent dispatches.
-    Footprints ``start`` from before the first slot add ``Σ_k μ_k w_k·start_k``.
+    What has been emitted before the first slot adds ``Σ_k μ_k w_k·S_k``.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ def dual_bound(
         ``[..., K, R]``, not negative, each row summing to 1. Axes before the instance's batch try
         many weights at once.
     start
-        ``[..., K, R]``, regional footprints that the maximum counts beside the instance's own.
+        State before the first slot: the maximum counts its footprints beside the instance's own.
 
     Raises
     ------
@@ -69,9 +68,9 @@ def dual_bound(
     for k in range(len(mu)):  # kind by kind: a year of 100 data centers fits in memory
         unit += (mu[k] * weights[..., None, k, fleet.region_of]) * trace.intensity[..., k, :, :]
     unit *= fleet.pue
-    load, routing = fleet.dispatch.load(unit, trace.demand, instance.capacity)
+    load, routing = fleet.dispatch.loads(unit, trace.demand, instance.capacity)
     value = np.einsum("...tn,...tn->...", unit, load) + routing.sum(-1)
     if start is not None:
-        value = value + np.einsum("k,...kr,...kr->...", mu, weights, start)
+        value = value + np.einsum("k,...kr,...kr->...", mu, weights, start.footprint)
     outcome = Outcome(instance=instance, load=load, routing=routing)
     return DualBound(np.asarray(value), weights, outcome)

@@ -1,4 +1,4 @@
-"""The transition: what an allocation costs, and what it adds to the regions' footprints.
+"""The transition: what a decision costs, and what it adds to the regions' footprints.
 
 Pure and batched, and written against the array API: numpy arrays and torch tensors alike.
 """
@@ -11,16 +11,51 @@ from typing import NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from equiload.envs.instance import Fleet
+from equiload.envs.series import Series
+from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """What is done in one slot.
+
+    Parameters
+    ----------
+    load
+        ``[..., N]``, MWh of server energy.
+    routing
+        ``[...]``, US$, what sending it costs.
+    allocation
+        ``[..., J, N]``, MWh from gateway to data center; none where only the loads are known.
+    moved
+        ``[...]``, MWh that an action had placed where there was no room; none: nothing.
+    """
+
+    load: Array
+    routing: Array
+    allocation: Array = None
+    moved: Array = None
+
+    @classmethod
+    def of(
+        cls, allocation: Array, routing_cost: Array | None, moved: Array | None = None
+    ) -> Decision:
+        """Decision for an allocation ``[..., J, N]``; known again only where routing costs."""
+        load = allocation.sum(-2)
+        if routing_cost is None:
+            return cls(load, load[..., 0] * 0.0, None, moved)
+        return cls(load, (allocation * routing_cost).sum((-1, -2)), allocation, moved)
 
 
 class SlotCost(NamedTuple):
     """What one slot adds.
 
-    ``energy [...]`` US$, ``routing [...]`` US$, ``footprint [..., K, R]`` t, m³, ….
+    ``draw [..., N]`` MWh from the grid, ``energy [...]`` US$, ``routing [...]`` US$,
+    ``footprint [..., K, R]`` t, m³, ….
     """
 
+    draw: Array
     energy: Array
     routing: Array
     footprint: Array
@@ -28,10 +63,18 @@ class SlotCost(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """Running totals: cost ``[...]`` in US$ and cumulative footprint ``[..., K, R]``."""
+    """What has come of an episode so far; whoever drives it owns it, and hands it to the policy.
+
+    ``cost [...]`` in US$, cumulative ``footprint [..., K, R]``.
+    """
 
     cost: Array
     footprint: Array
+
+    @classmethod
+    def start(cls, setting: Setting) -> State:
+        """State before the first slot."""
+        return cls(np.zeros(setting.batch), np.zeros(setting.footprint_shape))
 
     def objective(self, mu: Array) -> Array:
         """Return ``[...]``, US$: the objective so far, ``F + Σ_k μ_k max_r S[k, r]``."""
@@ -39,37 +82,20 @@ class State:
         return self.cost + xp.sum(mu * xp.max(self.footprint, axis=-1), axis=-1)
 
 
-def slot_cost(
-    price: Array, intensity: Array, load: Array, fleet: Fleet, routing: Array | float = 0.0
-) -> SlotCost:
-    """Cost and footprint of serving ``load [..., N]`` at ``price [..., N]``, ``intensity``.
-
-    ``intensity`` has shape ``[..., K, N]``; ``routing [...]`` is what sending it cost.
-    """
-    xp = namespace(load)
-    energy = load * _like(fleet.pue, load, xp)
-    footprint = intensity * energy[..., None, :]
-    if not fleet.one_region_each:
-        footprint = footprint @ _like(fleet.membership, load, xp)
-    cost = xp.vecdot(price, energy)
-    return SlotCost(cost, cost * 0.0 + routing, footprint)
+def slot_cost(slot: Slot, decision: Decision, physics: Physics) -> SlotCost:
+    """Cost and footprint of a decision. All that a load draws comes from the grid: PUE times it."""
+    draw = decision.load * physics.pue
+    footprint = physics.by_region(slot.intensity * draw[..., None, :])
+    return SlotCost(draw, namespace(draw).vecdot(slot.price, draw), decision.routing, footprint)
 
 
-def shadow_cost(price: Array, intensity: Array, weights: Array, fleet: Fleet, mu: Array) -> Array:
+def shadow_cost(series: Series, weights: Array, physics: Physics) -> Array:
     """Cost ``[..., N]`` of a unit of load at shadow prices: ``(p + Σ_k μ_k w[k, r] e[k])·PUE``.
 
-    ``price [..., N]`` US$/MWh, ``intensity [..., K, N]``, ``weights [..., K, R]``, ``mu [K]``.
+    Of a slot, or of series with slots in front; ``weights [..., K, R]``.
     """
-    xp = namespace(price)
-    if not fleet.one_region_each:
-        weights = weights @ _like(fleet.membership.T, price, xp)
-    weighted = (mu[:, None] * weights * intensity).sum(-2)
-    return (price + weighted) * _like(fleet.pue, price, xp)
-
-
-def namespace(array: Array) -> Array:
-    """Array-API namespace of an array; numpy's own at once, since small steps are many."""
-    return np if isinstance(array, np.ndarray) else array_namespace(array)
+    weighted = (physics.mu[:, None] * physics.by_datacenter(weights) * series.intensity).sum(-2)
+    return (series.price + weighted) * physics.pue
 
 
 def transition(state: State, cost: SlotCost) -> State:
@@ -77,7 +103,6 @@ def transition(state: State, cost: SlotCost) -> State:
     return State(state.cost + cost.energy + cost.routing, state.footprint + cost.footprint)
 
 
-def _like(array: Array, other: Array, xp: Array) -> Array:
-    if isinstance(other, type(array)):
-        return array
-    return xp.asarray(array.copy(), dtype=other.dtype, device=other.device)  # frozen, it is
+def namespace(array: Array) -> Array:
+    """Array-API namespace of an array; numpy's own at once, since small steps are many."""
+    return np if isinstance(array, np.ndarray) else array_namespace(array)

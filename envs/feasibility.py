@@ -3,11 +3,48 @@
 import numpy as np
 
 from equiload.envs.errors import InfeasibleError
-from equiload.envs.policy import Slot
-from equiload.envs.typing import BoolArray, FloatArray
+from equiload.envs.setting import Slot
+from equiload.envs.typing import Array, BoolArray, FloatArray
 
 #: How far rounding may carry an allocation out of the feasible set, relative to the slot's demand.
 TOLERANCE = 1e-9
+
+_REACH = "leaves the reach of gateway {}"
+
+
+def excesses(
+    allocation: FloatArray, demand: FloatArray, capacity: FloatArray, reachable: BoolArray
+) -> dict[str, FloatArray]:
+    """MWh ``[..., where]`` by which ``allocation [..., J, N]`` breaks each condition.
+
+    What is not finite breaks the first by ``inf``, and others by what no number is at least.
+    """
+    return {
+        "is not finite at gateway {}": np.where(np.isfinite(allocation).all(-1), 0.0, np.inf),
+        "is negative at gateway {}": -allocation.min(-1),
+        _REACH: np.where(reachable, 0.0, np.abs(allocation)).max(-1),
+        "does not send out all demand of gateway {}": np.abs(allocation.sum(-1) - demand),
+        "exceeds the capacity of data center {}": allocation.sum(-2) - capacity,
+    }
+
+
+def feasible(
+    allocation: FloatArray,
+    demand: FloatArray,
+    capacity: FloatArray,
+    reachable: BoolArray,
+    tolerance: float,
+) -> Array:
+    """``[...]`` bool: may the allocation be played? ``tolerance`` is relative to the demand.
+
+    Nothing at all may leave the reach: an advice has no rounding to excuse there.
+    """
+    allowed = tolerance * np.maximum(demand.sum(-1), 1e-300)[..., None]
+    excess = excesses(allocation, demand, capacity, reachable)
+    good = (excess.pop(_REACH) == 0).all(-1)
+    for amount in excess.values():
+        good &= (amount <= allowed).all(-1)
+    return good
 
 
 def check_allocation(allocation: FloatArray, slot: Slot, reachable: BoolArray) -> None:
@@ -25,14 +62,7 @@ def check_allocation(allocation: FloatArray, slot: Slot, reachable: BoolArray) -
             f"expected {(*demand.shape, capacity.shape[-1])} (gateways, data centers)"
         )
     allowed = TOLERANCE * np.maximum(demand.sum(-1), 1e-300)
-    excess = {  # [..., where]: how far each condition is broken
-        "is not finite at gateway {}": np.where(np.isfinite(allocation).all(-1), 0.0, np.inf),
-        "is negative at gateway {}": -allocation.min(-1),
-        "leaves the reach of gateway {}": np.where(reachable, 0.0, np.abs(allocation)).max(-1),
-        "does not send out all demand of gateway {}": np.abs(allocation.sum(-1) - demand),
-        "exceeds the capacity of data center {}": allocation.sum(-2) - capacity,
-    }
-    for text, amount in excess.items():
+    for text, amount in excesses(allocation, demand, capacity, reachable).items():
         broken = ~(amount <= allowed[..., None])
         if broken.any():
             place = tuple(int(i) for i in np.argwhere(broken)[0])

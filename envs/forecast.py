@@ -2,64 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from equiload.envs.instance import Fleet
-from equiload.envs.policy import Slot
-from equiload.envs.typing import FloatArray, TimeArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Series:
-    """The series that no decision changes, over ``H`` slots. Time is the last axis but one.
-
-    Parameters
-    ----------
-    price
-        ``[..., H, N]``, US$/MWh.
-    intensity
-        ``[..., K, H, N]``, footprint per MWh drawn (t/MWh, m³/MWh).
-    demand
-        ``[..., H, J]``, MWh per slot.
-    capacity
-        ``[..., H, N]``, MWh per slot.
-    """
-
-    price: FloatArray
-    intensity: FloatArray
-    demand: FloatArray
-    capacity: FloatArray
-
-    @property
-    def slots(self) -> int:
-        """Number of slots ``H``."""
-        return int(self.price.shape[-2])
-
-    def map(self, change: Callable[[FloatArray], FloatArray]) -> Series:
-        """The same change made to each of the four."""
-        return Series(*map(change, (self.price, self.intensity, self.demand, self.capacity)))
-
-    def zip(self, other: Series, join: Callable[[FloatArray, FloatArray], FloatArray]) -> Series:
-        """Each of the four joined with another's."""
-        return Series(
-            join(self.price, other.price),
-            join(self.intensity, other.intensity),
-            join(self.demand, other.demand),
-            join(self.capacity, other.capacity),
-        )
-
-    def physical(self) -> Series:
-        """Copy without intensities, demand or capacities below 0."""
-        return Series(
-            self.price,
-            np.maximum(self.intensity, 0.0),
-            np.maximum(self.demand, 0.0),
-            np.maximum(self.capacity, 0.0),
-        )
+from equiload.envs.series import Series
+from equiload.envs.setting import Slot
+from equiload.envs.typing import TimeArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,15 +64,13 @@ class Recorder:
     def record(self, slot: Slot) -> History:
         """Add a slot; return everything so far, as views that the recorder never changes."""
         if not self._filled:
-            self._series = Series(slot.price, slot.intensity, slot.demand, slot.capacity).map(
+            self._series = slot.map(
                 lambda array: np.empty((*array.shape[:-1], self._horizon, array.shape[-1]))
             )
             self._timestamps = np.empty((*np.shape(slot.timestamp), self._horizon), "M8[s]")
         t, self._filled = self._filled, self._filled + 1
-        self._series.price[..., t, :] = slot.price
-        self._series.intensity[..., t, :] = slot.intensity
-        self._series.demand[..., t, :] = slot.demand
-        self._series.capacity[..., t, :] = slot.capacity
+        for array, now in zip(self._series.arrays(), slot.arrays(), strict=True):
+            array[..., t, :] = now
         self._timestamps[..., t] = slot.timestamp
         seen = self._series.map(lambda array: array[..., : t + 1, :])
         return History(seen, self._timestamps[..., : t + 1])
@@ -130,4 +79,4 @@ class Recorder:
 def servable(fleet: Fleet, series: Series) -> Series:
     """Copy without demand that the fleet could not serve, so that the forecast can be solved."""
     demand = fleet.dispatch.clip(series.demand, series.capacity)
-    return Series(series.price, series.intensity, demand, series.capacity)
+    return replace(series, demand=demand)

@@ -9,7 +9,7 @@ Letters: ``T`` slots, ``N`` data centers, ``J`` gateways, ``R`` regions, ``K`` f
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -20,6 +20,7 @@ import numpy as np
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import unit_of
+from equiload.envs.series import Series
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 from equiload.envs.validation import (
     LARGEST,
@@ -35,6 +36,9 @@ from equiload.envs.validation import (
 
 # Filled in by __post_init__ from the other fields.
 _DERIVED: Any = None
+
+# The series of a trace: time is their last axis but one.
+_SERIES = ("price", "intensity", "demand", "availability")
 
 # How far demand may exceed what can be served before it is an error: rounding, relative.
 _SERVABLE_TOLERANCE = 1e-9
@@ -153,6 +157,11 @@ class Fleet(_Frozen):
         """``[N, R]``: 1 where a data center lies in a region."""
         return frozen(np.eye(len(self.regions))[self.region_of])
 
+    def same_as(self, other: Fleet) -> bool:
+        """Is everything about the two the same?"""
+        names = (field.name for field in dataclasses.fields(self))
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+
     def replace(self, **changes: Any) -> Fleet:
         """Copy with some fields changed, validated anew."""
         return dataclasses.replace(self, **changes)
@@ -231,6 +240,13 @@ class Trace(_Frozen):
         """Unit of each footprint kind."""
         return tuple(unit_of(name) for name in self.footprints)
 
+    def map(self, change: Callable[[FloatArray], FloatArray], **fields: Any) -> Trace:
+        """Copy with the same change made to every series, and with other fields replaced."""
+        for name in _SERIES:
+            if getattr(self, name) is not None:
+                fields[name] = change(getattr(self, name))
+        return dataclasses.replace(self, **fields)
+
     def window(self, start: int, length: int) -> Trace:
         """Slots ``start`` to ``start + length`` (excluded) as a trace of their own."""
         if not (start >= 0 and length >= 1 and start + length <= self.horizon):
@@ -238,13 +254,9 @@ class Trace(_Frozen):
                 f"slots {start} to {start + length} are not within the trace's {self.horizon} slots"
             )
         cut = slice(start, start + length)
-        return dataclasses.replace(
-            self,
-            price=self.price[..., cut, :],
-            intensity=self.intensity[..., cut, :],
-            demand=self.demand[..., cut, :],
+        return self.map(
+            lambda array: array[..., cut, :],
             timestamps=self.timestamps[..., cut],
-            availability=None if self.availability is None else self.availability[..., cut, :],
             provenance={**self.provenance, "window": (start, length)},
         )
 
@@ -252,14 +264,7 @@ class Trace(_Frozen):
         """One trace (or some) of a batch."""
         if not self.batch:
             raise DataError("this trace has no batch axis to take one from")
-        return dataclasses.replace(
-            self,
-            price=self.price[index],
-            intensity=self.intensity[index],
-            demand=self.demand[index],
-            timestamps=self.timestamps[index],
-            availability=None if self.availability is None else self.availability[index],
-        )
+        return self.map(lambda array: array[index], timestamps=self.timestamps[index])
 
     @classmethod
     def stack(cls, traces: Sequence[Trace]) -> Trace:
@@ -268,14 +273,21 @@ class Trace(_Frozen):
             raise DataError("there is no trace to stack")
         if len({(t.price.shape, t.demand.shape, t.footprints) for t in traces}) > 1:
             raise DataError("only traces of equal shape and equal footprint kinds can be stacked")
-        up = [np.ones(t.price.shape) if t.availability is None else t.availability for t in traces]
+        if any(t.availability is not None for t in traces):
+            traces = [
+                dataclasses.replace(t, availability=np.ones(t.price.shape))
+                if t.availability is None
+                else t
+                for t in traces
+            ]
+        together = {
+            name: np.stack([getattr(t, name) for t in traces])
+            for name in (*_SERIES, "timestamps")
+            if getattr(traces[0], name) is not None
+        }
         return cls(
-            price=np.stack([t.price for t in traces]),
-            intensity=np.stack([t.intensity for t in traces]),
-            demand=np.stack([t.demand for t in traces]),
-            timestamps=np.stack([t.timestamps for t in traces]),
+            **together,
             footprints=traces[0].footprints,
-            availability=None if all(t.availability is None for t in traces) else np.stack(up),
             provenance={"stacked": tuple(dict(t.provenance) for t in traces)},
         )
 
@@ -370,6 +382,29 @@ class Instance(_Frozen):
         if self.trace.availability is None:
             return np.broadcast_to(self.fleet.capacity, self.trace.price.shape)
         return frozen(self.fleet.capacity * self.trace.availability)
+
+    @property
+    def series(self) -> Series:
+        """The exogenous series, capacity in MWh."""
+        trace = self.trace
+        return Series(trace.price, trace.intensity, trace.demand, self.capacity)
+
+    @classmethod
+    def of_series(
+        cls, fleet: Fleet, objective: Objective, series: Series, timestamps: TimeArray, name: str
+    ) -> Instance:
+        """Instance of series whose capacities are in MWh."""
+        up = np.ones(series.capacity.shape)
+        np.divide(series.capacity, fleet.capacity, out=up, where=fleet.capacity > 0)
+        trace = Trace(
+            price=series.price,
+            intensity=series.intensity,
+            demand=series.demand,
+            timestamps=timestamps,
+            footprints=objective.footprints,
+            availability=None if (up >= 1.0).all() else np.minimum(up, 1.0),
+        )
+        return cls(fleet=fleet, trace=trace, objective=objective, name=name)
 
     def replace(self, **changes: Any) -> Instance:
         """Copy with some fields changed, validated anew."""

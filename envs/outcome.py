@@ -8,11 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from equiload.envs.errors import DataError
-from equiload.envs.feasibility import check_allocation
 from equiload.envs.instance import Instance
-from equiload.envs.policy import Policy, Slot
-from equiload.envs.typing import FloatArray
+from equiload.envs.policy import Policy, Trajectory
+from equiload.envs.setting import Setting, Slot
+from equiload.envs.typing import Array, FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,11 +26,17 @@ class Outcome:
         ``[..., T, N]``, MWh of server energy per slot.
     routing
         ``[..., T]``, US$ per slot that sending the requests cost.
+    draw
+        ``[..., T, N]``, MWh from the grid. Default: all that the load draws, PUE times it.
+    allocation
+        ``[..., T, J, N]``, MWh from gateway to data center, where it was kept.
     """
 
     instance: Instance
     load: FloatArray
     routing: FloatArray
+    draw: FloatArray | None = None
+    allocation: Array = None
 
     def __post_init__(self) -> None:
         # What was done is a record, not a draft.
@@ -40,9 +45,16 @@ class Outcome:
     @cached_property
     def cost(self) -> FloatArray:
         """``[..., T]``, US$: energy and routing cost of each slot."""
-        trace, fleet = self.instance.trace, self.instance.fleet
-        cost: FloatArray = np.einsum("...tn,...tn->...t", trace.price * fleet.pue, self.load)
+        price, amount = self.instance.trace.price, self.draw
+        if amount is None:  # the same, in the order in which the published numbers were rounded
+            price, amount = price * self.instance.fleet.pue, self.load
+        cost: FloatArray = np.einsum("...tn,...tn->...t", price, amount)
         return cost + self.routing
+
+    @property
+    def drawn(self) -> FloatArray:
+        """``[..., T, N]``, MWh from the grid."""
+        return self.load * self.instance.fleet.pue if self.draw is None else self.draw
 
     @cached_property
     def energy_cost(self) -> FloatArray:
@@ -53,10 +65,9 @@ class Outcome:
     @cached_property
     def footprint(self) -> FloatArray:
         """``[..., K, R]``: regional footprints ``S[k, r]`` of the episode (t, m³, …)."""
-        fleet = self.instance.fleet
-        drawn = self.load * fleet.pue
-        by_datacenter = np.einsum("...ktn,...tn->...kn", self.instance.trace.intensity, drawn)
-        footprint: FloatArray = by_datacenter @ fleet.membership
+        intensity, membership = self.instance.trace.intensity, self.instance.fleet.membership
+        by_datacenter = np.einsum("...ktn,...tn->...kn", intensity, self.drawn)
+        footprint: FloatArray = by_datacenter @ membership
         return footprint
 
     @property
@@ -98,45 +109,47 @@ class Outcome:
 
     def cumulative_footprint(self) -> FloatArray:
         """``[..., K, T, R]``: regional footprints up to and including each slot."""
-        trace, fleet = self.instance.trace, self.instance.fleet
-        added = trace.intensity * (self.load * fleet.pue)[..., None, :, :]
-        cumulative: FloatArray = np.cumsum(added @ fleet.membership, axis=-2)
+        added = self.instance.trace.intensity * self.drawn[..., None, :, :]
+        cumulative: FloatArray = np.cumsum(added @ self.instance.fleet.membership, axis=-2)
         return cumulative
-
-    def running_objective(self) -> FloatArray:
-        """``[..., T]``, US$: the objective as it stands after each slot."""
-        highest = self.cumulative_footprint().max(-1)
-        running: FloatArray = np.cumsum(self.cost, axis=-1) + np.einsum(
-            "k,...kt->...t", self.instance.objective.mu, highest
-        )
-        return running
 
 
 def rollout(
     policy: Policy,
     instance: Instance,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
+    *,
+    keep: bool = False,
 ) -> Outcome:
     """Run an online policy over an instance (or a batch, in lock-step), slot by slot.
 
-    ``track`` wraps the slots to show progress, as ``tqdm`` does.
+    ``track`` wraps the slots to show progress, as ``tqdm`` does; ``keep`` keeps the allocations.
 
     Raises
     ------
+    DataError
+        For what is no policy.
     InfeasibleError
         When the policy returns an allocation outside the feasible set; the message says where.
+
+    Examples
+    --------
+    >>> from equiload.agents import GLBCost
+    >>> from equiload.envs.data import synthetic
+    >>> outcome = rollout(GLBCost(), synthetic(0, horizon=24))
+    >>> outcome.load.shape, outcome.footprint.shape
+    ((24, 10), (2, 10))
     """
-    if not isinstance(policy, Policy):
-        raise DataError(f"{type(policy).__name__} is no policy: it lacks reset or act")
-    fleet, T = instance.fleet, instance.horizon
+    T = instance.horizon
     load = np.empty(instance.trace.price.shape)
     routing = np.zeros((*instance.batch, T))
-    policy.reset(fleet, instance.objective, T, instance.batch)
+    allocations = []
+    driven = Trajectory(policy)
+    driven.reset(Setting.of(instance))
     for t in track(range(T)):
-        slot = Slot.of(instance, t)
-        allocation = np.asarray(policy.act(slot), dtype=np.float64)
-        check_allocation(allocation, slot, fleet.reachable)
-        load[..., t, :] = allocation.sum(-2)
-        if fleet.routing_cost is not None:
-            routing[..., t] = np.einsum("...jn,jn->...", allocation, fleet.routing_cost)
-    return Outcome(instance=instance, load=load, routing=routing)
+        decision = driven.act(Slot.of(instance, t))
+        load[..., t, :], routing[..., t] = decision.load, decision.routing
+        if keep:
+            allocations.append(np.array(decision.allocation))
+    allocation = np.stack(allocations, axis=-3) if keep else None
+    return Outcome(instance=instance, load=load, routing=routing, allocation=allocation)

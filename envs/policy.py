@@ -1,72 +1,128 @@
-"""What an online policy sees, and what it must do: the interface every algorithm speaks."""
+"""The interface that every online algorithm speaks, and who drives it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+import inspect
+from typing import Any, Protocol, runtime_checkable
 
-from equiload.envs.instance import Fleet, Instance, Objective
-from equiload.envs.typing import Array, FloatArray, TimeArray
+import numpy as np
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slot:
-    """Everything an online policy may see at slot ``t``. Its arrays are copies of that slot alone.
-
-    Parameters
-    ----------
-    index
-        ``t``, from 0.
-    timestamp
-        ``[...]`` ``datetime64``, UTC, when the slot begins.
-    price
-        ``[..., N]``, US$/MWh.
-    intensity
-        ``[..., K, N]``, footprint per MWh drawn (t/MWh, m³/MWh).
-    demand
-        ``[..., J]``, MWh to be served in this slot.
-    capacity
-        ``[..., N]``, MWh that each data center can serve in this slot.
-    """
-
-    index: int
-    timestamp: TimeArray
-    price: FloatArray
-    intensity: FloatArray
-    demand: FloatArray
-    capacity: FloatArray
-
-    @classmethod
-    def of(cls, instance: Instance, t: int) -> Slot:
-        """Slot ``t`` of an instance, or of each instance of a batch."""
-        trace = instance.trace
-        return cls(
-            t,
-            trace.timestamps[..., t].copy(),
-            trace.price[..., t, :].copy(),
-            trace.intensity[..., t, :].copy(),
-            trace.demand[..., t, :].copy(),
-            instance.capacity[..., t, :].copy(),
-        )
+from equiload.envs.dynamics import Decision, State, slot_cost, transition
+from equiload.envs.errors import DataError
+from equiload.envs.feasibility import check_allocation
+from equiload.envs.setting import Setting, Slot
+from equiload.envs.typing import Array, FloatArray
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """An online algorithm: one allocation per slot, seeing no later slot.
+    """An online algorithm: one decision per slot, seeing no later slot.
 
     ``reset`` is called once before an episode (or before a batch of episodes in lock-step), then
     ``act`` once per slot in order.
     """
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
-        """Forget everything, and learn what is known before the first slot.
+    def reset(self, setting: Setting, /) -> None:
+        """Forget everything, and learn what is known before the first slot."""
+        ...
 
-        ``batch`` are the leading axes of every array in the slots to come.
+    def act(self, slot: Slot, state: State, /) -> Array | Decision:
+        """Return a feasible allocation ``[..., J, N]`` for the slot, or a decision that has one.
+
+        ``state`` is what has come of the episode before the slot. It counts what was played, which
+        is not what was proposed where a layer stands between.
         """
         ...
 
-    def act(self, slot: Slot) -> Array:
-        """Return a feasible allocation ``[..., J, N]`` for the slot."""
+
+@runtime_checkable
+class LoadPolicy(Policy, Protocol):
+    """A policy that can tell the loads alone, which is faster: eGLB, for one."""
+
+    def loads(self, slot: Slot, state: State, /) -> Array:
+        """Loads ``[..., N]`` of what ``act`` would return, in place of calling it."""
         ...
+
+
+class Trajectory:
+    """A policy on a trajectory of its own; it is driven slot by slot, and its state kept, here.
+
+    Parameters
+    ----------
+    policy
+        Any online policy.
+
+    Raises
+    ------
+    DataError
+        For what is no policy.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        check_policy(policy)
+        self.policy = policy
+        #: Can it tell the loads alone?
+        self.tells_loads = isinstance(policy, LoadPolicy)
+
+    def reset(self, setting: Setting) -> None:
+        """Begin an episode, or a batch in lock-step."""
+        self._fleet, self._physics = setting.fleet, setting.physics
+        self.state = State.start(setting)
+        self.policy.reset(setting)
+
+    def act(self, slot: Slot) -> Decision:
+        """What the policy does in the slot, with its allocation.
+
+        Raises
+        ------
+        InfeasibleError
+            When it returns an allocation outside the feasible set; the message says where.
+        """
+        allocation = allocation_of(self.policy.act(slot, self.state))
+        check_allocation(allocation, slot, self._fleet.reachable)
+        load, pairs = allocation.sum(-2), self._fleet.routing_cost
+        routing = np.zeros(load.shape[:-1])
+        if pairs is not None:
+            routing = np.einsum("...jn,jn->...", allocation, pairs)
+        decision = Decision(load, routing, allocation)
+        self.follow(slot, decision)
+        return decision
+
+    def loads(self, slot: Slot) -> Array:
+        """Loads ``[..., N]`` alone, which is faster, of a :class:`LoadPolicy`; they are trusted."""
+        policy: Any = self.policy
+        loads: Array = policy.loads(slot, self.state)
+        self.follow(slot, Decision(loads, loads[..., 0] * 0.0))
+        return loads
+
+    def follow(self, slot: Slot, decision: Decision) -> None:
+        """Take note of what was done in the slot."""
+        self.state = transition(self.state, slot_cost(slot, decision, self._physics))
+
+
+def allocation_of(returned: Array | Decision) -> FloatArray:
+    """``[..., J, N]``: the allocation in what a policy returned.
+
+    Raises
+    ------
+    DataError
+        For a decision without one.
+    """
+    allocation = returned.allocation if isinstance(returned, Decision) else returned
+    if allocation is None:
+        raise DataError("a policy's decision must have an allocation")
+    return np.asarray(allocation, dtype=np.float64)
+
+
+def check_policy(policy: object) -> None:
+    """Raise :class:`DataError` unless it has ``reset(setting)`` and ``act(slot, state)``."""
+    name = type(policy).__name__
+    if not isinstance(policy, Policy):
+        raise DataError(f"{name} is no policy: it lacks reset or act")
+    for method, arguments in ((policy.reset, ("setting",)), (policy.act, ("slot", "state"))):
+        try:
+            inspect.signature(method).bind(*arguments)
+        except TypeError:
+            raise DataError(
+                f"{name} is no policy: {method.__name__} must take ({', '.join(arguments)})"
+            ) from None

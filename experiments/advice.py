@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from equiload.agents import EGLBOff, ShadowPrices
-from equiload.envs import Fleet, Instance, Objective, Policy, Slot, shadow_cost
+from equiload.envs import Instance, Policy, Setting, Slot, State, rollout, shadow_cost
 from equiload.envs.typing import FloatArray
 from equiload.robust import SafeSet, blend
 
@@ -26,17 +26,14 @@ class Stale:
     def __init__(self, weights: FloatArray, age: int = 24) -> None:
         self.weights, self.age = weights, age
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        del horizon, batch
-        self._fleet, self._mu = fleet, objective.mu
+        self._fleet, self._physics = setting.fleet, setting.physics
         self._past: deque[FloatArray] = deque(maxlen=self.age + 1)
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return an allocation ``[..., J, N]`` that would have been good."""
-        unit = shadow_cost(slot.price, slot.intensity, self.weights, self._fleet, self._mu)
+        unit = shadow_cost(slot, self.weights, self._physics)
         self._past.append(unit)
         return self._fleet.dispatch.allocation(self._past[0], slot.demand, slot.capacity)
 
@@ -44,17 +41,14 @@ class Stale:
 class Dearest:
     """The dearest allocation of each slot, all footprints priced in."""
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        del horizon, batch
-        self._fleet, self._mu = fleet, objective.mu
+        self._fleet, self._physics = setting.fleet, setting.physics
+        self._ones = np.ones(setting.footprint_shape[-2:])
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the allocation ``[..., J, N]``."""
-        ones = np.ones((len(self._mu), len(self._fleet.regions)))
-        unit = -shadow_cost(slot.price, slot.intensity, ones, self._fleet, self._mu)
+        unit = -shadow_cost(slot, self._ones, self._physics)
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
 
 
@@ -64,22 +58,13 @@ class Replay:
     def __init__(self, allocations: FloatArray) -> None:
         self.allocations = allocations
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the slot's allocation."""
         allocation: FloatArray = self.allocations[slot.index]
         return allocation
-
-
-def played(policy: Policy, instance: Instance) -> FloatArray:
-    """``[T, J, N]``: what a policy does on an instance."""
-    policy.reset(instance.fleet, instance.objective, instance.horizon)
-    slots = (Slot.of(instance, t) for t in range(instance.horizon))
-    return np.stack([np.asarray(policy.act(slot)) for slot in slots])
 
 
 def hostile(
@@ -91,7 +76,7 @@ def hostile(
     one that crowds each region), so it is always feasible; Adam climbs on the weights.
     """
     corners = torch.as_tensor(np.stack(_corners(instance), axis=1))  # [T, V, J, N]
-    own = torch.as_tensor(played(expert, instance))
+    own = torch.as_tensor(rollout(expert, instance, keep=True).allocation)
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(corners.shape[:2], generator=generator, dtype=corners.dtype)
     logits[:, 0] += 1.0
@@ -135,11 +120,9 @@ def _harm(
 def _corners(instance: Instance) -> list[FloatArray]:
     """Extreme allocations ``[T, J, N]``: dearest, cheapest, and one crowding each region."""
     trace, fleet = instance.trace, instance.fleet
-    N = len(fleet.datacenters)
-    ones = np.ones((len(instance.objective.mu), len(fleet.regions)))
-    all_in = shadow_cost(
-        trace.price, np.moveaxis(trace.intensity, 0, 1), ones, fleet, instance.objective.mu
-    )
+    setting, N = Setting.of(instance), len(fleet.datacenters)
+    ones = np.ones(setting.footprint_shape)
+    all_in = shadow_cost(instance.series.slot_first(), ones, setting.physics)
     shift = 2 * np.abs(all_in).max() + 1
     crowded = [-all_in - shift * (fleet.region_of == r) for r in range(min(len(fleet.regions), N))]
     return [

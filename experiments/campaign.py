@@ -11,16 +11,28 @@ import numpy as np
 
 from equiload.agents import EGLB
 from equiload.agents.greedy import GLBCost
-from equiload.envs import Fleet, Instance, Objective, Policy, Slot, Trace, rollout
-from equiload.envs.feasibility import TOLERANCE
-from equiload.envs.gym.actions import Decision
+from equiload.envs import (
+    Decision,
+    Fleet,
+    Instance,
+    Objective,
+    Policy,
+    Setting,
+    Slot,
+    State,
+    Trace,
+    Trajectory,
+    rollout,
+    slot_cost,
+    transition,
+)
+from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import FloatArray
 from equiload.robust import (
     EnvironmentLayer,
     Method,
     RobustPolicy,
     Verification,
-    feasible,
     pooled,
     verify,
 )
@@ -66,14 +78,11 @@ class RandomVertices:
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        del objective, horizon, batch
-        self._fleet, self._rng = fleet, np.random.default_rng(self.seed)
+        self._fleet, self._rng = setting.fleet, np.random.default_rng(self.seed)
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, _: State) -> FloatArray:
         """Return an extreme allocation ``[..., J, N]``."""
         unit = self._rng.normal(size=slot.price.shape)
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
@@ -96,28 +105,22 @@ class Adversary:
     def __init__(self, expert: Policy, seed: int) -> None:
         self.expert, self.seed = expert, seed
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self.expert.reset(fleet, objective, horizon, batch)
-        self._fleet, self._mu, self._horizon = fleet, objective.mu, horizon
+        self._driven = Trajectory(self.expert)
+        self._driven.reset(setting)
+        self._fleet, self._mu = setting.fleet, setting.objective.mu
         self._rng = np.random.default_rng(self.seed)
-        self._kind = self._rng.integers(0, _KINDS, batch)
-        self._turn = self._rng.integers(0, horizon + 1, batch)
-        self._sent = np.zeros((*batch, len(objective.mu), len(fleet.regions)))
+        self._kind = self._rng.integers(0, _KINDS, setting.batch)
+        self._turn = self._rng.integers(0, setting.horizon + 1, setting.batch)
 
-    def observe(self, slot: Slot, allocation: FloatArray) -> None:
-        """Remember where the footprints are."""
-        used = slot.intensity * (allocation.sum(-2) * self._fleet.pue)[..., None, :]
-        self._sent = self._sent + used @ self._fleet.membership
-
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the advice ``[..., J, N]``."""
         fleet, kind, rng = self._fleet, self._kind, self._rng
-        expert = np.asarray(self.expert.act(slot))
+        expert = np.asarray(self._driven.act(slot).allocation)
         dear = (slot.price + np.einsum("k,...kn->...n", self._mu, slot.intensity)) * fleet.pue
-        top = (self._sent == self._sent.max(-1, keepdims=True)) @ fleet.membership.T
+        footprint = state.footprint
+        top = (footprint == footprint.max(-1, keepdims=True)) @ fleet.membership.T
         crowd = np.einsum("k,...kn->...n", self._mu, slot.intensity * top) * fleet.pue
         early = np.where(slot.index < self._turn, 1.0, -1.0)[..., None]
         noise = rng.normal(size=dear.shape) * np.abs(dear)
@@ -128,30 +131,6 @@ class Adversary:
         advice = np.where((kind == 4)[..., None, None], near, advice)
         spoilt = (kind == 5) & (rng.random(kind.shape) < 0.5)
         return np.where(spoilt[..., None, None], rng.choice([np.nan, np.inf, -1.0, 1e30]), advice)
-
-
-class Recorder:
-    """Keeps the allocations that a policy gave."""
-
-    def __init__(self, policy: RobustPolicy) -> None:
-        self.policy = policy
-
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
-        """See :class:`~equiload.envs.Policy`."""
-        self.policy.reset(fleet, objective, horizon, batch)
-        self._played: list[FloatArray] = []
-
-    def act(self, slot: Slot) -> FloatArray:
-        """Return what the policy gives."""
-        self._played.append(self.policy.act(slot))
-        return self._played[-1]
-
-    @property
-    def allocations(self) -> FloatArray:
-        """``[..., T, J, N]``."""
-        return np.stack(self._played, axis=-3)
 
 
 def campaign(episodes: int, seed: int) -> Iterator[Tally]:
@@ -200,11 +179,10 @@ def attack(
     adversary = Adversary(make(), seed)
     if method == "environment":
         return _attack_environment(instance, adversary, make(), options)
-    player = Recorder(RobustPolicy(adversary, make(), method=method, **options))
-    rollout(player, instance)
-    return verify(
-        player.policy.certificate(), instance, player.allocations, spot_checks=_SPOT_CHECKS
-    )
+    policy = RobustPolicy(adversary, make(), method=method, **options)
+    played = rollout(policy, instance, keep=True).allocation
+    assert played is not None
+    return verify(policy.certificate(), instance, played, spot_checks=_SPOT_CHECKS)
 
 
 def _attack_environment(
@@ -212,18 +190,20 @@ def _attack_environment(
 ) -> Verification:
     fleet = instance.fleet.replace(routing_cost=None)
     layer = EnvironmentLayer(expert, record=True, **options)
-    for part in (layer, adversary):
-        part.reset(fleet, instance.objective, instance.horizon, instance.batch)
-    loads = []
+    setting = Setting(fleet, instance.objective, instance.horizon, instance.batch)
+    layer.reset(setting)
+    adversary.reset(setting)
+    state, loads = State.start(setting), []
     for t in range(instance.horizon):
         slot = Slot.of(instance, t)
-        advice = adversary.act(slot)
+        advice = adversary.act(slot, state)
         limits = (slot.demand, slot.capacity, fleet.reachable)
         # What the policy's layer refuses never comes out of an environment's action.
         good = feasible(advice, *limits, TOLERANCE / 4)[..., None, None]
         load = np.where(good, advice, fleet.dispatch.allocation(slot.price, *limits[:2])).sum(-2)
-        nothing = np.zeros(instance.batch)
-        loads.append(layer.decide(slot, Decision(load, nothing, nothing)).load)
+        decision = layer.decide(slot, Decision(load, np.zeros(instance.batch)))
+        state = transition(state, slot_cost(slot, decision, setting.physics))
+        loads.append(decision.load)
     played = np.stack(loads, axis=-2)[..., None, :]
     one = pooled(instance.replace(fleet=fleet))
     return verify(layer.certificate(), one, played, spot_checks=_SPOT_CHECKS)

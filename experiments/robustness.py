@@ -28,10 +28,9 @@ from equiload.experiments.advice import (
     hostile,
     noisy,
     perfect_weights,
-    played,
 )
 from equiload.experiments.benchmark import one_instance
-from equiload.experiments.campaign import EPISODES_PER_BATCH, Recorder, Tally, campaign
+from equiload.experiments.campaign import EPISODES_PER_BATCH, Tally, campaign
 from equiload.experiments.comparison import LeftOut, Row
 from equiload.experiments.config import RobustnessConfig
 from equiload.experiments.entry import build, entry_point, run_folder
@@ -121,10 +120,11 @@ def compare(
 ) -> tuple[list[tuple[Trial, Row]], list[LeftOut]]:
     """Every combination of advice, method, ρ and allowance; and advice that cannot act."""
     expert: Policy = build(cfg.expert)
-    base = float(rollout(expert, instance).objective)
+    alone = rollout(expert, instance, keep=True)
+    base = float(alone.objective)
     weights = perfect_weights(instance)
     # The expert is deterministic and sees nothing of the layer: its allocations are made once.
-    own = Replay(played(expert, instance))
+    own = Replay(alone.allocation)
     bound = _bound(instance) if cfg.horizon_aware else None
     settings = list(itertools.product(cfg.rho, cfg.allowance))
     trials: list[tuple[Trial, Row]] = []
@@ -196,17 +196,16 @@ def _trial(
     weights: FloatArray,
     labels: tuple[str, str, float],
 ) -> tuple[Trial, Row]:
-    player = Recorder(policy)
     begin = time.perf_counter()
     try:
-        outcome = rollout(player, instance)
+        outcome = rollout(policy, instance, keep=True)
     except EquiloadError as error:
         raise _CannotActError(str(error)) from error
     seconds = time.perf_counter() - begin
     certificate = policy.certificate()
     certified = float(certificate.ratio(outcome, weights))
     offline = float(outcome.objective) / certified if np.isfinite(certified) else np.nan
-    checked = verify(certificate, instance, player.allocations)
+    checked = verify(certificate, instance, outcome.allocation)
     row = Row(
         algorithm=f"{labels[1]}({labels[0]}), ρ = {certificate.rho:g}, B = {labels[2]:g}·J",
         reachability="full" if instance.fleet.full else "partial",

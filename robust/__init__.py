@@ -1,6 +1,6 @@
 """The guarantee: any policy, with a bound on how much worse than an expert it can be."""
 
-from equiload.robust.blend import Blend, blend, feasible
+from equiload.robust.blend import Blend, blend
 from equiload.robust.certificate import Certificate, lower_bound
 from equiload.robust.environment import EnvironmentLayer, pooled
 from equiload.robust.methods import (
@@ -9,6 +9,7 @@ from equiload.robust.methods import (
     Method,
     ProjectMethod,
     SwitchMethod,
+    Turn,
 )
 from equiload.robust.policy import RobustLayer, RobustPolicy, footprint_bound
 from equiload.robust.project import Projector
@@ -30,10 +31,10 @@ __all__ = [
     "RobustPolicy",
     "SafeSet",
     "SwitchMethod",
+    "Turn",
     "Verification",
     "Violation",
     "blend",
-    "feasible",
     "footprint_bound",
     "lower_bound",
     "pooled",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 from array_api_compat import array_namespace
 
 from equiload.envs.typing import Array
@@ -94,19 +93,3 @@ def largest_step(safe: SafeSet, followed: Ledger, step: Step, margin: Array) -> 
 
 def _weighted(lines: Array, line: Array, mu: Array, xp: Array) -> Array:
     return xp.sum(mu * xp.take_along_axis(lines, line, axis=-1)[..., 0], axis=-1)
-
-
-def feasible(
-    allocation: Array, demand: Array, capacity: Array, reachable: Array, tolerance: float
-) -> Array:
-    """Return ``[...]`` bool: is the allocation one that the data centers can serve?
-
-    ``tolerance`` is relative to the slot's demand. What is not finite is not feasible.
-    """
-    allowed = tolerance * np.maximum(demand.sum(-1), 1e-300)[..., None]
-    good = np.isfinite(allocation).all((-1, -2)) & (allocation >= -allowed[..., None]).all((-1, -2))
-    good &= (np.abs(allocation.sum(-1) - demand) <= allowed).all(-1)
-    good &= (allocation.sum(-2) - capacity <= allowed).all(-1)
-    if not reachable.all():
-        good &= ~((allocation != 0) & ~reachable).any((-1, -2))
-    return good

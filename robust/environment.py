@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from equiload.envs import DataError, Fleet, InfeasibleError, Instance, Objective, Policy, Slot
-from equiload.envs.feasibility import TOLERANCE, check_allocation
-from equiload.envs.gym.actions import Decision
-from equiload.envs.typing import Array, FloatArray, IntArray
+from equiload.envs import (
+    DataError,
+    Decision,
+    Fleet,
+    InfeasibleError,
+    Instance,
+    Policy,
+    Setting,
+    Slot,
+    Trajectory,
+)
+from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.typing import Array, FloatArray
 from equiload.robust.blend import blend
 from equiload.robust.certificate import Certificate, Entry, certificate_of
-from equiload.robust.kernels import blend_loads, pool, sound
-from equiload.robust.safe import BOUND_ROOM, Ledger, SafeSet, like
-
-
-@runtime_checkable
-class LoadExpert(Protocol):
-    """An expert that can tell the loads alone, which is faster: eGLB, for one."""
-
-    def load(self, slot: Slot) -> FloatArray:
-        """Loads ``[..., N]`` of what ``act`` would return, in place of calling it."""
-        ...
+from equiload.robust.kernels import Condition, Ledger, blend_loads, sound
+from equiload.robust.safe import BOUND_ROOM, SafeSet, like
 
 
 class EnvironmentLayer:
@@ -60,36 +59,25 @@ class EnvironmentLayer:
 
     def rehearse(self, instance: Instance) -> None:
         """Only this instance will be played: run the expert over it once."""
-        fleet = instance.fleet
-        self.expert.reset(fleet, instance.objective, instance.horizon, instance.batch)
+        self._begin(Setting.of(instance))
         slots = (Slot.of(instance, t) for t in range(instance.horizon))
-        self._rehearsed = tuple(self._follow(slot, fleet) for slot in slots)
+        self._rehearsed = tuple(self._follow(slot) for slot in slots)
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self._fleet, self._batch = fleet, batch
+        fleet, objective, batch = setting.fleet, setting.objective, setting.batch
         self.safe = SafeSet(
             fleet=fleet if fleet.routing_cost is not None else _one_gateway(fleet),
             objective=objective,
             rho=self.rho,
             allowance=self.allowance,
-            horizon=horizon,
+            horizon=setting.horizon,
             footprint_bound=self.footprint_bound,
         )
         if self._rehearsed is None:
-            self.expert.reset(fleet, objective, horizon, batch)
-        self._members: tuple[IntArray | None, IntArray | None] = None, None
-        if not fleet.one_region_each:
-            order = np.argsort(fleet.region_of, kind="stable")
-            ends = np.searchsorted(fleet.region_of[order], np.arange(len(fleet.regions) + 1))
-            self._members = order, ends
-        self._bound = np.empty((0, len(objective.mu), len(fleet.regions)))
-        if self.safe.footprint_bound is not None:
-            shape = self.safe.footprint_bound.shape[:-2] or (1,)
-            bound = self.safe.footprint_bound * (1 + BOUND_ROOM) + 2e-280
-            self._bound = np.broadcast_to(bound, (*shape, *self._bound.shape[1:])).copy()
+            self._begin(setting)
+        self._setting = setting
+        self._condition = _condition(self.safe)
         self._ledger: Ledger | None = None
         self._entries: list[Entry] = []
         self._told = np.ones(batch), np.full(batch, float(self.allowance))
@@ -103,7 +91,7 @@ class EnvironmentLayer:
             When the expert's allocation is not feasible.
         """
         if self._rehearsed is None:
-            expert = self._follow(slot, self._fleet)
+            expert = self._follow(slot)
         else:
             expert = like(self._rehearsed[slot.index], decision.load)
         if isinstance(decision.load, np.ndarray) and decision.allocation is None:
@@ -118,7 +106,7 @@ class EnvironmentLayer:
         self._tell(expert, played.alpha, played.ledger)
         pairs = self.safe.fleet.routing_cost
         pairs = None if pairs is None else like(pairs, advice)
-        return Decision.of(played.allocation, decision.moved, pairs)
+        return Decision.of(played.allocation, pairs, decision.moved)
 
     def info(self) -> dict[str, Array]:
         """``alpha [B]`` and ``slack [B]``, US$, of the last slot."""
@@ -132,7 +120,7 @@ class EnvironmentLayer:
         return certificate_of(self.safe, self._entries)
 
     def _compiled(self, slot: Slot, expert: FloatArray, decision: Decision) -> Decision:
-        safe, fleet = self.safe, self._fleet
+        safe = self.safe
         if self._ledger is None:
             rates = safe.rates(slot.price, slot.intensity, slot.capacity)
             self._ledger = _copy(safe.open(rates))
@@ -140,53 +128,50 @@ class EnvironmentLayer:
         if not 0 <= slot.index < safe.horizon:
             raise DataError(f"slot {slot.index} lies outside the horizon of {safe.horizon} slots")
         alpha, played = np.empty(len(expert)), np.empty_like(decision.load)
-        blend_loads(  # type: ignore[call-arg]  # mypy cannot count what is unpacked
+        blend_loads(
             slot.price,
             slot.intensity,
             slot.capacity,
-            fleet.pue,
-            *self._members,
-            safe.objective.mu,
-            safe.rho,
-            safe.allowance,
-            self._bound,
-            safe.horizon - 1 - slot.index,
             expert[:, 0],
             decision.load,
-            *(getattr(ledger, name) for name in Ledger.__dataclass_fields__),
+            safe.horizon - 1 - slot.index,
+            self._condition,
+            ledger,
             alpha,
             played,
         )
         self._tell(expert, alpha, ledger if not self.record else _copy(ledger))
-        return Decision(played, decision.routing, decision.moved)
+        return Decision(played, decision.routing, None, decision.moved)
 
     def _tell(self, expert: Array, alpha: Array, ledger: Ledger) -> None:
         self._told = alpha, ledger.right - ledger.left
         if self.record:
-            refused = np.zeros(self._batch, dtype=np.bool_)  # an environment's decisions are sound
+            # An environment's decisions are feasible.
+            refused = np.zeros(self._setting.batch, dtype=np.bool_)
             self._entries.append(Entry(expert, alpha, refused, ledger))
 
-    def _follow(self, slot: Slot, fleet: Fleet) -> FloatArray:
+    def _begin(self, setting: Setting) -> None:
+        self._setting = setting
+        self._driven = Trajectory(self.expert)
+        self._driven.reset(setting)
+
+    def _follow(self, slot: Slot) -> FloatArray:
         """What the expert plays: ``[..., J, N]``, or ``[..., 1, N]`` where routing is free."""
+        fleet = self._setting.fleet
         load = np.empty(slot.price.shape)
         J, N = fleet.reachable.shape
         rows, room = load.reshape(-1, N), slot.capacity.reshape(-1, N)
         demand = slot.demand.reshape(-1, J)
-        if fleet.routing_cost is None and isinstance(self.expert, LoadExpert):
-            given = np.asarray(self.expert.load(slot), dtype=np.float64)
+        if fleet.routing_cost is None and self._driven.tells_loads:
+            given = np.asarray(self._driven.loads(slot), dtype=np.float64)
             good = given.shape == load.shape
             if not (good and sound(given.reshape(rows.shape), demand, room, TOLERANCE, rows)):
                 raise InfeasibleError(
                     f"slot {slot.index}: the expert's loads do not serve all demand within capacity"
                 )
             return load[..., None, :]
-        allocation = np.asarray(self.expert.act(slot), dtype=np.float64)
-        each = np.ascontiguousarray(allocation).reshape(-1, J, N)
-        blocked = (~fleet.reachable).astype(np.float64)
-        good = allocation.shape == (*slot.demand.shape, N)
-        if not (good and pool(each, demand, room, blocked, TOLERANCE, rows)):
-            check_allocation(allocation, slot, fleet.reachable)
-        return load[..., None, :] if fleet.routing_cost is None else np.maximum(allocation, 0.0)
+        allocation: FloatArray = np.maximum(self._driven.act(slot).allocation, 0.0)
+        return allocation if fleet.routing_cost is not None else allocation.sum(-2)[..., None, :]
 
 
 def pooled(instance: Instance) -> Instance:
@@ -205,6 +190,21 @@ def _one_gateway(fleet: Fleet) -> Fleet:
     return fleet.replace(gateways=("all",), reachable=reachable, routing_cost=None, distance=None)
 
 
+def _condition(safe: SafeSet) -> Condition:
+    """The condition as the kernels take it."""
+    fleet, mu = safe.fleet, safe.objective.mu
+    members = first = None
+    if not fleet.one_region_each:
+        members = np.argsort(fleet.region_of, kind="stable")
+        first = np.searchsorted(fleet.region_of[members], np.arange(len(fleet.regions) + 1))
+    bound = np.empty((0, len(mu), len(fleet.regions)))
+    if safe.footprint_bound is not None:
+        shape = safe.footprint_bound.shape[:-2] or (1,)
+        room = safe.footprint_bound * (1 + BOUND_ROOM) + 2e-280
+        bound = np.broadcast_to(room, (*shape, *bound.shape[1:])).copy()
+    return Condition(mu, safe.rho, safe.allowance, bound, fleet.pue, members, first)
+
+
 def _copy(ledger: Ledger) -> Ledger:
     """The ledger with arrays of its own."""
-    return Ledger(**{name: np.array(getattr(ledger, name)) for name in Ledger.__dataclass_fields__})
+    return Ledger(*map(np.array, ledger))

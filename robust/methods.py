@@ -14,17 +14,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from equiload.envs import DataError, Slot, SolverError
-from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import Array
-from equiload.robust.blend import Blend, blend, feasible
+from equiload.robust.blend import Blend, blend
 from equiload.robust.project import Projector
 from equiload.robust.safe import Ledger, Rates, SafeSet, Step
+
+
+class Turn(NamedTuple):
+    """What a method decides on in a slot; for :func:`~equiload.robust.blend.blend` but the slot."""
+
+    slot: Slot
+    followed: Ledger
+    rates: Rates
+    expert: Array
+    advice: Array
+    expert_step: Step
 
 
 class Method(Protocol):
@@ -34,16 +45,8 @@ class Method(Protocol):
         """Forget the last episode."""
         ...
 
-    def __call__(
-        self,
-        followed: Ledger,
-        rates: Rates,
-        slot: Slot,
-        expert: Array,
-        advice: Array,
-        expert_step: Step,
-    ) -> Blend:
-        """Arguments as for :func:`~equiload.robust.blend.blend`."""
+    def __call__(self, turn: Turn) -> Blend:
+        """What is played."""
         ...
 
 
@@ -55,18 +58,9 @@ class BlendMethod:
         del batch
         self._safe = safe
 
-    def __call__(
-        self,
-        followed: Ledger,
-        rates: Rates,
-        slot: Slot,
-        expert: Array,
-        advice: Array,
-        expert_step: Step,
-    ) -> Blend:
+    def __call__(self, turn: Turn) -> Blend:
         """See :class:`Method`."""
-        del slot
-        return blend(self._safe, followed, rates, expert, advice, expert_step)
+        return _blended(self._safe, turn)
 
 
 class ProjectMethod:
@@ -81,17 +75,10 @@ class ProjectMethod:
         self._safe = safe
         self._projectors = [Projector(safe) for _ in range(int(np.prod(batch, dtype=int)))]
 
-    def __call__(
-        self,
-        followed: Ledger,
-        rates: Rates,
-        slot: Slot,
-        expert: Array,
-        advice: Array,
-        expert_step: Step,
-    ) -> Blend:
+    def __call__(self, turn: Turn) -> Blend:
         """See :class:`Method`."""
-        reached = self._safe.leave(followed, self._safe.step(rates, advice - expert))
+        advice, slot = turn.advice, turn.slot
+        reached = _reached(self._safe, turn, advice)
         safe_already = self._safe.certified(reached)
         if safe_already.all():
             return Blend(np.ones(safe_already.shape), advice, reached)
@@ -101,18 +88,17 @@ class ProjectMethod:
                 # A solver that fails costs nearness, not safety: the advice is blended instead.
                 with suppress(SolverError):
                     nearest[index] = self._projectors[problem].project(
-                        _row(followed, index),
-                        Rates(*(part[index] for part in rates)),
+                        Ledger(*(part[index] for part in turn.followed)),
+                        Rates(*(part[index] for part in turn.rates)),
                         slot.demand[index],
-                        expert[index],
+                        turn.expert[index],
                         advice[index],
                     )
-        good = feasible(
-            nearest, slot.demand, slot.capacity, self._safe.fleet.reachable, TOLERANCE / 4
-        )
+        reachable = self._safe.fleet.reachable
+        good = feasible(nearest, slot.demand, slot.capacity, reachable, TOLERANCE / 4)
         nearest = np.where(good[..., None, None], nearest, advice)
-        alpha, allocation, ledger = blend(self._safe, followed, rates, expert, nearest, expert_step)
-        apart = np.linalg.norm(advice - expert, axis=(-2, -1))
+        alpha, allocation, ledger = _blended(self._safe, turn._replace(advice=nearest))
+        apart = np.linalg.norm(advice - turn.expert, axis=(-2, -1))
         moved = np.linalg.norm(advice - allocation, axis=(-2, -1))
         share = 1.0 - moved / np.where(apart > 0, apart, 1.0)
         # 0 is kept for the expert's own allocation.
@@ -130,21 +116,12 @@ class SwitchMethod:
         self._safe = safe
         self._trusted: Array = np.ones(batch, dtype=bool)
 
-    def __call__(
-        self,
-        followed: Ledger,
-        rates: Rates,
-        slot: Slot,
-        expert: Array,
-        advice: Array,
-        expert_step: Step,
-    ) -> Blend:
+    def __call__(self, turn: Turn) -> Blend:
         """See :class:`Method`."""
-        del slot, expert_step
-        reached = self._safe.leave(followed, self._safe.step(rates, advice - expert))
+        reached = _reached(self._safe, turn, turn.advice)
         trusted = self._trusted = self._trusted & self._safe.certified(reached)
-        allocation = np.where(trusted[..., None, None], advice, expert)
-        return Blend(trusted * 1.0, allocation, self._safe.choose(trusted, reached, followed))
+        allocation = np.where(trusted[..., None, None], turn.advice, turn.expert)
+        return Blend(trusted * 1.0, allocation, self._safe.choose(trusted, reached, turn.followed))
 
 
 class FixedMethod:
@@ -166,21 +143,12 @@ class FixedMethod:
         del batch
         self._safe = safe
 
-    def __call__(
-        self,
-        followed: Ledger,
-        rates: Rates,
-        slot: Slot,
-        expert: Array,
-        advice: Array,
-        expert_step: Step,
-    ) -> Blend:
+    def __call__(self, turn: Turn) -> Blend:
         """See :class:`Method`."""
-        del slot, expert_step
-        xp = array_namespace(advice)
-        mixed = expert + self.weight * (advice - expert)
-        reached = self._safe.leave(followed, self._safe.step(rates, mixed - expert))
-        return Blend(xp.full_like(reached.cost, self.weight), mixed, reached)
+        mixed = turn.expert + self.weight * (turn.advice - turn.expert)
+        reached = _reached(self._safe, turn, mixed)
+        alpha = array_namespace(mixed).full_like(reached.cost, self.weight)
+        return Blend(alpha, mixed, reached)
 
 
 #: Methods by their name in a configuration.
@@ -192,5 +160,10 @@ METHODS: dict[str, Callable[[], Method]] = {
 }
 
 
-def _row(ledger: Ledger, index: tuple[int, ...]) -> Ledger:
-    return Ledger(**{name: getattr(ledger, name)[index] for name in Ledger.__dataclass_fields__})
+def _reached(safe: SafeSet, turn: Turn, allocation: Array) -> Ledger:
+    """The ledger if this were played."""
+    return safe.leave(turn.followed, safe.step(turn.rates, allocation - turn.expert))
+
+
+def _blended(safe: SafeSet, turn: Turn) -> Blend:
+    return blend(safe, turn.followed, turn.rates, turn.expert, turn.advice, turn.expert_step)

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 
-from equiload.envs import DataError, Fleet, Objective, Policy, Slot, check_allocation
-from equiload.envs.feasibility import TOLERANCE
+from equiload.envs import DataError, Fleet, Policy, Setting, Slot, State, Trajectory
+from equiload.envs.feasibility import TOLERANCE, feasible
+from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import BoolArray, FloatArray
-from equiload.robust.blend import feasible
 from equiload.robust.certificate import Certificate, Entry, certificate_of
-from equiload.robust.methods import METHODS, Method
+from equiload.robust.methods import METHODS, Method, Turn
 from equiload.robust.safe import Ledger, SafeSet
-
-
-@runtime_checkable
-class Listener(Protocol):
-    """An advice that wants to know what was played in place of what it proposed."""
-
-    def observe(self, slot: Slot, allocation: FloatArray) -> None:
-        """``allocation [..., J, N]`` was played in ``slot``."""
-        ...
 
 
 class RobustLayer:
@@ -63,20 +52,19 @@ class RobustLayer:
         self.method: Method = METHODS[method]() if isinstance(method, str) else method
         self.footprint_bound, self.keep_expert = footprint_bound, keep_expert
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
         self.safe = SafeSet(
-            fleet=fleet,
-            objective=objective,
+            fleet=setting.fleet,
+            objective=setting.objective,
             rho=self.rho,
             allowance=self.allowance,
-            horizon=horizon,
+            horizon=setting.horizon,
             footprint_bound=self.footprint_bound,
         )
-        self.expert.reset(fleet, objective, horizon, batch)
-        self.method.reset(self.safe, batch)
+        self._driven = Trajectory(self.expert)
+        self._driven.reset(setting)
+        self.method.reset(self.safe, setting.batch)
         self.ledger: Ledger | None = None
         self._entries: list[Entry] = []
 
@@ -92,16 +80,14 @@ class RobustLayer:
         DataError
             When the advice has the wrong shape.
         """
-        reachable = self.safe.fleet.reachable
-        expert = np.asarray(self.expert.act(slot), dtype=np.float64)
-        check_allocation(expert, slot, reachable)
-        expert = np.maximum(expert, 0.0)  # rounding below zero would let S^π fall
+        # Rounding below zero would let S^π fall.
+        expert = np.maximum(self._driven.act(slot).allocation, 0.0)
         proposed, refused = self._screen(np.asarray(advice, dtype=np.float64), expert, slot)
         rates = self.safe.rates(slot.price, slot.intensity, slot.capacity)
         ledger = self.safe.open(rates) if self.ledger is None else self.ledger
         expert_step = self.safe.step(rates, expert)
         followed = self.safe.follow(ledger, rates, expert_step, slot.index)
-        played = self.method(followed, rates, slot, expert, proposed, expert_step)
+        played = self.method(Turn(slot, followed, rates, expert, proposed, expert_step))
         self.ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
         kept = expert if self.keep_expert else None
@@ -132,7 +118,7 @@ class RobustPolicy:
     Parameters
     ----------
     advice
-        Any policy, trusted or not. One with a method ``observe`` is told what was played.
+        Any policy, trusted or not. The state that it is handed counts what was played.
     expert, rho, allowance, method, footprint_bound, keep_expert
         See :class:`RobustLayer`.
     """
@@ -158,19 +144,15 @@ class RobustPolicy:
             keep_expert=keep_expert,
         )
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self.layer.reset(fleet, objective, horizon, batch)
-        self.advice.reset(fleet, objective, horizon, batch)
+        check_policy(self.advice)
+        self.layer.reset(setting)
+        self.advice.reset(setting)
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]``."""
-        allocation = self.layer.act(slot, self.advice.act(slot))
-        if isinstance(self.advice, Listener):
-            self.advice.observe(slot, allocation)
-        return allocation
+        return self.layer.act(slot, allocation_of(self.advice.act(slot, state)))
 
     def certificate(self) -> Certificate:
         """Certificate of the episode so far."""

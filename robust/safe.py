@@ -24,6 +24,7 @@ from array_api_compat import array_namespace
 
 from equiload.envs import DataError, Fleet, Objective
 from equiload.envs.typing import Array, FloatArray
+from equiload.robust.kernels import Ledger
 
 #: The layer plans with ``Ē·(1 + BOUND_ROOM)``: rounding in a load is not a breach of the bound.
 BOUND_ROOM = 1e-9
@@ -56,42 +57,6 @@ class Step(NamedTuple):
     footprint: Array
     footprint_error: Array
     size: Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ledger:
-    """Where the layer stands against its expert after a slot, as bounds on the exact numbers.
-
-    Parameters
-    ----------
-    cost
-        ``[...]``, US$: at least ``D = F − F^π``.
-    footprint
-        ``[..., K, R]``: at least ``Δ = S − S^π``.
-    left
-        ``[...]``, US$: at least the left side of the condition.
-    right
-        ``[...]``, US$: at most its right side.
-    spent
-        ``[...]``, US$: at most ``G = Σ |f^π|``.
-    low, high
-        ``[..., K, R]``: at most and at least ``S^π``.
-    head
-        ``[..., K, R]``: at most ``h``, by how much a region's expert footprint is out of reach of
-        the highest for the rest of the horizon. Zero without a declared bound.
-    breach
-        ``[...]`` bool: did this slot exceed the declared bound ``Ē``?
-    """
-
-    cost: Array
-    footprint: Array
-    left: Array
-    right: Array
-    spent: Array
-    low: Array
-    high: Array
-    head: Array
-    breach: Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -212,7 +177,7 @@ class SafeSet:
         right = (due * (1 - (len(mu) + 8) * eps) + self.allowance) * (1 - 2 * eps)
         # The exact right side never falls, so neither need its bound.
         right = xp.where(right > ledger.right, right, ledger.right)
-        head, breach, kept = ledger.head, ledger.breach, ledger.left
+        head, breach, left = ledger.head, ledger.breach, ledger.left
         if self.footprint_bound is not None:
             bound = like(self.footprint_bound, peak) * (1 + BOUND_ROOM) + 2 * _tiny(peak)
             left_over = (self.horizon - 1 - index) * bound
@@ -224,18 +189,11 @@ class SafeSet:
             head = xp.where(~over & (ledger.head > fresh), ledger.head, fresh)
             possible = self._by_region(rates.footprint * rates.room[..., None, :])
             breach = xp.any((possible > bound) | over, axis=(-2, -1))
-            left = self.left(ledger.cost, ledger.footprint, head)
-            kept = xp.where(xp.any(over, axis=(-2, -1)) | (left < kept), left, kept)
-        return Ledger(
-            cost=ledger.cost,
-            footprint=ledger.footprint,
-            left=kept,
-            right=right,
-            spent=spent,
-            low=low,
-            high=high,
-            head=head,
-            breach=breach,
+            fresh_left = self.left(ledger.cost, ledger.footprint, head)
+            lower = xp.any(over, axis=(-2, -1)) | (fresh_left < left)
+            left = xp.where(lower, fresh_left, left)
+        return ledger._replace(
+            left=left, right=right, spent=spent, low=low, high=high, head=head, breach=breach
         )
 
     def leave(self, followed: Ledger, step: Step) -> Ledger:
@@ -250,16 +208,16 @@ class SafeSet:
         eps = float(xp.finfo(cost.dtype).eps)
         cost = cost + 2 * eps * xp.abs(step.cost)
         footprint = footprint + 2 * eps * xp.abs(step.footprint)
-        return self._with(followed, cost, footprint, self.left(cost, footprint, followed.head))
+        left = self.left(cost, footprint, followed.head)
+        return followed._replace(cost=cost, footprint=footprint, left=left)
 
     def choose(self, where: Array, left: Ledger, followed: Ledger) -> Ledger:
         """``left`` where ``where [...]`` holds, otherwise ``followed``."""
         xp = array_namespace(where)
-        return self._with(
-            followed,
-            xp.where(where, left.cost, followed.cost),
-            xp.where(where[..., None, None], left.footprint, followed.footprint),
-            xp.where(where, left.left, followed.left),
+        return followed._replace(
+            cost=xp.where(where, left.cost, followed.cost),
+            footprint=xp.where(where[..., None, None], left.footprint, followed.footprint),
+            left=xp.where(where, left.left, followed.left),
         )
 
     def left(self, cost: Array, footprint: Array, head: Array) -> Array:
@@ -290,20 +248,6 @@ class SafeSet:
         if self.fleet.one_region_each:
             return by_datacenter
         return by_datacenter @ like(self.fleet.membership, by_datacenter)
-
-    @staticmethod
-    def _with(ledger: Ledger, cost: Array, footprint: Array, left: Array) -> Ledger:
-        return Ledger(
-            cost=cost,
-            footprint=footprint,
-            left=left,
-            right=ledger.right,
-            spent=ledger.spent,
-            low=ledger.low,
-            high=ledger.high,
-            head=ledger.head,
-            breach=ledger.breach,
-        )
 
 
 def _up(total: Array, xp: Any) -> Array:

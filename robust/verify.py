@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -289,73 +290,103 @@ def _filter(
 
     An episode is settled only where everything holds by more than this function's own rounding.
     """
-    wide = np.longdouble
-    steps = played.shape[-3]
-    J, N = instance.fleet.reachable.shape
-    K = len(instance.objective.mu)
-    # Products and sums that any number below passes through, twice.
-    unit = 2 * (J * N + N + J + 2 * steps + K + 20) * np.finfo(wide).eps
-    mu = instance.objective.mu.astype(wide)
-    expert = certificate.expert.astype(wide)
-    away, away_size = _series(instance, played.astype(wide) - expert)
-    his, his_size = _series(instance, expert)
-    cost, footprint = np.cumsum(away[0], -1), np.cumsum(away[1], -2)
-    cost_size, footprint_size = np.cumsum(away_size[0], -1), np.cumsum(away_size[1], -2)
-    spent, spent_size = np.cumsum(np.abs(his[0]), -1), np.cumsum(his_size[0], -1)
-    reached = np.cumsum(his[1], -2)  # [..., K, T, R]
-    peak = reached.max(-1)
-    behind = peak[..., None] - reached
-    clear = np.ones(played.shape[:-2], dtype=bool)
-    head = np.zeros_like(behind)
-    breach = np.zeros(played.shape[:-2], dtype=bool)
-    if certificate.footprint_bound is not None:
-        bound = np.asarray(certificate.footprint_bound, dtype=wide)[..., :, None, :]
-        left_over = (instance.horizon - 1 - np.arange(steps))[:, None] * bound
-        # From below, and never under 0: too low a head-room only raises the left side.
-        size = peak[..., None] + reached + left_over
-        head = np.maximum(behind - left_over - unit * size, 0)
-        limit = bound * (1 + wide(1) / 10**9)
-        breach = (his[1] > limit * (1 - unit)).any((-1, -3))
-        clear &= ~(breach & ~certificate.breach)
-    weigh = "k,...kt->...t"
-
-    def highest(head: Array) -> Array:
-        """``[..., T]``: at least ``D + Σ_k μ_k max_r (Δ − h)`` for every ``h`` above ``head``."""
-        most = (footprint + unit * footprint_size - head).max(-1)
-        size = cost_size + np.einsum(weigh, mu, np.abs(most))
-        total: Array = cost + np.einsum(weigh, mu, most) + unit * size
-        return total
-
-    left = highest(head)
-    due = spent + np.einsum(weigh, mu, peak)
-    due_size = spent_size + np.einsum(weigh, mu, peak)
-    rho, allowance = wide(certificate.rho), wide(certificate.allowance)
-    right = rho * due + allowance
-    right_size = np.where(rho * due_size > 0, rho * due_size + allowance, 0)
-    clear &= left <= certificate.left
-    clear &= certificate.left <= certificate.right
-    lowest = np.maximum(right - unit * right_size, allowance)
-    clear &= certificate.right <= lowest
-    moved = (played != certificate.expert).any((-1, -2))
-    clear &= ~(moved & (certificate.alpha == 0))
-    slack = lowest - left
-    whole = due + allowance
-    share = np.where(whole > 0, slack / np.where(whole > 0, whole, 1), 0)
-    lag = np.maximum(behind - unit * (peak[..., None] + reached), 0)
-    episodes = clear.all(-1)
+    sides = _sides(certificate, instance, played)
+    stated = certificate
+    moved = (played != stated.expert).any((-1, -2))
+    slots = (sides.left <= stated.left) & (stated.left <= stated.right)
+    slots &= (stated.right <= sides.right) & ~(moved & (stated.alpha == 0))
+    slots &= ~(sides.breach & ~stated.breach)
+    episodes = slots.all(-1)
     # Where the expert was followed throughout, the end is as exact as the slots were.
     followed = ~moved.any(-1)
-    last = highest(lag)[..., -1]
-    if certificate.complete or certificate.footprint_bound is None:  # the condition bounds it too
-        last = np.minimum(last, left[..., -1])
-    episodes &= followed | (last <= certificate.excess)
-    episodes &= ~followed | (certificate.excess >= 0)
-    episodes &= (certificate.excess <= certificate.allowed) | (not certificate.complete)
-    episodes &= certificate.allowed <= lowest[..., -1]
+    episodes &= np.where(followed, stated.excess >= 0, sides.end <= stated.excess)
+    episodes &= (stated.excess <= stated.allowed) | (not stated.complete)
+    episodes &= stated.allowed <= sides.right[..., -1]
     episodes = np.array(episodes)
     episodes.reshape(-1)[:spot_checks] = False
-    least = np.min(share, axis=-1)[episodes].min(initial=np.inf)
-    return episodes, max(float(least), 0.0), int((breach & episodes[..., None]).sum())
+    slack = (sides.right - sides.left) / np.where(sides.scale > 0, sides.scale, 1)
+    slack = np.where(sides.scale > 0, slack, 0)
+    least = np.min(slack, axis=-1)[episodes].min(initial=np.inf)
+    return episodes, max(float(least), 0.0), int((sides.breach & episodes[..., None]).sum())
+
+
+class _Sides(NamedTuple):
+    """Both sides of the condition, bounded in extended precision.
+
+    ``left [..., T]`` from above, ``right`` from below, ``scale`` what the slack is measured by,
+    ``breach`` the slots that are certain to exceed the declared bound, ``end [...]`` the excess at
+    the end from above.
+    """
+
+    left: Array
+    right: Array
+    scale: Array
+    breach: Array
+    end: Array
+
+
+def _sides(certificate: Certificate, instance: Instance, played: FloatArray) -> _Sides:
+    mu = instance.objective.mu.astype(np.longdouble)
+    unit = _rounding(instance, played.shape[-3])
+    expert = certificate.expert.astype(np.longdouble)
+    away, away_size = _series(instance, played.astype(np.longdouble) - expert)
+    own, own_size = _series(instance, expert)
+    cost, cost_size = np.cumsum(away[0], -1), np.cumsum(away_size[0], -1)
+    footprint = np.cumsum(away[1], -2) + unit * np.cumsum(away_size[1], -2)
+    reached = np.cumsum(own[1], -2)  # [..., K, T, R]
+    peak = reached.max(-1)
+
+    def weighed(values: Array) -> Array:
+        total: Array = np.einsum("k,...kt->...t", mu, values)
+        return total
+
+    def left(head: Array) -> Array:
+        """``[..., T]``: at least ``D + Σ_k μ_k max_r (Δ − h)`` for every ``h`` above ``head``."""
+        most = (footprint - head).max(-1)
+        size = cost_size + weighed(np.abs(most))
+        total: Array = cost + weighed(most) + unit * size
+        return total
+
+    head, breach = _head(certificate, instance, own[1], reached, unit)
+    due = np.cumsum(np.abs(own[0]), -1) + weighed(peak)
+    due_size = np.cumsum(own_size[0], -1) + weighed(peak)
+    rho, allowance = np.longdouble(certificate.rho), np.longdouble(certificate.allowance)
+    size = np.where(rho * due_size > 0, rho * due_size + allowance, 0)
+    sides = left(head)
+    lag = np.maximum(peak[..., None] - reached - unit * (peak[..., None] + reached), 0)
+    end = left(lag)[..., -1]
+    if certificate.complete or certificate.footprint_bound is None:  # the condition bounds it too
+        end = np.minimum(end, sides[..., -1])
+    right = np.maximum(rho * due + allowance - unit * size, allowance)
+    return _Sides(sides, right, due + allowance, breach, end)
+
+
+def _rounding(instance: Instance, steps: int) -> np.longdouble:
+    """Twice the rounding of all products and sums that any number of :func:`_sides` is made of."""
+    J, N = instance.fleet.reachable.shape
+    terms = J * N + N + J + 2 * steps + len(instance.objective.mu) + 20
+    return np.longdouble(2 * terms * np.finfo(np.longdouble).eps)
+
+
+def _head(
+    certificate: Certificate,
+    instance: Instance,
+    added: Array,
+    reached: Array,
+    unit: np.longdouble,
+) -> tuple[Array, BoolArray]:
+    """Head-room ``[..., K, T, R]`` from below, and slots ``[..., T]`` beyond the declared bound."""
+    steps = reached.shape[-2]
+    if certificate.footprint_bound is None:
+        return np.zeros_like(reached), np.zeros(certificate.left.shape, dtype=bool)
+    bound = np.asarray(certificate.footprint_bound, dtype=np.longdouble)[..., :, None, :]
+    left_over = (instance.horizon - 1 - np.arange(steps))[:, None] * bound
+    peak = reached.max(-1, keepdims=True)
+    # From below, and never under 0: too low a head-room only raises the left side.
+    size = peak + reached + left_over
+    head = np.maximum(peak - reached - left_over - unit * size, 0)
+    limit = bound * (1 + np.longdouble(BOUND_ROOM.numerator) / BOUND_ROOM.denominator)
+    return head, (added > limit * (1 - unit)).any((-1, -3))
 
 
 def _series(

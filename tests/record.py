@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -225,7 +227,8 @@ def simulators() -> Iterable[tuple[str, str]]:
         _, first = simulator.reset()
         shape = simulator.action_shape[len(simulator.batch) :]
         network = torch.nn.Linear(first.shape[-1], int(np.prod(shape)), dtype=first.dtype)
-        objective = simulator.episode(lambda seen: network(seen).reshape(*seen.shape[:-1], *shape))
+        actor = torch.nn.Sequential(network, torch.nn.Unflatten(-1, shape))
+        objective = simulator.episode(actor)
         if objective.requires_grad:  # exact dispatch is piecewise constant
             objective.mean().backward()
         grads = [p.grad.numpy() for p in network.parameters() if p.grad is not None]
@@ -237,7 +240,7 @@ PROGRAMS: dict[str, list[str]] = {
     "evaluate": ["evaluate", "instance.horizon=24", "draws=2"],
     "predictions": ["predictions", "instance.horizon=24", "draws=2", "figures=false"],
     "robustness": [
-        "robustness", "+instance.horizon=24", "rho=[0.02,0.1]", "rounds=3", "figures=false",
+        "robustness", "instance.horizon=24", "rho=[0.02,0.1]", "rounds=3", "figures=false",
     ],
     "campaign": ["robustness", "campaign=adversarial", "episodes=200"],
     "tune": ["tune", "draws=2", "horizons=[24]", "step_size=[1.0,2.0]", "z_max=[1.0]"],
@@ -267,6 +270,7 @@ def programs() -> Iterable[tuple[str, str]]:
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
                 [_front_door(), *_words(command), *more, f"hydra.run.dir={folder}"],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},  # sums in one order
                 capture_output=True,
                 text=True,
                 check=False,
@@ -274,7 +278,8 @@ def programs() -> Iterable[tuple[str, str]]:
             if done.returncode:
                 yield name, f"status {done.returncode}: {done.stderr[-300:]}"
                 continue
-            yield name, _written(Path(folder))
+            said = re.findall(r"(\d+ episodes, .*slack \S+)", done.stdout)[-1:]
+            yield name, " ".join(said) or _written(Path(folder))
 
 
 def _front_door() -> str:
@@ -298,6 +303,8 @@ def _written(folder: Path) -> str:
 
             with path.open() as file:
                 numbers += [_steady(row) for row in csv.DictReader(file)]
+        elif path.name == "tune.json":
+            numbers.append(path.read_text())
         elif path.suffix == ".safetensors" and "checkpoint" not in path.parts:
             from safetensors.numpy import load_file
 

@@ -10,7 +10,8 @@ from equiload.agents.forecast.simple import (
     SameHour,
 )
 from equiload.agents.forecast.wrong import Adversarial, Biased, Delayed, Noisy, Swapped
-from equiload.envs.forecast import Forecaster, History, Recorder, Series, servable
+from equiload.envs.forecast import Forecaster, History, Recorder, servable
+from equiload.envs.series import Series
 
 __all__ = [
     "Adversarial",

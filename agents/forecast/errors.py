@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from equiload.envs import Instance, Slot
-from equiload.envs.forecast import Forecaster, Recorder, Series
+from equiload.envs.forecast import Forecaster, Recorder
 from equiload.envs.typing import FloatArray
 
 
@@ -41,14 +41,13 @@ def forecast_errors(
     stretch on; the mean is over forecasts.
     """
     recorder, trace = Recorder(instance.horizon), instance.trace
-    truth = Series(trace.price, trace.intensity, trace.demand, instance.capacity)
     found: dict[str, list[tuple[float, float]]] = {}
     for t in range(instance.horizon - 1):
         history = recorder.record(Slot.of(instance, t))
         if (t + 1) % every:
             continue
         forecast = forecaster.forecast(history, instance.horizon - t - 1)
-        rest = truth.map(lambda array, now=t + 1: array[..., now:, :])  # type: ignore[misc]
+        rest = instance.series.map(lambda array, now=t + 1: array[..., now:, :])  # type: ignore[misc]
         pairs = {"price": (forecast.price, rest.price), "demand": (forecast.demand, rest.demand)}
         for k, kind in enumerate(trace.footprints):
             pairs[kind] = (forecast.intensity[..., k, :, :], rest.intensity[..., k, :, :])

@@ -9,7 +9,8 @@ import numpy as np
 from equiload.agents.forecast.simple import Climatology, Persistence, SameHour
 from equiload.envs import DataError, Instance, Slot
 from equiload.envs.data import Draw, synthetic
-from equiload.envs.forecast import Forecaster, History, Recorder, Series
+from equiload.envs.forecast import Forecaster, History, Recorder
+from equiload.envs.series import Series
 from equiload.envs.typing import FloatArray, IntArray
 
 # Lead times in hours at which coefficients are fitted, each up to its end and after the one before.

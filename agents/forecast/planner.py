@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from equiload.agents.offline.decomposition import Decomposition
-from equiload.envs import DataError, Fleet, Instance, Objective, Slot, Trace, slot_cost
-from equiload.envs.forecast import Forecaster, Recorder, Series, servable
+from equiload.envs import DataError, Instance, Setting, Slot, State
+from equiload.envs.forecast import Forecaster, Recorder, servable
+from equiload.envs.series import Series
 from equiload.envs.typing import FloatArray
 
 
@@ -30,47 +31,35 @@ class Planner:
             raise DataError(f"tolerance must be positive, got {tolerance}")
         self.forecaster, self.tolerance = forecaster, tolerance
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...]
-    ) -> None:
-        """Begin an episode; arguments as for :class:`~equiload.envs.Policy`."""
-        self._fleet, self._objective, self._horizon = fleet, objective, horizon
-        self._recorder = Recorder(horizon)
+    def reset(self, setting: Setting) -> None:
+        """Begin an episode."""
+        self._setting, self._recorder = setting, Recorder(setting.horizon)
         self._solvers: dict[tuple[int, ...], Decomposition] = {}
-        shape = (*batch, len(objective.footprints), len(fleet.regions))
-        #: ``[..., K, R]``, with what is played in the current slot once that is known.
-        self.footprint = self._before = np.zeros(shape)
 
     def see(self, slot: Slot) -> None:
         """Take note of the slot that begins."""
-        self._before = self.footprint
         self._history = self._recorder.record(slot)
 
-    def play(self, slot: Slot, allocation: FloatArray) -> None:
-        """Take note of what is played in it; what was noted before is replaced."""
-        load = np.asarray(allocation).sum(-2)
-        added = slot_cost(slot.price, slot.intensity, load, self._fleet).footprint
-        self.footprint = self._before + added
-
-    def weights(self) -> FloatArray:
-        """``[..., K, R]``: dual weights from the current slot on."""
+    def weights(self, state: State) -> FloatArray:
+        """``[..., K, R]``: dual weights from the current slot on, before which ``state`` was."""
         rest = self._rest()
-        weights = np.zeros(self.footprint.shape)
+        weights = np.zeros(self._setting.footprint_shape)
         samples = len(rest.price)
-        for sample, *member in np.ndindex(samples, *weights.shape[:-2]):
+        for sample, *member in np.ndindex(samples, *self._setting.batch):
             at = (sample, *member)
-            one = Series(rest.price[at], rest.intensity[at], rest.demand[at], rest.capacity[at])
-            weights[*member] += self._solve(at, one) / samples
+            one = rest.map(lambda array, at=at: array[at])  # type: ignore[misc]
+            start = State(state.cost[*member], state.footprint[*member])
+            weights[*member] += self._solve(at, one, start) / samples
         return weights
 
     def _rest(self) -> Series:
         """The current slot and the forecast of the later ones, ``[S, ..., H, N]``."""
         history = self._history
         now = history.seen.map(lambda array: array[None, ..., -1:, :])
-        later = self._horizon - history.slots
+        later = self._setting.horizon - history.slots
         if not later:
             return now
-        forecast = servable(self._fleet, self.forecaster.forecast(history, later))
+        forecast = servable(self._setting.fleet, self.forecaster.forecast(history, later))
 
         def joined(first: FloatArray, after: FloatArray) -> FloatArray:
             first = np.broadcast_to(first, (*after.shape[:-2], 1, after.shape[-1]))
@@ -78,22 +67,10 @@ class Planner:
 
         return now.zip(forecast, joined)
 
-    def _solve(self, at: tuple[int, ...], rest: Series) -> FloatArray:
+    def _solve(self, at: tuple[int, ...], rest: Series, start: State) -> FloatArray:
         """``[K, R]``: dual weights of one sample for one member of the batch."""
         solver = self._solvers.setdefault(at, Decomposition(tolerance=self.tolerance))
-        most = self._fleet.capacity
-        up = np.divide(rest.capacity, most, out=np.zeros(rest.capacity.shape), where=most > 0)
-        instance = Instance(
-            fleet=self._fleet,
-            trace=Trace(
-                price=rest.price,
-                intensity=rest.intensity,
-                demand=rest.demand,
-                # The clock plays no part in the problem.
-                timestamps=np.arange(rest.slots).astype("datetime64[h]"),
-                footprints=self._objective.footprints,
-                availability=np.minimum(up, 1.0),
-            ),
-            objective=self._objective,
-        )
-        return solver.solve(instance, start=self._before[at[1:]]).weights
+        clock = np.arange(rest.slots).astype("datetime64[h]")  # plays no part in the problem
+        fleet, objective = self._setting.fleet, self._setting.objective
+        instance = Instance.of_series(fleet, objective, rest, clock, "what is left")
+        return solver.solve(instance, start=start).weights

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from equiload.envs import DataError, Instance
-from equiload.envs.forecast import History, Series
+from equiload.envs.forecast import History
+from equiload.envs.series import Series
 from equiload.envs.typing import FloatArray, IntArray
 
 
@@ -19,8 +22,7 @@ class Perfect:
     """
 
     def __init__(self, instance: Instance) -> None:
-        trace = instance.trace
-        self._truth = Series(trace.price, trace.intensity, trace.demand, instance.capacity)
+        self._truth = instance.series
 
     def forecast(self, history: History, slots: int) -> Series:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
@@ -63,10 +65,7 @@ class SameHour:
             again = np.take(seen, np.minimum(index, history.slots - 1), axis=-2)
             return np.asarray(np.where(known, again, mean)[None])
 
-        forecast = history.seen.map(repeated)
-        return Series(
-            forecast.price, forecast.intensity, forecast.demand, _capacity(history, slots)
-        )
+        return replace(history.seen.map(repeated), capacity=_capacity(history, slots))
 
     def _index(self, history: History, slots: int) -> IntArray:
         day = history.slots_per_day
@@ -111,9 +110,7 @@ class Climatology:
             return np.asarray((course[..., 1:, :] + departure * fade)[None])
 
         forecast = history.seen.map(climate)
-        return Series(
-            forecast.price, forecast.intensity, forecast.demand, _capacity(history, slots)
-        ).physical()
+        return replace(forecast, capacity=_capacity(history, slots)).physical()
 
     def _towards(self, coarse: FloatArray, seen: FloatArray, counter: FloatArray) -> FloatArray:
         """Mean of each phase, drawn towards a coarser mean."""
@@ -149,7 +146,7 @@ class PastDays:
         index = now - day * np.repeat(back, day, axis=1)[:, :slots] + np.arange(slots) % day
         past = history.seen.map(lambda seen: np.stack([seen[..., i, :] for i in index]))
         capacity = np.broadcast_to(_capacity(history, slots), past.capacity.shape)
-        return Series(past.price, past.intensity, past.demand, capacity)
+        return replace(past, capacity=capacity)
 
 
 def _capacity(history: History, slots: int) -> FloatArray:

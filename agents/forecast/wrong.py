@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from equiload.envs import DataError
-from equiload.envs.forecast import Forecaster, History, Series
+from equiload.envs.forecast import Forecaster, History
+from equiload.envs.series import SERIES, Series
 from equiload.envs.typing import FloatArray
 
 
@@ -57,11 +59,9 @@ class Noisy:
             path = _autoregression(z, decay)[history.slots :]
             return array * np.exp(grown * np.moveaxis(path, 0, -2))
 
-        return Series(
-            wrong(forecast.price, 0),
-            wrong(forecast.intensity, 1),
-            wrong(forecast.demand, 2),
-            forecast.capacity,
+        streams = {name: stream for stream, name in enumerate(SERIES) if name != "capacity"}
+        return replace(
+            forecast, **{name: wrong(getattr(forecast, name), n) for name, n in streams.items()}
         )
 
 
@@ -80,11 +80,10 @@ class Biased:
         rng = np.random.default_rng(self.seed)
         K, _, N = forecast.intensity.shape[-3:]
         sign = rng.choice([-1.0, 1.0], (K + 1, 1, N))
-        return Series(
-            forecast.price * (1 + self.size * sign[0]),
-            forecast.intensity * (1 + self.size * sign[1:]),
-            forecast.demand,
-            forecast.capacity,
+        return replace(
+            forecast,
+            price=forecast.price * (1 + self.size * sign[0]),
+            intensity=forecast.intensity * (1 + self.size * sign[1:]),
         )
 
 
@@ -106,8 +105,7 @@ class Delayed:
             seen = np.broadcast_to(seen, (*after.shape[:-2], *seen.shape[-2:]))
             return np.concatenate([seen, after], axis=-2)[..., index, :]
 
-        shifted = history.seen.zip(forecast, late)
-        return Series(shifted.price, shifted.intensity, shifted.demand, forecast.capacity)
+        return replace(history.seen.zip(forecast, late), capacity=forecast.capacity)
 
 
 class Swapped:
@@ -152,9 +150,8 @@ def _between(forecast: Series, change: Callable[[FloatArray], FloatArray], size:
     def mixed(array: FloatArray) -> FloatArray:
         return (1 - size) * array + size * change(array)
 
-    return Series(
-        mixed(forecast.price), mixed(forecast.intensity), forecast.demand, forecast.capacity
-    ).physical()
+    price, intensity = mixed(forecast.price), mixed(forecast.intensity)
+    return replace(forecast, price=price, intensity=intensity).physical()
 
 
 def _autoregression(fresh: FloatArray, decay: float) -> FloatArray:

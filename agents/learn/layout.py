@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiload.envs import Fleet, Objective
+from equiload.envs import Setting
 from equiload.envs.gym import Observer
 from equiload.envs.gym.features import Axis
 
@@ -44,8 +44,9 @@ class Layout:
     peers: Tensor
 
     @classmethod
-    def of(cls, observer: Observer, fleet: Fleet, objective: Objective) -> Layout:
-        """Layout of a (reset) observer's flat observations on a fleet."""
+    def of(cls, observer: Observer, setting: Setting) -> Layout:
+        """Layout of a (reset) observer's flat observations in a setting."""
+        fleet = setting.fleet
         size = fleet.capacity * fleet.pue + 1e-300
         member, total = fleet.membership, (size @ fleet.membership)
         reach = (fleet.reachable * size) @ member
@@ -58,7 +59,7 @@ class Layout:
         return cls(
             dict(observer.blocks),
             dict(observer.axes),
-            objective.footprints,
+            setting.objective.footprints,
             tensor(member * size[:, None] / total),
             tensor(total / total.mean()),
             tensor(reach),

@@ -15,7 +15,7 @@ from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
 from equiload.agents.learn.layout import Layout
 from equiload.agents.learn.networks import Network, make_network, squashed
 from equiload.agents.learn.observation import make_features
-from equiload.envs import DataError, Fleet, Objective, Slot
+from equiload.envs import DataError, Setting, Slot, State
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym import AgentPolicy
 from equiload.envs.typing import FloatArray
@@ -57,29 +57,24 @@ class LearnedPolicy:
             features=make_features(_entry(observation, "features", "observation"), forecaster),
         )
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`; raises :class:`DataError` where it cannot act."""
         kinds = tuple(_entry(self.checkpoint.observation, "kinds", "observation"))
-        if objective.footprints != kinds:
+        here = setting.objective.footprints
+        if here != kinds:
             raise DataError(
                 f"the policy was trained for the footprints {', '.join(kinds)} in this order, "
-                f"the instance has {', '.join(objective.footprints)}"
+                f"the instance has {', '.join(here)}"
             )
-        self._agent.reset(fleet, objective, horizon, batch)
-        layout = Layout.of(self._agent.observer, fleet, objective)
+        self._agent.reset(setting)
+        layout = Layout.of(self._agent.observer, setting)
         if self._network is None:
             self._network = build_network(self.checkpoint, layout)
         self._network.bind(layout)
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]``."""
-        return self._agent.act(slot)
-
-    def observe(self, slot: Slot, allocation: FloatArray) -> None:
-        """Learn that ``allocation [..., J, N]`` was played, where it is not what was proposed."""
-        self._agent.observe(slot, allocation)
+        return self._agent.act(slot, state)
 
     @torch.no_grad()
     def _predict(self, observation: Any) -> FloatArray:

@@ -231,7 +231,7 @@ def make_model(
         raise DataError(f"the agent must be one of {', '.join(_ALGORITHMS)}, got {kind!r}")
     algorithm, policy = _ALGORITHMS[kind]
     core = envs.envs.core
-    layout = Layout.of(core.observer, core.fleet, core.objective)
+    layout = Layout.of(core.observer, core.setting)
     known: dict[str, Any] = {"layout": layout, "network": dict(network)}
     if "log_std_init" in options:
         known["log_std_init"] = options.pop("log_std_init")

@@ -10,7 +10,6 @@ every fifth slot of theirs.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import time
@@ -19,7 +18,7 @@ import highspy
 import numpy as np
 
 from equiload.agents.offline.solution import TOLERANCE, Solution, relative_gap
-from equiload.envs import Instance, Outcome, SolverError, dual_bound
+from equiload.envs import Instance, Outcome, SolverError, State, dual_bound
 from equiload.envs.threads import side_by_side
 from equiload.envs.typing import FloatArray
 
@@ -40,7 +39,7 @@ def solve_decomposition(
     *,
     tolerance: float = TOLERANCE,
     most_rounds: int = 2000,
-    start: FloatArray | None = None,
+    start: State | None = None,
 ) -> Solution:
     """Solve eGLB-Off to a relative gap of ``tolerance``.
 
@@ -53,7 +52,7 @@ def solve_decomposition(
     most_rounds
         Stop after so many evaluations of the dual function; the status then says so.
     start
-        ``[K, R]``, regional footprints from before the first slot. Default: none.
+        State before the first slot, whose footprints the maximum counts too. Default: nothing yet.
     """
     return Decomposition(tolerance=tolerance, most_rounds=most_rounds).solve(instance, start=start)
 
@@ -74,11 +73,11 @@ class Decomposition:
         self.tolerance, self.most_rounds = tolerance, most_rounds
         self._kept: FloatArray | None = None
 
-    def solve(self, instance: Instance, *, start: FloatArray | None = None) -> Solution:
+    def solve(self, instance: Instance, *, start: State | None = None) -> Solution:
         """Solve one problem; ``start`` as for :func:`solve_decomposition`."""
         begin = time.perf_counter()
         mu, R = instance.objective.mu, len(instance.fleet.regions)
-        before = np.zeros((len(mu), R)) if start is None else start
+        before = np.zeros((len(mu), R)) if start is None else start.footprint
         if self._kept is None or self._kept.shape[1:] != before.shape:
             self._kept = self._beginning(instance, before)
         blocks = _blocks(instance)
@@ -125,7 +124,7 @@ class Decomposition:
         if instance.horizon < _THINNED * _LEAST_THINNED:
             return np.full((1, *before.shape), 1.0 / before.shape[-1])
         coarse = Decomposition(tolerance=max(self.tolerance, _COARSE), most_rounds=self.most_rounds)
-        coarse.solve(_thinned(instance), start=before / _THINNED)
+        coarse.solve(_thinned(instance), start=State(0.0, before / _THINNED))
         assert coarse._kept is not None
         return coarse._kept
 
@@ -153,18 +152,10 @@ def _blocks(instance: Instance) -> list[Instance]:
 
 def _thinned(instance: Instance) -> Instance:
     """Every fifth slot; what the clock says does not matter here."""
-    trace, keep = instance.trace, slice(None, None, _THINNED)
-    price = trace.price[keep]
-    return instance.replace(
-        trace=dataclasses.replace(
-            trace,
-            price=price,
-            intensity=trace.intensity[:, keep],
-            demand=trace.demand[keep],
-            timestamps=trace.timestamps[: len(price)],
-            availability=None if trace.availability is None else trace.availability[keep],
-        )
-    )
+    trace = instance.trace
+    clock = trace.timestamps[: -(-trace.horizon // _THINNED)]
+    thin = trace.map(lambda array: array[..., ::_THINNED, :], timestamps=clock)
+    return instance.replace(trace=thin)
 
 
 class _Master:

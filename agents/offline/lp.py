@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from equiload.agents.offline.solution import Solution, normalised, weights_from_duals
-from equiload.envs import Instance, Outcome, SolverError
+from equiload.envs import Instance, Outcome, SolverError, State
 from equiload.envs.typing import FloatArray, IntArray
 
 
@@ -30,7 +30,7 @@ def solve_lp(
     *,
     aggregate: bool = True,
     method: str = "choose",
-    start: FloatArray | None = None,
+    start: State | None = None,
 ) -> Solution:
     """Solve the linear program over all slots.
 
@@ -44,7 +44,7 @@ def solve_lp(
     method
         HiGHS's ``solver`` option: ``choose``, ``simplex``, ``ipm`` or ``pdlp``.
     start
-        ``[K, R]``, regional footprints from before the first slot. Default: none.
+        State before the first slot, whose footprints the maximum counts too. Default: nothing yet.
 
     Raises
     ------
@@ -60,7 +60,9 @@ def solve_lp(
     before = None
     if start is not None:  # in the units of the scaled problem; a kind never used adds a constant
         peak = unit * instance.trace.intensity.max(axis=(-1, -2))[:, None]
-        before = np.divide(start, peak, out=np.zeros(np.shape(start)), where=peak > 0)
+        before = np.divide(
+            start.footprint, peak, out=np.zeros(start.footprint.shape), where=peak > 0
+        )
     solver.passModel(_model(scaled, columns, before))
     solver.run()
     status = solver.getModelStatus()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from equiload.envs import Instance, Objective, Outcome, dual_bound
+from equiload.envs import Instance, Objective, Outcome, State, dual_bound
 from equiload.envs.typing import FloatArray
 
 #: Relative gap up to which a solution counts as optimal, unless another is asked for.
@@ -33,7 +33,7 @@ class Solution:
     stats
         What the solver did: method, rounds, seconds, ….
     start
-        ``[K, R]``, regional footprints from before the first slot, which the maximum counts too.
+        State before the first slot, whose footprints the maximum counts too.
     """
 
     outcome: Outcome
@@ -41,14 +41,14 @@ class Solution:
     lower_bound: float
     status: str
     stats: Mapping[str, Any] = field(default_factory=dict)
-    start: FloatArray | None = None
+    start: State | None = None
 
     @property
     def objective(self) -> float:
         """``J``, US$, with what was there at the start: an upper bound on the optimum."""
         if self.start is None:
             return float(self.outcome.objective)
-        highest = (self.start + self.outcome.footprint).max(-1)
+        highest = (self.start.footprint + self.outcome.footprint).max(-1)
         return float(self.outcome.energy_cost + highest @ self.outcome.instance.objective.mu)
 
     @property
@@ -67,7 +67,7 @@ class Solution:
         outcome: Outcome,
         weights: FloatArray,
         stats: Mapping[str, Any],
-        start: FloatArray | None = None,
+        start: State | None = None,
     ) -> Solution:
         """Solution whose bound is evaluated here, whatever solver the weights came from.
 

@@ -145,18 +145,19 @@ def synthetic(
 
 
 class _Normals:
-    """Standard normal numbers of a chunk, handed out in a fixed order; a row for each draw."""
+    """Standard normal numbers of a chunk by name, in the order of ``shapes``; a row for a draw."""
 
-    def __init__(self, draws: Sequence[Draw], count: int) -> None:
-        self._values = np.empty((len(draws), count))
-        for row, draw in zip(self._values, draws, strict=True):
+    def __init__(self, draws: Sequence[Draw], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+        values = np.empty((len(draws), ends[-1]))
+        for row, draw in zip(values, draws, strict=True):
             draw.generator().standard_normal(out=row)
-        self._used = 0
+        self._parts = dict(zip(shapes, np.split(values, ends[:-1], axis=1), strict=True))
+        self._shapes = shapes
 
-    def take(self, *shape: int) -> FloatArray:
-        """The next ``[B, *shape]``."""
-        first, self._used = self._used, self._used + math.prod(shape)
-        return self._values[:, first : self._used].reshape(-1, *shape)
+    def __getitem__(self, name: str) -> FloatArray:
+        """``[B, *shape]``."""
+        return self._parts[name].reshape(-1, *self._shapes[name])
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,23 +190,19 @@ class _Maker:
         return series
 
     def _chunk(self, draws: Sequence[Draw]) -> dict[str, Any]:
-        T, N, R, C = self.slots, len(self.fleet.datacenters), len(self.fleet.regions), self._nodes
-        M = len(MARKETS)
-        normals = _Normals(
-            draws, len(_PER_INSTANCE) + 2 + 4 * R + 5 * C * R + C * M + 4 * T * R + C * N + N
-        )
-        chosen = self._uniform(_PER_INSTANCE, normals.take(len(_PER_INSTANCE)))
-        start, index, times = self._window(normals.take(2))
+        normals = _Normals(draws, self._drawn)
+        chosen = self._uniform(_PER_INSTANCE, normals["instance"])
+        start, index, times = self._window(normals["start"])
         mix = _neighbours(self.fleet, chosen["correlation"])
-        chosen |= self._uniform(_PER_REGION, np.moveaxis(normals.take(4, R) @ mix, 1, -1))
-        nodes = normals.take(5, C, R) @ mix[:, None]
+        chosen |= self._uniform(_PER_REGION, np.moveaxis(normals["year"] @ mix, 1, -1))
+        nodes = normals["nodes"] @ mix[:, None]
         regions = named_regions(self.fleet.regions)
         out, wet_bulb = self._power(nodes, chosen, times, index, regions)
-        merit = out.price * self._fuel(normals.take(C, M), chosen["volatility"], regions)
-        price = self._price(merit, nodes[:, 4], normals.take(2, T, R), mix, chosen, regions)
+        merit = out.price * self._fuel(normals["fuel"], chosen["volatility"], regions)
+        price = self._price(merit, nodes[:, 4], normals["price"], mix, chosen, regions)
         demand = requests(
-            normals.take(T, R),
-            normals.take(T, R),
+            normals["requests"],
+            normals["crowds"],
             times.week_slot[index],
             minutes=self.minutes,
             utilisation=chosen["utilisation"],
@@ -214,13 +211,35 @@ class _Maker:
             volatility=chosen["volatility"],
         )
         demand *= np.bincount(self.fleet.region_of) * self.minutes / 60
-        up = outages(normals.take(C, N), chosen["outages"], self._every, T, self._node_hours)
+        up = outages(
+            normals["outages"], chosen["outages"], self._every, self.slots, self._node_hours
+        )
         self._postpone(demand, up)
         return {
-            **self._by_site(price, out, cooling_water(wet_bulb), normals.take(N)),
+            **self._by_site(price, out, cooling_water(wet_bulb), normals["sites"]),
             "demand": demand,
             "timestamps": start,
             "availability": up,
+        }
+
+    @property
+    def _drawn(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what is drawn for a member. One more goes last: the others stay what they are.
+
+        ``nodes`` are of temperature, wind, cloud, electricity demand and the price's level.
+        """
+        T, N, R, C = self.slots, len(self.fleet.datacenters), len(self.fleet.regions), self._nodes
+        return {
+            "instance": (len(_PER_INSTANCE),),
+            "start": (2,),
+            "year": (len(_PER_REGION), R),
+            "nodes": (5, C, R),
+            "fuel": (C, len(MARKETS)),
+            "price": (2, T, R),
+            "requests": (T, R),
+            "crowds": (T, R),
+            "outages": (C, N),
+            "sites": (N,),
         }
 
     @property

@@ -67,7 +67,7 @@ class Dispatch:
         """Number of groups of equal gateways."""
         return len(self._group_reachable)
 
-    def load(
+    def loads(
         self, unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Cheapest loads, and what routing them costs.
@@ -118,7 +118,7 @@ class Dispatch:
         Equal gateways send equal shares of their demand to each data center.
         """
         if self._free:
-            return self.split(self.load(unit_cost, demand, capacity)[0], demand)
+            return self.split(self.loads(unit_cost, demand, capacity)[0], demand)
         cost, lead = self._rows(unit_cost, demand, capacity)
         flow = self._cheapest(cost, self._by_group(demand), capacity)
         return self._ungroup(flow, demand, lead)

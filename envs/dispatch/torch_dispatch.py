@@ -22,7 +22,7 @@ _REACH = 40.0  # sigmoid(-40) is rounding
 
 
 class TorchDispatch:
-    """Loads ``[..., N]`` for unit costs, as :meth:`Dispatch.load` has them, differentiable.
+    """Loads ``[..., N]`` for unit costs, as :meth:`Dispatch.loads` has them, differentiable.
 
     At temperature 0 exact: piecewise constant in the unit cost, with the exact derivative in
     demand and capacity. At temperature ``τ > 0`` (US$ per MWh) the loads are
@@ -39,6 +39,8 @@ class TorchDispatch:
         Reachability; a routing cost (or very many cuts) is exact only, and without derivatives.
     device, dtype
         Where the tensors live.
+    temperature
+        ``τ``, US$/MWh; may be changed later.
     """
 
     def __init__(
@@ -47,22 +49,28 @@ class TorchDispatch:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float64,
+        temperature: float = 0.0,
     ) -> None:
-        self._dispatch = dispatch
+        self._dispatch, self.temperature = dispatch, temperature
         self._cuts: tuple[Tensor, Tensor, Tensor] | None = None
         if dispatch.cuts is not None and dispatch.routing_cost is None:
             offset, member = (torch.tensor(a, device=device, dtype=dtype) for a in dispatch.cuts)
             grouping = torch.tensor(dispatch.grouping, device=device, dtype=dtype)
             self._cuts = (grouping @ offset, member, 1.0 - member)
 
-    def load(
-        self, unit_cost: Tensor, demand: Tensor, capacity: Tensor, temperature: float = 0.0
+    def loads(
+        self,
+        unit_cost: Tensor,
+        demand: Tensor,
+        capacity: Tensor,
+        temperature: float | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Cheapest loads ``[..., N]`` and what routing them costs ``[...]``.
 
         ``unit_cost [..., N]``, ``demand [..., J]`` servable, ``capacity [..., N]``: leading axes
-        of equal shape.
+        of equal shape. ``temperature``: in place of the dispatch's own.
         """
+        temperature = self.temperature if temperature is None else temperature
         if not (math.isfinite(temperature) and temperature >= 0):
             raise DataError(f"the temperature must be at least 0, got {temperature}")
         if self._cuts is None:
@@ -83,7 +91,9 @@ class TorchDispatch:
         self, unit_cost: Tensor, demand: Tensor, capacity: Tensor
     ) -> tuple[Tensor, Tensor]:
         arrays = (a.detach().cpu().double().numpy() for a in (unit_cost, demand, capacity))
-        loads, routing = (unit_cost.new_tensor(np.asarray(a)) for a in self._dispatch.load(*arrays))
+        loads, routing = (
+            unit_cost.new_tensor(np.asarray(a)) for a in self._dispatch.loads(*arrays)
+        )
         return loads, routing
 
 

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
 
-from equiload.envs.dynamics import namespace, shadow_cost
+from equiload.envs.dynamics import Decision, namespace, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.routing import feasible_routing
-from equiload.envs.instance import Fleet, Instance, Objective
-from equiload.envs.policy import Slot
+from equiload.envs.instance import Instance
+from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 
 # Beyond it differences of logits could overflow; softmax cannot tell anyway.
 _HUGE = 1e100
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision:
-    """What an action came to in one slot.
-
-    ``load [B, N]`` MWh, ``routing [B]`` US$ for sending it, ``moved [B]`` MWh that the action had
-    placed where there was no room. ``allocation [B, J, N]`` is known where routing has a cost;
-    otherwise only the loads matter.
-    """
-
-    load: Array
-    routing: Array
-    moved: Array
-    allocation: Array | None = None
-
-    @classmethod
-    def of(cls, allocation: Array, moved: Array, routing_cost: Array | None) -> Decision:
-        """Decision for an allocation ``[B, J, N]``."""
-        load = allocation.sum(-2)
-        if routing_cost is None:
-            return cls(load, load[..., 0] * 0.0, moved)
-        return cls(load, (allocation * routing_cost).sum((-1, -2)), moved, allocation)
 
 
 class Action(Protocol):
@@ -48,7 +24,7 @@ class Action(Protocol):
     #: Shape of one action.
     shape: tuple[int, ...]
 
-    def decide(self, action: FloatArray, slot: Slot) -> Decision:
+    def decide(self, action: Array, slot: Slot) -> Decision:
         """Loads for finite ``action [B, *shape]``."""
         ...
 
@@ -63,9 +39,7 @@ class Layer(Protocol):
     ``equiload.robust.EnvironmentLayer`` is one: it keeps a guarantee.
     """
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """Forget the last episodes."""
         ...
 
@@ -82,36 +56,59 @@ class Layer(Protocol):
         ...
 
 
+class Dispatcher(Protocol):
+    """The cheapest loads: :class:`~equiload.envs.Dispatch`, or its like on tensors."""
+
+    def loads(self, unit_cost: Array, demand: Array, capacity: Array) -> tuple[Array, Array]:
+        """Loads ``[..., N]``, MWh, and what routing them costs ``[...]``, US$."""
+        ...
+
+
 class ShadowPriceAction:
     """Actions ``[K, R]``: weights ``w = softmax(scale · action)`` over regions, then dispatch.
 
     The load is ``argmin_x Σ_i (p + Σ_k μ_k w[k, r] e_k)·x`` over the slot's feasible set. With
     the right constant weights (eGLB-Off's duals) that is optimal up to ties.
+
+    Parameters
+    ----------
+    setting
+        Of the episodes.
+    scale
+        Logits per unit of action.
+    physics, dispatch
+        The setting's, on the device where the action is taken. Default: in numpy arrays.
     """
 
-    def __init__(self, fleet: Fleet, objective: Objective, scale: float) -> None:
-        self.shape = (len(objective.footprints), len(fleet.regions))
-        self._fleet, self._mu, self._scale = fleet, objective.mu, scale
+    def __init__(
+        self,
+        setting: Setting,
+        scale: float,
+        physics: Physics | None = None,
+        dispatch: Dispatcher | None = None,
+    ) -> None:
+        self.shape = setting.footprint_shape[-2:]
+        self._dispatch = setting.fleet.dispatch
+        self._loads: Dispatcher = dispatch or self._dispatch
+        self._physics, self._scale = physics or setting.physics, scale
 
     def weights(self, action: Array) -> Array:
         """Weights ``[..., K, R]`` on the simplex over regions."""
         return softmax(action * self._scale)
 
-    def decide(self, action: FloatArray, slot: Slot) -> Decision:
+    def decide(self, action: Array, slot: Slot) -> Decision:
         """See :class:`Action`; nothing is ever moved."""
-        nothing = np.zeros(len(action))
-        if self._fleet.routing_cost is not None:
-            return Decision.of(self.allocation(action, slot), nothing, self._fleet.routing_cost)
-        load, routing = self._fleet.dispatch.load(self._unit(action, slot), *_limits(slot))
-        return Decision(load, routing, nothing)
+        pairs = self._physics.routing_cost
+        if isinstance(pairs, np.ndarray):  # a layer needs to know who sends what
+            return Decision.of(self.allocation(action, slot), pairs)
+        return Decision(*self._loads.loads(self._unit(action, slot), *_limits(slot)))
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """See :class:`Action`."""
-        return self._fleet.dispatch.allocation(self._unit(action, slot), *_limits(slot))
+        return self._dispatch.allocation(self._unit(action, slot), *_limits(slot))
 
-    def _unit(self, action: FloatArray, slot: Slot) -> Array:
-        weights = self.weights(action)
-        return shadow_cost(slot.price, slot.intensity, weights, self._fleet, self._mu)
+    def _unit(self, action: Array, slot: Slot) -> Array:
+        return shadow_cost(slot, self.weights(action), self._physics)
 
 
 class RoutingAction:
@@ -119,42 +116,58 @@ class RoutingAction:
 
     Data centers out of reach get nothing, and what is placed where there is no room is moved to
     where there is (:func:`~equiload.envs.gym.routing.feasible_routing`).
+
+    Parameters
+    ----------
+    setting, scale, physics, dispatch
+        See :class:`ShadowPriceAction`; nothing is dispatched here.
     """
 
-    def __init__(self, fleet: Fleet, objective: Objective, scale: float) -> None:
-        del objective
-        self.shape = fleet.reachable.shape
-        self._fleet, self._scale = fleet, scale
-        self._mask = np.where(fleet.reachable, 0.0, -np.inf)
+    def __init__(
+        self,
+        setting: Setting,
+        scale: float,
+        physics: Physics | None = None,
+        dispatch: Dispatcher | None = None,
+    ) -> None:
+        del dispatch
+        self.shape = setting.fleet.reachable.shape
+        self._physics, self._scale = physics or setting.physics, scale
+        reachable = self._physics.reachable
+        xp = namespace(reachable)
+        self._mask = xp.where(reachable > 0, reachable * 0.0, -xp.inf)
 
-    def decide(self, action: FloatArray, slot: Slot) -> Decision:
+    def decide(self, action: Array, slot: Slot) -> Decision:
         """See :class:`Action`."""
         wanted = self._wanted(action, slot)
-        sent = feasible_routing(wanted, slot.demand, slot.capacity, self._fleet)
-        moved = 0.5 * np.abs(sent - wanted).sum((-1, -2))
-        return Decision.of(sent, moved, self._fleet.routing_cost)
+        sent = feasible_routing(wanted, *_limits(slot), self._physics)
+        moved = 0.5 * abs(sent - wanted).sum((-1, -2))
+        return Decision.of(sent, self._physics.routing_cost, moved)
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """See :class:`Action`."""
-        wanted = self._wanted(action, slot)
-        allocation: FloatArray = feasible_routing(wanted, *_limits(slot), self._fleet)
+        allocation: FloatArray = feasible_routing(
+            self._wanted(action, slot), *_limits(slot), self._physics
+        )
         return allocation
 
-    def _wanted(self, action: FloatArray, slot: Slot) -> FloatArray:
-        split: FloatArray = softmax(action * self._scale + self._mask)
-        return split * slot.demand[..., None]
+    def _wanted(self, action: Array, slot: Slot) -> Array:
+        return softmax(action * self._scale + self._mask) * slot.demand[..., None]
 
 
 ACTIONS: dict[str, Any] = {"shadow_prices": ShadowPriceAction, "routing": RoutingAction}
 
 
-def make_action(name: str, fleet: Fleet, objective: Objective, scale: float) -> Action:
-    """Build an action space by name, with logits of ``scale`` times the action."""
+def make_action(name: str, setting: Setting, scale: float, **tensors: Any) -> Action:
+    """Build an action space by name, with logits of ``scale`` times the action.
+
+    ``tensors``: ``physics`` and ``dispatch`` on a device, see :class:`ShadowPriceAction`.
+    """
     if name not in ACTIONS:
         raise DataError(f"the action must be one of {', '.join(ACTIONS)}, got {name!r}")
     if not (np.isfinite(scale) and scale > 0):
         raise DataError(f"action_scale must be a number above 0, got {scale}")
-    action: Action = ACTIONS[name](fleet, objective, float(scale))
+    action: Action = ACTIONS[name](setting, float(scale), **tensors)
     return action
 
 
@@ -186,5 +199,5 @@ def softmax(logits: Array) -> Array:
     return shifted / shifted.sum(-1)[..., None]
 
 
-def _limits(slot: Slot) -> tuple[FloatArray, FloatArray]:
+def _limits(slot: Slot) -> tuple[Array, Array]:
     return slot.demand, slot.capacity

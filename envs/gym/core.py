@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
+from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -97,13 +98,14 @@ class Core:
         self.source = EpisodeSampler(
             instance, horizon=horizon, reachability=reachability, equity_weight=equity_weight
         )
-        self.fleet, self.objective = self.source.fleet, self.source.objective
-        self.action = make_action(action, self.fleet, self.objective, action_scale)
+        #: Of the ``B`` episodes.
+        self.setting = replace(self.source.setting, batch=(count,))
+        self.action = make_action(action, self.setting, action_scale)
         self.layer, self.reward = layer, make_reward(reward)
         self.observer = Observer(price_scale=price_scale, features=features)
-        self.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
+        self.observer.reset(self.setting)
         shown = Observer(observation, features=features)
-        shown.reset(self.fleet, self.objective, self.source.horizon)
+        shown.reset(self.source.setting)
         #: Turns flat observations into what the environment shows.
         self.present = shown.present
         self.action_space = action_box(self.action)
@@ -115,10 +117,11 @@ class Core:
         """Another core for ``count`` episodes of the same source, with a state of its own."""
         other = copy(self)
         other.count, other.reward, other.layer = count, deepcopy(self.reward), deepcopy(self.layer)
+        other.setting = replace(self.setting, batch=(count,))
         other.observer = Observer(
             price_scale=self.observer.price_scale, features=self.observer.features
         )
-        other.observer.reset(self.fleet, self.objective, self.source.horizon, (count,))
+        other.observer.reset(other.setting)
         return other
 
     def reset(
@@ -131,40 +134,39 @@ class Core:
         self.episodes = self.source.draw(rngs, options)
         self.reward.reset(self.episodes)
         if self.layer is not None:
-            self.layer.reset(self.fleet, self.objective, self.source.horizon, (self.count,))
-        shape = (self.count, len(self.objective.mu), len(self.fleet.regions))
-        self.state = State(np.zeros(self.count), np.zeros(shape))
+            self.layer.reset(self.setting)
+        self.state = State.start(self.setting)
         self.totals = np.zeros(self.count)
         self.t = 0
-        self.observer.reset(self.fleet, self.objective, self.source.horizon, (self.count,))
+        self.observer.reset(self.setting)
         self._slot = self.episodes.slot(0)
         nothing = np.zeros(self.count)
         info = self._info(nothing, nothing.copy(), self.state.footprint.max(-1))
-        return self.observer.observe(self._slot, self.state.footprint, out), info
+        return self.observer.observe(self._slot, self.state, out), info
 
     def step(self, action: FloatArray, out: Float32Array | None = None) -> Step:
         """Act in the current slot of every episode: finite numbers ``[B, *action.shape]``."""
-        if self.episodes is None or self.t >= self.source.horizon:
+        if self.episodes is None or self.t >= self.setting.horizon:
             raise EquiloadError("the episode is over (or has not begun): call reset first")
         slot, before = self._slot, self.totals
         decision = self.action.decide(action, slot)
         if self.layer is not None:
             decision = self.layer.decide(slot, decision)
-        load = decision.load
-        cost = slot_cost(slot.price, slot.intensity, load, self.fleet, decision.routing)
+        cost = slot_cost(slot, decision, self.setting.physics)
         self.state = state = transition(self.state, cost)
         highest = state.footprint.max(-1)
-        self.totals = state.cost + highest @ self.objective.mu
+        self.totals = state.cost + highest @ self.setting.objective.mu
         self.t += 1
-        last = self.t == self.source.horizon
-        reward = self.reward(Transition(slot, load, cost, state, before, self.totals, last))
+        last = self.t == self.setting.horizon
+        reward = self.reward(Transition(slot, decision, cost, state, before, self.totals, last))
         if last:
-            observation = self.observer.final(slot, state.footprint, out)
+            observation = self.observer.final(slot, state, out)
         else:
             self._slot = self.episodes.slot(self.t)
-            observation = self.observer.observe(self._slot, state.footprint, out)
-        self.load = load
-        info = self._info(cost.energy + cost.routing, decision.moved, highest)
+            observation = self.observer.observe(self._slot, state, out)
+        self.load = decision.load
+        moved = np.zeros(self.count) if decision.moved is None else decision.moved
+        info = self._info(cost.energy + cost.routing, moved, highest)
         return Step(observation, reward, last, info)
 
     @property
@@ -181,7 +183,7 @@ class Core:
             "energy_cost": self.state.cost.copy(),
             "footprint": self.state.footprint.copy(),
             "max_footprint": highest,
-            "equity_cost": highest * self.objective.mu,
+            "equity_cost": highest * self.setting.objective.mu,
             "objective": self.totals.copy(),
             "moved": moved,
         }

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
-from equiload.envs.dynamics import State, shadow_cost, slot_cost, transition
+from equiload.envs.dynamics import Decision, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
-from equiload.envs.gym.actions import Decision, Layer, softmax
+from equiload.envs.gym.actions import Layer, make_action
 from equiload.envs.gym.features import Feature
 from equiload.envs.gym.observer import Observer
-from equiload.envs.gym.routing import feasible_routing
-from equiload.envs.instance import Fleet, Instance
-from equiload.envs.policy import Slot
+from equiload.envs.instance import Instance
+from equiload.envs.setting import Setting, Slot
 
 
 class DifferentiableSimulator:
@@ -64,57 +62,40 @@ class DifferentiableSimulator:
         features: Sequence[Feature] = (),
         layer: Layer | None = None,
     ) -> None:
-        if action not in ("shadow_prices", "routing"):
-            raise DataError(f"the action must be shadow_prices or routing, got {action!r}")
-        self.instance, self.temperature = instance, temperature
+        self.instance, self.setting = instance, Setting.of(instance)
         self.horizon, self.batch = instance.horizon, instance.batch
 
         def tensor(array: Any) -> Tensor:
             return torch.tensor(np.asarray(array), device=device, dtype=dtype)
 
-        trace, fleet = instance.trace, instance.fleet
-        self._price, self._demand = tensor(trace.price), tensor(trace.demand)
-        self._intensity, self._capacity = tensor(trace.intensity), tensor(instance.capacity)
+        self._series, self._physics = instance.series.map(tensor), self.setting.physics.to(tensor)
         #: ``[K]``, the equity weights.
-        self.mu = tensor(instance.objective.mu)
-        self._fleet = cast(
-            "Fleet",
-            SimpleNamespace(  # what the dynamics read of a fleet, on the device
-                pue=tensor(fleet.pue),
-                membership=tensor(fleet.membership),
-                one_region_each=fleet.one_region_each,
-                reachable=tensor(fleet.reachable),
-                full=fleet.full,
-            ),
+        self.mu = self._physics.mu
+        self._dispatch = TorchDispatch(
+            instance.fleet.dispatch, device=device, dtype=dtype, temperature=temperature
         )
-        self._pairs = None if fleet.routing_cost is None else tensor(fleet.routing_cost)
-        self._mask = tensor(np.where(fleet.reachable, 0.0, -np.inf))
-        self._dispatch = TorchDispatch(fleet.dispatch, device=device, dtype=dtype)
-        self._routes, self._scale = action == "routing", action_scale
-        J, N = fleet.reachable.shape
+        self._action = make_action(
+            action, self.setting, action_scale, physics=self._physics, dispatch=self._dispatch
+        )
         #: Shape of one slot's actions, batch axes first.
-        self.action_shape = (
-            *self.batch,
-            *((J, N) if self._routes else (len(self.mu), len(fleet.regions))),
-        )
+        self.action_shape = (*self.batch, *self._action.shape)
         self.observer = Observer(observation, price_scale=price_scale, features=features)
-        self.observer.reset(fleet, instance.objective, self.horizon, self.batch)
+        self.observer.reset(self.setting)
         self.observer.rehearse(instance)
         self.layer = layer
         if layer is not None:
-            if fleet.routing_cost is not None and not self._routes:
+            if self._physics.routing_cost is not None and action != "routing":
                 raise DataError("a layer over a routing cost needs the action 'routing'")
             layer.rehearse(instance)
 
     def reset(self) -> tuple[State, Any]:
         """State before the first slot, and the observation of it."""
-        self.observer.reset(self.instance.fleet, self.instance.objective, self.horizon, self.batch)
+        self.observer.reset(self.setting)
         if self.layer is not None:
-            fleet, objective = self.instance.fleet, self.instance.objective
-            self.layer.reset(fleet, objective, self.horizon, self.batch)
-        shape = (*self.batch, len(self.mu), len(self.instance.fleet.regions))
-        state = State(self._price.new_zeros(self.batch), self._price.new_zeros(shape))
-        return state, self.observer.observe(self.slot(0), state.footprint)
+            self.layer.reset(self.setting)
+        zeros = self.mu.new_zeros
+        state = State(zeros(self.batch), zeros(self.setting.footprint_shape))
+        return state, self.observer.observe(self.slot(0), state)
 
     def step(self, t: int, state: State, action: Tensor) -> tuple[State, Any]:
         """State after slot ``t`` and the next observation, for actions of ``action_shape``."""
@@ -126,11 +107,10 @@ class DifferentiableSimulator:
         decision = self.decide(action, slot)
         if self.layer is not None:
             decision = self.layer.decide(slot, decision)
-        cost = slot_cost(slot.price, slot.intensity, decision.load, self._fleet, decision.routing)
-        state = transition(state, cost)
+        state = transition(state, slot_cost(slot, decision, self._physics))
         if t + 1 < self.horizon:
-            return state, self.observer.observe(self.slot(t + 1), state.footprint)
-        return state, self.observer.final(slot, state.footprint)
+            return state, self.observer.observe(self.slot(t + 1), state)
+        return state, self.observer.final(slot, state)
 
     def episode(self, actor: Callable[[Any], Tensor]) -> Tensor:
         """Objective ``J [...]``, US$, of an episode acted by ``actor``: observations to actions."""
@@ -142,44 +122,30 @@ class DifferentiableSimulator:
 
     def priced(self, decision: Decision, slot: Slot, weights: Tensor) -> Tensor:
         """``f + Σ_k μ_k w·e·x [...]``, US$: a decision at the shadow prices ``w [..., K, R]``."""
-        unit = shadow_cost(slot.price, slot.intensity, weights, self._fleet, self.mu)
+        unit = shadow_cost(slot, weights, self._physics)
         priced: Tensor = (unit * decision.load).sum(-1) + decision.routing
         return priced
 
     def slots(self, index: list[int]) -> Slot:
         """Several slots at once, with a leading axis for them; the clock is the first one's."""
-        at = torch.tensor(index, device=self._price.device)
-        first = index[0]
-
-        def taken(array: Tensor, axis: int) -> Tensor:
-            return array.index_select(axis, at).movedim(axis, 0)
-
-        arrays: Any = (
-            taken(self._price, -2),
-            taken(self._intensity, -2),
-            taken(self._demand, -2),
-            taken(self._capacity, -2),
-        )
-        return Slot(first, self.instance.trace.timestamps[..., first], *arrays)
+        at = torch.tensor(index, device=self.mu.device)
+        taken = self._series.map(lambda array: array.index_select(-2, at).movedim(-2, 0))
+        return Slot.at(taken, index[0], self.instance.trace.timestamps[..., index[0]])
 
     def slot(self, t: int) -> Slot:
         """Slot ``t`` with tensors for arrays."""
-        arrays: Any = (
-            self._price[..., t, :],
-            self._intensity[..., t, :],
-            self._demand[..., t, :],
-            self._capacity[..., t, :],
-        )
-        return Slot(t, self.instance.trace.timestamps[..., t], *arrays)
+        at = self._series.map(lambda array: array[..., t, :])
+        return Slot.at(at, t, self.instance.trace.timestamps[..., t])
 
-    def decide(self, action: Tensor, slot: Any) -> Decision:
+    def decide(self, action: Tensor, slot: Slot) -> Decision:
         """Loads that actions come to, before any layer; axes may lead those of the batch."""
-        nothing = torch.zeros_like(slot.price[..., 0])
-        if not self._routes:
-            weights = softmax(action * self._scale)
-            unit = shadow_cost(slot.price, slot.intensity, weights, self._fleet, self.mu)
-            loads = self._dispatch.load(unit, slot.demand, slot.capacity, self.temperature)
-            return Decision(*loads, nothing)
-        wanted = softmax(action * self._scale + self._mask) * slot.demand[..., None]
-        sent = feasible_routing(wanted, slot.demand, slot.capacity, self._fleet)
-        return Decision.of(sent, nothing, self._pairs)
+        return self._action.decide(action, slot)
+
+    @property
+    def temperature(self) -> float:
+        """US$/MWh, of the dispatch."""
+        return self._dispatch.temperature
+
+    @temperature.setter
+    def temperature(self, temperature: float) -> None:
+        self._dispatch.temperature = temperature

@@ -12,9 +12,10 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from equiload.envs.errors import DataError
-from equiload.envs.forecast import Forecaster, Recorder, Series
-from equiload.envs.instance import Fleet, Objective
-from equiload.envs.policy import Policy, Slot
+from equiload.envs.forecast import Forecaster, Recorder
+from equiload.envs.policy import LoadPolicy, Trajectory
+from equiload.envs.series import Series
+from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import FloatArray
 
 #: What the entries of a block belong to. A ``common`` block of a feature has one entry.
@@ -30,15 +31,7 @@ EXPERT_SCALE = 4.0
 class Feature(Protocol):
     """Exogenous features of order one, a few blocks of them."""
 
-    def reset(
-        self,
-        fleet: Fleet,
-        objective: Objective,
-        horizon: int,
-        batch: tuple[int, ...] = (),
-        *,
-        price_scale: float,
-    ) -> Mapping[str, Axis]:
+    def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """Begin an episode (or a batch); return the blocks by name, and whose entries they hold.
 
         ``price_scale``, US$/MWh, is the observer's: a usual price.
@@ -51,16 +44,12 @@ class Feature(Protocol):
 
 
 @runtime_checkable
-class PricingExpert(Policy, Protocol):
+class PricingPolicy(LoadPolicy, Protocol):
     """An online policy that dispatches at shadow prices: eGLB, for one."""
 
     @property
     def multipliers(self) -> FloatArray:
         """``[..., K, R]``, at least 0: what it will price the next slot at."""
-        ...
-
-    def load(self, slot: Slot) -> FloatArray:
-        """Loads ``[..., N]`` of what ``act`` would return, in place of calling it."""
         ...
 
 
@@ -76,28 +65,21 @@ class ExpertPrices:
         It is reset and driven by the feature.
     """
 
-    def __init__(self, expert: PricingExpert) -> None:
+    def __init__(self, expert: PricingPolicy) -> None:
         self.expert = expert
 
-    def reset(
-        self,
-        fleet: Fleet,
-        objective: Objective,
-        horizon: int,
-        batch: tuple[int, ...] = (),
-        *,
-        price_scale: float,
-    ) -> Mapping[str, Axis]:
+    def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """See :class:`Feature`."""
         del price_scale
-        self.expert.reset(fleet, objective, horizon, batch)
-        self._regions = len(fleet.regions)
-        return {f"expert_{kind}": "region" for kind in objective.footprints}
+        self._driven = Trajectory(self.expert)
+        self._driven.reset(setting)
+        self._regions = len(setting.fleet.regions)
+        return {f"expert_{kind}": "region" for kind in setting.objective.footprints}
 
     def observe(self, slot: Slot) -> FloatArray:
         """See :class:`Feature`."""
         share = np.maximum(self.expert.multipliers * self._regions, _FAINTEST)
-        self.expert.load(slot)
+        self._driven.loads(slot)
         logits: FloatArray = np.log(share).reshape(*share.shape[:-2], -1) / EXPERT_SCALE
         return logits
 
@@ -121,18 +103,10 @@ class ForecastMeans:
             raise DataError(f"hours must be a number above 0, got {hours}")
         self.forecaster, self.hours = forecaster, hours
 
-    def reset(
-        self,
-        fleet: Fleet,
-        objective: Objective,
-        horizon: int,
-        batch: tuple[int, ...] = (),
-        *,
-        price_scale: float,
-    ) -> Mapping[str, Axis]:
+    def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """See :class:`Feature`."""
-        del batch
-        self._horizon, self._recorder = horizon, Recorder(horizon)
+        fleet, objective = setting.fleet, setting.objective
+        self._horizon, self._recorder = setting.horizon, Recorder(setting.horizon)
         total = max(float(fleet.capacity.sum()), 1e-300)
         self._price, self._demand = 1.0 / price_scale, len(fleet.gateways) / total
         self._intensity = objective.mu[:, None] / (price_scale * len(fleet.regions))
@@ -175,20 +149,12 @@ class RecentPast:
     (before a day has passed: the current one), ``spread_x`` standard deviation so far.
     """
 
-    def reset(
-        self,
-        fleet: Fleet,
-        objective: Objective,
-        horizon: int,
-        batch: tuple[int, ...] = (),
-        *,
-        price_scale: float,
-    ) -> Mapping[str, Axis]:
+    def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """See :class:`Feature`."""
-        del batch
-        scale = objective.mu / (price_scale * len(fleet.regions))
+        objective = setting.objective
+        scale = objective.mu / (price_scale * len(setting.fleet.regions))
         self._scale = np.append(1.0 / price_scale, scale)[:, None]
-        self._recorder = Recorder(horizon)
+        self._recorder = Recorder(setting.horizon)
         self._sum = self._squares = self._day_sum = np.zeros(())
         names = ["price", *(f"intensity_{kind}" for kind in objective.footprints)]
         return {
@@ -220,18 +186,10 @@ class RecentPast:
 class SlotsLeft:
     """How many slots are left, not as a share: block ``slots_left``, ``log(slots left) / 5``."""
 
-    def reset(
-        self,
-        fleet: Fleet,
-        objective: Objective,
-        horizon: int,
-        batch: tuple[int, ...] = (),
-        *,
-        price_scale: float,
-    ) -> Mapping[str, Axis]:
+    def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """See :class:`Feature`."""
-        del fleet, objective, price_scale
-        self._horizon, self._batch = horizon, batch
+        del price_scale
+        self._horizon, self._batch = setting.horizon, setting.batch
         return {"slots_left": "common"}
 
     def observe(self, slot: Slot) -> FloatArray:
@@ -249,19 +207,12 @@ class Place:
 
     _HARMONICS = (1, 2, 4, 8)
 
-    def reset(
-        self,
-        fleet: Fleet,
-        objective: Objective,
-        horizon: int,
-        batch: tuple[int, ...] = (),
-        *,
-        price_scale: float,
-    ) -> Mapping[str, Axis]:
+    def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """See :class:`Feature`."""
-        del objective, horizon, price_scale
+        del price_scale
+        fleet = setting.fleet
         N = len(fleet.datacenters)
-        self._batch, self._known = batch, fleet.location is not None
+        self._batch, self._known = setting.batch, fleet.location is not None
         place = np.zeros((N, 2)) if fleet.location is None else np.radians(fleet.location)
         latitude, longitude = place.T
         waves = [turn(n * longitude) for n in self._HARMONICS for turn in (np.sin, np.cos)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from equiload.envs.dynamics import namespace
+from equiload.envs.dynamics import State, namespace
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
 from equiload.envs.gym.features import Axis, Feature
-from equiload.envs.instance import Fleet, Instance, Objective
-from equiload.envs.policy import Slot
+from equiload.envs.instance import Instance
+from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -83,11 +82,10 @@ class Observer:
         self.features = deepcopy(tuple(features))
         self._rehearsed: Float32Array | None = None
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """Learn what is known before the first slot, and forget the running means."""
-        self._horizon, self._batch = horizon, batch
+        fleet, objective, horizon = setting.fleet, setting.objective, setting.horizon
+        self._horizon, self._batch = horizon, setting.batch
         self._sum: Array | None = None
         N, J, R = len(fleet.datacenters), len(fleet.gateways), len(fleet.regions)
         self._kinds = K = len(objective.mu)
@@ -115,7 +113,7 @@ class Observer:
         axes |= {"demand": "gateway", "time": "common"}
         self._standard = len(self._scale)
         for feature in self.features:
-            added = feature.reset(fleet, objective, horizon, batch, price_scale=self.price_scale)
+            added = feature.reset(setting, price_scale=self.price_scale)
             twice = [block for block in added if block in axes]
             if twice:
                 raise DataError(f"two blocks of the observation are named {twice[0]!r}")
@@ -163,25 +161,19 @@ class Observer:
             return _box(self.size)
         return spaces.Dict({k: _box(cut.stop - cut.start) for k, cut in self.blocks.items()})
 
-    def observe(self, slot: Slot, footprint: Array, out: Float32Array | None = None) -> Any:
-        """Observe a slot before acting in it: once per slot, in order.
+    def observe(self, slot: Slot, state: State, out: Float32Array | None = None) -> Any:
+        """Observe a slot, and the state before it: once per slot, in order, before acting in it.
 
-        ``footprint [..., K, R]`` are the cumulative footprints so far. Numpy arrays come out as
-        float32 (written into ``out [..., size]``, if given), torch tensors in their own type.
+        Numpy arrays come out as float32 (written into ``out [..., size]``, if given), torch
+        tensors in their own type.
         """
         left = 1.0 - slot.index / self._horizon
-        return self._build(slot, footprint, slot.index + 1, left, out)
+        return self._build(slot, state.footprint, slot.index + 1, left, out)
 
-    def final(self, slot: Slot, footprint: Array, out: Float32Array | None = None) -> Any:
+    def final(self, slot: Slot, state: State, out: Float32Array | None = None) -> Any:
         """Observe the end of the episode; of ``slot``, the last one, only the clock is used."""
-        nothing = dataclasses.replace(
-            slot,
-            price=slot.price * 0.0,
-            intensity=slot.intensity * 0.0,
-            demand=slot.demand * 0.0,
-            capacity=slot.capacity * 0.0,
-        )
-        return self._build(nothing, footprint, self._horizon, 0.0, out, over=True)
+        nothing = Slot.at(slot.map(lambda array: array * 0.0), slot.index, slot.timestamp)
+        return self._build(nothing, state.footprint, self._horizon, 0.0, out, over=True)
 
     def _added(self, slot: Slot) -> Float32Array:
         """``[..., width]``: the blocks of the features."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from equiload.envs.dynamics import State, slot_cost, transition
+from equiload.envs.dynamics import State
 from equiload.envs.gym.actions import finite_actions, make_action
 from equiload.envs.gym.features import Feature
 from equiload.envs.gym.observer import Observer
-from equiload.envs.instance import Fleet, Objective
-from equiload.envs.policy import Slot
+from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import FloatArray
 
 
@@ -45,27 +42,15 @@ class AgentPolicy:
         self._kind, self._scale = action, action_scale
         self.observer = Observer(observation, price_scale=price_scale, features=features)
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
+    def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self._fleet, self._batch = fleet, batch
-        self._action = make_action(self._kind, fleet, objective, self._scale)
-        self.observer.reset(fleet, objective, horizon, batch)
-        shape = (*batch, len(objective.footprints), len(fleet.regions))
-        self._state = State(np.zeros(batch), np.zeros(shape))
+        self._batch = setting.batch
+        self._action = make_action(self._kind, setting, self._scale)
+        self.observer.reset(setting)
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` that the agent's action comes to."""
-        predicted = self._predict(self.observer.observe(slot, self._state.footprint))
+        predicted = self._predict(self.observer.observe(slot, state))
         raw = predicted[0] if isinstance(predicted, tuple) else predicted
         action = finite_actions(raw, (*self._batch, *self._action.shape))
-        allocation = self._action.allocation(action, slot)
-        self._before = self._state
-        self.observe(slot, allocation)
-        return allocation
-
-    def observe(self, slot: Slot, allocation: FloatArray) -> None:
-        """Learn that ``allocation [..., J, N]`` was played, where it is not what was proposed."""
-        cost = slot_cost(slot.price, slot.intensity, allocation.sum(-2), self._fleet)
-        self._state = transition(self._before, cost)
+        return self._action.allocation(action, slot)

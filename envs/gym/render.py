@@ -40,7 +40,11 @@ class History:
     def of(cls, core: Core) -> History:
         """Nothing done yet."""
         return cls(
-            core.fleet, core.objective, core.source.horizon, core.state.footprint, core.state.cost
+            core.setting.fleet,
+            core.setting.objective,
+            core.setting.horizon,
+            core.state.footprint,
+            core.state.cost,
         )
 
     def add(self, core: Core) -> None:

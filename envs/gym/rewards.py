@@ -8,10 +8,11 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from equiload.envs.dynamics import SlotCost, State, shadow_cost, slot_cost, transition
+from equiload.envs.dynamics import Decision, SlotCost, State, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.source import Episodes
-from equiload.envs.policy import Policy, Slot
+from equiload.envs.policy import Policy, Trajectory
+from equiload.envs.setting import Slot
 from equiload.envs.typing import FloatArray
 
 
@@ -23,7 +24,7 @@ class Transition:
     """
 
     slot: Slot
-    load: FloatArray
+    decision: Decision
     cost: SlotCost
     state: State
     objective_before: FloatArray
@@ -82,21 +83,19 @@ class Relative:
 
     def reset(self, episodes: Episodes) -> None:
         """See :class:`Reward`."""
-        self._fleet, self._mu = episodes.fleet, episodes.objective.mu
-        B, K, R = len(episodes.first), len(self._mu), len(self._fleet.regions)
-        self.expert.reset(self._fleet, episodes.objective, episodes.horizon, (B,))
-        self._state = State(np.zeros(B), np.zeros((B, K, R)))
+        self._mu = episodes.setting.objective.mu
+        self._driven = Trajectory(self.expert)
+        self._driven.reset(episodes.setting)
         #: ``[B]``, US$: the expert's objective so far.
-        self.expert_objective = np.zeros(B)
+        self.expert_objective = np.zeros(len(episodes.first))
 
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""
-        slot, pairs = step.slot, self._fleet.routing_cost
-        allocation = np.asarray(self.expert.act(slot), dtype=np.float64)
-        routing = 0.0 if pairs is None else np.einsum("bjn,jn->b", allocation, pairs)
-        cost = slot_cost(slot.price, slot.intensity, allocation.sum(-2), self._fleet, routing)
-        self._state = transition(self._state, cost)
-        before, self.expert_objective = self.expert_objective, self._state.objective(self._mu)
+        self._driven.act(step.slot)
+        before, self.expert_objective = (
+            self.expert_objective,
+            self._driven.state.objective(self._mu),
+        )
         return (self.expert_objective - before) - (step.objective - step.objective_before)
 
 
@@ -126,7 +125,7 @@ class HindsightDual:
 
     def reset(self, episodes: Episodes) -> None:
         """See :class:`Reward`; raises :class:`DataError` for weights off the simplex."""
-        self._fleet, self._mu = episodes.fleet, episodes.objective.mu
+        self._setting = episodes.setting
         known: dict[int, FloatArray] = {}  # equal windows of one trace are solved once
         for b, first in enumerate(episodes.first.tolist()):
             if first not in known:
@@ -134,7 +133,7 @@ class HindsightDual:
         self.weights = np.stack([known[first] for first in episodes.first.tolist()])
 
     def _weights(self, weights: FloatArray) -> FloatArray:
-        expected = (len(self._mu), len(self._fleet.regions))
+        expected = self._setting.footprint_shape[-2:]
         if weights.shape != expected:
             raise DataError(f"the dual weights have shape {weights.shape}, expected {expected}")
         if not ((weights >= 0).all() and np.allclose(weights.sum(-1), 1.0, rtol=0, atol=1e-6)):
@@ -144,15 +143,16 @@ class HindsightDual:
 
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""
-        slot, fleet = step.slot, self._fleet
-        unit = shadow_cost(slot.price, slot.intensity, self.weights, fleet, self._mu)
-        reward: FloatArray = -((unit * step.load).sum(-1) + step.cost.routing)
+        slot = step.slot
+        unit = shadow_cost(slot, self.weights, self._setting.physics)
+        reward: FloatArray = -((unit * step.decision.load).sum(-1) + step.cost.routing)
         if self.baseline:
-            best, routing = fleet.dispatch.load(unit, slot.demand, slot.capacity)
+            dispatch = self._setting.fleet.dispatch
+            best, routing = dispatch.loads(unit, slot.demand, slot.capacity)
             reward += (unit * best).sum(-1) + routing
         if step.last:
             S = step.state.footprint
-            reward -= (S.max(-1) - (self.weights * S).sum(-1)) @ self._mu
+            reward -= (S.max(-1) - (self.weights * S).sum(-1)) @ self._setting.objective.mu
         return reward
 
 

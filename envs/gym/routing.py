@@ -6,7 +6,7 @@ import numpy as np
 
 from equiload.envs.dispatch import kernels
 from equiload.envs.dynamics import namespace
-from equiload.envs.instance import Fleet
+from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, BoolArray, FloatArray
 
 # Rounds of proportional moves before paths are searched. With full reachability one is exact.
@@ -15,7 +15,7 @@ _ROUNDS = 4
 _CRUMB = 1e-12
 
 
-def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet) -> Array:
+def feasible_routing(wanted: Array, demand: Array, capacity: Array, physics: Physics) -> Array:
     """Feasible allocation near ``wanted [..., J, N]``, which serves ``demand [..., J]`` in reach.
 
     A data center over capacity keeps the same share of everything sent to it; each gateway spreads
@@ -26,11 +26,9 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet
     for the last step, whose change counts as constant.
     """
     xp = namespace(wanted)
-    reachable: Array = fleet.reachable
-    if not isinstance(reachable, type(wanted)):
-        reachable = xp.asarray(reachable.copy(), dtype=wanted.dtype, device=wanted.device)
+    reachable = physics.reachable
     sent, left = _within(wanted, capacity, xp)
-    for _ in range(1 if fleet.full else _ROUNDS):
+    for _ in range(1 if physics.full else _ROUNDS):
         if not bool((left > 0).any()):
             return sent
         room = xp.clip(capacity - xp.sum(sent, axis=-2), 0.0, None)
@@ -41,7 +39,7 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, fleet: Fleet
         sent, back = _within(sent + placed[..., None] * share, capacity, xp)
         left = left - placed + back
     if isinstance(wanted, np.ndarray):
-        return _complete(sent, left, demand, capacity, fleet.reachable)
+        return _complete(sent, left, demand, capacity, reachable)
     parts = (a.detach().cpu().double().numpy() for a in (sent, left, demand, capacity, reachable))
     return sent + (sent.new_tensor(_complete(*parts)) - sent).detach()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
@@ -13,9 +11,10 @@ import numpy as np
 from equiload.envs.data.draw import Split
 from equiload.envs.data.source import RecordedSource, Source, named_source
 from equiload.envs.errors import DataError
-from equiload.envs.instance import Fleet, Instance, Objective, Trace
-from equiload.envs.policy import Slot
-from equiload.envs.typing import FloatArray, IntArray
+from equiload.envs.instance import Instance, Objective
+from equiload.envs.series import Series
+from equiload.envs.setting import Setting, Slot
+from equiload.envs.typing import FloatArray, IntArray, TimeArray
 
 _OPTIONS = ("start", "member")
 
@@ -35,60 +34,41 @@ InstanceLike: TypeAlias = str | Source | Instance | InstanceGenerator
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """``B`` episodes of equal horizon on one fleet, as rows of one table.
+    """``B`` episodes of equal horizon on one fleet, as stretches of one pool of slots.
 
-    ``table [rows, D]`` holds price, intensity, demand, capacity and the clock of a slot side by
-    side; episode ``b`` is the rows from ``first[b]`` on. So a slot of all episodes is one gather,
-    and windows of the same trace share its memory.
+    Episode ``b`` is the pool's slots from ``first[b]`` on. So a slot of all episodes is one gather
+    of each series, and windows of the same trace share its memory.
+
+    Parameters
+    ----------
+    setting
+        Of the ``B`` episodes.
+    pool
+        The series with slots in front: ``[slots, N]``, of the intensity ``[slots, K, N]``.
+    timestamps
+        ``[slots]``.
+    first
+        ``[B]``.
     """
 
-    fleet: Fleet
-    objective: Objective
-    horizon: int
-    table: FloatArray
+    setting: Setting
+    pool: Series
+    timestamps: TimeArray
     first: IntArray
 
     def slot(self, t: int) -> Slot:
         """Slot ``t`` of every episode, with leading axis ``[B]``: copies of that slot alone."""
-        rows = self.table.take(self.first + t, axis=0)
-        price, intensity, demand, capacity, clock = self._columns
-        K, N = len(self.objective.footprints), len(self.fleet.datacenters)
-        return Slot(
-            t,
-            rows[:, clock].astype(np.int64).view("datetime64[s]")[:, 0],
-            rows[:, price],
-            rows[:, intensity].reshape(-1, K, N),
-            rows[:, demand],
-            rows[:, capacity],
+        rows = self.first + t
+        return Slot.at(
+            self.pool.map(lambda array: array.take(rows, axis=0)), t, self.timestamps[rows]
         )
 
     def instance(self, index: int | slice = slice(None)) -> Instance:
         """One episode (or several) as an instance: all of it, for what may know the future."""
-        first = np.asarray(self.first[index])
-        rows = self.table[first[..., None] + np.arange(self.horizon)]
-        price, intensity, demand, capacity, clock = self._columns
-        K, N = len(self.objective.footprints), len(self.fleet.datacenters)
-        by_kind = rows[..., intensity].reshape(*rows.shape[:-1], K, N)
-        full = self.fleet.capacity
-        up = np.divide(
-            rows[..., capacity], full, out=np.ones((*rows.shape[:-1], N)), where=full > 0
-        )
-        trace = Trace(
-            price=rows[..., price],
-            intensity=np.moveaxis(by_kind, -2, -3),
-            demand=rows[..., demand],
-            timestamps=rows[..., clock.start].astype(np.int64).astype("datetime64[s]"),
-            footprints=self.objective.footprints,
-            availability=None if (up == 1.0).all() else up,
-        )
-        return Instance(fleet=self.fleet, trace=trace, objective=self.objective, name="episode")
-
-    @cached_property
-    def _columns(self) -> tuple[slice, ...]:
-        N, J = len(self.fleet.datacenters), len(self.fleet.gateways)
-        K = len(self.objective.footprints)
-        ends = np.cumsum([0, N, K * N, J, N, 1]).tolist()
-        return tuple(slice(a, b) for a, b in itertools.pairwise(ends))
+        rows = np.asarray(self.first[index])[..., None] + np.arange(self.setting.horizon)
+        series = self.pool.map(lambda array: np.moveaxis(array[rows], rows.ndim - 1, -2))
+        fleet, objective = self.setting.fleet, self.setting.objective
+        return Instance.of_series(fleet, objective, series, self.timestamps[rows], "episode")
 
 
 class EpisodeSampler:
@@ -148,12 +128,13 @@ class EpisodeSampler:
             known = self._change(cast("Instance", instance))
         else:  # what the fleet is, and how long the problems are; not one of the episodes
             known = self._generated(np.random.default_rng(0))
-        self.fleet, self.objective = known.fleet, known.objective
         self._slots = known.horizon
-        self.horizon = self._slots if horizon is None else int(horizon)
-        if not 1 <= self.horizon <= self._slots:
+        length = self._slots if horizon is None else int(horizon)
+        if not 1 <= length <= self._slots:
             raise DataError(f"horizon must lie in 1..{self._slots}, got {horizon}")
-        self._pool = None if self._generator else _table(known)
+        #: Of one episode.
+        self.setting = Setting(known.fleet, known.objective, length)
+        self._pool = None if self._generator else _pool(known)
         self._members = int(np.prod(known.batch, dtype=np.int64))
 
     def draw(
@@ -164,22 +145,33 @@ class EpisodeSampler:
         unknown = [name for name in options if name not in _OPTIONS]
         if unknown:
             raise DataError(f"unknown reset option {unknown[0]!r}, expected {', '.join(_OPTIONS)}")
-        last = self._slots - self.horizon
+        horizon = self.setting.horizon
+        last = self._slots - horizon
         if self._pool is None:
-            pieces = []
+            windows = []
             for rng in rngs:
                 drawn = self._generated(rng)
-                if not _same_fleet(drawn, self.fleet, self.objective, self._slots):
+                if not self._same_world(drawn):
                     raise DataError("a generator must draw every problem on the same fleet")
-                start = _pick(rng, "start", last, options)
-                pieces.append(_table(drawn)[start : start + self.horizon])
-            table, first = np.concatenate(pieces), np.arange(len(pieces)) * self.horizon
+                windows.append(drawn.window(_pick(rng, "start", last, options), horizon))
+            pools, clocks = zip(*map(_pool, windows), strict=True)
+            arrays = zip(*(pool.arrays() for pool in pools), strict=True)
+            pool, timestamps = Series(*map(np.concatenate, arrays)), np.concatenate(clocks)
+            first = np.arange(len(rngs)) * horizon
         else:
-            table, first = self._pool, np.empty(len(rngs), np.int64)
+            (pool, timestamps), first = self._pool, np.empty(len(rngs), np.int64)
             for b, rng in enumerate(rngs):
                 member = _pick(rng, "member", self._members - 1, options)
                 first[b] = member * self._slots + _pick(rng, "start", last, options)
-        return Episodes(self.fleet, self.objective, self.horizon, table, first)
+        return Episodes(replace(self.setting, batch=(len(rngs),)), pool, timestamps, first)
+
+    def _same_world(self, drawn: Instance) -> bool:
+        setting = self.setting
+        return (
+            drawn.horizon == self._slots
+            and drawn.objective.equity_weight == setting.objective.equity_weight
+            and drawn.fleet.same_as(setting.fleet)
+        )
 
     def _generated(self, rng: np.random.Generator) -> Instance:
         drawn = cast("InstanceGenerator", self._generator)(rng, ())
@@ -255,19 +247,16 @@ def _of_source(
     return _TrainingDraws(source, horizon, name)
 
 
-def _table(instance: Instance) -> FloatArray:
-    """``[members · T, D]``: every slot of every member as one row."""
-    trace, lead = instance.trace, instance.trace.price.shape[:-1]
-    seconds = trace.timestamps.astype("datetime64[s]").astype(np.int64)
-    columns = (
-        trace.price,
-        np.moveaxis(trace.intensity, -3, -2).reshape(*lead, -1),
-        trace.demand,
-        instance.capacity,
-        seconds[..., None].astype(np.float64),
-    )
-    joined: FloatArray = np.concatenate(columns, axis=-1)
-    return joined.reshape(-1, joined.shape[-1])
+def _pool(instance: Instance) -> tuple[Series, TimeArray]:
+    """Every slot of every member: series ``[members · T, ...]``, and when it begins."""
+    lead = len(instance.batch)
+
+    def rows(array: FloatArray) -> FloatArray:
+        slots = np.moveaxis(array, -2, lead)
+        return np.ascontiguousarray(slots.reshape(-1, *slots.shape[lead + 1 :]))
+
+    timestamps = instance.trace.timestamps.reshape(-1).astype("datetime64[s]")
+    return instance.series.map(rows), timestamps
 
 
 def _pick(rng: np.random.Generator, name: str, last: int, options: Mapping[str, Any]) -> int:
@@ -277,17 +266,3 @@ def _pick(rng: np.random.Generator, name: str, last: int, options: Mapping[str, 
     if not 0 <= value <= last:
         raise DataError(f"the reset option {name} must lie in 0..{last}, got {options[name]}")
     return value
-
-
-def _same_fleet(drawn: Instance, fleet: Fleet, objective: Objective, slots: int) -> bool:
-    new = drawn.fleet
-    return (
-        drawn.horizon == slots
-        and drawn.objective.equity_weight == objective.equity_weight
-        and (new.datacenters, new.gateways, new.regions)
-        == (fleet.datacenters, fleet.gateways, fleet.regions)
-        and all(
-            np.array_equal(getattr(new, name), getattr(fleet, name))
-            for name in ("capacity", "reachable", "region_of", "pue", "routing_cost")
-        )
-    )

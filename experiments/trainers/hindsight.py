@@ -11,7 +11,7 @@ from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
 from equiload.agents.learn.layout import Layout
 from equiload.agents.learn.networks import Network, make_network
 from equiload.agents.learn.policy import fit_weights
-from equiload.envs import DataError
+from equiload.envs import DataError, Setting
 from equiload.envs.data import Source
 from equiload.envs.gym import DifferentiableSimulator, Observer
 from equiload.experiments.config import TrainConfig
@@ -27,10 +27,8 @@ class HindsightTrainer:
         options, stream = HindsightOptions(**cfg.agent["options"]), make_stream(cfg, source)
         first, weights = stream(0), given_weights(cfg) if warm else None
         observer = Observer(price_scale=cfg.price_scale, features=features_of(cfg, first))
-        observer.reset(first.fleet, first.objective, first.horizon, first.batch)
-        network = make_network(
-            Layout.of(observer, first.fleet, first.objective), **dict(cfg.network)
-        )
+        observer.reset(Setting.of(first))
+        network = make_network(Layout.of(observer, Setting.of(first)), **dict(cfg.network))
         if weights is not None:
             fit_weights(network, weights)
         self.learner = HindsightLearner(
@@ -79,5 +77,4 @@ class HindsightTrainer:
 
 
 def _bind(network: nn.Module, simulator: DifferentiableSimulator) -> None:
-    instance = simulator.instance
-    network.bind(Layout.of(simulator.observer, instance.fleet, instance.objective))  # type: ignore[operator]
+    network.bind(Layout.of(simulator.observer, simulator.setting))  # type: ignore[operator]

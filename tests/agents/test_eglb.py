@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from equiload.agents import EGLB, GLBCost, GLBDist, GLBFootprint, ShadowPrices
-from equiload.envs import DataError, Instance, Objective, Slot, rollout
+from equiload.envs import DataError, Instance, Objective, Setting, Slot, State, rollout
 from strategies import instances
 
 
@@ -213,6 +213,6 @@ def test_nearest_data_center_first() -> None:
         objective=Objective(equity_weight={"carbon": 1}),
     )
     policy = GLBDist()
-    policy.reset(instance.fleet, instance.objective, 1)
-    allocation = policy.act(Slot.of(instance, 0))
+    policy.reset(Setting.of(instance))
+    allocation = policy.act(Slot.of(instance, 0), State.start(Setting.of(instance)))
     np.testing.assert_allclose(allocation, [[1.0, 0.0], [0.5, 0.5]])

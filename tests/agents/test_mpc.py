@@ -20,7 +20,7 @@ from equiload.agents.forecast import (
 )
 from equiload.agents.offline import solve_decomposition, solve_lp
 from equiload.agents.offline.decomposition import Decomposition
-from equiload.envs import DataError, Instance, dual_bound, rollout
+from equiload.envs import DataError, Instance, Setting, Slot, State, dual_bound, rollout
 from equiload.envs.data import bloom10, synthetic
 from equiload.robust import RobustPolicy
 from strategies import instances
@@ -32,27 +32,27 @@ def size(instance: Instance) -> float:
     return float((1 + cost + routing) * (1 + instance.trace.demand.sum()) * 20)
 
 
-def footprints(instance: Instance, seed: int) -> np.ndarray:
+def begun(instance: Instance, seed: int) -> State:
     shape = (len(instance.objective.mu), len(instance.fleet.regions))
-    return np.random.default_rng(seed).uniform(0, 10, shape)
+    return State(np.zeros(()), np.random.default_rng(seed).uniform(0, 10, shape))
 
 
 @settings(max_examples=80)
 @given(instances(), st.integers(0, 2**32 - 1))
 def test_solvers_agree_from_any_start(instance: Instance, seed: int) -> None:
-    start = footprints(instance, seed)
-    tight = 1e-8 * size(instance) + 1e-7 * start.sum() * (1 + instance.objective.mu.sum())
+    start = begun(instance, seed)
+    tight = 1e-8 * size(instance) + 1e-7 * start.footprint.sum() * (1 + instance.objective.mu.sum())
     lp = solve_lp(instance, start=start)
     decomposed = solve_decomposition(instance, tolerance=1e-9, start=start)
     assert lp.lower_bound == pytest.approx(lp.objective, abs=tight)
     assert decomposed.objective == pytest.approx(lp.objective, abs=10 * tight)
     assert decomposed.lower_bound <= lp.objective + tight
     # What is said of the objective is so.
-    highest = (start + lp.outcome.footprint).max(-1)
+    highest = (start.footprint + lp.outcome.footprint).max(-1)
     assert lp.objective == pytest.approx(
         float(lp.outcome.energy_cost + highest @ instance.objective.mu)
     )
-    none = solve_lp(instance, start=np.zeros_like(start)).objective
+    none = solve_lp(instance, start=State.start(Setting.of(instance))).objective
     assert none == pytest.approx(solve_lp(instance).objective, abs=tight)
 
 
@@ -65,9 +65,9 @@ def test_a_warm_solver_certifies_whatever_changed(instance: Instance, seed: int)
     trace = instance.trace
     fields = {name: getattr(trace, name) for name in type(trace).__dataclass_fields__}
     other = instance.replace(trace=type(trace)(**{**fields, "price": 5 - trace.price}))
-    start = footprints(instance, seed)
+    start = begun(instance, seed)
     warm, exact = solver.solve(other, start=start), solve_lp(other, start=start)
-    tight = 1e-8 * size(other) + 1e-7 * start.sum() * (1 + instance.objective.mu.sum())
+    tight = 1e-8 * size(other) + 1e-7 * start.footprint.sum() * (1 + instance.objective.mu.sum())
     assert warm.lower_bound <= exact.objective + tight
     assert warm.objective == pytest.approx(exact.objective, abs=10 * tight)
 
@@ -85,12 +85,12 @@ def test_going_on_is_quicker_than_beginning_anew() -> None:
 def test_many_weights_at_once(instance: Instance, seed: int) -> None:
     rng = np.random.default_rng(seed)
     K, R = len(instance.objective.mu), len(instance.fleet.regions)
-    weights, start = rng.dirichlet(np.ones(R), (3, K)), footprints(instance, seed)
+    weights, start = rng.dirichlet(np.ones(R), (3, K)), begun(instance, seed)
     together = dual_bound(instance, weights, start=start)
     for m in range(3):
         alone = dual_bound(instance, weights[m], start=start)
         assert together.value[m] == pytest.approx(float(alone.value))
-        added = float(np.einsum("k,kr,kr->", instance.objective.mu, weights[m], start))
+        added = float(np.einsum("k,kr,kr->", instance.objective.mu, weights[m], start.footprint))
         assert alone.value - dual_bound(instance, weights[m]).value == pytest.approx(
             added, abs=1e-9 * (size(instance) + added)
         )
@@ -158,9 +158,17 @@ def test_predicted_anew_and_trusted_fully_it_is_mpc() -> None:
 
 def test_what_was_played_counts_not_what_was_proposed() -> None:
     instance = synthetic(seed=4, horizon=30)
-    advice = EGLBMPC(SameHour())
-    outcome = rollout(RobustPolicy(advice, EGLB(), rho=0.0), instance)
-    np.testing.assert_allclose(advice.planner.footprint, outcome.footprint)
+    before: list[np.ndarray] = []
+
+    class Watched(EGLBMPC):
+        def act(self, slot: Slot, state: State) -> np.ndarray:
+            before.append(state.footprint)
+            return super().act(slot, state)
+
+    outcome = rollout(RobustPolicy(Watched(SameHour()), EGLB(), rho=0.0), instance)
+    played = outcome.cumulative_footprint()
+    for t in range(1, 30):
+        np.testing.assert_allclose(before[t], played[:, t - 1], atol=1e-9)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.05])

@@ -12,7 +12,15 @@ from equiload.agents import EGLB, EGLBOff, GLBCost, ShadowPrices
 from equiload.agents.offline import decomposition, solve_decomposition, solve_lp
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.agents.offline.reference import solve_reference
-from equiload.envs import DataError, Instance, Objective, check_allocation, dual_bound, rollout
+from equiload.envs import (
+    DataError,
+    Instance,
+    Objective,
+    State,
+    check_allocation,
+    dual_bound,
+    rollout,
+)
 from equiload.envs.data import synthetic
 from equiload.envs.policy import Slot
 from strategies import instances
@@ -71,7 +79,8 @@ def test_blocks_and_a_sampled_beginning_lead_to_the_same_optimum(
 ) -> None:
     """Every slot a block, and a sample even of a handful of slots."""
     K, R = len(instance.objective.mu), len(instance.fleet.regions)
-    before = np.random.default_rng(seed).uniform(0, size(instance) / 10, (K, R))
+    footprint = np.random.default_rng(seed).uniform(0, size(instance) / 10, (K, R))
+    before = State(np.zeros(()), footprint)
     finest = {"_FOOTPRINTS_PER_BLOCK": 1, "_LEAST_BLOCK": 1, "_LEAST_THINNED": 1}
     exact = solve_lp(instance, start=before)
     with mock.patch.multiple(decomposition, **finest):

@@ -39,7 +39,7 @@ class Rows:
 
 
 def ours(rows: Rows) -> FloatArray:
-    load, routing = rows.dispatch.load(rows.unit, rows.demand, rows.capacity)
+    load, routing = rows.dispatch.loads(rows.unit, rows.demand, rows.capacity)
     return (rows.unit * load).sum(-1) + routing
 
 

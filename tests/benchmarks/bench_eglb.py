@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from equiload.agents import EGLB
-from equiload.envs import Fleet, Slot
+from equiload.envs import Fleet, Setting, Slot, State
 from equiload.envs.data import synthetic
 
 SLOTS = 24
@@ -38,13 +38,15 @@ def test_episode(benchmark, reachability: str, way: str) -> None:
     fleet = instance.fleet.replace()
     if way.startswith("CVXPY"):
         fleet.__dict__["dispatch"] = ModelEachSlot(fleet)
+    setting = Setting(fleet, instance.objective, SLOTS)
+    nothing = State.start(setting)
     slots = [Slot.of(instance, t) for t in range(SLOTS)]
     policy = EGLB()
 
     def episode() -> None:
-        policy.reset(fleet, instance.objective, SLOTS)
+        policy.reset(setting)
         for slot in slots:
-            policy.act(slot)
+            policy.act(slot, nothing)
 
     many = way.startswith("compiled")  # enough of them to last as long as a few of the others
     rounds, warm = (500, 100) if many else (7, 1)

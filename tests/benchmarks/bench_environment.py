@@ -13,7 +13,7 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-from equiload.envs import Instance, shadow_cost, slot_cost, transition
+from equiload.envs import Decision, Instance, Setting, shadow_cost, slot_cost, transition
 from equiload.envs.data import synthetic
 from equiload.envs.gym import ENVIRONMENT, DifferentiableSimulator, SB3VecEnv
 from equiload.envs.gym.core import Core
@@ -111,7 +111,7 @@ def test_torch(benchmark, world: Instance, device: str, count: int, temperature:
 
         @torch.no_grad()
         def call() -> None:
-            simulator.observer.reset(few.fleet, few.objective, 2, (count,))
+            simulator.observer.reset(Setting(few.fleet, few.objective, 2, (count,)))
             simulator.step(0, state, action)
             if device == "cuda":
                 torch.cuda.synchronize()
@@ -128,14 +128,14 @@ def test_shares(benchmark, world: Instance, count: int) -> None:
     core = Core(count, instance=world, horizon=HORIZON)
     core.reset([np.random.default_rng(b) for b in range(count)])
     action = np.random.default_rng(0).uniform(-1, 1, (count, *core.action.shape))
-    slot, mu, fleet = core.episodes.slot(0), core.objective.mu, core.fleet
+    slot, fleet, physics = core.episodes.slot(0), core.setting.fleet, core.setting.physics
     weights = core.action.weights(action)
-    unit = shadow_cost(slot.price, slot.intensity, weights, fleet, mu)
-    load, routing = fleet.dispatch.load(unit, slot.demand, slot.capacity)
+    unit = shadow_cost(slot, weights, physics)
+    load, routing = fleet.dispatch.loads(unit, slot.demand, slot.capacity)
     out = np.empty((count, core.observer.size), np.float32)
 
     def dynamics() -> None:
-        transition(core.state, slot_cost(slot.price, slot.intensity, load, fleet, routing))
+        transition(core.state, slot_cost(slot, Decision(load, routing), physics))
 
     def step() -> None:
         if core.t == HORIZON:
@@ -143,15 +143,15 @@ def test_shares(benchmark, world: Instance, count: int) -> None:
         core.step(action, out)
 
     def weigh() -> None:
-        shadow_cost(slot.price, slot.intensity, core.action.weights(action), fleet, mu)
+        shadow_cost(slot, core.action.weights(action), physics)
 
     parts = {
         "step": step,
-        "dispatch": lambda: fleet.dispatch.load(unit, slot.demand, slot.capacity),
+        "dispatch": lambda: fleet.dispatch.loads(unit, slot.demand, slot.capacity),
         "shadow prices": weigh,
         "dynamics": dynamics,
         "slot": lambda: core.episodes.slot(1),
-        "observation": lambda: core.observer.observe(slot, core.state.footprint, out),
+        "observation": lambda: core.observer.observe(slot, core.state, out),
     }
     seconds = {name: typical(part) for name, part in parts.items()}
     benchmark.group = "One step of a core, one thread"

@@ -9,7 +9,7 @@ from equiload.agents import EGLBMPC
 from equiload.agents.forecast import SameHour
 from equiload.agents.forecast.planner import Planner
 from equiload.agents.offline.decomposition import Decomposition
-from equiload.envs import Slot, rollout
+from equiload.envs import Setting, Slot, State, rollout
 from equiload.envs.data import synthetic
 
 SLOTS, STEPS = 168, 48
@@ -22,20 +22,21 @@ def test_solve_again(benchmark, reachability: str, way: str) -> None:
     """Once per slot while 216 to 168 slots are left; forecast and set-up included, CPU time."""
     benchmark.group = f"eGLB-MPC, a solution of {SLOTS} slots x 10, {reachability}"
     instance = synthetic(seed=0, horizon=SLOTS + 2 * STEPS, reachability=reachability)
+    nothing = State.start(Setting.of(instance))
     planner = Planner(SameHour(), tolerance=1e-3)
 
     def prepare() -> None:
-        planner.reset(instance.fleet, instance.objective, SLOTS + 2 * STEPS, ())
+        planner.reset(Setting.of(instance))
         for t in range(STEPS):  # two days of history
             planner.see(Slot.of(instance, t))
-        planner.weights()
+        planner.weights(nothing)
 
     def again() -> None:
         for t in range(STEPS, 2 * STEPS):
             planner.see(Slot.of(instance, t))
             if way == "cold":
                 planner.__dict__["_solvers"].clear()
-            planner.weights()
+            planner.weights(nothing)
 
     benchmark.pedantic(again, setup=prepare, rounds=5, warmup_rounds=1)
     milliseconds = 1e3 * benchmark.stats.stats.median / STEPS

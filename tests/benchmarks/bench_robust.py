@@ -60,9 +60,9 @@ class Timed(EGLB):
 
     seconds = 0.0
 
-    def load(self, slot):
+    def loads(self, slot, state):
         began = time.perf_counter()
-        load = super().load(slot)
+        load = super().loads(slot, state)
         self.seconds += time.perf_counter() - began
         return load
 

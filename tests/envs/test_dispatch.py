@@ -49,7 +49,7 @@ def test_allocation_is_feasible_and_as_cheap_as_highs(instance: Instance, seed: 
         unit = rng.choice([rng.normal(size=len(capacity := slot.capacity)), slot.price])
         allocation = dispatch.allocation(unit, slot.demand, capacity)
         check_allocation(allocation, slot, fleet.reachable)
-        load, routed = dispatch.load(unit, slot.demand, capacity)
+        load, routed = dispatch.loads(unit, slot.demand, capacity)
         best = highs(unit + routing + 0 * allocation, slot.demand, capacity, fleet.reachable)
         scale = 1e-9 * (1 + abs(best))
         assert (allocation * (unit + routing)).sum() == pytest.approx(best, abs=scale)
@@ -62,12 +62,12 @@ def test_batch_gives_what_its_rows_give(instance: Instance, seed: int) -> None:
     dispatch, trace = instance.fleet.dispatch, instance.trace
     unit = np.random.default_rng(seed).normal(size=(3, *trace.price.shape))
     allocation = dispatch.allocation(unit, trace.demand, instance.capacity)
-    load, routing = dispatch.load(unit, trace.demand, instance.capacity)
+    load, routing = dispatch.loads(unit, trace.demand, instance.capacity)
     for p in range(3):
         for t in range(instance.horizon):
             row = (unit[p, t], trace.demand[t], instance.capacity[t])
             np.testing.assert_array_equal(allocation[p, t], dispatch.allocation(*row))
-            alone, routed = dispatch.load(*row)
+            alone, routed = dispatch.loads(*row)
             np.testing.assert_array_equal(load[p, t], alone)
             assert routing[p, t] == routed
 
@@ -76,7 +76,7 @@ def test_batch_gives_what_its_rows_give(instance: Instance, seed: int) -> None:
 def test_split_recovers_the_load_at_least_routing_cost(instance: Instance, seed: int) -> None:
     fleet, trace = instance.fleet, instance.trace
     unit = np.random.default_rng(seed).normal(size=trace.price.shape)
-    load, routing = fleet.dispatch.load(unit, trace.demand, instance.capacity)
+    load, routing = fleet.dispatch.loads(unit, trace.demand, instance.capacity)
     allocation = fleet.dispatch.split(load, trace.demand)
     np.testing.assert_allclose(allocation.sum(-2), load, atol=1e-9)
     np.testing.assert_allclose(allocation.sum(-1), trace.demand, atol=1e-9)
@@ -130,13 +130,13 @@ def test_forbidding_by_cost_is_exact_or_refused(large: float) -> None:
 )
 def test_shapes_that_do_not_fit_are_refused(unit, demand, capacity) -> None:
     with pytest.raises(DataError, match="expected costs or loads"):
-        Dispatch(np.ones((3, 4))).load(np.ones(unit), np.zeros(demand), np.ones(capacity))
+        Dispatch(np.ones((3, 4))).loads(np.ones(unit), np.zeros(demand), np.ones(capacity))
 
 
 @pytest.mark.parametrize("reachable", [np.ones((3, 4)), np.eye(3, 4)])
 def test_what_cannot_be_served_is_refused(reachable: np.ndarray) -> None:
     dispatch = Dispatch(reachable)
-    for solve in (dispatch.load, dispatch.allocation):
+    for solve in (dispatch.loads, dispatch.allocation):
         with pytest.raises(InfeasibleError, match="more than the data centers in reach"):
             solve(np.ones(4), np.full(3, 9.0), np.ones(4))
 
@@ -154,7 +154,7 @@ def test_many_gateways_and_datacenters(routed: bool, digits: int, room: float) -
         cost = rng.normal(50, 20, N).round(digits)
         routing = rng.uniform(0, 9, (J, N)).round(digits) * routed
         dispatch = Dispatch(reachable, routing if routed else None)
-        load, paid = dispatch.load(cost, planned.sum(1), planned.sum(0) * room)
+        load, paid = dispatch.loads(cost, planned.sum(1), planned.sum(0) * room)
         best = highs(cost + routing, planned.sum(1), planned.sum(0) * room, reachable)
         assert cost @ load + paid == pytest.approx(best, rel=1e-10)
 

@@ -1,6 +1,7 @@
 """Dynamics, outcome and rollout: the same numbers by every way, and the objective as defined."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,13 @@ from hypothesis import given, settings
 
 from equiload.agents import EGLB, GLBCost
 from equiload.envs import (
+    DataError,
+    Decision,
     Fleet,
     InfeasibleError,
     Instance,
     Objective,
+    Setting,
     Slot,
     State,
     Trace,
@@ -31,9 +35,10 @@ def test_outcome_is_the_definition_spelt_out(instance: Instance) -> None:
     fleet, trace, mu = instance.fleet, instance.trace, instance.objective.mu
     cost, footprint = 0.0, np.zeros((len(mu), len(fleet.regions)))
     policy = GLBCost()
-    policy.reset(fleet, instance.objective, instance.horizon)
+    policy.reset(Setting.of(instance))
+    state = State.start(Setting.of(instance))  # which it does not look at
     for t in range(instance.horizon):
-        allocation = policy.act(Slot.of(instance, t))
+        allocation = policy.act(Slot.of(instance, t), state)
         for i in range(len(fleet.datacenters)):
             for j in range(len(fleet.gateways)):
                 sent = allocation[j, i]
@@ -64,33 +69,49 @@ def test_a_batch_gives_what_its_instances_give(instance: Instance) -> None:
 
 @given(instances())
 def test_transition_adds_up_to_the_outcome(instance: Instance) -> None:
-    fleet, trace, mu = instance.fleet, instance.trace, instance.objective.mu
-    outcome = rollout(GLBCost(), instance)
-    state = State(np.zeros(()), np.zeros((len(mu), len(fleet.regions))))
+    outcome, setting = rollout(GLBCost(), instance), Setting.of(instance)
+    state = State.start(setting)
     for t in range(instance.horizon):
-        cost = slot_cost(
-            trace.price[t], trace.intensity[:, t], outcome.load[t], fleet, outcome.routing[t]
-        )
+        decision = Decision(outcome.load[t], outcome.routing[t])
+        cost = slot_cost(Slot.of(instance, t), decision, setting.physics)
+        np.testing.assert_array_equal(cost.draw, outcome.drawn[t])
         state = transition(state, cost)
         np.testing.assert_allclose(state.footprint, outcome.cumulative_footprint()[:, t], atol=1e-9)
-        np.testing.assert_allclose(
-            state.objective(mu), outcome.running_objective()[t], rtol=1e-9, atol=1e-8
-        )
+    ended = state.objective(instance.objective.mu)
+    np.testing.assert_allclose(ended, outcome.objective, rtol=1e-9, atol=1e-8)
+
+
+@given(instances())
+def test_what_is_drawn_may_differ_from_what_is_loaded(instance: Instance) -> None:
+    outcome = rollout(GLBCost(), instance)
+    half = replace(outcome, draw=outcome.drawn / 2)
+    np.testing.assert_allclose(half.footprint, outcome.footprint / 2, atol=1e-12)
+    energy, routing = outcome.cost - outcome.routing, outcome.routing
+    np.testing.assert_allclose(half.cost, energy / 2 + routing, atol=1e-9)
+    same = replace(outcome, draw=outcome.drawn)
+    np.testing.assert_allclose(same.objective, outcome.objective, rtol=1e-12, atol=1e-9)
 
 
 @settings(max_examples=25)
 @given(instances(batch=(2,)))
 def test_torch_and_numpy_agree(instance: Instance) -> None:
-    fleet, trace, mu = instance.fleet, instance.trace, instance.objective.mu
+    setting, slot = Setting.of(instance), Slot.of(instance, 0)
     load = rollout(GLBCost(), instance).load[:, 0]
-    weights = np.ones((len(mu), len(fleet.regions)))
-    arrays = (trace.price[:, 0], trace.intensity[:, :, 0], load)
-    tensors = tuple(torch.tensor(array) for array in arrays)
-    for ours, theirs in zip(slot_cost(*arrays, fleet), slot_cost(*tensors, fleet), strict=True):
+    decision, weights = Decision(load, load.sum(-1)), np.ones(setting.footprint_shape[-2:])
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.tensor(array, dtype=torch.float64)
+
+    other, physics = Slot.at(slot.map(tensor), 0, slot.timestamp), setting.physics.to(tensor)
+    same = Decision(tensor(load), tensor(load.sum(-1)))
+    pairs = zip(
+        slot_cost(slot, decision, setting.physics), slot_cost(other, same, physics), strict=True
+    )
+    for ours, theirs in pairs:
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(
-        shadow_cost(*arrays[:2], weights, fleet, mu),
-        shadow_cost(*tensors[:2], torch.tensor(weights), fleet, torch.tensor(mu)).numpy(),
+        shadow_cost(slot, weights, setting.physics),
+        shadow_cost(other, tensor(weights), physics).numpy(),
         rtol=1e-12,
     )
 
@@ -129,8 +150,61 @@ def test_infeasible_allocations_are_refused(allocation: list, sentence: str) -> 
 
 def test_a_policy_that_strays_is_stopped() -> None:
     class Stray(GLBCost):
-        def act(self, slot: Slot) -> np.ndarray:
-            return super().act(slot) * 1.01
+        def act(self, slot: Slot, state: State) -> np.ndarray:
+            return super().act(slot, state) * 1.01
 
     with pytest.raises(InfeasibleError, match="slot 0"):
         rollout(Stray(), ONE_SLOT)
+
+
+def test_a_decision_is_as_good_as_its_allocation() -> None:
+    class Decided(GLBCost):
+        def act(self, slot: Slot, state: State) -> Decision:
+            allocation = super().act(slot, state)
+            return Decision(allocation.sum(-2), np.zeros(()), allocation)
+
+    np.testing.assert_array_equal(
+        rollout(Decided(), ONE_SLOT).load, rollout(GLBCost(), ONE_SLOT).load
+    )
+
+    class Loads(GLBCost):
+        def act(self, slot: Slot, state: State) -> Decision:
+            return Decision(super().act(slot, state).sum(-2), np.zeros(()))
+
+    with pytest.raises(DataError, match="a policy's decision must have an allocation"):
+        rollout(Loads(), ONE_SLOT)
+
+
+def test_old_and_odd_interfaces_get_one_sentence() -> None:
+    class Old(GLBCost):
+        def act(self, slot: Slot) -> np.ndarray:
+            raise AssertionError
+
+    with pytest.raises(DataError, match=r"Old is no policy: act must take \(slot, state\)"):
+        rollout(Old(), ONE_SLOT)
+
+    class Older(GLBCost):
+        def reset(self, fleet: Fleet, objective: Objective, horizon: int) -> None:
+            raise AssertionError
+
+    with pytest.raises(DataError, match=r"Older is no policy: reset must take \(setting\)"):
+        rollout(Older(), ONE_SLOT)
+    with pytest.raises(DataError, match="int is no policy: it lacks reset or act"):
+        rollout(3, ONE_SLOT)
+
+
+@given(instances(batch=(2,)))
+def test_the_state_handed_over_counts_what_was_played(instance: Instance) -> None:
+    states: list[State] = []
+
+    class Watching(EGLB):
+        def act(self, slot: Slot, state: State) -> np.ndarray:
+            states.append(state)
+            return super().act(slot, state)
+
+    outcome = rollout(Watching(), instance, keep=True)
+    before = np.zeros(outcome.footprint.shape)
+    for t, state in enumerate(states):
+        np.testing.assert_allclose(state.footprint, before, atol=1e-9)
+        before = outcome.cumulative_footprint()[..., t, :]
+    np.testing.assert_array_equal(outcome.allocation.sum(-2), outcome.load)

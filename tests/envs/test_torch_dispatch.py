@@ -23,9 +23,9 @@ def tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
 def test_exact_loads_are_the_kernels(instance: Instance, seed: int) -> None:
     trace = instance.trace
     unit = np.random.default_rng(seed).normal(size=trace.price.shape)
-    load, routing = instance.fleet.dispatch.load(unit, trace.demand, instance.capacity)
+    load, routing = instance.fleet.dispatch.loads(unit, trace.demand, instance.capacity)
     dispatch = TorchDispatch(instance.fleet.dispatch)
-    found, paid = dispatch.load(*tensors(unit, trace.demand, instance.capacity))
+    found, paid = dispatch.loads(*tensors(unit, trace.demand, instance.capacity))
     np.testing.assert_allclose(found.numpy(), load, atol=1e-12)
     np.testing.assert_allclose(paid.numpy(), routing, atol=1e-12)
 
@@ -44,12 +44,12 @@ def test_soft_loads_are_servable_and_near_the_cheapest(
         [np.random.default_rng(seed).normal(size=trace.price.shape), trace.price]
     )
     dispatch = TorchDispatch(fleet.dispatch)
-    soft, _ = dispatch.load(*tensors(unit, trace.demand, instance.capacity), temperature)
+    soft, _ = dispatch.loads(*tensors(unit, trace.demand, instance.capacity), temperature)
     load = soft.numpy()
     for t in range(instance.horizon):
         slot = Slot.of(instance, t)
         check_allocation(fleet.dispatch.split(load[t], slot.demand), slot, fleet.reachable)
-        exact, _ = fleet.dispatch.load(unit[t], slot.demand, slot.capacity)
+        exact, _ = fleet.dispatch.loads(unit[t], slot.demand, slot.capacity)
         excess = unit[t] @ (load[t] - exact)
         tau = max(temperature, 1e-7 * np.abs(unit[t]).max())
         allowed = tau * np.log(2) * slot.capacity.sum()
@@ -64,7 +64,7 @@ def test_soft_loads_minimise_the_stated_objective() -> None:
     capacity, demand, tau = rng.uniform(1, 2, 4), np.array([1.6, 0.3, 1.2]), 0.3
     cost = np.array([2.0, -1.0, 0.5, 1.0])
     dispatch = Dispatch(reachable)
-    soft, _ = TorchDispatch(dispatch).load(*tensors(cost, demand, capacity), tau)
+    soft, _ = TorchDispatch(dispatch).loads(*tensors(cost, demand, capacity), tau)
 
     def value(x: np.ndarray) -> float:
         s = np.clip(x / capacity, 1e-15, 1 - 1e-15)
@@ -72,7 +72,7 @@ def test_soft_loads_minimise_the_stated_objective() -> None:
 
     best = value(soft.numpy())
     for _ in range(300):  # random servable loads, and points on the way to them
-        other, _ = dispatch.load(rng.normal(size=4), demand, capacity)
+        other, _ = dispatch.loads(rng.normal(size=4), demand, capacity)
         for step in (1e-4, 1e-2, 0.3, 1.0):
             assert value(soft.numpy() + step * (other - soft.numpy())) >= best - 1e-12
 
@@ -88,7 +88,7 @@ def test_gradients_of_the_soft_dispatch(full: bool, temperature: float) -> None:
     )
     inputs = [a.requires_grad_() for a in (cost, demand, capacity)]
     assert torch.autograd.gradcheck(
-        lambda c, d, m: dispatch.load(c, d, m, temperature)[0], inputs, atol=1e-6
+        lambda c, d, m: dispatch.loads(c, d, m, temperature)[0], inputs, atol=1e-6
     )
 
 
@@ -99,13 +99,13 @@ def test_gradients_of_the_exact_dispatch_in_demand_and_capacity() -> None:
         rng.normal(size=(6, 3)), rng.uniform(0.2, 0.9, (6, 2)), rng.uniform(0.9, 1.5, (6, 3))
     )
     inputs = [demand.requires_grad_(), capacity.requires_grad_()]
-    assert torch.autograd.gradcheck(lambda d, m: dispatch.load(cost, d, m)[0], inputs)
+    assert torch.autograd.gradcheck(lambda d, m: dispatch.loads(cost, d, m)[0], inputs)
 
 
 def test_a_temperature_with_routing_cost_is_refused() -> None:
     dispatch = TorchDispatch(Dispatch(np.ones((2, 2), dtype=bool), np.array([[0.0, 1], [1, 0]])))
     ones = torch.ones(2, dtype=torch.float64)
     with pytest.raises(DataError, match="routing cost"):
-        dispatch.load(ones, ones / 2, ones, 1.0)
+        dispatch.loads(ones, ones / 2, ones, 1.0)
     with pytest.raises(DataError, match="temperature"):
-        dispatch.load(ones, ones / 2, ones, float("nan"))
+        dispatch.loads(ones, ones / 2, ones, float("nan"))

@@ -213,8 +213,8 @@ def test_a_crash_leaves_the_rows_of_the_algorithms_that_are_done(tmp_path: Path)
     (tmp_path / "crash.py").write_text(
         "from equiload.agents import GLBCost\n"
         "class Crash(GLBCost):\n"
-        "    def act(self, slot):\n"
-        "        return super().act(slot) if slot.index < 23 else [][0]\n"
+        "    def act(self, slot, state):\n"
+        "        return super().act(slot, state) if slot.index < 23 else [][0]\n"
     )
     crash = "+algorithms.crash={name: Crash, agent: {_target_: crash.Crash}}"
     after = "+algorithms.after={name: After, agent: {_target_: equiload.agents.GLBCost}}"
@@ -235,8 +235,8 @@ def test_an_allocation_that_cannot_be_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "half.py").write_text(
         "from equiload.agents import GLBCost\n"
         "class Half(GLBCost):\n"
-        "    def act(self, slot):\n"
-        "        return super().act(slot) / (1 + slot.index // 20)\n"
+        "    def act(self, slot, state):\n"
+        "        return super().act(slot, state) / (1 + slot.index // 20)\n"
     )
     half = "+algorithms.half={name: Half, agent: {_target_: half.Half}}"
     after = "+algorithms.after={name: After, agent: {_target_: equiload.agents.GLBCost}}"

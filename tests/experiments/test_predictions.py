@@ -13,6 +13,7 @@ import torch
 
 from equiload.agents.forecast import Persistence
 from equiload.agents.learn import Checkpoint, Layout, make_features, make_network
+from equiload.envs import Setting
 from equiload.envs.data import synthetic
 from equiload.envs.gym import Observer
 from equiload.experiments import results
@@ -101,8 +102,8 @@ def checkpoint_with_forecasts(stem: Path) -> None:
     """A small network of random weights that looks at forecasts."""
     world, names = synthetic(0, horizon=24), ["expert_prices", "forecast"]
     observer = Observer(features=make_features(names, Persistence()))
-    observer.reset(world.fleet, world.objective, world.horizon)
-    layout = Layout.of(observer, world.fleet, world.objective)
+    observer.reset(Setting.of(world))
+    layout = Layout.of(observer, Setting.of(world))
     network = {"kind": "regions", "hidden": 8, "depth": 1}
     generator = torch.Generator().manual_seed(0)
     weights = {

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiload.agents import EGLB, EGLBOff, GLBCost, GLBDist
-from equiload.envs import DataError, Fleet, Instance, Objective, Trace
+from equiload.envs import DataError, Fleet, Instance, Objective, State, Trace
 from equiload.envs.data import (
     Draw,
     GeneratedSource,
@@ -517,10 +517,10 @@ class Picky(GLBCost):
 
     refuses = np.datetime64("2024-01-20")
 
-    def act(self, slot: Any) -> Any:
+    def act(self, slot: Any, state: State) -> Any:
         if np.any(slot.timestamp >= self.refuses):
             raise DataError("too late\nfor me")
-        return super().act(slot)
+        return super().act(slot, state)
 
 
 class Never(Picky):
@@ -532,7 +532,7 @@ class Never(Picky):
 class Buggy(GLBCost):
     """Has an error of its programmer."""
 
-    def act(self, slot: Any) -> Any:
+    def act(self, slot: Any, state: State) -> Any:
         return slot.nothing
 
 

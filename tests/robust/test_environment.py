@@ -14,7 +14,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 from equiload.agents import EGLB, GLBCost
-from equiload.envs import DataError, InfeasibleError, Instance, Slot, Trace, rollout
+from equiload.envs import DataError, InfeasibleError, Instance, Setting, Slot, State, Trace, rollout
 from equiload.envs.data import synthetic
 from equiload.envs.gym import (
     ENVIRONMENT,
@@ -122,7 +122,7 @@ def test_the_kernel_decides_as_the_array_form(instance, seed, rho, horizon_aware
     bound = bound_of(instance, horizon_aware)
     bound = bound.max(0) if horizon_aware and shared else bound
     layer = EnvironmentLayer(GLBCost(), rho=rho, allowance=0.1, footprint_bound=bound, record=True)
-    layer.reset(instance.fleet, instance.objective, instance.horizon, (4,))
+    layer.reset(Setting.of(instance))
     action = GLBVectorEnv(4, instance=instance).core.action
     before = None
     for t in range(instance.horizon):
@@ -218,9 +218,10 @@ def test_gradients_of_a_whole_episode_through_the_layer(action: str, reachabilit
 def test_eglb_tells_the_loads_of_its_allocations(instance: Instance, mirror: str) -> None:
     pair = [EGLB(mirror=mirror) for _ in range(2)]
     for expert in pair:
-        expert.reset(instance.fleet, instance.objective, instance.horizon, (2,))
+        expert.reset(Setting.of(instance))
+    nothing = State.start(Setting.of(instance))
     slot = Slot.of(instance, 0)  # later, ties within rounding may part them
-    loads = pair[0].load(slot), pair[1].act(slot).sum(-2)
+    loads = pair[0].loads(slot, nothing), pair[1].act(slot, nothing).sum(-2)
     np.testing.assert_allclose(*loads, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(pair[0].multipliers, pair[1].multipliers, rtol=1e-9, atol=1e-12)
 
@@ -287,8 +288,8 @@ def test_what_goes_wrong_gets_one_sentence() -> None:
         layer.certificate()
 
     class Lazy(GLBCost):
-        def act(self, slot: Slot) -> np.ndarray:
-            return super().act(slot) / 2
+        def act(self, slot: Slot, state: State) -> np.ndarray:
+            return super().act(slot, state) / 2
 
     env = GLBEnv(instance=world, layer=EnvironmentLayer(Lazy(), rho=0.1))
     env.reset(seed=0)
@@ -296,8 +297,8 @@ def test_what_goes_wrong_gets_one_sentence() -> None:
         env.step(np.zeros(env.action_space.shape))
 
     class Greedy(GLBCost):
-        def load(self, slot: Slot) -> np.ndarray:
-            return super().act(slot).sum(-2) * np.nan
+        def loads(self, slot: Slot, state: State) -> np.ndarray:
+            return super().act(slot, state).sum(-2) * np.nan
 
     env = GLBEnv(instance=world, layer=EnvironmentLayer(Greedy(), rho=0.1))
     env.reset(seed=0)

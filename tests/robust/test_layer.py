@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiload.agents import EGLB, GLBCost
-from equiload.envs import DataError, Fleet, Instance, Objective, Slot, rollout
+from equiload.envs import DataError, Fleet, Instance, Objective, Setting, Slot, State, rollout
 from equiload.envs.data import synthetic
 from equiload.envs.typing import FloatArray
 from equiload.robust import FixedMethod, RobustPolicy, footprint_bound, verify
@@ -19,12 +19,10 @@ class Vertices:
     def __init__(self, seed: int, *, gain: float = 1.0) -> None:
         self.seed, self.gain = seed, gain
 
-    def reset(
-        self, fleet: Fleet, objective: Objective, horizon: int, batch: tuple[int, ...] = ()
-    ) -> None:
-        self._fleet, self._rng = fleet, np.random.default_rng(self.seed)
+    def reset(self, setting: Setting) -> None:
+        self._fleet, self._rng = setting.fleet, np.random.default_rng(self.seed)
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         unit = self._rng.normal(size=slot.price.shape)
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
 
@@ -32,7 +30,7 @@ class Vertices:
 class Worst(Vertices):
     """The dearest allocation of each slot, all into few regions."""
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         unit = -(slot.price + slot.intensity.sum(-2)) * self._fleet.pue
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
 
@@ -40,29 +38,10 @@ class Worst(Vertices):
 class Better(Vertices):
     """Good at first, then bad: spends whatever slack it has built up."""
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         sign = 1.0 if slot.index % 4 < 2 else -1.0
         unit = sign * (slot.price + slot.intensity.sum(-2)) * self._fleet.pue
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
-
-
-class Recorder:
-    """Keeps what a policy did."""
-
-    def __init__(self, policy) -> None:
-        self.policy = policy
-
-    def reset(self, *args) -> None:
-        self.policy.reset(*args)
-        self.played = []
-
-    def act(self, slot: Slot) -> FloatArray:
-        self.played.append(self.policy.act(slot))
-        return self.played[-1]
-
-    @property
-    def allocations(self) -> FloatArray:
-        return np.stack(self.played, axis=-3)
 
 
 def tight_bound(instance: Instance) -> FloatArray:
@@ -73,9 +52,9 @@ def tight_bound(instance: Instance) -> FloatArray:
 
 
 def play(instance: Instance, advice, expert, **options):
-    recorder = Recorder(RobustPolicy(advice, expert, **options))
-    outcome = rollout(recorder, instance)
-    return outcome, recorder.policy.certificate(), recorder.allocations
+    policy = RobustPolicy(advice, expert, **options)
+    outcome = rollout(policy, instance, keep=True)
+    return outcome, policy.certificate(), outcome.allocation
 
 
 ADVICE = {"random": Vertices, "worst": Worst, "better": Better}
@@ -137,11 +116,10 @@ def test_advice_that_is_the_expert_changes_nothing(instance, seed, method) -> No
 
 @given(instances(), st.integers(0, 99), st.sampled_from(["blend", "project", "switch"]))
 def test_a_large_allowance_leaves_the_advice_alone(instance, seed, method) -> None:
-    advice = Recorder(Worst(seed))
     _, certificate, played = play(
-        instance, advice, Vertices(1), rho=1e12, allowance=1e12, method=method
+        instance, Worst(seed), Vertices(1), rho=1e12, allowance=1e12, method=method
     )
-    np.testing.assert_array_equal(played, advice.allocations)
+    np.testing.assert_array_equal(played, rollout(Worst(seed), instance, keep=True).allocation)
     assert (certificate.alpha == 1).all()
 
 
@@ -173,7 +151,7 @@ class Always:
     def reset(self, *args) -> None:
         pass
 
-    def act(self, slot: Slot) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         allocation = np.zeros((*slot.demand.shape, slot.price.shape[-1]))
         allocation[..., self.datacenter] = self.value
         return allocation
@@ -332,7 +310,7 @@ def test_without_the_experts_allocations_the_certificate_is_the_same_but_not_ver
 def test_certificate_before_the_first_slot_and_advice_of_the_wrong_shape() -> None:
     instance = two_regions([[1, 2]])
     policy = RobustPolicy(GLBCost(), GLBCost(), rho=0.1)
-    policy.reset(instance.fleet, instance.objective, 1)
+    policy.reset(Setting.of(instance))
     with pytest.raises(DataError, match="no slot to certify"):
         policy.certificate()
     with pytest.raises(DataError, match="the advice has shape"):

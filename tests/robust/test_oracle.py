@@ -166,8 +166,7 @@ def oracle(safe, followed, rates, slot, expert, advice) -> tuple[np.ndarray, boo
 def tensors(instance: Instance, seed: int):
     safe, followed, rates, _, expert, advice, *_ = state(instance, seed, None)
     to = torch.as_tensor
-    names = Ledger.__dataclass_fields__
-    ledger = Ledger(**{n: to(np.array(getattr(followed, n))) for n in names})
+    ledger = Ledger(*(to(np.array(part)) for part in followed))
     return safe, ledger, Rates(*(to(np.array(x)) for x in rates)), to(expert), to(advice)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,6 @@ from equiload.agents.forecast import (
     Persistence,
     Recorder,
     SameHour,
-    Series,
     Swapped,
     forecast_errors,
     mape,
@@ -137,7 +138,7 @@ def test_climatology_by_hand() -> None:
     seen = history.seen
     price = seen.price.copy()
     price[-1] += 100.0
-    pushed = History(Series(price, seen.intensity, seen.demand, seen.capacity), history.timestamps)
+    pushed = History(replace(seen, price=price), history.timestamps)
     difference = course.forecast(pushed, 100).price[0] - forecast.price[0]
     # The hour was seen twice, so its mean moved by 50; the other 50 fade with 12 hours.
     np.testing.assert_allclose(difference[0], 50 * np.exp(-1 / 12), rtol=1e-3)
@@ -195,9 +196,7 @@ def test_mirrored_and_swapped_by_hand() -> None:
 def test_forecast_demand_is_made_servable(instance: Instance, factor: float) -> None:
     dispatch, trace = instance.fleet.dispatch, instance.trace
     asked = trace.demand * factor
-    series = servable(
-        instance.fleet, Series(trace.price, trace.intensity, asked, instance.capacity)
-    )
+    series = servable(instance.fleet, replace(instance.series, demand=asked))
     instance.replace(trace=type(trace)(**{**vars_of(trace), "demand": series.demand}))
     assert (series.demand <= asked).all()
     fine = dispatch.unserved(asked, instance.capacity) <= 1e-12 * asked.sum(-1)

@@ -20,7 +20,7 @@ from equiload.agents.learn import (
 )
 from equiload.agents.learn.networks import squashed
 from equiload.agents.learn.sb3 import SQUASH, Scaled
-from equiload.envs import DataError, Fleet, Instance, Objective, Trace, rollout
+from equiload.envs import DataError, Fleet, Instance, Objective, Setting, Trace, rollout
 from equiload.envs.gym import (
     AgentPolicy,
     DifferentiableSimulator,
@@ -57,13 +57,12 @@ def toy(batch: tuple[int, ...] = ()) -> Instance:
 
 def layout_of(instance: Instance) -> Layout:
     observer = Observer()
-    observer.reset(instance.fleet, instance.objective, instance.horizon, instance.batch)
-    return Layout.of(observer, instance.fleet, instance.objective)
+    observer.reset(Setting.of(instance))
+    return Layout.of(observer, Setting.of(instance))
 
 
 def bind(network: Any, simulator: DifferentiableSimulator) -> None:
-    instance = simulator.instance
-    network.bind(Layout.of(simulator.observer, instance.fleet, instance.objective))
+    network.bind(Layout.of(simulator.observer, simulator.setting))
 
 
 def learner(

@@ -13,7 +13,7 @@ from equiload.agents.learn import FlatNetwork, Layout, RegionNetwork, make_featu
 from equiload.agents.learn.layout import with_action
 from equiload.agents.learn.networks import squashed
 from equiload.agents.learn.sb3 import Critic
-from equiload.envs import DataError, Instance, Slot
+from equiload.envs import DataError, Instance, Setting, Slot, State
 from equiload.envs.data import synthetic
 from equiload.envs.gym import Observer
 from strategies import instances
@@ -23,8 +23,8 @@ FEATURES = ("recent_past", "place", "slots_left", "expert_prices")
 
 def layout_of(instance: Instance, features: tuple[str, ...] = FEATURES) -> tuple[Layout, Observer]:
     observer = Observer(features=make_features(features))
-    observer.reset(instance.fleet, instance.objective, instance.horizon, instance.batch)
-    return Layout.of(observer, instance.fleet, instance.objective), observer
+    observer.reset(Setting.of(instance))
+    return Layout.of(observer, Setting.of(instance)), observer
 
 
 def lively(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
@@ -43,7 +43,7 @@ def answer(network: RegionNetwork, instance: Instance) -> np.ndarray:
     footprint = np.linspace(0.0, 3.0, R) * np.arange(1, K + 1)[:, None]
     # The footprint follows the region's name, not its number.
     order = np.argsort(np.argsort(instance.fleet.regions))
-    seen = observer.observe(Slot.of(instance, 0), footprint[:, order])
+    seen = observer.observe(Slot.of(instance, 0), State(np.zeros(()), footprint[:, order]))
     with torch.no_grad():
         return network(torch.as_tensor(seen)).numpy()
 
@@ -108,14 +108,14 @@ def test_untrained_it_says_what_the_expert_would(kind: str, scale: float) -> Non
     world = synthetic(2, horizon=6)
     layout, observer = layout_of(world)
     network = make_network(layout, kind=kind, residual=4.0 / scale)
-    expert, nothing = EGLB(), np.zeros((2, 10))
-    expert.reset(world.fleet, world.objective, world.horizon)
+    expert, nothing = EGLB(), State.start(Setting.of(world))
+    expert.reset(Setting.of(world))
     for t in range(6):
         seen = torch.as_tensor(observer.observe(Slot.of(world, t), nothing))
         weights = torch.softmax(scale * network(seen).detach(), -1).numpy()
         gamma = expert.multipliers / expert.multipliers.sum(-1, keepdims=True)
         np.testing.assert_allclose(weights, gamma, rtol=1e-4)
-        expert.act(Slot.of(world, t))
+        expert.act(Slot.of(world, t), nothing)
     assert np.ptp(gamma) > 1e-3
     assert not make_network(layout, kind=kind)(seen).any()
 
@@ -132,7 +132,9 @@ def test_a_critic_does_not_care_how_regions_are_numbered() -> None:
     world = synthetic(0, horizon=4)
     layout, observer = layout_of(world, ())
     critic = lively(Critic(layout, action=True, network={"hidden": 8, "depth": 1}))
-    seen = torch.as_tensor(observer.observe(Slot.of(world, 0), np.ones((2, 10))))
+    seen = torch.as_tensor(
+        observer.observe(Slot.of(world, 0), State(np.zeros(()), np.ones((2, 10))))
+    )
     action = torch.linspace(-1, 1, 20)
     value = critic(torch.cat([seen, action]))
     blocks = with_action(layout).blocks

@@ -280,8 +280,8 @@ def test_the_default_is_the_synthetic_world() -> None:
         ENVIRONMENT, horizon=24, reachability="partial", equity_weight={"carbon": 1, "water": 2}
     )
     env.reset(seed=0)
-    assert not env.unwrapped.core.fleet.full
-    assert env.unwrapped.core.objective.mu.tolist() == [1.0, 2.0]
+    assert not env.unwrapped.core.setting.fleet.full
+    assert env.unwrapped.core.setting.objective.mu.tolist() == [1.0, 2.0]
     assert not env.step(env.action_space.sample())[2]
 
 

@@ -18,7 +18,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 from equiload.agents import EGLB, ShadowPrices
 from equiload.agents.forecast import Climatology, PastDays, Perfect, SameHour
-from equiload.envs import DataError, Instance, Slot, rollout
+from equiload.envs import DataError, Instance, Setting, Slot, State, rollout
 from equiload.envs.data import synthetic
 from equiload.envs.dynamics import shadow_cost
 from equiload.envs.forecast import Recorder
@@ -50,18 +50,15 @@ def every_feature() -> list[Feature]:
 
 def only(feature: Feature, instance: Instance) -> np.ndarray:
     """``[T, ..., width]``: one feature over all of an instance."""
-    feature.reset(
-        instance.fleet, instance.objective, instance.horizon, instance.batch, price_scale=100.0
-    )
+    feature.reset(Setting.of(instance), price_scale=100.0)
     return np.stack([feature.observe(Slot.of(instance, t)) for t in range(instance.horizon)])
 
 
 def blocks(feature: Feature, instance: Instance) -> dict[str, np.ndarray]:
     """The same in a dict by block, after the observer: ``[T, ..., width]``, float32."""
     observer = Observer("dict", features=[feature])
-    observer.reset(instance.fleet, instance.objective, instance.horizon, instance.batch)
-    K, R = len(instance.objective.mu), len(instance.fleet.regions)
-    nothing = np.zeros((*instance.batch, K, R))
+    observer.reset(Setting.of(instance))
+    nothing = State.start(Setting.of(instance))
     seen = [observer.observe(Slot.of(instance, t), nothing) for t in range(instance.horizon)]
     return {name: np.stack([row[name] for row in seen]) for name in seen[0]}
 
@@ -92,19 +89,21 @@ def test_tensors_are_observed_as_arrays_are(instance: Instance, seed: int) -> No
     simulator = DifferentiableSimulator(instance, features=every_feature())
     observer = Observer(features=every_feature())
     K, R = len(instance.objective.mu), len(instance.fleet.regions)
+    nothing = np.zeros(2)
     for _ in range(2):  # a simulator is used over and over
-        observer.reset(instance.fleet, instance.objective, instance.horizon, (2,))
+        observer.reset(Setting.of(instance))
         _, first = simulator.reset()
         footprint = np.zeros((2, K, R))
         for t in range(instance.horizon):
-            mine = observer.observe(Slot.of(instance, t), footprint)
-            theirs = first
+            mine = observer.observe(Slot.of(instance, t), State(nothing, footprint))
+            theirs, tensor = first, torch.tensor(footprint)
             if t:
-                theirs = simulator.observer.observe(simulator.slot(t), torch.tensor(footprint))
+                theirs = simulator.observer.observe(simulator.slot(t), State(nothing, tensor))
             np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-5, atol=1e-6)
             footprint = rng.uniform(0, 5, (2, K, R))
-        mine = observer.final(Slot.of(instance, t), footprint)
-        theirs = simulator.observer.final(simulator.slot(t), torch.tensor(footprint))
+        mine = observer.final(Slot.of(instance, t), State(nothing, footprint))
+        ended = State(nothing, torch.tensor(footprint))
+        theirs = simulator.observer.final(simulator.slot(t), ended)
         np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-5, atol=1e-6)
         assert (mine[..., observer.blocks["time"].stop :] == 0).all()  # nothing is left to know
 
@@ -112,9 +111,9 @@ def test_tensors_are_observed_as_arrays_are(instance: Instance, seed: int) -> No
 def test_tensors_need_a_rehearsal(world: Instance) -> None:
     simulator = DifferentiableSimulator(world, features=every_feature())
     observer = Observer(features=every_feature())
-    observer.reset(world.fleet, world.objective, world.horizon, world.batch)
+    observer.reset(Setting.of(world))
     with pytest.raises(DataError, match="rehearse"):
-        observer.observe(simulator.slot(0), torch.zeros(3, 2, 4))
+        observer.observe(simulator.slot(0), State(torch.zeros(3), torch.zeros(3, 2, 4)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -296,13 +295,13 @@ def test_slots_left_at_both_ends(world: Instance) -> None:
 def test_playing_the_experts_prices_is_its_dispatch(instance: Instance) -> None:
     """The block, played as it stands, dispatches at eGLB's multipliers scaled to sum to 1."""
     expert, trail = EGLB(), []
-    expert.reset(instance.fleet, instance.objective, instance.horizon)
+    expert.reset(Setting.of(instance))
     for t in range(instance.horizon):
         trail.append(expert.multipliers.copy())
-        expert.act(Slot.of(instance, t))
+        expert.act(Slot.of(instance, t), State.start(Setting.of(instance)))
     env = GLBEnv(instance=instance, features=[ExpertPrices(EGLB())], observation="dict")
     observation, _ = env.reset(seed=0)
-    fleet, mu = instance.fleet, instance.objective.mu
+    fleet = instance.fleet
     for t in range(instance.horizon):
         action = [observation[f"expert_{kind}"] for kind in instance.objective.footprints]
         scaled = np.exp(4.0 * np.stack(action))
@@ -312,7 +311,7 @@ def test_playing_the_experts_prices_is_its_dispatch(instance: Instance) -> None:
         np.testing.assert_allclose(scaled, gamma, rtol=1e-4, atol=1e-7)
         observation, *_ = env.step(np.stack(action))
         slot = Slot.of(instance, t)
-        unit = shadow_cost(slot.price, slot.intensity, scaled, fleet, mu)
+        unit = shadow_cost(slot, scaled, Setting.of(instance).physics)
         cheapest = fleet.dispatch.allocation(unit, slot.demand, slot.capacity).sum(-2)
         # Ties may be broken otherwise; what is paid at these prices may not differ.
         paid, least = unit @ env.core.load[0], unit @ cheapest
@@ -375,10 +374,8 @@ class Wrong:
     def __init__(self, value: float, width: int, block: str = "mine") -> None:
         self.value, self.width, self.block = value, width, block
 
-    def reset(
-        self, fleet: Any, objective: Any, horizon: int, batch: tuple[int, ...] = (), **_: Any
-    ):
-        self.batch = batch
+    def reset(self, setting: Setting, **_: Any):
+        self.batch = setting.batch
         return {self.block: "datacenter"}
 
     def observe(self, slot: Slot) -> np.ndarray:

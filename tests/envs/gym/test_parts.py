@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiload.agents import EGLB
-from equiload.envs import DataError, EquiloadError, Instance, Slot, check_allocation, rollout
+from equiload.envs import (
+    DataError,
+    EquiloadError,
+    Instance,
+    Setting,
+    Slot,
+    State,
+    check_allocation,
+    rollout,
+)
 from equiload.envs.data import synthetic
 from equiload.envs.gym import (
     ENVIRONMENT,
@@ -39,7 +48,7 @@ def test_any_finite_routing_action_is_made_feasible(
     instance: Instance, seed: int, size: float
 ) -> None:
     fleet = instance.fleet
-    action = RoutingAction(fleet, instance.objective, 1.0)
+    action = RoutingAction(Setting.of(instance), 1.0)
     rng = np.random.default_rng(seed)
     for t in range(instance.horizon):
         slot = Slot.of(instance, t)
@@ -47,11 +56,7 @@ def test_any_finite_routing_action_is_made_feasible(
         logits = finite_actions(logits, logits.shape)
         for row in logits:
             check_allocation(action.allocation(row, slot), slot, fleet.reachable)
-    batch = Slot(
-        0,
-        slot.timestamp,
-        *(np.stack([a] * 3) for a in (slot.price, slot.intensity, slot.demand, slot.capacity)),
-    )
+    batch = Slot.at(slot.map(lambda array: np.stack([array] * 3)), 0, slot.timestamp)
     decision = action.decide(logits, batch)
     for b in range(3):
         alone = action.allocation(logits[b], slot)
@@ -73,7 +78,7 @@ def test_feasible_routing_stays_untouched(instance: Instance, seed: int) -> None
     share = rng.random()
     mixed = share * vertices[0] + (1 - share) * vertices[1]
     roomy = instance.capacity * (1 + 1e-9)
-    kept = feasible_routing(mixed, mixed.sum(-1), roomy, fleet)
+    kept = feasible_routing(mixed, mixed.sum(-1), roomy, Setting.of(instance).physics)
     np.testing.assert_array_equal(kept, mixed)
 
 
@@ -82,7 +87,8 @@ def test_overflow_moves_in_proportion_to_room(  # a case done by hand
     world = synthetic(0, horizon=24, regions=3)
     fleet = world.fleet.replace(capacity=np.array([1.0, 2.0, 1.0]))
     wanted = np.array([[1.5, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 0.5]])
-    sent = feasible_routing(wanted, wanted.sum(-1), fleet.capacity, fleet)
+    physics = Setting(fleet, world.objective, 1).physics
+    sent = feasible_routing(wanted, wanted.sum(-1), fleet.capacity, physics)
     # Data center 0 keeps half of everything; 1 of overflow goes 3:1 to rooms of 1.5 and 0.5.
     expected = [[0.75, 0.5625, 0.1875], [0.25, 0.6875, 0.0625], [0.0, 0.0, 0.5]]
     np.testing.assert_allclose(sent, expected, atol=1e-12)
@@ -99,9 +105,11 @@ def test_gradients_of_feasible_routing(full: bool) -> None:
     demand = torch.tensor(rng.uniform(0.5, 0.8, (4, 3)))
     capacity = torch.full((4, 3), 1.1, dtype=torch.float64)
 
+    physics = Setting(fleet, world.objective, 1).physics.to(lambda a: torch.tensor(a).double())
+
     def routed(values: torch.Tensor) -> torch.Tensor:
         wanted = torch.softmax(values + mask, -1) * demand[..., None]
-        return feasible_routing(wanted, demand, capacity, fleet).sum(-2)
+        return feasible_routing(wanted, demand, capacity, physics).sum(-2)
 
     moved = (routed(logits) - (torch.softmax(logits + mask, -1) * demand[..., None]).sum(-2)).abs()
     assert moved.max() > 0.05  # there is overflow to move
@@ -115,15 +123,18 @@ def test_tensors_are_observed_as_arrays_are(instance: Instance, seed: int) -> No
     rng = np.random.default_rng(seed)
     simulator = DifferentiableSimulator(instance)
     compiled = Observer()
-    compiled.reset(instance.fleet, instance.objective, instance.horizon, (2,))
+    compiled.reset(Setting.of(instance))
     K, R = len(instance.objective.mu), len(instance.fleet.regions)
+    nothing = np.zeros(2)
     for t in range(instance.horizon):
         footprint = rng.uniform(0, 5, (2, K, R)) * rng.integers(0, 2)
-        mine = compiled.observe(Slot.of(instance, t), footprint)
-        theirs = simulator.observer.observe(simulator.slot(t), torch.tensor(footprint))
+        mine = compiled.observe(Slot.of(instance, t), State(nothing, footprint))
+        theirs = simulator.observer.observe(
+            simulator.slot(t), State(nothing, torch.tensor(footprint))
+        )
         np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-5, atol=1e-6)
-    mine = compiled.final(Slot.of(instance, t), footprint)
-    theirs = simulator.observer.final(simulator.slot(t), torch.tensor(footprint))
+    mine = compiled.final(Slot.of(instance, t), State(nothing, footprint))
+    theirs = simulator.observer.final(simulator.slot(t), State(nothing, torch.tensor(footprint)))
     np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-5, atol=1e-6)
 
 
