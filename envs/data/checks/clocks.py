@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equiload.envs.data.checks.findings import Finding, Signal, Verdict
-from equiload.envs.data.clock import sky
+from equiload.envs.data.clock import sky, week_minute
 from equiload.envs.data.grid import load_shape, system
 from equiload.envs.data.requests import request_shape
 from equiload.envs.typing import FloatArray
@@ -235,19 +235,13 @@ def _template(signal: Signal) -> FloatArray | None:
         return np.asarray(table.day[slot, 0])
     if signal.kind == "carbon":
         return np.asarray(-table.sun[slot, 0]) if region.solar >= _SUNNY else None
-    if signal.kind == "demand":
-        return _local_week(signal, request_shape(minutes))
-    if signal.kind == "price":
-        sun = system((region,), table).solar[0] * table.sun[slot, 0] * 0.75
-        return np.asarray(_local_week(signal, load_shape(minutes)) - sun)
-    return None
-
-
-def _local_week(signal: Signal, week: FloatArray) -> FloatArray:
     assert signal.offset is not None
-    minute = signal.stamps.astype("datetime64[m]").astype(np.int64) + 3 * 1440
-    local = (minute + signal.offset) % (7 * 1440)
-    return np.asarray(week[local * len(week) // (7 * 1440)])
+    week_slot = week_minute(signal.stamps, signal.offset) // minutes
+    if signal.kind == "demand":
+        return np.asarray(request_shape(minutes)[week_slot])
+    # Of prices: the load that the sun leaves, whose irradiance middling clouds cut to 0.75.
+    sun = system((region,), table).solar[0] * table.sun[slot, 0] * 0.75
+    return np.asarray(load_shape(minutes)[week_slot] - sun)
 
 
 def _advice(signal: Signal, lag: float) -> str:

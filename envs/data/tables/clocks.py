@@ -73,7 +73,7 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
         return Stamps(_utc(local), seconds, entry.stamp == "end", zone_used=False)
     zone = _zone_of(frame, entry)
     naive = local.to_numpy().astype("datetime64[s]")
-    rows = _Rows(frame, entry, StampColumn.of(frame, entry), times, gone, codes, zone)
+    rows = _LocalRows(frame, entry, StampColumn.of(frame, entry), times, gone, codes, zone)
     if entry.period is None:
         return _on_clock(naive, seconds, rows)
     days, passed = naive.astype("datetime64[D]"), _periods(frame, entry)
@@ -83,7 +83,7 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _LocalRows:
     """What is known of rows beside their local times."""
 
     frame: Frame
@@ -164,7 +164,7 @@ def _periods(frame: Frame, entry: SeriesEntry) -> npt.NDArray[np.timedelta64]:
     return seconds.astype("timedelta64[s]")
 
 
-def _elapsed(days: TimeArray, passed: npt.NDArray[np.timedelta64], rows: _Rows) -> TimeArray:
+def _elapsed(days: TimeArray, passed: npt.NDArray[np.timedelta64], rows: _LocalRows) -> TimeArray:
     """UTC of periods that count the time since local midnight, days of 23 and 25 hours too."""
     today, tomorrow = (_midnight(days + np.timedelta64(k, "D"), rows.zone) for k in (0, 1))
     moments: TimeArray = today + passed
@@ -194,7 +194,7 @@ def _midnight(days: TimeArray, zone: tzinfo) -> TimeArray:
     return _utc(local)[at]
 
 
-def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
+def _on_clock(naive: TimeArray, seconds: IntArray, rows: _LocalRows) -> Stamps:
     """Local stamps to UTC.
 
     An hour-ending label is named after the hour that begins, so it is moved to that beginning
@@ -214,7 +214,7 @@ def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
     return Stamps(_to_utc(naive, rows), seconds, ends=True, zone_used=True)
 
 
-def _to_utc(naive: TimeArray, rows: _Rows) -> TimeArray:
+def _to_utc(naive: TimeArray, rows: _LocalRows) -> TimeArray:
     """Local times to UTC; the hour that occurs twice by marks, columns or order."""
     local, zone, marks = pd.Series(naive), rows.zone, rows.times.marks
     if isinstance(zone, timezone) or getattr(zone, "key", "") in ("UTC", "Etc/UTC"):
@@ -245,7 +245,7 @@ def _to_utc(naive: TimeArray, rows: _Rows) -> TimeArray:
     return moments
 
 
-def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
+def _daylight(naive: TimeArray, twice: BoolArray, rows: _LocalRows) -> BoolArray:
     """``[rows]``: of times that occur twice, is it the first one, in daylight saving time?"""
     daylight = np.ones(len(naive), dtype=bool)
     if not twice.any():
@@ -267,7 +267,7 @@ def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
     return daylight
 
 
-def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: _Rows) -> None:
+def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: _LocalRows) -> None:
     """Refuse rows that are in no order where an hour is there twice: nothing tells them apart."""
     both = pd.Series(naive[order])
     if not (both.duplicated() & twice[order]).any():

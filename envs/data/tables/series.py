@@ -53,7 +53,7 @@ def intervals_of(
     first, ends = parts[0].entry, parts[0].stamps.ends
     name = named(parts, kind, what)
     lasts = None if first.lasts is None else _duration(first.lasts, what)
-    rows = _once(reader, parts, cells, _Rows.of(parts, cells))
+    rows = _once(reader, parts, cells, _SeriesRows.of(parts, cells))
     declared = rows.declared if lasts is None else np.full(len(rows.moments), lasts)
     amount = kind in ("demand", "mix") and (first.unit or "") in units.ENERGY
     judged = reader.judges(rows.moments)
@@ -86,7 +86,7 @@ def intervals_of(
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _SeriesRows:
     """The rows of a series over all its files, ``[rows]`` each.
 
     ``part`` and ``row``: which file's, and where there; ``moments``: UTC; ``declared``: how long
@@ -100,7 +100,7 @@ class _Rows:
     gone: BoolArray
 
     @classmethod
-    def of(cls, parts: Sequence[Part], cells: Sequence[Any]) -> _Rows:
+    def of(cls, parts: Sequence[Part], cells: Sequence[Any]) -> _SeriesRows:
         """All rows in time order; of a time that two files have, the value before the gap."""
         rows = cls(
             part=np.repeat(np.arange(len(parts)), [len(c) for c in cells]),
@@ -111,12 +111,14 @@ class _Rows:
         )
         return rows.only(np.lexsort((rows.gone, rows.moments)))
 
-    def only(self, index: IntArray) -> _Rows:
+    def only(self, index: IntArray) -> _SeriesRows:
         """Some of the rows, in this order."""
-        return _Rows(*(getattr(self, field.name)[index] for field in fields(self)))
+        return _SeriesRows(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-def _once(reader: Reader, parts: Sequence[Part], cells: Sequence[Any], rows: _Rows) -> _Rows:
+def _once(
+    reader: Reader, parts: Sequence[Part], cells: Sequence[Any], rows: _SeriesRows
+) -> _SeriesRows:
     """Refuse a time that occurs twice, unless two files say the same of it, or one says nothing."""
     repeated = np.flatnonzero(np.diff(rows.moments).astype(np.int64) == 0) + 1
     if not len(repeated):

@@ -55,7 +55,8 @@ _PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = {  # factor and what i
     "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
     "rate": {"US$": (1.0, 0.0), "USD": (1.0, 0.0)},
 }
-#: Smallest and largest value that is physically sensible, in the project's unit.
+#: Smallest and largest value that is physically sensible, in the project's unit: no market's floor
+#: or cap lies beyond those of prices, and no weather was ever recorded beyond those of temperature.
 _BOUNDS = {
     "price": (-5_000.0, 30_000.0),
     "temperature": (-90.0, 60.0),
