@@ -24,7 +24,7 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 	@touch $@
 
 run: $(VENV)/.ok ## All algorithms on the default scenario: table, results.json, CSV, figures
-	$(PY) -m equiload.experiments.benchmark $(ARGS)
+	$(VENV)/bin/equiload benchmark $(ARGS)
 
 test: $(VENV)/.ok ## Run the tests (ARGS='-m "not slow"' for the fast ones)
 	$(PY) -m pytest $(ARGS)

@@ -45,7 +45,7 @@ class EGLB:
 
     Notes
     -----
-    The defaults come from ``python -m equiload.experiments.tune`` on training draws of the
+    The defaults come from ``equiload tune`` on training draws of the
     synthetic world, never from ``bloom10``.
     """
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError, InfeasibleError
@@ -33,9 +34,6 @@ from equiload.envs.validation import (
     regular_array,
     set_fields,
 )
-
-# Filled in by __post_init__ from the other fields.
-_DERIVED: Any = None
 
 # The series of a trace: time is their last axis but one.
 _SERIES = ("price", "intensity", "demand", "availability")
@@ -59,7 +57,7 @@ class _Frozen:
             set_fields(self, **{name: frozen(kept) if isinstance(kept, np.ndarray) else kept})
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, init=False, eq=False)
 class Fleet(_Frozen):
     """The static side of a problem: data centers, gateways, and who may use whom.
 
@@ -95,47 +93,46 @@ class Fleet(_Frozen):
     datacenters: tuple[str, ...]
     gateways: tuple[str, ...]
     capacity: FloatArray
-    reachable: BoolArray = _DERIVED
-    regions: tuple[str, ...] = _DERIVED
-    region_of: IntArray = _DERIVED
-    pue: FloatArray = _DERIVED
-    routing_cost: FloatArray | None = None
-    distance: FloatArray | None = None
-    location: FloatArray | None = None
+    reachable: BoolArray
+    regions: tuple[str, ...]
+    region_of: IntArray
+    pue: FloatArray
+    routing_cost: FloatArray | None
+    distance: FloatArray | None
+    location: FloatArray | None
 
-    def __post_init__(self) -> None:
-        set_fields(self, datacenters=names_of("data center", self.datacenters))
-        set_fields(self, gateways=names_of("gateway", self.gateways))
-        N, J = len(self.datacenters), len(self.gateways)
-        if self.region_of is not None:
-            set_fields(self, region_of=integers(self.region_of))
-        if self.region_of is None:
-            if self.regions is not None:
-                raise DataError("regions are named, but region_of does not say which is whose")
-            set_fields(self, regions=self.datacenters, region_of=np.arange(N))
-        elif self.regions is None:
-            count = len(np.unique(self.region_of))
-            set_fields(self, regions=tuple(f"region {r}" for r in range(count)))
+    def __init__(
+        self,
+        *,
+        datacenters: Sequence[str],
+        gateways: Sequence[str],
+        capacity: ArrayLike,
+        reachable: ArrayLike | None = None,
+        regions: Sequence[str] | None = None,
+        region_of: ArrayLike | None = None,
+        pue: ArrayLike | None = None,
+        routing_cost: ArrayLike | None = None,
+        distance: ArrayLike | None = None,
+        location: ArrayLike | None = None,
+    ) -> None:
+        datacenters, gateways = names_of("data center", datacenters), names_of("gateway", gateways)
+        N, J = len(datacenters), len(gateways)
+        regions, region_of = _grouping(datacenters, regions, region_of)
+        reachable = np.ones((J, N)) if reachable is None else reachable
+        pue = np.ones(N) if pue is None else pue
         set_fields(
-            self, regions=names_of("region", self.regions), region_of=integers(self.region_of)
+            self,
+            datacenters=datacenters,
+            gateways=gateways,
+            regions=regions,
+            region_of=region_of,
+            reachable=booleans("reachable", reachable, (J, N)),
+            capacity=numbers("capacity", capacity, (N,), minimum=0.0),
+            pue=numbers("pue", pue, (N,), minimum=1.0),
+            routing_cost=_given("routing_cost", routing_cost, (J, N)),
+            distance=_given("distance", distance, (J, N), minimum=0.0),
+            location=_given("location", location, (N, 2)),
         )
-        if self.region_of.shape != (N,) or set(self.region_of) != set(range(len(self.regions))):
-            raise DataError(
-                f"region_of must give each of the {N} data centers one of the "
-                f"{len(self.regions)} regions, and leave no region empty; "
-                f"got {self.region_of.tolist()}"
-            )
-        reachable = np.ones((J, N)) if self.reachable is None else self.reachable
-        set_fields(self, reachable=booleans("reachable", reachable, (J, N)))
-        set_fields(self, capacity=numbers("capacity", self.capacity, (N,), minimum=0.0))
-        pue = np.ones(N) if self.pue is None else self.pue
-        set_fields(self, pue=numbers("pue", pue, (N,), minimum=1.0))
-        if self.routing_cost is not None:
-            set_fields(self, routing_cost=numbers("routing_cost", self.routing_cost, (J, N)))
-        if self.distance is not None:
-            set_fields(self, distance=numbers("distance", self.distance, (J, N), minimum=0.0))
-        if self.location is not None:
-            set_fields(self, location=numbers("location", self.location, (N, 2)))
 
     @property
     def full(self) -> bool:
@@ -165,6 +162,33 @@ class Fleet(_Frozen):
     def replace(self, **changes: Any) -> Fleet:
         """Copy with some fields changed, validated anew."""
         return dataclasses.replace(self, **changes)
+
+
+def _grouping(
+    datacenters: tuple[str, ...], regions: Sequence[str] | None, region_of: ArrayLike | None
+) -> tuple[tuple[str, ...], IntArray]:
+    """Regions by name, and the region of each data center."""
+    N = len(datacenters)
+    if region_of is None:
+        if regions is not None:
+            raise DataError("regions are named, but region_of does not say which is whose")
+        return names_of("region", datacenters), integers(np.arange(N))
+    index = integers(region_of)
+    if regions is None:
+        regions = [f"region {r}" for r in range(len(np.unique(index)))]
+    regions = names_of("region", regions)
+    if index.shape != (N,) or set(index) != set(range(len(regions))):
+        raise DataError(
+            f"region_of must give each of the {N} data centers one of the "
+            f"{len(regions)} regions, and leave no region empty; got {index.tolist()}"
+        )
+    return regions, index
+
+
+def _given(
+    what: str, values: ArrayLike | None, shape: tuple[int, ...], minimum: float = -np.inf
+) -> FloatArray | None:
+    return None if values is None else numbers(what, values, shape, minimum=minimum)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,1 +1,1 @@
-"""Hydra entry points, metrics, figures."""
+"""Programs: running, results, reports, trainers, hostile advice, data; :mod:`.cli` is the door."""

@@ -1,6 +1,6 @@
-"""``equiload``: every program under one name.
+"""``equiload``: the one front door, every program by its name.
 
-A program is a module of ``equiload.experiments`` with a ``main()``, loaded when it is asked for.
+A program is a module of ``equiload.experiments.programs`` with a ``main()``, loaded when asked for.
 """
 
 from __future__ import annotations
@@ -12,60 +12,69 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from equiload.experiments.doctor import doctor
-
 
 class Command(NamedTuple):
-    """A command's help and examples, and the program that reads its arguments, if it is one."""
+    """A command's help and examples, and whether Hydra configures it (and ``sweep`` repeats it)."""
 
     help: str
     examples: Sequence[str]
-    program: str = ""
+    hydra: bool = False
 
 
 SUMMARY = "Environmentally equitable geographical load balancing: experiments."
 COMMANDS = {
-    "run": Command(
-        "one run of a program: benchmark (default), robustness, predictions, tune",
+    "benchmark": Command(
+        "every algorithm on one instance: table, results, figures, report",
         [
-            "equiload run",
-            "equiload run experiment=paper_table instance.root=data/bloom10",
-            "equiload run instance=table instance.path=my-world.yaml",
-            "equiload run robustness rho=[0.05,0.2] instance.seed=test/3",
-            "equiload run --json figures=false instance.horizon=24 | jq '.rows[].gap'",
+            "equiload benchmark",
+            "equiload benchmark experiment=paper_table instance.root=data/bloom10",
+            "equiload benchmark instance=table instance.path=my-world.yaml",
+            "equiload benchmark --json figures=false instance.horizon=24 | jq '.rows[].gap'",
         ],
+        hydra=True,
     ),
+    "evaluate": Command(
+        "policies on many draws, against eGLB and eGLB-Off",
+        ["equiload evaluate checkpoint=outputs/mine/best draws=64"],
+        hydra=True,
+    ),
+    "train": Command(
+        "train a policy", ["equiload train agent=ppo hydra.run.dir=outputs/mine"], hydra=True
+    ),
+    "predictions": Command(
+        "what wrong predictions cost", ["equiload predictions experiment=forecasts"], hydra=True
+    ),
+    "robustness": Command(
+        "good and bad advice under the robust layer",
+        ["equiload robustness rho=[0.05,0.2] instance.seed=test/3"],
+        hydra=True,
+    ),
+    "tune": Command("eGLB's parameters, from training draws", ["equiload tune"], hydra=True),
     "sweep": Command(
         "every combination of values; run again, it does only what is missing or failed",
         [
             "equiload sweep experiment=smoke hydra.sweep.dir=multirun/smoke",
             "equiload sweep instance.seed=test/0,test/1 reachability=[full] launcher=joblib",
             "equiload sweep experiment=stress launcher=slurm hydra.launcher.partition=long",
+            "equiload sweep evaluate checkpoint=default,forecasts",
         ],
     ),
-    "train": Command(
-        "train a policy",
-        ["equiload train --help", "equiload train agent=ppo hydra.run.dir=outputs/mine"],
-        "train",
+    "report": Command("pages about a run or a sweep", ["equiload report multirun/smoke"]),
+    "collect": Command(
+        "the rows of many runs in one table", ["equiload collect multirun/stress --by stress"]
     ),
-    "evaluate": Command(
-        "evaluate a trained policy",
-        ["equiload evaluate --help", "equiload evaluate --json checkpoint=outputs/mine/best"],
-        "evaluate",
-    ),
-    "report": Command("pages about a run or a sweep", ["equiload report multirun/smoke"], "report"),
     "data": Command(
         "check, fetch and portray data",
         ["equiload data check synthetic:train/0", "equiload data fetch bloom10 data/bloom10"],
-        "data",
     ),
     "doctor": Command("versions, devices, threads, data", ["equiload doctor --json"]),
 }
-#: What `run` and `sweep` can start; the first unless another is named.
-PROGRAMS = ("benchmark", "robustness", "predictions", "tune", "train", "evaluate")
+#: What ``sweep`` can repeat; the first unless another is named.
+PROGRAMS = tuple(name for name, command in COMMANDS.items() if command.hydra)
 #: What `--json` prints of a run: the first of these that the program wrote.
 RESULTS = ("sweep.json", "results.json", "evaluation.json", "best.json")
 
@@ -73,58 +82,41 @@ RESULTS = ("sweep.json", "results.json", "evaluation.json", "best.json")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = COMMANDS.get(given[0]) if given else None
-    silent = bool({"--quiet", "--json"}.intersection(given)) and given[0] in PROGRAMS
-    if command is not None and command.program and not silent:  # its options are its own
-        return start(command.program, given[1:])
-    parser = _parser()
-    options, rest = parser.parse_known_args(given)
-    if options.command == "doctor":
-        if rest:
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        return doctor(as_json=options.json)
-    if options.command in PROGRAMS:
-        rest.insert(0, options.command)
-    program = rest.pop(0) if rest and rest[0] in PROGRAMS else PROGRAMS[0]
-    if options.command == "sweep":
+    name, rest = (given[0], given[1:]) if given else ("", [])
+    if name not in COMMANDS or (name == "sweep" and {"-h", "--help"}.intersection(rest)):
+        _parser().parse_args(given)  # help, the version, or what is wrong
+        return 2
+    if name not in (*PROGRAMS, "sweep"):  # its options are its own
+        return start(name, rest)
+    silent = [flag for flag in ("--json", "--quiet") if flag in rest]
+    rest = [word for word in rest if word not in silent]
+    if name == "sweep":
+        name = rest.pop(0) if rest and rest[0] in PROGRAMS else PROGRAMS[0]
         rest.insert(0, "-m")
-    if not (options.quiet or options.json):
-        return start(program, rest)
-    return _quietly(program, rest, as_json=options.json)
+    return _quietly(name, rest, as_json="--json" in silent) if silent else start(name, rest)
 
 
 def start(program: str, arguments: Sequence[str]) -> int:
-    """Start a program of ``equiload.experiments`` in this process; returns its exit status."""
-    name = f"equiload.experiments.{program}"
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        print(f"error: this version has no program {program!r}", file=sys.stderr)  # noqa: T201
-        return 2
+    """Start a program in this process; returns its exit status."""
+    sys.path.insert(0, str(Path.cwd()))  # as ``python -m`` has it: a policy of one's own lies there
+    module = importlib.import_module(f"equiload.experiments.programs.{program}")
     sys.argv = [f"equiload {program}", *arguments]
     return int(module.main() or 0)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="equiload", description=SUMMARY)
+    parser.add_argument("--version", action="version", version=f"equiload {version('equiload')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(
+        commands.add_parser(
             name,
             help=command.help,
             description=command.help,
+            usage=f"equiload {name} [--quiet] [--json] [PROGRAM] [name=value ...]",
             epilog="examples:\n  " + "\n  ".join(command.examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
         )
-        sub.add_argument(
-            "--json", action="store_true", help="print nothing but the result, as JSON"
-        )
-        if name != "doctor":
-            sub.usage = f"equiload {name} [--quiet] [--json] [PROGRAM] [name=value ...]"
-            sub.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
 
@@ -140,8 +132,8 @@ def _quietly(program: str, arguments: list[str], *, as_json: bool) -> int:
         with _silence():
             return start(program, arguments)
     finally:  # Hydra ends failed runs itself
-        found = [Path(folder, name) for name in (*RESULTS, f"{program}.json")]
-        for path in [path for path in found if path.exists()][:1] if as_json else []:
+        written = [Path(folder, name) for name in (*RESULTS, f"{program}.json")]
+        for path in [path for path in written if path.exists()][:1] if as_json else []:
             print(path.read_text(encoding="utf-8"), end="")  # noqa: T201
 
 

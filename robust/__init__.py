@@ -3,6 +3,7 @@
 from equiload.robust.blend import Blend, blend
 from equiload.robust.certificate import Certificate, lower_bound
 from equiload.robust.environment import EnvironmentLayer, pooled
+from equiload.robust.kernels import Ledger
 from equiload.robust.methods import (
     BlendMethod,
     FixedMethod,
@@ -13,7 +14,7 @@ from equiload.robust.methods import (
 )
 from equiload.robust.policy import RobustLayer, RobustPolicy, footprint_bound
 from equiload.robust.project import Projector
-from equiload.robust.safe import Ledger, Rates, SafeSet
+from equiload.robust.safe import Rates, SafeSet
 from equiload.robust.verify import Verification, Violation, verify
 
 __all__ = [

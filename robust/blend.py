@@ -11,7 +11,8 @@ from typing import NamedTuple
 from array_api_compat import array_namespace
 
 from equiload.envs.typing import Array
-from equiload.robust.safe import Ledger, Rates, SafeSet, Step, like
+from equiload.robust.kernels import Ledger
+from equiload.robust.safe import Rates, SafeSet, Step, like
 
 
 class Blend(NamedTuple):

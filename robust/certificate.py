@@ -10,7 +10,8 @@ import numpy as np
 
 from equiload.envs import DataError, Outcome, dual_bound
 from equiload.envs.typing import BoolArray, FloatArray
-from equiload.robust.safe import Ledger, SafeSet
+from equiload.robust.kernels import Ledger
+from equiload.robust.safe import SafeSet
 
 _ASCENT_ROUNDS = 200
 

@@ -273,7 +273,7 @@ def _margin(
     mu, _, _, _, pue, members, first = condition
     cost, footprint, _, right, _, _, _, head, _ = followed
     _, paid_size, _ = _cost(expert[b], price[b], pue)
-    margin = paid_size + size + abs(cost[b]) + right[b]
+    margin: float = paid_size + size + abs(cost[b]) + right[b]
     for k in range(len(mu)):
         most = 0.0
         for r in range(footprint.shape[2]):

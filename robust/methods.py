@@ -23,8 +23,9 @@ from equiload.envs import DataError, Slot, SolverError
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import Array
 from equiload.robust.blend import Blend, blend
+from equiload.robust.kernels import Ledger
 from equiload.robust.project import Projector
-from equiload.robust.safe import Ledger, Rates, SafeSet, Step
+from equiload.robust.safe import Rates, SafeSet, Step
 
 
 class Turn(NamedTuple):

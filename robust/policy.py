@@ -9,8 +9,9 @@ from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import BoolArray, FloatArray
 from equiload.robust.certificate import Certificate, Entry, certificate_of
+from equiload.robust.kernels import Ledger
 from equiload.robust.methods import METHODS, Method, Turn
-from equiload.robust.safe import Ledger, SafeSet
+from equiload.robust.safe import SafeSet
 
 
 class RobustLayer:

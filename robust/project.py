@@ -7,7 +7,8 @@ import numpy as np
 
 from equiload.envs import SolverError
 from equiload.envs.typing import FloatArray
-from equiload.robust.safe import Ledger, Rates, SafeSet
+from equiload.robust.kernels import Ledger
+from equiload.robust.safe import Rates, SafeSet
 
 _FREE = 1e30
 _EQUALITY = 5  # DAQP's code of an equality constraint

@@ -42,7 +42,7 @@ from equiload.envs.gym.features import (
     RecentPast,
     SlotsLeft,
 )
-from equiload.experiments import config
+from equiload.experiments.running import config
 from equiload.robust import EnvironmentLayer, RobustPolicy, footprint_bound
 
 TRACE = Path(__file__).parents[2] / "shared" / "data" / "bloom-10dc"
@@ -269,7 +269,7 @@ def programs() -> Iterable[tuple[str, str]]:
         more = TRAIN if command[0] == "train" else []
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
-                [_front_door(), *_words(command), *more, f"hydra.run.dir={folder}"],
+                [_front_door(), *command, *more, f"hydra.run.dir={folder}"],
                 env={**os.environ, "OMP_NUM_THREADS": "1"},  # sums in one order
                 capture_output=True,
                 text=True,
@@ -284,11 +284,6 @@ def programs() -> Iterable[tuple[str, str]]:
 
 def _front_door() -> str:
     return str(Path(sys.executable).with_name("equiload"))
-
-
-def _words(command: list[str]) -> list[str]:
-    alone = command[0] in ("train", "evaluate")
-    return command if alone else ["run", *command]
 
 
 def _written(folder: Path) -> str:
@@ -309,8 +304,19 @@ def _written(folder: Path) -> str:
             from safetensors.numpy import load_file
 
             numbers += [f"{k} {digest(v)}" for k, v in sorted(load_file(path).items())]
+        elif path.name == "training.pt":  # earlier: training.safetensors, tensors by number
+            numbered = enumerate(_tensors(torch.load(path, weights_only=True)))
+            numbers += sorted(f"{k} {digest(v)}" for k, v in numbered)
     assert numbers, sorted(path.name for path in folder.rglob("*"))
     return hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:16]
+
+
+def _tensors(nest: Any) -> Iterable[Any]:
+    if isinstance(nest, torch.Tensor):
+        yield nest.numpy()
+    elif isinstance(nest, dict | list):
+        for part in nest.values() if isinstance(nest, dict) else nest:
+            yield from _tensors(part)
 
 
 def _steady(row: Mapping[str, Any]) -> str:

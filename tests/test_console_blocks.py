@@ -47,6 +47,7 @@ _KINDS = ("agent=", "robust=", "instance=")
 #: Texts that stand for something of the reader's.
 NAMES = {
     ".venv/bin/": "",
+    "python tools/": f"python {ROOT}/tools/",
     "RUN/best": "A/best",
     "multirun/benchmark/…": "multirun/smoke",
     "BLOOM10_FOLDER": str(TRACE),
@@ -106,9 +107,8 @@ def shortened(command: str, server: str) -> str:
     if "fetch bloom10" in command:
         return f"{command} --base {server}"
     words = command.split()
-    program = next((word for word in words if word.startswith("equiload")), "").rpartition(".")[2]
-    if words[0] == "equiload" and words[1] == "sweep":
-        program = "benchmark"
+    program = words[words.index("equiload") + 1] if "equiload" in words else ""
+    program = "benchmark" if program == "sweep" else program
     extra = list(SHORTER.get(program, []))
     for agent, options in _LEARNER.items():
         if agent in words:
@@ -128,7 +128,7 @@ def shortened(command: str, server: str) -> str:
     if "experiment=smoke" in words:
         extra = []
     if "launcher=slurm" in words:  # its options; test_slurm.py sweeps on a real one
-        command = command.replace("equiload sweep", "equiload run")
+        command = command.replace("equiload sweep", "equiload benchmark")
         extra += ["--cfg", "hydra", "--package", "hydra.launcher"]
     return " ".join([command, *map(shlex.quote, extra)])
 
@@ -137,7 +137,7 @@ def shortened(command: str, server: str) -> str:
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
 def test_console_blocks_run(page: Path, folder: Path, server: str) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    environment |= {"PYTHONPATH": ".", "CI": "true"}
+    environment |= {"CI": "true"}
     for command in commands(page):
         if "bloom10" in command.lower() and not TRACE.is_dir():
             continue  # the published trace, which is not part of the repository

@@ -18,19 +18,19 @@ def test_own_policy(tmp_path: Path) -> None:
     policy = next(block for block in blocks("python") if "mypolicy.py" in block)
     (tmp_path / "mypolicy.py").write_text(policy, encoding="utf-8")
     command = next(block for block in blocks("console") if "mypolicy" in block)
-    arguments = shlex.split(command.replace("\\\n", ""))[3:]  # after PYTHONPATH=. python -m
-    assert arguments[0] == "equiload.experiments.benchmark"
+    arguments = shlex.split(command.replace("\\\n", ""))[1:]  # after equiload
+    assert arguments[0] == "benchmark"
     done = subprocess.run(
         [
             sys.executable,
-            "-m",
+            *("-m", "equiload.experiments.cli"),
             *arguments,
             "instance.horizon=12",
             "figures=false",
             "report=false",
             "hydra.run.dir=run",
         ],
-        env={"PYTHONPATH": "."},
+        env={},
         cwd=tmp_path,
         capture_output=True,
         text=True,

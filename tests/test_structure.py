@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["envs", "robust", "agents", "experiments"]
+ORDER = ["envs", "robust", "agents", "testing", "experiments"]
 FOLDERS = [name for name in (*ORDER, "conf") if (ROOT / name).is_dir()]
 SOURCES = [path for name in FOLDERS for path in sorted((ROOT / name).rglob("*.py"))]
 PLUGIN = "hydra_plugins.equiload_sweeper"  # Hydra takes plugins from that namespace alone

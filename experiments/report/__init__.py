@@ -5,7 +5,6 @@ make charts of them, ``interactive`` and ``printed`` draw a chart for the screen
 ``page`` puts the folder together.
 """
 
-from equiload.experiments.report.command import main
 from equiload.experiments.report.page import write_report
 
-__all__ = ["main", "write_report"]
+__all__ = ["write_report"]

@@ -4,30 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from equiload.envs.typing import FloatArray
 
+#: Six of Okabe and Ito's colours: told apart by colour-blind readers, on white, on black, in grey.
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 #: Visible on white and on black; for means, bounds and whatever is no series of its own.
 NEUTRAL = "#8a8f98"
+#: What a line is made of, as both who draw on the screen and on paper know it.
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+class Look(TypedDict):
+    """What tells a line from others."""
+
+    colour: str
+    dash: str
+
+
+def look(number: int) -> Look:
+    """Colour and dashes of a chart's line of that number."""
+    round_, place = divmod(number, len(SERIES))
+    return {"colour": SERIES[place], "dash": DASHES[round_ % 2]}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Line:
-    """``y`` over ``x``. Equal labels share a legend entry; ``names`` are of each point, or one."""
+    """``y`` over ``x``, with a band from ``low`` to ``high`` where there are any.
+
+    Equal labels share a legend entry; ``names`` are of each point, or one.
+    """
 
     label: str
     x: Any
     y: Any
     colour: str
     width: float = 1.5
-    dash: bool = False
+    dash: str = "solid"
     marks: bool = False
     step: bool = False
     names: Sequence[str] | str | None = None
+    low: Any = None
+    high: Any = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,13 +105,14 @@ Mark = Line | Bars | Heat | Bubbles
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
-    """Marks on one pair of axes."""
+    """Marks on one pair of axes; ``y_log`` makes the upright one logarithmic."""
 
     title: str
     marks: Sequence[Mark]
     x: str = ""
     y: str = ""
     y_range: tuple[float, float] | None = None
+    y_log: bool = False
     note: str = ""
 
 
@@ -142,7 +165,7 @@ def _points(mark: Mark, panel: Panel) -> pd.DataFrame:
         names = {x: np.asarray(mark.x)[column], "region": np.asarray(mark.y)[row]}
         return pd.DataFrame({**names, mark.scale.label: mark.z.ravel()})
     drawn = {"series": mark.label, x: mark.x, y: mark.y}
-    if isinstance(mark, Bars) and mark.low is not None:
+    if isinstance(mark, Bars | Line) and mark.low is not None:
         drawn |= {"low": mark.low, "high": mark.high}
     if isinstance(mark, Line) and mark.names is not None:
         drawn["name"] = mark.names

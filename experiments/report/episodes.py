@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from equiload.envs.typing import FloatArray
-from equiload.experiments.history import History
 from equiload.experiments.report.charts import (
+    SERIES,
     Bubbles,
     Chart,
     Heat,
@@ -20,8 +20,10 @@ from equiload.experiments.report.charts import (
     Panel,
     Scale,
     Section,
+    look,
 )
-from equiload.experiments.report.overview import SERIES
+from equiload.experiments.results.history import History
+from equiload.experiments.results.regions import highest
 
 #: Points of a line over time; more cannot be told apart on a panel.
 _POINTS = 160
@@ -68,7 +70,7 @@ def footprints_over_time(episodes: Episodes) -> Section:
                     x="day",
                     y=label,
                     y_range=(0.0, top),
-                    note=f"highest at the end: {episodes.regions[int(total[-1].argmax())]}",
+                    note=f"highest: {episodes.regions[int(highest(total[-1]))]}",
                 )
                 for history, total in zip(histories, totals, strict=True)
             ]
@@ -83,13 +85,13 @@ def footprints_over_time(episodes: Episodes) -> Section:
 def _followed(history: History, total: FloatArray, regions: list[str]) -> list[Line]:
     shown = _shown(len(total), _POINTS)
     day, lines = _days(history)[shown], total[shown]
-    leader = np.asarray(regions)[lines.argmax(1)]
+    leader = np.asarray(regions)[highest(lines)]
     return [
         *(
             Line(label="each region", x=day, y=line, colour=_FAINT, width=0.8, names=name)
             for name, line in zip(regions, lines.T, strict=True)
         ),
-        Line(label="mean of the regions", x=day, y=lines.mean(1), colour=SERIES[0], dash=True),
+        Line(label="mean of the regions", x=day, y=lines.mean(1), colour=SERIES[0], dash="dash"),
         Line(
             label="the highest region",
             x=day,
@@ -180,7 +182,7 @@ def slack_over_time(episodes: Episodes) -> Section:
                 label=history.algorithm,
                 x=_days(history)[_shown(len(history.time), 10 * _POINTS)],
                 y=history.slack[_shown(len(history.time), 10 * _POINTS)],
-                colour=SERIES[number % len(SERIES)],
+                **look(number),
             )
             for number, history in enumerate(certified)
             if history.slack is not None

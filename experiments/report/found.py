@@ -1,4 +1,4 @@
-"""What lies below a folder: benchmark runs, robustness runs, training runs."""
+"""What lies below a folder: benchmark runs, other experiments, training runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ import pandas as pd
 import yaml
 
 from equiload.envs import DataError
+from equiload.experiments.running.files import SCHEMAS
 
 #: Keys of a configuration that tell seeds from settings: runs that differ in these alone are
 #: repetitions, over which intervals are taken.
 SEEDS = ("seed", "split", "draw", "start")
+
+
+#: What is drawn of an experiment's lines.
+_DRAWN = {
+    "robustness": ["advice", "method", "rho", "allowance", "ratio", "bound"],
+    "predictions": ["error", "algorithm", "advice", "rho", "gap", "low", "high", "footprint_mape"],
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +60,17 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """A folder that the robustness experiment wrote."""
+class Experiment:
+    """A folder that ``equiload robustness`` or ``equiload predictions`` wrote, which ``kind`` says.
 
+    ``lines`` are its trials or its scores.
+    """
+
+    kind: str
     name: str
-    trials: pd.DataFrame
+    lines: pd.DataFrame
     versions: dict[str, str]
-    #: A sentence for each advice that could not act.
+    #: A sentence for each advice or algorithm that could not act.
     left_out: list[str]
 
 
@@ -76,9 +88,13 @@ class Found:
 
     root: Path
     runs: list[Run] = field(default_factory=list)
-    studies: list[Study] = field(default_factory=list)
+    experiments: list[Experiment] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Experiment]:
+        """The experiments of one kind."""
+        return [experiment for experiment in self.experiments if experiment.kind == kind]
 
 
 def find(root: Path) -> Found:
@@ -94,7 +110,8 @@ def find(root: Path) -> Found:
     found = Found(root)
     readers: list[tuple[str, list[Any], Callable[[Path, Path], Any]]] = [
         ("results.json", found.runs, _run),
-        ("robustness.json", found.studies, _study),
+        ("robustness.json", found.experiments, _experiment),
+        ("predictions.json", found.experiments, _experiment),
         ("progress.csv", found.curves, _progress),
         ("*tfevents*", found.curves, _events),
     ]
@@ -106,16 +123,17 @@ def find(root: Path) -> Found:
                 into.append(read(path, root))
             except (DataError, OSError, KeyError, TypeError, ValueError) as error:
                 found.left_out.append(f"{path.relative_to(root)}: {_sentence(error)}")
-    if not (found.runs or found.studies or found.curves):
-        nothing = f"{root} holds no results.json, robustness.json or progress.csv at any depth"
+    if not any(into for _, into, _ in readers):
+        files = "results.json, robustness.json, predictions.json or progress.csv"
+        nothing = f"{root} holds no {files} at any depth"
         raise DataError("; ".join([nothing, *found.left_out]))
     return found
 
 
 def _run(path: Path, root: Path) -> Run:
     results = json.loads(path.read_text(encoding="utf-8"))
-    if results["schema"] != 1:
-        raise DataError(f"schema {results['schema']}, expected 1")
+    if results["schema"] != SCHEMAS["results.json"]:
+        raise DataError(f"schema {results['schema']}, expected {SCHEMAS['results.json']}")
     if not results["rows"]:
         raise DataError("it has no rows")
     run = Run(path.parent, _name(path, root), results)
@@ -125,11 +143,11 @@ def _run(path: Path, root: Path) -> Run:
     return run
 
 
-def _study(path: Path, root: Path) -> Study:
+def _experiment(path: Path, root: Path) -> Experiment:
     content = json.loads(path.read_text(encoding="utf-8"))
-    trials = pd.DataFrame(content["trials"])
-    trials[["advice", "method", "rho", "allowance", "ratio", "bound"]]
-    return Study(_name(path, root), trials, content["versions"], _left_out(content))
+    lines = pd.DataFrame(content["trials" if path.stem == "robustness" else "scores"])
+    lines[_DRAWN[path.stem]]  # it has what is drawn
+    return Experiment(path.stem, _name(path, root), lines, content["versions"], _left_out(content))
 
 
 def _left_out(content: dict[str, Any]) -> list[str]:

@@ -47,8 +47,26 @@ def coastline() -> dict[str, Any]:
 def figure(panel: Panel) -> dict[str, Any]:
     """Return a panel's ``data`` and ``layout``; on maps the page puts the coastline first."""
     maps = any(isinstance(mark, Bubbles) for mark in panel.marks)
-    drawn = go.Figure([trace(mark) for mark in panel.marks], _layout(panel))
+    drawn = go.Figure([*_bands(panel), *map(trace, panel.marks)], _layout(panel))
     return {**drawn.to_plotly_json(), "map": maps}
+
+
+def _bands(panel: Panel) -> list[go.Scatter]:
+    """The bands of lines, to lie below them."""
+    return [
+        go.Scatter(
+            x=np.concatenate([_short(mark.x), _short(mark.x)[::-1]]),
+            y=np.concatenate([_short(mark.high), _short(mark.low)[::-1]]),
+            fill="toself",
+            fillcolor=mark.colour,
+            opacity=0.15,
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+        )
+        for mark in panel.marks
+        if isinstance(mark, Line) and mark.low is not None
+    ]
 
 
 def _layout(panel: Panel) -> go.Layout:
@@ -65,6 +83,8 @@ def _layout(panel: Panel) -> go.Layout:
         xaxis={**_AXIS, "title.text": _text(panel.x)},
         yaxis={**_AXIS, "title.text": _text(panel.y)},
     )
+    if panel.y_log:
+        layout.yaxis.type = "log"
     if panel.y_range is not None:
         layout.yaxis.range = list(panel.y_range)
     first = panel.marks[0]
@@ -100,7 +120,7 @@ def _(mark: Line) -> go.Scatter:
         line={
             "color": mark.colour,
             "width": mark.width,
-            "dash": "dash" if mark.dash else "solid",
+            "dash": mark.dash,
             "shape": "hv" if mark.step else "linear",
         },
         marker={"size": 7},

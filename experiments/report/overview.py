@@ -7,13 +7,19 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from equiload.experiments.figures import PALETTE
-from equiload.experiments.report.charts import NEUTRAL, Bars, Chart, Line, Panel, Section
-from equiload.experiments.statistics import improvement, interval, performance_profile
-from equiload.experiments.tables import money_unit
+from equiload.experiments.report.charts import (
+    NEUTRAL,
+    SERIES,
+    Bars,
+    Chart,
+    Line,
+    Panel,
+    Section,
+    look,
+)
+from equiload.experiments.results.statistics import improvement, interval, performance_profile
+from equiload.experiments.results.tables import money_unit
 
-#: Six colours that colour-blind readers tell apart, on white and on black.
-SERIES = PALETTE[:6]
 _FEW_RUNS = 4  # fewer make no profile
 _FARTHEST = 5.0  # times the best algorithm's median gap: where profiles end
 _RESAMPLES = 2000
@@ -75,14 +81,13 @@ def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
                 colour = SERIES[(len(marks) - 1) % len(SERIES)] if marks else NEUTRAL
                 marks.append(Bars(label=label, x=names, y=y, base=base, colour=colour))
                 base = base + y
-            marks.append(
-                Line(label="lower bound on eGLB-Off", x=names, y=bound, colour="#D55E00", dash=True)
-            )
+            label = "lower bound on eGLB-Off"
+            marks.append(Line(label=label, x=names, y=bound, colour=SERIES[5], dash="dash"))
             panels.append(
                 Panel(
                     title=f"{reachability} reachability",
                     marks=marks,
-                    y=money,
+                    y=f"objective J, {money}",
                     y_range=(min(0.0, *(part.min() for part in parts.values())), top / unit),
                 )
             )
@@ -124,8 +129,7 @@ def _profile(title: str, gaps: Mapping[str, np.ndarray]) -> Panel:
             label=name,
             x=100 * thresholds,
             y=performance_profile([runs], thresholds),
-            colour=SERIES[number % len(SERIES)],
-            dash=number >= len(SERIES),
+            **look(number),
         )
         for number, (name, runs) in enumerate(gaps.items())
     ]
@@ -167,7 +171,7 @@ def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
     cost, height = rows["energy_cost"].to_numpy() / unit, rows[column].to_numpy()
     best = front(cost, height)
     marks = [
-        Line(label="front", x=cost[best], y=height[best], colour=NEUTRAL, dash=True, step=True)
+        Line(label="front", x=cost[best], y=height[best], colour=NEUTRAL, dash="dash", step=True)
     ]
     for number, (name, group) in enumerate(rows.groupby("algorithm", sort=False)):
         order = group["energy_cost"].argsort()
@@ -177,9 +181,8 @@ def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
                 x=group["energy_cost"].to_numpy()[order] / unit,
                 y=group[column].to_numpy()[order],
                 names=group.index.get_level_values("setting")[order].tolist(),
-                colour=SERIES[number % len(SERIES)],
-                dash=number >= len(SERIES),
                 marks=True,
+                **look(number),
             )
         )
     title = label.partition(",")[0]

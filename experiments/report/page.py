@@ -15,8 +15,6 @@ from plotly.io.json import to_json_plotly
 
 from equiload.envs import DataError
 from equiload.envs.footprints import in_order
-from equiload.experiments.files import json_text, versions, write_text
-from equiload.experiments.history import read_history
 from equiload.experiments.report import episodes, interactive, overview, studies
 from equiload.experiments.report.charts import Chart, Scale, Section
 from equiload.experiments.report.found import Found, Run, find
@@ -24,6 +22,8 @@ from equiload.experiments.report.headline import headline_table, sentences
 from equiload.experiments.report.printed import write_column
 from equiload.experiments.report.regions import regional_table
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
+from equiload.experiments.results.history import read_history
+from equiload.experiments.running.files import json_text, versions, write_text
 
 
 def write_report(root: Path, folder: Path | None = None) -> Path:
@@ -101,8 +101,8 @@ def _of_episodes(run: Run, content: dict[str, Any]) -> Iterator[Section]:
 
 
 def _of_studies(found: Found) -> Iterator[Section]:
-    if found.studies:
-        yield studies.consistency_robustness(found.studies)
+    yield studies.consistency_robustness(found.of("robustness"))
+    yield studies.gap_by_error(found.of("predictions"))
     if found.curves:
         yield studies.learning_curves(found.curves)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -13,35 +14,55 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from equiload.experiments.figures import STYLE
-from equiload.experiments.files import replacing
-from equiload.experiments.report.charts import Bars, Bubbles, Chart, Heat, Line, Panel, Scale
+from equiload.experiments.report.charts import (
+    DASHES,
+    Bars,
+    Bubbles,
+    Chart,
+    Heat,
+    Line,
+    Panel,
+    Scale,
+)
+from equiload.experiments.running.files import replacing
 from equiload.experiments.worlds.land import land
 
 #: Inches, the width of a column in two-column proceedings.
 COLUMN = 3.5
-_STYLE = {
-    **STYLE,
+#: Dots an inch of pictures: a column is wide enough to read on a screen.
+DOTS = 300
+_DASHES = dict(zip(DASHES, ("-", "--", ":", "-."), strict=True))
+_STYLE: Any = {
     "axes.linewidth": 0.5,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
     "axes.titlesize": 7,
+    "figure.dpi": DOTS,
     "font.size": 6.5,
+    "legend.columnspacing": 1.2,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
     "path.simplify_threshold": 0.7,  # points: coastlines have more detail than print can show
     "savefig.bbox": None,  # a column is a column
+    "pdf.fonttype": 42,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names are names
     "xtick.major.width": 0.5,
     "ytick.major.width": 0.5,
 }
 _BUBBLE = 9.0  # points, diameter of the largest
 
 
-def write_column(chart: Chart, path: Path) -> None:
-    """Write a chart as SVG and PDF; ``path`` has no ending."""
+def write_column(chart: Chart, path: Path, endings: Sequence[str] = ("svg", "pdf")) -> None:
+    """Write a chart in each format; ``path`` has no ending."""
     with mpl.rc_context(_STYLE):
         figure = column_figure(chart)
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out: both files keep it
-        for ending in ("svg", "pdf"):
+        figure.set_layout_engine("none")  # laid out: all files keep it
+        for ending in endings:
             with replacing(path.with_name(f"{path.name}.{ending}")) as draft:
                 figure.savefig(draft)
 
@@ -52,31 +73,47 @@ def column_figure(chart: Chart) -> Figure:
         across = 1 if len(chart.panels) == 1 else 2
         down = -(-len(chart.panels) // across)
         legend = [_handle(entry) for entry in chart.legend() if not isinstance(entry, Scale)]
+        columns = _legend_columns([str(handle.get_label()) for handle in legend])
         height = (2.0 if across == 1 else 1.25) * _aspect(chart.panels[0]) * down
-        size = (COLUMN, height + 0.16 * -(-len(legend) // 3) + 0.15)
+        size = (COLUMN, height + 0.16 * -(-len(legend) // columns) + 0.15)
         figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(down, across, squeeze=False, sharey=_shared(chart)).ravel()
-        for axes, panel in zip(grid, chart.panels, strict=False):
-            _panel(axes, panel)
-        for axes in grid[len(chart.panels) :]:
-            axes.set_visible(False)
-        for axes in grid[:]:
-            axes.label_outer()
+        x_is_one, y_is_one = _shared(chart)
+        grid = figure.subplots(down, across, squeeze=False, sharex=x_is_one, sharey=y_is_one)
+        for number, axes in enumerate(grid.ravel()):
+            if number >= len(chart.panels):
+                axes.set_visible(False)
+                continue
+            _panel(axes, chart.panels[number])
+            lowest = number + across >= len(chart.panels)
+            axes.tick_params(labelbottom=lowest or not x_is_one)
+            if not lowest:
+                axes.set_xlabel("")
+            if y_is_one and number % across:
+                axes.tick_params(labelleft=False)
+                axes.set_ylabel("")
         if legend:
-            figure.legend(handles=legend, loc="outside upper center", ncols=min(3, len(legend)))
+            figure.legend(handles=legend, loc="outside upper center", ncols=columns)
         for scale in (entry for entry in chart.legend() if isinstance(entry, Scale)):
-            _colour_bar(figure, list(grid), scale)
+            _colour_bar(figure, list(grid.ravel()), scale)
         return figure
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
-    axes.set_title(panel.title + (f" ({panel.note})" if panel.note.startswith("PAR") else ""))
+    bubbles = isinstance(panel.marks[0], Bubbles)
+    axes.set_title(panel.title + (f" ({panel.note})" if bubbles else ""))
+    if panel.note and not bubbles:
+        axes.text(0.04, 0.96, panel.note, va="top", fontsize=5.5, transform=axes.transAxes)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y)
     bars = [mark for mark in panel.marks if isinstance(mark, Bars) and mark.base is None]
     for mark in panel.marks:
         place = (bars.index(mark), len(bars)) if mark in bars else (0, 1)
         draw(mark, axes, place)
+    if panel.y_log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     if panel.y_range is not None:
         axes.set_ylim(panel.y_range)
     first = panel.marks[0]
@@ -96,6 +133,8 @@ def draw(mark: Any, axes: Axes, place: tuple[int, int]) -> None:
 def _(mark: Line, axes: Axes, place: tuple[int, int]) -> None:
     del place
     axes.plot(mark.x, mark.y, **_look(mark))
+    if mark.low is not None:
+        axes.fill_between(mark.x, mark.low, mark.high, color=mark.colour, alpha=0.15, lw=0)
 
 
 @draw.register
@@ -144,7 +183,7 @@ def _look(line: Line) -> dict[str, Any]:
     return {
         "color": line.colour,
         "lw": 0.6 * line.width,
-        "ls": "--" if line.dash else "-",
+        "ls": _DASHES[line.dash],
         "marker": "o" if line.marks else None,
         "ms": 2,
         "drawstyle": "steps-post" if line.step else "default",
@@ -182,6 +221,21 @@ def _aspect(panel: Panel) -> float:
     return 1.4 if isinstance(first, Bars) else 1.0
 
 
-def _shared(chart: Chart) -> bool:
-    """Do all panels have the same values on their vertical axis?"""
-    return len({(panel.y, panel.y_range) for panel in chart.panels}) == 1
+def _shared(chart: Chart) -> tuple[bool, bool]:
+    """Do all panels have the same values on their horizontal axis, and on their vertical one?"""
+    x = {(panel.x, *_reach(panel)) for panel in chart.panels}
+    return len(x) == 1, len({(panel.y, panel.y_range) for panel in chart.panels}) == 1
+
+
+def _reach(panel: Panel) -> tuple[Any, ...]:
+    """Names on the horizontal axis, or where its numbers begin and end; of maps nothing."""
+    first = panel.marks[0]
+    if isinstance(first, Bubbles):
+        return ()
+    return tuple(first.x) if isinstance(first.x, list) else (min(first.x), max(first.x))
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """As many columns as are not wider than the page: a letter has about 3.1 points."""
+    widest = 28 + 3.1 * max(map(len, labels), default=0)
+    return int(np.clip(72 * COLUMN // widest, 1, 3))

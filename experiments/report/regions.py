@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from equiload.envs.footprints import title_of
-from equiload.experiments.regions import regional
 from equiload.experiments.report.episodes import Episodes
 from equiload.experiments.report.headline import Cell, Column, Headline, Line
+from equiload.experiments.results.regions import regional
 
 
 def regional_table(episodes: Episodes) -> Headline:

@@ -1,23 +1,34 @@
-"""Charts of other experiments: consistency and robustness, learning curves."""
+"""Charts of other experiments: robustness, predictions, learning curves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from equiload.experiments.report.charts import NEUTRAL, Chart, Line, Panel, Section
-from equiload.experiments.report.found import Curve, Study
-from equiload.experiments.report.overview import SERIES
+from equiload.experiments.report.charts import (
+    DASHES,
+    NEUTRAL,
+    SERIES,
+    Chart,
+    Line,
+    Panel,
+    Section,
+    look,
+)
+from equiload.experiments.report.found import Curve, Experiment
+from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE
 
 _MOST_PANELS = 12
 
 
-def consistency_robustness(studies: Sequence[Study]) -> Section:
+def consistency_robustness(studies: Sequence[Experiment]) -> Section:
     """``J / J^π`` over ρ by kind of advice, against what the guarantee allows."""
     charts = []
     for study in studies:
-        trials = study.trials
+        trials = study.lines
         rhos = sorted(trials["rho"].unique())
         place = [f"{rho:g}" for rho in rhos]
         panels = []
@@ -27,13 +38,13 @@ def consistency_robustness(studies: Sequence[Study]) -> Section:
                     label=str(kind),
                     x=place,
                     y=group.groupby("rho")["ratio"].mean().reindex(rhos).to_numpy(),
-                    colour=SERIES[number % len(SERIES)],
                     marks=True,
+                    **look(number),
                 )
                 for number, (kind, group) in enumerate(here.groupby("advice", sort=False))
             ]
             limit = here.groupby("rho")["bound"].max().reindex(rhos).to_numpy()
-            guarantee = Line(label="guarantee", x=place, y=limit, colour=NEUTRAL, dash=True)
+            guarantee = Line(label="guarantee", x=place, y=limit, colour=NEUTRAL, dash="dash")
             title = f"{method}, B = {allowance:g}·J of the expert"
             panels.append(
                 Panel(title=title, marks=[guarantee, *marks], x="ρ", y="J / J of the expert")
@@ -46,6 +57,57 @@ def consistency_robustness(studies: Sequence[Study]) -> Section:
     return Section(
         key="robustness", title="Consistency and robustness", text=text, charts=charts, wide=True
     )
+
+
+def gap_by_error(studies: Sequence[Experiment]) -> Section:
+    """Gap to eGLB-Off over the forecasts' error, a panel per kind of error."""
+    charts = []
+    for study in studies:
+        kinds = [k for k in study.lines["error"].unique() if k not in (REFERENCE, PERFECT)]
+        panels = [_gaps(study.lines, str(kind)) for kind in kinds]
+        charts.append(Chart(variant=study.name, panels=panels))
+    text = (
+        "What wrong forecasts cost, by how wrong they are (weighted MAPE of the footprint "
+        "intensities); with dashes under the robust layer, without dots what sees no forecast. "
+        "Bands are the bootstrap intervals of algorithms without the layer."
+    )
+    title = "What wrong predictions cost"
+    return Section(key="predictions", title=title, text=text, charts=charts, wide=True)
+
+
+def _gaps(scores: pd.DataFrame, kind: str) -> Panel:
+    told = scores[scores["error"] != REFERENCE]
+    names = list(told["advice"].unique())
+    rhos = sorted(told["rho"].dropna().unique())
+    here = told[told["error"].isin([PERFECT, kind])].sort_values("footprint_mape", kind="stable")
+    marks = []
+    for label, line in here.groupby("algorithm", sort=False):
+        rho, alone = line["rho"].iloc[0], bool(line["rho"].isna().all())
+        style = 0 if alone else 1 + rhos.index(rho) % (len(DASHES) - 1)
+        marks.append(
+            Line(
+                label=str(label),
+                x=100 * line["footprint_mape"].to_numpy(),
+                y=_percent(line["gap"]),
+                low=_percent(line["low"]) if alone else None,
+                high=_percent(line["high"]) if alone else None,
+                colour=SERIES[names.index(line["advice"].iloc[0]) % len(SERIES)],
+                dash=DASHES[style],
+                marks=True,
+            )
+        )
+    ends = 100 * np.array([here["footprint_mape"].min(), here["footprint_mape"].max()])
+    for number, (_, reference) in enumerate(scores[scores["error"] == REFERENCE].iterrows()):
+        level = np.full(2, _percent(reference["gap"]))
+        dash = DASHES[number % len(DASHES)]
+        marks.append(Line(label=reference["algorithm"], x=ends, y=level, colour=NEUTRAL, dash=dash))
+    x = "MAPE of footprint intensities, %"
+    return Panel(title=kind, marks=marks, x=x, y="gap to eGLB-Off, %", y_log=True)
+
+
+def _percent(gap: Any) -> Any:
+    """Per cent, at least 0.01: the axis is logarithmic."""
+    return np.maximum(100 * np.asarray(gap, dtype=np.float64), 0.01)
 
 
 def learning_curves(curves: Sequence[Curve]) -> Section:
@@ -61,8 +123,7 @@ def learning_curves(curves: Sequence[Curve]) -> Section:
                 label=curve.name,
                 x=curve.metrics["step"].to_numpy()[known],
                 y=curve.metrics[name].to_numpy()[known],
-                colour=SERIES[number % len(SERIES)],
-                dash=number // len(SERIES) % 2 == 1,
+                **look(number),
             )
             for number, curve in enumerate(curves)
             if name in curve.metrics

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from equiload.experiments.report.found import Run
-from equiload.experiments.statistics import ends
+from equiload.experiments.results.statistics import ends
 
 GROUP = ["setting", "reachability", "algorithm"]
 _RESAMPLES = 2000

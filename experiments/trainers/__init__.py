@@ -10,7 +10,7 @@ from stable_baselines3.common.utils import set_random_seed
 
 from equiload.envs import DataError
 from equiload.envs.data import Source
-from equiload.experiments.config import TrainConfig
+from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.trainers.hindsight import HindsightTrainer
 from equiload.experiments.trainers.sb3 import SB3Trainer
 from equiload.experiments.trainers.trainer import Trainer

@@ -14,7 +14,7 @@ from equiload.agents.learn.policy import fit_weights
 from equiload.envs import DataError, Setting
 from equiload.envs.data import Source
 from equiload.envs.gym import DifferentiableSimulator, Observer
-from equiload.experiments.config import TrainConfig
+from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.trainers.parts import features_of, given_weights, layer_of, make_stream
 
 

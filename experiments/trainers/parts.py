@@ -27,8 +27,8 @@ from equiload.envs.data import (
 )
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym.source import InstanceGenerator
-from equiload.experiments.config import TrainConfig
-from equiload.experiments.entry import build
+from equiload.experiments.running.config import TrainConfig
+from equiload.experiments.running.entry import build
 from equiload.robust import EnvironmentLayer
 
 #: Share of synthetic worlds where one's own data are trained on and nothing is said. A year has

@@ -21,7 +21,7 @@ from equiload.envs.data import Source
 from equiload.envs.gym import HindsightDual, Relative, Reward, SB3VecEnv
 from equiload.envs.gym.rewards import make_reward
 from equiload.envs.typing import FloatArray
-from equiload.experiments.config import TrainConfig
+from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.trainers.hindsight import HindsightTrainer
 from equiload.experiments.trainers.parts import (
     episodes_of,

@@ -1,1 +1,1 @@
-"""Tools around data: example files, fetching, checks as a report, portraits, calibration."""
+"""Data: downloads with checksums, portraits."""

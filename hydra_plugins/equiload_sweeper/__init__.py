@@ -12,7 +12,7 @@ class ResumingSweeper(BasicSweeper):
     """Every combination of the swept values, each run to its end once."""
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run what is not done: :func:`equiload.experiments.sweep.run_sweep`."""
-        from equiload.experiments.sweep import run_sweep
+        """Run what is not done: :func:`equiload.experiments.running.sweep.run_sweep`."""
+        from equiload.experiments.running.sweep import run_sweep
 
         run_sweep(self, arguments)

@@ -12,7 +12,7 @@ from scipy.optimize import linprog
 
 from equiload.agents import EGLB, GLBCost, GLBDist, GLBFootprint, ShadowPrices
 from equiload.envs import DataError, Instance, Objective, Setting, Slot, State, rollout
-from strategies import instances
+from equiload.testing.strategies import instances
 
 
 def plain_eglb(instance: Instance, options: dict) -> tuple[np.ndarray, np.ndarray]:

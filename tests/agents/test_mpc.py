@@ -23,7 +23,7 @@ from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Instance, Setting, Slot, State, dual_bound, rollout
 from equiload.envs.data import bloom10, synthetic
 from equiload.robust import RobustPolicy
-from strategies import instances
+from equiload.testing.strategies import instances
 
 
 def size(instance: Instance) -> float:

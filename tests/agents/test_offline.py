@@ -23,7 +23,7 @@ from equiload.envs import (
 )
 from equiload.envs.data import synthetic
 from equiload.envs.policy import Slot
-from strategies import instances
+from equiload.testing.strategies import instances
 
 
 def size(instance: Instance) -> float:

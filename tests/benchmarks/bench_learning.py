@@ -9,8 +9,8 @@ import torch
 from hydra import compose, initialize_config_module
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from equiload.experiments import config
-from equiload.experiments.train import _plain
+from equiload.experiments.programs.train import _plain
+from equiload.experiments.running import config
 from equiload.experiments.trainers import Trainer, make_trainer
 
 ROUNDS = 3

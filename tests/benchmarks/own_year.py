@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
     path = write_world(world, folder, "year.yaml")
     for name, options in PROGRAMS.items():
         program, *command = name.split()
-        arguments = ["-m", f"equiload.experiments.{program}", *command, *options]
+        arguments = ["-m", "equiload.experiments.cli", program, *command, *options]
         if program == "data":
             arguments += [str(path)]
             arguments += ["--output", str(folder / "page.png")] * (command == ["portrait"])

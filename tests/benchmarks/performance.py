@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from equiload.experiments.files import replacing
+from equiload.experiments.running.files import replacing
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 OURS = "equiload"

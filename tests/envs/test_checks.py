@@ -28,7 +28,7 @@ from equiload.envs.data.tables.entries import RegionEntry, SeriesEntry
 from equiload.envs.data.tables.parts import Facts
 from equiload.envs.data.tables.slots import Intervals
 from equiload.envs.footprints import FOOTPRINTS
-from equiload.experiments.worlds.slips import alarms, clean_year, planted
+from slips import alarms, clean_year, planted
 
 BAD = (Verdict.SUSPICIOUS, Verdict.BROKEN)
 

@@ -18,7 +18,7 @@ from equiload.envs import (
 )
 from equiload.envs.dispatch import kernels
 from equiload.envs.policy import Slot
-from strategies import instances
+from equiload.testing.strategies import instances
 
 
 def highs(cost: np.ndarray, demand: np.ndarray, capacity: np.ndarray, reachable: np.ndarray):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equiload.envs import DataError, Fleet, InfeasibleError, Instance, Objective, Slot, Trace
-from strategies import instances
+from equiload.testing.strategies import instances
 
 HOURS = np.datetime64("2024-01-01T00", "s") + np.arange(3) * np.timedelta64(1, "h")
 FLEET = {"datacenters": ("a", "b"), "gateways": ("x",), "capacity": [1.0, 1.0]}

@@ -26,7 +26,7 @@ from equiload.envs import (
     slot_cost,
     transition,
 )
-from strategies import instances
+from equiload.testing.strategies import instances
 
 
 @given(instances())

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from example import write_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from equiload.envs import DataError, EquiloadError
 from equiload.envs.data import table
 from equiload.envs.data.derived import mix_footprints, site_water, wet_bulb
 from equiload.envs.data.weather import cooling_water, wet_bulb_stull
-from equiload.experiments.worlds.example import write_example
 
 EXAMPLE = Path(__file__).parents[2] / "envs" / "data" / "example"
 HOURS = pd.date_range("2024-03-30", periods=72, freq="h", tz="UTC")  # Europe changes its clocks

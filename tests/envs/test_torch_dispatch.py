@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from equiload.envs import DataError, Dispatch, Instance, check_allocation
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.policy import Slot
-from strategies import instances
+from equiload.testing.strategies import instances
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from calibration import correlations
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from equiload.envs.data.regions import great_circle, location, named_regions
 from equiload.envs.data.supply import SupplyCurve
 from equiload.envs.data.weather import dryness
 from equiload.envs.footprints import FOOTPRINTS, FUELS
-from equiload.experiments.worlds.calibration import correlations
 
 
 @pytest.mark.parametrize("zone", sorted({r.zone for r in world().values()}))

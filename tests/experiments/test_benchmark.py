@@ -17,9 +17,10 @@ from omegaconf import OmegaConf
 
 import equiload.conf
 from equiload.agents import EGLB
-from equiload.experiments import config, results
-from equiload.experiments.files import replacing, write_json
-from equiload.experiments.history import read_history
+from equiload.experiments.results import parquet
+from equiload.experiments.results.history import read_history
+from equiload.experiments.running import config
+from equiload.experiments.running.files import replacing, write_json
 
 CONF = Path(next(iter(equiload.conf.__path__)))
 SHORT = ["report=false", "instance.horizon=24", "algorithm=[glb_cost,eglb,eglb_off]"]
@@ -34,7 +35,8 @@ def run(folder: Path, *overrides: str, program: str = "benchmark") -> subprocess
         [
             sys.executable,
             "-m",
-            f"equiload.experiments.{program}",
+            "equiload.experiments.cli",
+            program,
             *overrides,
             f"hydra.run.dir={folder}",
         ],
@@ -226,7 +228,7 @@ def test_a_crash_leaves_the_rows_of_the_algorithms_that_are_done(tmp_path: Path)
     expected = ["eGLB-Off", "GLB-Cost", "eGLB"]
     rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert [row["algorithm"] for row in rows] == expected
-    assert results.read(tmp_path / "run" / results.FILE)["algorithm"].to_pylist() == expected
+    assert parquet.read(tmp_path / "run" / parquet.FILE)["algorithm"].to_pylist() == expected
     histories = read_history(tmp_path / "run" / "history.parquet")
     assert [history.algorithm for history in histories] == expected
 
@@ -315,7 +317,7 @@ def test_files_are_whole_or_absent(tmp_path: Path) -> None:
 def test_ctrl_c_ends_in_one_sentence_and_leaves_whole_rows(tmp_path: Path) -> None:
     options = ["algorithm=[eglb_mpc,eglb,eglb_off]", "instance.horizon=8760", "report=false"]
     options += ["reachability=[full]", f"hydra.run.dir={tmp_path / 'run'}"]
-    command = [sys.executable, "-m", "equiload.experiments.benchmark", *options]
+    command = [sys.executable, "-m", "equiload.experiments.cli", "benchmark", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
         while not (tmp_path / "run" / "results.parquet").is_file():
             assert program.poll() is None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from equiload.experiments import cli
-from equiload.experiments.doctor import examine
-from equiload.experiments.files import versions
+from equiload.experiments.programs.doctor import examine
+from equiload.experiments.running.files import versions
 
 TINY = [
     "instance.horizon=4",
@@ -32,7 +32,7 @@ def equiload(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_json_is_the_result_and_nothing_else(tmp_path: Path) -> None:
-    done = equiload(tmp_path, "run", "--json", *TINY)
+    done = equiload(tmp_path, "benchmark", "--json", *TINY)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert [row["algorithm"] for row in json.loads(done.stdout)["rows"]] == ["GLB-Cost", "eGLB"]
@@ -58,9 +58,9 @@ def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["run", "instance=bloom11"], 1, "bloom10"),
-        (["run", "--json", "robustness", "rh=[0.1]"], 1, "To append to your config use +rh"),
-        (["run", "--quiet", "instance.horizon=0"], 2, "error: horizon must be"),
+        (["benchmark", "instance=bloom11"], 1, "bloom10"),
+        (["robustness", "--json", "rh=[0.1]"], 1, "To append to your config use +rh"),
+        (["benchmark", "--quiet", "instance.horizon=0"], 2, "error: horizon must be"),
         (["data", "check", "nothing"], 2, "there is no instance named 'nothing', expected"),
         (["sweep", "--json", "instance.seed=0,1", "hydra.sweep.subdir=same"], 2, "two jobs share"),
     ],
@@ -90,14 +90,26 @@ def test_every_command_has_help_and_examples_that_exist(capsys: pytest.CaptureFi
     for name, command in cli.COMMANDS.items():
         for example in command.examples:
             assert example.split()[:2] == ["equiload", name]
-        if not command.program:
-            with pytest.raises(SystemExit, match="0"):
-                cli.main([name, "--help"])
-            assert all(example in capsys.readouterr().out for example in command.examples[-1:])
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     said = capsys.readouterr().out
     assert all(name in said for name in cli.COMMANDS)
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["sweep", "--help"])
+    said = capsys.readouterr().out
+    assert all(example in said for example in cli.COMMANDS["sweep"].examples)
+
+
+def test_every_command_is_a_program() -> None:
+    for name in cli.COMMANDS:
+        if name != "sweep":
+            assert importlib.util.find_spec(f"equiload.experiments.programs.{name}"), name
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"equiload {versions()['equiload']}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["doctor", "--jsn"]])
@@ -107,22 +119,16 @@ def test_unknown_commands(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert "usage: equiload" in capsys.readouterr().err
 
 
-def test_a_program_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.start("no_such_program", []) == 2
-    assert "no program 'no_such_program'" in capsys.readouterr().err
-
-
-def test_doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", sys.argv)
     assert cli.main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["versions"] == versions()
     assert found["launchers"]["joblib"] == "installed"
-    cwd = Path.cwd()
-    os.chdir(tmp_path)
-    try:
-        assert examine()["data"]["data/bloom10"].startswith("absent: equiload data fetch")
-        (tmp_path / "data" / "bloom10").mkdir(parents=True)
-        (tmp_path / "data" / "bloom10" / "AI_workload.csv").write_text("")
-        assert examine()["data"]["data/bloom10"] == "present"
-    finally:
-        os.chdir(cwd)
+    monkeypatch.chdir(tmp_path)
+    assert examine()["data"]["data/bloom10"].startswith("absent: equiload data fetch")
+    (tmp_path / "data" / "bloom10").mkdir(parents=True)
+    (tmp_path / "data" / "bloom10" / "AI_workload.csv").write_text("")
+    assert examine()["data"]["data/bloom10"] == "present"

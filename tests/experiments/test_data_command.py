@@ -1,4 +1,4 @@
-"""``python -m equiload.experiments.data``: what it prints, writes and refuses."""
+"""``equiload data``: what it prints, writes and refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from equiload.envs import DataError, Fleet, Instance, Objective, Trace
 from equiload.envs.data import synthetic, table
-from equiload.experiments.data import main, write_whole
+from equiload.experiments.programs.data import main, write_whole
 from equiload.experiments.worlds.portrait import portrait
 
 

@@ -17,15 +17,17 @@ from equiload.envs import DataError, Instance, footprints, rollout
 from equiload.envs.data import SyntheticSource
 from equiload.envs.footprints import FUELS, Footprint
 from equiload.envs.gym import AgentPolicy, GLBEnv, GLBVectorEnv
-from equiload.experiments import benchmark
-from equiload.experiments.collect import collect
-from equiload.experiments.comparison import Row, compare
-from equiload.experiments.history import read_history
+from equiload.experiments.programs import benchmark
+from equiload.experiments.programs.collect import collect
 from equiload.experiments.report import write_report
+from equiload.experiments.report.figures import write_figures
 from equiload.experiments.report.found import find
 from equiload.experiments.report.summary import setting_labels
-from equiload.experiments.results import Origin
-from equiload.experiments.tables import comparison_table
+from equiload.experiments.results.history import read_history
+from equiload.experiments.results.parquet import Origin
+from equiload.experiments.results.rows import Row
+from equiload.experiments.results.study import compare
+from equiload.experiments.results.tables import comparison_table
 from equiload.experiments.worlds.portrait import portrait
 from equiload.robust import RobustPolicy
 
@@ -107,7 +109,7 @@ def test_forecasts_tell_how_wrong_they_are_of_it() -> None:
 
 def test_files_and_figures_hold_it(compared: list[Row], tmp_path: Path) -> None:
     benchmark.write_results(tmp_path, compared, Origin("hash", "", None))
-    benchmark.write_figures(tmp_path, {"partial": compared})
+    write_figures(tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["instance"]["footprints"] == {"carbon": "t", "water": "m³", "nox": "kg"}
     with (tmp_path / "results.csv").open() as file:

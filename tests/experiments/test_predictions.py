@@ -16,14 +16,14 @@ from equiload.agents.learn import Checkpoint, Layout, make_features, make_networ
 from equiload.envs import Setting
 from equiload.envs.data import synthetic
 from equiload.envs.gym import Observer
-from equiload.experiments import results
-from equiload.experiments.train import save_checkpoint
+from equiload.experiments.programs.train import save_checkpoint
+from equiload.experiments.results import parquet
 
 SMALL = ["draws=2", "instance.horizon=30"]
 
 
 def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "equiload.experiments.predictions"]
+    command = [sys.executable, "-m", "equiload.experiments.cli", "predictions"]
     return subprocess.run(
         [*command, *SMALL, *overrides, f"hydra.run.dir={folder}"],
         capture_output=True,
@@ -74,7 +74,7 @@ def test_csv_and_figure(finished: Path) -> None:
 
 
 def test_rows_of_every_draw(finished: Path) -> None:
-    rows = results.read(finished / results.FILE).to_pandas()
+    rows = parquet.read(finished / parquet.FILE).to_pandas()
     scores = json.loads((finished / "predictions.json").read_text())["scores"]
     assert len(rows) == 2 * len(scores)
     assert set(rows["draw"]) == {"test/0", "test/1"}

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from equiload.experiments.preemption import Preempted, preemption_warning
+from equiload.experiments.running.preemption import Preempted, preemption_warning
 
 
 @pytest.mark.parametrize("name", ["SIGUSR2", "SIGTERM"])

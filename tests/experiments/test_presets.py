@@ -16,11 +16,10 @@ import equiload.conf
 from equiload.agents import GLBCost
 from equiload.envs import DataError, Instance
 from equiload.envs.data import synthetic
-from equiload.experiments import config
-from equiload.experiments.benchmark import build_agents, one_instance
-from equiload.experiments.comparison import compare
-from equiload.experiments.published import beside, published_table
-from equiload.experiments.sources import make_source
+from equiload.experiments.results.published import beside, published_table
+from equiload.experiments.results.study import Study, build_agents, compare
+from equiload.experiments.running import config
+from equiload.experiments.running.sources import make_source, one_instance
 
 CONF = Path(next(iter(equiload.conf.__path__)))
 OTHER_PROGRAMS = {
@@ -66,7 +65,7 @@ def test_every_job_composes_and_is_another(preset: str) -> None:
     cfgs = [compose(program, job) for job in (*islice(jobs(preset), 3), jobs(preset)[-1])]
     assert len({str(cfg) for cfg in cfgs}) == min(4, len(jobs(preset)))
     text = (CONF / "experiment" / f"{preset}.yaml").read_text(encoding="utf-8")
-    assert f"equiload.experiments.{program}" in text  # it says how it is run
+    assert f"equiload {program}" in text  # it says how it is run
 
 
 @pytest.mark.parametrize("preset", [name for name in OURS if name != "paper_table"])
@@ -118,25 +117,24 @@ def test_published_numbers_beside_ours() -> None:
         "carbon_par": round(par, 2) + 0.5,
         "objective": float(rows[0].outcome.objective) / 2,
     }
-    cells = beside({"full": rows}, {"full": {"GLB-Cost": numbers}})
+    cells = beside(rows, {"full": {"GLB-Cost": numbers}})
     assert [cell.verdict for cell in cells] == ["matches", "better", "higher"]
     assert cells[0].ours == cost
     assert cells[2].difference == pytest.approx(1.0)
     assert published_table(cells).row_count == 1
     for wrong in ({"half": {"GLB-Cost": numbers}}, {"full": {"GLB-Coal": numbers}}):
         with pytest.raises(DataError, match="does not run here"):
-            beside({"full": rows}, wrong)
+            beside(rows, wrong)
     with pytest.raises(DataError, match="there is no 'colour'"):
-        beside({"full": rows}, {"full": {"GLB-Cost": {"colour": 1}}})
+        beside(rows, {"full": {"GLB-Cost": {"colour": 1}}})
 
 
 def test_the_papers_table_beside_ours(bloom10_root: Path) -> None:
     cfg: Any = compose("benchmark", ["experiment=paper_table", f"instance.root={bloom10_root}"])
-    comparisons = {
-        name: compare(build_agents(cfg.algorithms), build_instance(cfg, name), reachability=name)
-        for name in cfg.reachability
-    }
-    cells = beside(comparisons, cfg.published)
+    study = Study(strict=True)
+    for name in cfg.reachability:
+        study.compare(build_agents(cfg.algorithms), build_instance(cfg, name), reachability=name)
+    cells = beside(study.rows, cfg.published)
     assert len(cells) == 2 * 5 * 3
     # As the README tells: eGLB's six differ, and two of the optimum with partial reachability.
     assert sum(cell.verdict == "matches" for cell in cells) == 22

@@ -18,17 +18,18 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import DataError, Fleet, Instance
 from equiload.envs.data import synthetic
-from equiload.experiments import benchmark, figures
-from equiload.experiments.comparison import Row, compare, describe
-from equiload.experiments.files import write_json
-from equiload.experiments.history import History, read_history, write_history
+from equiload.experiments.programs import benchmark
 from equiload.experiments.report import write_report
 from equiload.experiments.report.episodes import Episodes
 from equiload.experiments.report.found import find
 from equiload.experiments.report.overview import front, objective, profiles
 from equiload.experiments.report.regions import regional_table
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
-from equiload.experiments.results import Origin
+from equiload.experiments.results.history import History, read_history, write_history
+from equiload.experiments.results.parquet import Origin
+from equiload.experiments.results.rows import Row, describe
+from equiload.experiments.results.study import compare
+from equiload.experiments.running.files import write_json
 from equiload.robust import RobustPolicy
 
 NASTY = "</script><b>$x_{&amp;}$ 'β'"
@@ -243,7 +244,7 @@ def test_every_chart_comes_with_its_files(page: Path) -> None:
 def test_nothing_to_report_ends_in_one_sentence_and_status_2(tmp_path: Path) -> None:
     for folder, sentence in (("none", "is not a folder"), (".", "holds no results.json")):
         done = subprocess.run(
-            [sys.executable, "-m", "equiload.experiments.report", str(tmp_path / folder)],
+            [sys.executable, "-m", "equiload.experiments.cli", "report", str(tmp_path / folder)],
             capture_output=True,
             text=True,
             check=False,
@@ -389,6 +390,4 @@ def test_axes_of_large_worlds_are_in_millions(tmp_path: Path) -> None:
         write_results(tmp_path / unit, comparisons)
         section = objective(summarise(rows_of(find(tmp_path / unit).runs)), ["carbon", "water"])
         (panel,) = section.charts[0].panels
-        assert panel.y == f"{unit} US$"
-        drawn = figures.objective_bars(comparisons).axes[0]
-        assert drawn.get_ylabel() == f"objective J, {unit} US$"
+        assert panel.y == f"objective J, {unit} US$"

@@ -15,12 +15,12 @@ import pytest
 from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import DataError
 from equiload.envs.data import synthetic
-from equiload.experiments import results
-from equiload.experiments.collect import collect, main
-from equiload.experiments.comparison import compare
-from equiload.experiments.files import write_json
-from equiload.experiments.jobs import RECORD
-from equiload.experiments.results import Origin
+from equiload.experiments.programs.collect import collect, main
+from equiload.experiments.results import parquet
+from equiload.experiments.results.parquet import Origin
+from equiload.experiments.results.study import compare
+from equiload.experiments.running.files import write_json
+from equiload.experiments.running.jobs import RECORD
 from equiload.robust import RobustPolicy
 
 AGENTS = {
@@ -33,9 +33,8 @@ AGENTS = {
 def write_run(folder: Path, draw: str) -> list[dict]:
     rows = compare(AGENTS, synthetic(draw, horizon=6), reachability="full")
     origin = Origin(draw.encode().hex(), f"instance.seed={draw}", 3)
-    lines = [results.line(row, origin) for row in rows]
-    results.write(folder / results.FILE, lines)
-    return lines
+    parquet.write(folder, rows, origin)
+    return [parquet.line(row, origin) for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +47,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_columns_are_documented_and_typed(tmp_path: Path) -> None:
     lines = write_run(tmp_path, "test/7")
-    table = results.read(tmp_path / results.FILE)
+    table = parquet.read(tmp_path / parquet.FILE)
     fixed = [name for name in table.column_names if not name.startswith(("carbon_", "water_"))]
     for name in fixed:
-        assert name in results.__doc__ or name.removeprefix("certificate_") in results.__doc__
+        assert name in parquet.__doc__ or name.removeprefix("certificate_") in parquet.__doc__
     frame = table.to_pandas()
     assert frame["draw"].tolist() == ["test/7"] * 3
     assert frame["split"].tolist() == ["test"] * 3
@@ -67,7 +66,7 @@ def test_columns_are_documented_and_typed(tmp_path: Path) -> None:
 def test_all_runs_are_merged_once(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(runs)]) == 0
     assert "9 rows of 3 runs" in capsys.readouterr().out
-    table = results.read(runs / "collected.parquet")
+    table = parquet.read(runs / "collected.parquet")
     frame = pd.read_csv(runs / "collected.csv")
     assert frame["objective"].tolist() == table["objective"].to_pylist()
     assert len(set(zip(frame["draw"], frame["algorithm"], strict=True))) == 9
@@ -79,14 +78,14 @@ def test_broken_and_foreign_files_are_named_and_left_out(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
-    whole = (runs / "0" / results.FILE).read_bytes()
+    whole = (runs / "0" / parquet.FILE).read_bytes()
     for name, content in {"half": whole[: len(whole) // 2], "none": b"", "text": b"a,b\n"}.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / results.FILE).write_bytes(content)
+        (tmp_path / name / parquet.FILE).write_bytes(content)
     for name, mark in {"foreign": {}, "later": {b"equiload.results": b"2"}}.items():
         (tmp_path / name).mkdir()
         table = pa.table({"a": [1]}).replace_schema_metadata(mark)
-        pq.write_table(table, tmp_path / name / results.FILE)
+        pq.write_table(table, tmp_path / name / parquet.FILE)
     assert main([str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert "9 rows of 3 runs" in captured.out
@@ -101,7 +100,7 @@ def test_broken_and_foreign_files_are_named_and_left_out(
 def test_of_two_runs_of_a_configuration_the_newest_counts(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
     write_run(tmp_path / "again", "test/1")
-    os.utime(tmp_path / "1" / results.FILE, (0, 0))
+    os.utime(tmp_path / "1" / parquet.FILE, (0, 0))
     table, skipped = collect(tmp_path)
     assert table.num_rows == 9
     assert skipped == [f"{tmp_path}/1/results.parquet: an earlier run of the same configuration"]
@@ -121,14 +120,14 @@ def test_a_run_that_is_not_done_is_left_out(runs: Path, tmp_path: Path) -> None:
 
 def test_other_footprints_and_no_draw_are_null(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
-    table = results.read(runs / "0" / results.FILE)
+    table = parquet.read(runs / "0" / parquet.FILE)
     names = [name.replace("water", "noise") for name in table.column_names]
     other = table.rename_columns(names).set_column(
         names.index("config_hash"), "config_hash", pa.array(["other"] * 3)
     )
     (tmp_path / "noise").mkdir()
     other = other.replace_schema_metadata(table.schema.metadata)
-    pq.write_table(other, tmp_path / "noise" / results.FILE)
+    pq.write_table(other, tmp_path / "noise" / parquet.FILE)
     merged, skipped = collect(tmp_path)
     assert not skipped
     assert merged.num_rows == 12
@@ -151,7 +150,7 @@ def test_nothing_to_collect_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path)]) == 2
-    (tmp_path / results.FILE).write_bytes(b"x")
+    (tmp_path / parquet.FILE).write_bytes(b"x")
     assert main([str(tmp_path)]) == 2
     first, second = capsys.readouterr().err.splitlines()
     assert "no results.parquet to read" in first

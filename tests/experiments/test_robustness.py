@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equiload.experiments import campaign, results
+from equiload.experiments.hostile import campaign
+from equiload.experiments.results import parquet
 from equiload.robust import FixedMethod
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "equiload.experiments.robustness"]
+    command = [sys.executable, "-m", "equiload.experiments.cli", "robustness"]
     return subprocess.run(
         [*command, f"hydra.run.dir={folder}", *options], capture_output=True, text=True, check=False
     )
@@ -49,7 +50,7 @@ def test_comparison_writes_table_and_figure(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 0
     lines = (tmp_path / "robustness.csv").read_text().splitlines()
     assert len(lines) == 1 + 5 * 2 * 4
-    table = results.read(tmp_path / results.FILE).to_pandas()
+    table = parquet.read(tmp_path / parquet.FILE).to_pandas()
     ratios = [float(row["ratio"]) for row in csv.DictReader(lines)]
     np.testing.assert_allclose(
         table["objective"] / table["objective"].iloc[0], np.array(ratios) / ratios[0]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equiload.experiments.collect import collect
-from equiload.experiments.jobs import RECORD, record
+from equiload.experiments.programs.collect import collect
+from equiload.experiments.running.jobs import RECORD, record
 
 WORKS = shutil.which("sinfo") and subprocess.run(["sinfo"], check=False).returncode == 0
 pytestmark = [
@@ -24,7 +24,7 @@ pytestmark = [
 PREEMPTED = """
 import pathlib, time
 from equiload.agents import GLBCost
-from equiload.experiments.preemption import preemption_warning
+from equiload.experiments.running.preemption import preemption_warning
 
 class Trained(GLBCost):
     def __init__(self, checkpoint):
@@ -41,7 +41,14 @@ class Trained(GLBCost):
 
 
 def sweep(cwd: Path, folder: str, *overrides: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "equiload.experiments.benchmark", "-m", "experiment=smoke"]
+    command = [
+        sys.executable,
+        "-m",
+        "equiload.experiments.cli",
+        "benchmark",
+        "-m",
+        "experiment=smoke",
+    ]
     return subprocess.Popen(
         [*command, *overrides, f"hydra.sweep.dir={cwd / folder}"],
         cwd=cwd,

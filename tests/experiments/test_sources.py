@@ -31,11 +31,14 @@ from equiload.envs.data import (
     synthetic,
 )
 from equiload.envs.data.disturbed import HONOURED
-from equiload.experiments import cli, collect, results
-from equiload.experiments.comparison import LeftOut, compare
-from equiload.experiments.data import main as data_command
+from equiload.experiments import cli
+from equiload.experiments.programs import collect
+from equiload.experiments.programs.data import main as data_command
 from equiload.experiments.report import write_report
-from equiload.experiments.sources import count_draws, make_source, reachabilities
+from equiload.experiments.results import parquet
+from equiload.experiments.results.rows import LeftOut
+from equiload.experiments.results.study import Study, compare
+from equiload.experiments.running.sources import count_draws, make_source, reachabilities
 
 Run = tuple[int, str, str]
 
@@ -172,7 +175,7 @@ def test_every_program_takes_every_source(
     content = json.loads((tmp_path / "run" / WRITES[program]).read_text())
     assert not content.get("left_out")
     if program != "tune":
-        slots = set(results.read(tmp_path / "run" / results.FILE)["slots"].to_pylist())
+        slots = set(parquet.read(tmp_path / "run" / parquet.FILE)["slots"].to_pylist())
         assert slots == {10}
 
 
@@ -185,7 +188,7 @@ def test_weights_and_what_if_are_every_programs(
     status, _, err = run(program, *PROGRAMS[program], *table, *changed)
     assert status == 0, err
     if program != "tune":
-        rows = results.read(tmp_path / "run" / results.FILE).to_pandas()
+        rows = parquet.read(tmp_path / "run" / parquet.FILE).to_pandas()
         assert set(rows["carbon_weight"]) == {10.0}
         assert set(rows["water_weight"]) == {60.0}
         assert rows["instance"].str.endswith("shifted (price)").all()
@@ -283,7 +286,7 @@ def test_fewer_windows_than_asked_for_are_told(own: Path, run: Any, tmp_path: Pa
     assert status == 0, err
     assert "world.yaml has 2 test draws, not 64: 2 are run" in err
     assert "2 test draws of world.yaml, 20 slots" in out
-    rows = results.read(tmp_path / "run" / results.FILE).to_pandas()
+    rows = parquet.read(tmp_path / "run" / parquet.FILE).to_pandas()
     assert rows["draw"].tolist() == ["test/0", "test/1"]
     assert rows["split"].tolist() == ["test"] * 2
     status, _, err = run("evaluate", *table)  # a week, of which three days were left
@@ -546,15 +549,15 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compare_leaves_out_what_cannot_act() -> None:
     nowhere = trace_of(8)
     agents = {"far": GLBDist(), "cheap": GLBCost(), "off": EGLBOff()}
-    left_out: list[LeftOut] = []
-    here = compare(agents, nowhere, reachability="full", left_out=left_out.append)
-    assert [row.algorithm for row in here] == ["cheap", "off"]
+    study = Study()
+    study.compare(agents, nowhere, reachability="full")
+    assert [row.algorithm for row in study.rows] == ["cheap", "off"]
     reason = "GLB-Dist needs a distance in km: give every region a location"
-    assert left_out == [LeftOut("far", "full", reason)]
+    assert study.left_out == [LeftOut("far", "full", reason)]
     with pytest.raises(DataError, match="needs a distance in km"):
         compare(agents, nowhere, reachability="full")
     with pytest.raises(AttributeError):
-        compare({"b": Buggy()}, nowhere, reachability="full", left_out=left_out.append)
+        Study().compare({"b": Buggy()}, nowhere, reachability="full")
 
 
 def test_an_own_world_without_location_through_the_default_benchmark(
@@ -596,7 +599,7 @@ def test_rows_that_cannot_act_in_every_program(own: Path, run: Any, tmp_path: Pa
     content = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert [score["algorithm"] for score in content["scores"]] == ["eGLB"]
     assert content["left_out"][0]["reason"] == "too late for me"
-    assert set(results.read(tmp_path / "run" / results.FILE)["algorithm"].to_pylist()) == {"eGLB"}
+    assert set(parquet.read(tmp_path / "run" / parquet.FILE)["algorithm"].to_pylist()) == {"eGLB"}
     # The baseline, too.
     status, _, err = run(
         *("evaluate", *table, "algorithm=[eglb]", picky, "draws=2", "instance.horizon=20"),

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from equiload.envs import DataError
-from equiload.experiments.statistics import (
+from equiload.experiments.results.statistics import (
     improvement,
     improvement_interval,
     interquartile_mean,

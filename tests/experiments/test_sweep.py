@@ -19,10 +19,10 @@ import torch
 from omegaconf import OmegaConf
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from equiload.experiments import entry
-from equiload.experiments.files import write_json
-from equiload.experiments.jobs import RECORD, Job, config_hash, record
-from equiload.experiments.sweep import Planned, _run
+from equiload.experiments.running import entry
+from equiload.experiments.running.files import write_json
+from equiload.experiments.running.jobs import RECORD, Job, config_hash, record
+from equiload.experiments.running.sweep import Planned, _run
 
 TINY = ["instance.horizon=4", "algorithm=[glb_cost]", "reachability=[full]", "figures=false"]
 
@@ -41,7 +41,7 @@ class Broken(GLBCost):
 
 
 def sweep(folder: Path, *overrides: str) -> list[str]:
-    program = [sys.executable, "-m", "equiload.experiments.benchmark", "-m"]
+    program = [sys.executable, "-m", "equiload.experiments.cli", "benchmark", "-m"]
     return [*program, *TINY, *overrides, f"hydra.sweep.dir={folder}"]
 
 
@@ -76,7 +76,7 @@ def test_forty_jobs_killed_in_the_middle(tmp_path: Path) -> None:
     after = started(folder)
     assert len(after) == 40
     assert {name: after[name] for name in before} == before  # none of them ran again
-    merge = [sys.executable, "-m", "equiload.experiments.collect", str(folder)]
+    merge = [sys.executable, "-m", "equiload.experiments.cli", "collect", str(folder)]
     assert "40 rows of 40 runs" in run(merge, tmp_path).stdout
     rows = pq.read_table(folder / "collected.parquet").to_pydict()
     assert sorted(rows["draw"]) == sorted(seeds.split(","))

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from equiload.agents.learn import LearnedPolicy, load_checkpoint
 from equiload.envs import DataError, rollout
 from equiload.envs.data import Draw, SyntheticSource, synthetic
-from equiload.experiments import config
-from equiload.experiments.tensors import read_tensors, write_tensors
-from equiload.experiments.train import Session, _plain
-from equiload.experiments.validation import Validation
+from equiload.experiments.programs.train import Session, _plain
+from equiload.experiments.running import config
+from equiload.experiments.trainers.tensors import read_tensors, write_tensors
+from equiload.experiments.trainers.validation import Validation
 
 WORLD = SyntheticSource()
 SMALL = [
@@ -53,7 +53,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def run(folder: Path, program: str, *overrides: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"equiload.experiments.{program}"]
+    command = [sys.executable, "-m", "equiload.experiments.cli", f"{program}"]
     return subprocess.run(
         [*command, *overrides, f"hydra.run.dir={folder}"],
         capture_output=True,
@@ -164,9 +164,19 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
     assert again["a"] == state["a"]
     assert torch.equal(again["b"][0]["m"], torch.ones(2, 3))
     assert torch.equal(again["c"], torch.arange(3))
-    (tmp_path / "s").write_bytes(b"half")
-    with pytest.raises(DataError, match="not a training state"):
-        read_tensors(tmp_path / "s")
+    whole = (tmp_path / "s").read_bytes()
+    torch.save({"a": Path}, tmp_path / "other")  # a stranger's pickle, which could run anything
+    for content in (b"half", b"", whole[:-100], (tmp_path / "other").read_bytes()):
+        (tmp_path / "s").write_bytes(content)
+        with pytest.raises(DataError, match="not a training state"):
+            read_tensors(tmp_path / "s")
+
+
+def test_the_state_of_an_earlier_version_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "training.safetensors").touch()
+    done = run(tmp_path, "train", *KINDS["hindsight"], *SMALL)
+    assert done.returncode == 2
+    assert "saved by an earlier version and cannot go on" in done.stderr
 
 
 @pytest.mark.slow

@@ -27,12 +27,12 @@ from equiload.envs.data import (
     SyntheticSource,
     synthetic,
 )
-from equiload.experiments import config
-from equiload.experiments.lineage import seen_in_training
-from equiload.experiments.sources import make_source
-from equiload.experiments.train import Session, _plain, final_draws, final_rows
+from equiload.experiments.programs.train import Session, _plain, final_draws, final_rows
+from equiload.experiments.running import config
+from equiload.experiments.running.sources import make_source
+from equiload.experiments.trainers.lineage import seen_in_training
 from equiload.experiments.trainers.parts import episodes_of, make_stream
-from equiload.experiments.validation import Validation
+from equiload.experiments.trainers.validation import Validation
 from own_data import write_world
 
 SLOTS = 600
@@ -343,7 +343,14 @@ def test_shifted_worlds_can_be_trained_on(own: Path) -> None:
 @pytest.mark.slow
 def test_own_data_from_the_command_line(own: Path, tmp_path: Path) -> None:
     def train(*overrides: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "equiload.experiments.train", *SMALL, *KINDS["hindsight"]]
+        command = [
+            sys.executable,
+            "-m",
+            "equiload.experiments.cli",
+            "train",
+            *SMALL,
+            *KINDS["hindsight"],
+        ]
         return subprocess.run(
             [*command, *overrides, f"hydra.run.dir={tmp_path}/run"],
             capture_output=True,
@@ -358,7 +365,14 @@ def test_own_data_from_the_command_line(own: Path, tmp_path: Path) -> None:
     assert "best validation gap" in done.stdout
     assert (tmp_path / "run" / "results.parquet").is_file()
     for split, seen in (("train", True), ("test", False)):
-        judge = [sys.executable, "-m", "equiload.experiments.evaluate", *mine, f"split={split}"]
+        judge = [
+            sys.executable,
+            "-m",
+            "equiload.experiments.cli",
+            "evaluate",
+            *mine,
+            f"split={split}",
+        ]
         small = ["draws=1", "instance.horizon=24", "reachability=[full]"]
         done = subprocess.run(
             [*judge, *small, f"checkpoint={tmp_path}/run/best", f"hydra.run.dir={tmp_path}/eval"],

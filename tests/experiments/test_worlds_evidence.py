@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evidence import gaps, main
 
+import slips
 from equiload.agents import EGLB
 from equiload.envs import DataError
 from equiload.envs.data import Draw, bloom10, synthetic, world
-from equiload.experiments.worlds import slips
-from equiload.experiments.worlds.evidence import gaps, main
-from equiload.experiments.worlds.years import (
+from years import (
     Public,
     count_within,
     generated_years,

@@ -25,7 +25,7 @@ from equiload.envs.gym import (
     SB3VecEnv,
 )
 from equiload.robust import EnvironmentLayer, RobustPolicy, blend, pooled, verify
-from strategies import instances
+from equiload.testing.strategies import instances
 
 SEEDS = st.integers(0, 2**32 - 1)
 ACTIONS = ("shadow_prices", "routing")

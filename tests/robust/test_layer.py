@@ -10,7 +10,7 @@ from equiload.envs import DataError, Fleet, Instance, Objective, Setting, Slot, 
 from equiload.envs.data import synthetic
 from equiload.envs.typing import FloatArray
 from equiload.robust import FixedMethod, RobustPolicy, footprint_bound, verify
-from strategies import instances
+from equiload.testing.strategies import instances
 
 
 class Vertices:

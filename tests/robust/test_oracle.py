@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from equiload.envs import Instance, Slot
 from equiload.robust import Projector, SafeSet, blend
-from equiload.robust.safe import Ledger, Rates
-from strategies import instances
+from equiload.robust.kernels import Ledger
+from equiload.robust.safe import Rates
+from equiload.testing.strategies import instances
 
 
 def state(instance: Instance, seed: int, bound: np.ndarray | None):
@@ -206,7 +207,7 @@ def test_gradients_of_the_blend() -> None:
 
 
 def _random(rng: np.random.Generator) -> Instance:
-    from equiload.experiments.campaign import random_instances
+    from equiload.experiments.hostile.campaign import random_instances
 
     while True:
         instance = random_instances(rng, 1)[0]

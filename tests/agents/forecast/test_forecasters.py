@@ -30,7 +30,7 @@ from equiload.agents.forecast import (
 )
 from equiload.envs import DataError, Instance, Slot
 from equiload.envs.data import synthetic
-from strategies import instances
+from equiload.testing.strategies import instances
 
 SIMPLE = [Persistence(), SameHour(), SameHour(7), Climatology(), PastDays(samples=3)]
 WRONG = {

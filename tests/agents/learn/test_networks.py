@@ -16,7 +16,7 @@ from equiload.agents.learn.sb3 import Critic
 from equiload.envs import DataError, Instance, Setting, Slot, State
 from equiload.envs.data import synthetic
 from equiload.envs.gym import Observer
-from strategies import instances
+from equiload.testing.strategies import instances
 
 FEATURES = ("recent_past", "place", "slots_left", "expert_prices")
 

@@ -25,7 +25,7 @@ from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import DataError, EquiloadError, Instance, Outcome, dual_bound, rollout
 from equiload.envs.data import synthetic
 from equiload.envs.gym import ENVIRONMENT, GLBEnv, GLBVectorEnv, HindsightDual, Relative
-from strategies import instances
+from equiload.testing.strategies import instances
 
 SEEDS = st.integers(0, 2**32 - 1)
 ACTIONS = ("shadow_prices", "routing")

@@ -38,7 +38,7 @@ from equiload.envs.gym.features import (
     RecentPast,
     SlotsLeft,
 )
-from strategies import instances
+from equiload.testing.strategies import instances
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -32,7 +32,7 @@ from equiload.envs.gym import (
 from equiload.envs.gym.actions import RoutingAction, finite_actions
 from equiload.envs.gym.features import SlotsLeft
 from equiload.envs.gym.routing import feasible_routing
-from strategies import instances
+from equiload.testing.strategies import instances
 
 SEEDS = st.integers(0, 2**32 - 1)
 ACTIONS = ("shadow_prices", "routing")

@@ -1,0 +1,1 @@
+"""What a user runs: a module with a ``main`` per program, started by ``equiload NAME``."""

@@ -1,0 +1,127 @@
+"""Merge the results of any number of runs into one table.
+
+``equiload collect DIR`` reads every ``results.parquet`` below ``DIR``, writes
+``DIR/collected.parquet`` and ``DIR/collected.csv`` and prints each algorithm's interquartile mean
+gap with its interval, by further columns or swept options too: ``--by stress``. Files that are not
+whole, or not of this project, are named and left out; so are runs that have not ended well, and a
+second run of the same configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from equiload.envs import DataError, EquiloadError
+from equiload.experiments.results import parquet
+from equiload.experiments.results.statistics import summary
+from equiload.experiments.results.tables import show
+from equiload.experiments.running.files import replacing
+from equiload.experiments.running.jobs import record
+
+NAME = "collected"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="equiload collect", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the folder of a run, of a sweep, or above them")
+    parser.add_argument("--output", type=Path, help=f"name without ending; DIR/{NAME} by default")
+    parser.add_argument("--by", nargs="+", default=[], help="columns or options to split by")
+    options = parser.parse_args(arguments)
+    try:
+        table, skipped = collect(options.folder)
+        output = options.output or options.folder / NAME
+        write(output, table)
+        show(gap_table(table.to_pandas(), options.by))
+    except EquiloadError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    for reason in skipped:
+        print(f"skipped: {reason}", file=sys.stderr)  # noqa: T201
+    runs = len(set(table["config_hash"].to_pylist()))
+    print(f"{output}.parquet and .csv: {table.num_rows} rows of {runs} runs")  # noqa: T201
+    return 0
+
+
+def collect(folder: Path) -> tuple[pa.Table, list[str]]:
+    """Return the rows of all runs below a folder, and what was left out and why.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to collect.
+    """
+    tables: dict[str, pa.Table] = {}
+    skipped = []
+    paths = sorted(folder.rglob(parquet.FILE), key=lambda path: (-path.stat().st_mtime, path))
+    for path in paths:  # the newest first
+        state = record(path.parent).get("state", "done")
+        if state != "done":  # some of its algorithms are missing
+            skipped.append(f"{path}: the run is not done ({state})")
+            continue
+        try:
+            table = parquet.read(path)
+        except DataError as error:
+            skipped.append(str(error))
+            continue
+        name = "".join(sorted(set(table["config_hash"].to_pylist())))
+        if name in tables:
+            skipped.append(f"{path}: an earlier run of the same configuration")
+        else:
+            tables[name] = table
+    if not tables:
+        because = "".join(f"; {reason}" for reason in skipped[:3])
+        raise DataError(f"{folder}: no {parquet.FILE} to read in it or below{because}")
+    merged = pa.concat_tables(tables.values(), promote_options="default")
+    order = [(name, "ascending") for name in ("instance", "draw", "config_hash", "reachability")]
+    return merged.sort_by(order), skipped
+
+
+def gap_table(rows: pd.DataFrame, by: Sequence[str] = ()) -> Table:
+    """Table for the terminal: gap to eGLB-Off, interquartile mean and 95 % interval, in percent.
+
+    Raises
+    ------
+    DataError
+        If ``by`` names neither a column nor an option that the runs' overrides set.
+    """
+    for name in by:
+        if name not in rows:
+            values = rows["overrides"].str.extract(rf"(?:^| )\+?{re.escape(name)}=(\S+)")[0]
+            if values.isna().all():
+                raise DataError(f"there is no column and no override {name!r} to split by")
+            rows = rows.assign(**{name: values})
+    if by:
+        rows = rows.sort_values(list(by), kind="stable")
+    names = [*by, "reachability", "algorithm"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in (*names, "runs", "gap to eGLB-Off, %"):
+        table.add_column(name, no_wrap=True, justify="left" if name in names else "right")
+    for line in summary(rows, names).to_dict("records"):
+        value, low, high = (
+            f"{100 * line[end]:.2f}".replace("-0.00", "0.00") for end in ("value", "low", "high")
+        )
+        cells = [escape(str(line[name])) for name in names]
+        interval = f" \\[{low}, {high}]" if line["runs"] > 1 else ""
+        table.add_row(*cells, str(line["runs"]), value + interval)
+    return table
+
+
+def write(output: Path, table: pa.Table) -> None:
+    """Write ``output.parquet`` and ``output.csv``."""
+    with replacing(output.with_name(f"{output.name}.parquet")) as draft:
+        pq.write_table(table, draft)
+    with replacing(output.with_name(f"{output.name}.csv")) as draft:
+        pyarrow.csv.write_csv(table, draft)

@@ -1,0 +1,183 @@
+"""Judge policies on many draws: the gap to eGLB-Off, and how much of eGLB's gap is closed.
+
+``equiload evaluate checkpoint=PATH split=test draws=64``; with ``draws=null``
+on the one instance that ``instance`` names (``instance=bloom10 instance.root=…``). Writes
+``results.parquet``, a row per algorithm, draw and reachability as the benchmark's, and
+``evaluation.json``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from equiload.envs import DataError
+from equiload.envs.data import Source
+from equiload.envs.typing import FloatArray
+from equiload.experiments.results import parquet, statistics
+from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.study import Agent, Study, build_agents
+from equiload.experiments.results.tables import show
+from equiload.experiments.running.config import EvaluateConfig
+from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.files import write_record
+from equiload.experiments.running.progress import bars
+from equiload.experiments.running.sources import (
+    chosen_draws,
+    instance_of,
+    make_source,
+    reachabilities,
+    say,
+)
+from equiload.experiments.trainers.lineage import told_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """An algorithm over the draws of one reachability.
+
+    ``gap``: mean of ``(J − bound) / |bound|``. ``closed``: ``1 − gap / the baseline's gap``, of the
+    means. Each with the ends of its paired bootstrap interval (equal to it for a single draw).
+    ``better``: share of the draws with a smaller gap than the baseline's. ``certified``: share
+    whose certificate holds. None where there is no baseline to close a gap of, or no certificate.
+    """
+
+    algorithm: str
+    reachability: str
+    draws: int
+    gap: float
+    gap_low: float
+    gap_high: float
+    closed: float | None
+    closed_low: float | None
+    closed_high: float | None
+    better: float | None
+    certified: float | None
+
+
+@entry_point("evaluate")
+def main(cfg: EvaluateConfig) -> None:
+    """Run everything, write the files and print the table."""
+    if cfg.draws is not None and cfg.draws < 1:
+        raise DataError(f"draws must be at least 1 or null, got {cfg.draws}")
+    if cfg.first < 0:
+        raise DataError(f"first must be the number of a draw, got {cfg.first}")
+    if not 0 < cfg.confidence < 1:
+        raise DataError(f"confidence must lie between 0 and 1, got {cfg.confidence}")
+    agents = build_agents(cfg.algorithms)
+    if cfg.baseline not in agents:
+        raise DataError(f"the baseline {cfg.baseline!r} is none of {', '.join(agents)}")
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    for sentence in told_of(agents.values(), source, None if cfg.draws is None else cfg.split):
+        say(sentence)
+    study = run_all(cfg, source, agents)
+    folder = run_folder()
+    parquet.write(folder, study.rows, parquet.Origin.of(cfg))
+    scores = score(study.rows, cfg.baseline, cfg.confidence)
+    content = {
+        "baseline": cfg.baseline,
+        "confidence": cfg.confidence,
+        "scores": [asdict(s) for s in scores],
+        "left_out": [asdict(row) for row in study.left_out],
+    }
+    write_record(folder / "evaluation.json", content)
+    instance = study.rows[0].outcome.instance
+    name = instance.name
+    if cfg.draws is not None:
+        count = scores[0].draws
+        name = f"{count} {cfg.split} draw{'s' if count > 1 else ''} of {source.name}"
+    title = f"{name}, {instance.horizon} slots"
+    show(evaluation_table(scores, title, cfg.baseline, study.left_out), study.left_out)
+
+
+def run_all(cfg: EvaluateConfig, source: Source, agents: Mapping[str, Agent]) -> Study:
+    """Every reachability, draw and algorithm."""
+    names, study = reachabilities(source, cfg.reachability), Study()
+    draws = chosen_draws(source, cfg.split, cfg.draws, first=cfg.first)
+    with bars() as shown:
+        bar = shown.bar("draws", len(draws) * len(names))
+        for reachability, draw in itertools.product(names, draws):
+            if not all(study.is_out(name, reachability) for name in agents):
+                instance = instance_of(source, draw, reachability)
+                study.compare(agents, instance, reachability=reachability)
+            bar.advance()
+    study.need_rows()
+    return study
+
+
+def score(rows: Sequence[Row], baseline: str, confidence: float) -> list[Score]:
+    """Scores of every algorithm, in the order of the rows."""
+    runs: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        runs.setdefault((row.reachability, row.algorithm), []).append(row)
+    gaps = {key: np.array([row.gap for row in own]) for key, own in runs.items()}
+    return [
+        _score(own, gaps[key], gaps.get((key[0], baseline)), confidence)
+        for key, own in runs.items()
+    ]
+
+
+def _score(
+    own: Sequence[Row], gap: FloatArray, theirs: FloatArray | None, confidence: float
+) -> Score:
+    reference = gap if theirs is None else theirs
+
+    def both(samples: FloatArray) -> FloatArray:
+        means = samples.mean(1)
+        return np.stack([means[:, 0], 1 - means[:, 0] / means[:, 1]], axis=-1)
+
+    with np.errstate(invalid="ignore", divide="ignore"):  # a baseline without a gap
+        low, high = statistics.ends(
+            np.stack([gap, reference], axis=-1), both, confidence=confidence
+        )
+        closed = float(1 - gap.mean() / reference.mean())
+    known = theirs is not None and bool(np.isfinite([closed, low[1], high[1]]).all())
+    held = [bool(row.certificate.holds.all()) for row in own if row.certificate is not None]
+    return Score(
+        algorithm=own[0].algorithm,
+        reachability=own[0].reachability,
+        draws=len(own),
+        gap=float(gap.mean()),
+        gap_low=float(low[0]),
+        gap_high=float(high[0]),
+        closed=closed if known else None,
+        closed_low=float(low[1]) if known else None,
+        closed_high=float(high[1]) if known else None,
+        better=None if theirs is None else float((gap < theirs).mean()),
+        certified=float(np.mean(held)) if held else None,
+    )
+
+
+def evaluation_table(
+    scores: Sequence[Score], title: str, baseline: str, left_out: Sequence[LeftOut] = ()
+) -> Table:
+    """Table for the terminal."""
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    headers = ("Gap to eGLB-Off, %", f"Of {escape(baseline)}'s gap closed, %", "Better on", "Held")
+    for header in ("Reachability", "Algorithm"):
+        table.add_column(header, no_wrap=True)
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    for s in scores:
+        held = "" if s.certified is None else f"{s.certified:.0%}"
+        closed, better = "", ""
+        if s.algorithm != baseline:
+            if s.closed is not None and s.closed_low is not None and s.closed_high is not None:
+                closed = _with_ends(s.closed, s.closed_low, s.closed_high, 1, s.draws)
+            better = "" if s.better is None else f"{s.better:.0%}"
+        gap = _with_ends(s.gap, s.gap_low, s.gap_high, 2, s.draws)
+        table.add_row(escape(s.reachability), escape(s.algorithm), gap, closed, better, held)
+    for row in left_out:
+        table.add_row(escape(row.reachability), escape(row.algorithm), "–", "–", "–", "–")
+    return table
+
+
+def _with_ends(value: float, low: float, high: float, digits: int, draws: int) -> str:
+    ends = f" \\[{100 * low:.{digits}f}, {100 * high:.{digits}f}]" if draws > 1 else ""
+    return f"{100 * value:.{digits}f}".replace("-0.00", "0.00") + ends

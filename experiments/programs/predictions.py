@@ -1,0 +1,220 @@
+"""What wrong predictions cost: kind of error × its size × algorithm, against eGLB-Off.
+
+``equiload predictions``: on every draw the perfect forecast is made wrong in a controlled way, and
+every algorithm that takes advice runs on it. Beside them stand algorithms that are not told the
+truth in any form. Writes ``predictions.json``, ``predictions.csv`` and a
+figure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from equiload.agents import EGLBOff
+from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
+from equiload.envs import DataError, Instance, Policy, SolverError
+from equiload.experiments.results import parquet
+from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Cell, Score
+from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.statistics import interval, mean
+from equiload.experiments.results.study import Study
+from equiload.experiments.results.tables import show
+from equiload.experiments.running.config import PredictionsConfig
+from equiload.experiments.running.entry import build, entry_point, run_folder
+from equiload.experiments.running.files import write_csv, write_record
+from equiload.experiments.running.progress import bars
+from equiload.experiments.running.sources import (
+    chosen_draws,
+    instance_of,
+    make_source,
+    reachabilities,
+)
+from equiload.robust import RobustPolicy
+
+#: MAPE of prices and of footprints on each draw, by kind and size of error.
+Mapes = defaultdict[tuple[str, float], list[tuple[float, float]]]
+
+
+@entry_point("predictions")
+def main(cfg: PredictionsConfig) -> None:
+    """Run everything, write the files and print the table."""
+    if cfg.draws is not None and cfg.draws < 2:
+        raise DataError(f"an interval needs at least 2 draws, got {cfg.draws}")
+    if not 0 < cfg.confidence < 1:
+        raise DataError(f"confidence must lie between 0 and 1, got {cfg.confidence}")
+    unknown = [name for name in cfg.wrapped if cfg.algorithms.get(name) is None]
+    if unknown:
+        raise DataError(f"wrapped names {unknown[0]!r}, which is not among the algorithms")
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    (reachability,) = reachabilities(source, [cfg.reachability])
+    draws = chosen_draws(source, cfg.split, cfg.draws)
+    study, errors = Study(), Mapes(list)
+    with bars() as shown:
+        for number in shown.track("draws")(range(len(draws))):
+            instance = instance_of(source, draws[number], reachability)
+            run_draw(cfg, number, instance, reachability, study, errors)
+    study.need_rows()
+    rows = study.by_key()
+    scores = [_score(cell, own, errors, cfg.confidence) for cell, own in rows.items()]
+    _write(cfg, study, len(draws), scores)
+    name = (
+        instance.name if cfg.draws is None else f"{len(draws)} {cfg.split} draws of {source.name}"
+    )
+    title = f"{name}: gap to eGLB-Off, %"
+    show(prediction_table(scores, title, study.left_out), study.left_out)
+
+
+def _write(cfg: PredictionsConfig, study: Study, count: int, scores: Sequence[Score]) -> None:
+    folder = run_folder()
+    rows = [row for own in study.by_key().values() for row in own]
+    parquet.write(folder, rows, parquet.Origin.of(cfg))
+    lines = [asdict(score) for score in scores]
+    write_csv(folder / "predictions.csv", lines)
+    content = {
+        "draws": count,
+        "split": None if cfg.draws is None else cfg.split,
+        "confidence": cfg.confidence,
+        "scores": lines,
+        "left_out": [asdict(row) for row in study.left_out],
+    }
+    write_record(folder / "predictions.json", content)
+    if cfg.figures:
+        from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
+
+        write_figures(folder)
+
+
+def run_draw(
+    cfg: PredictionsConfig,
+    number: int,
+    instance: Instance,
+    reachability: str,
+    study: Study,
+    errors: Mapes,
+) -> None:
+    """Run every cell on one draw."""
+    bound = EGLBOff().solve(instance).lower_bound
+
+    def run(cell: Cell, name: str, policy: Policy) -> None:
+        row = study.run(
+            policy,
+            instance,
+            name=name,
+            key=cell,
+            group=cell.label,
+            reachability=reachability,
+            lower_bound=bound,
+        )
+        certificate = None if row is None else row.certificate
+        if certificate is not None and not certificate.holds.all():
+            raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
+
+    for name, node in _given(cfg.references):
+        run(Cell(REFERENCE, 0.0, name), name, build(node))
+    for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), number):
+        errors[kind, size].append(_mapes(forecaster, instance))
+        for name, rho, policy in advised(cfg, forecaster):
+            cell = Cell(kind, size, name, rho)
+            run(cell, f"{cell.label}, {kind} {size:g}", policy)
+
+
+def _mapes(forecaster: Forecaster, instance: Instance) -> tuple[float, float]:
+    """How wrong a forecast is: of prices, and of footprints on average."""
+    # Once a day; of less than a day, half-way through.
+    every = 24 if instance.horizon > 24 else max(1, instance.horizon // 2)
+    errors = forecast_errors(forecaster, instance, every=every)
+    if not errors:  # a single slot has no future
+        return 0.0, 0.0
+    footprints = [errors[name]["mape"] for name in instance.trace.footprints]
+    return errors["price"]["mape"], float(np.mean(footprints))
+
+
+def forecasters(
+    errors: Mapping[str, Any], truth: Forecaster, draw: int
+) -> Iterator[tuple[str, float, Forecaster]]:
+    """Yield the perfect forecast, then each kind of error at each of its sizes.
+
+    Errors that are random have a ``seed``, which is then the draw's.
+    """
+    yield PERFECT, 0.0, truth
+    for kind, error in _given(errors):
+        node = dict(error["forecaster"])
+        if "seed" in node:
+            node["seed"] = draw
+        for size in error["sizes"]:
+            yield kind, float(size), build(node, base=truth, size=size)
+
+
+def advised(
+    cfg: PredictionsConfig, forecaster: Forecaster
+) -> Iterator[tuple[str, float | None, Policy]]:
+    """Yield every algorithm that takes a forecast, alone and as asked for with the guarantee."""
+    for name, node in _given(cfg.algorithms):
+        yield name, None, build(node, forecaster=forecaster)
+        for rho in cfg.rho if name in cfg.wrapped else ():
+            advice, expert = build(node, forecaster=forecaster), build(cfg.expert)
+            yield name, rho, RobustPolicy(advice, expert, rho=rho)
+
+
+def _given(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Entries that are not null: so a preset leaves out what the defaults hold."""
+    return ((name, node) for name, node in nodes.items() if node is not None)
+
+
+def _score(cell: Cell, rows: Sequence[Row], errors: Mapes, confidence: float) -> Score:
+    gaps = np.array([row.gap for row in rows])
+    value = low = high = float(gaps.mean())
+    if len(gaps) > 1:
+        middle = interval([gaps], mean, rng=np.random.default_rng(0), confidence=confidence)
+        value, low, high = middle.value, middle.low, middle.high
+    price, footprint = np.mean(errors.get((cell.error, cell.size), [(0.0, 0.0)]), axis=0)
+    return Score(
+        error=cell.error,
+        size=cell.size,
+        algorithm=cell.label,
+        advice=cell.algorithm,
+        rho=cell.rho,
+        gap=value,
+        low=low,
+        high=high,
+        price_mape=float(price),
+        footprint_mape=float(footprint),
+    )
+
+
+def prediction_table(
+    scores: Sequence[Score], title: str, left_out: Sequence[LeftOut] = ()
+) -> Table:
+    """Table for the terminal: a line per error and size, a column per algorithm."""
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    columns = list(dict.fromkeys(s.algorithm for s in scores if s.error != REFERENCE))
+    for header in ("Forecast", "Size", "MAPE\nprices", "MAPE\nfootprints", *columns):
+        table.add_column(header, justify="left" if header == "Forecast" else "right", no_wrap=True)
+    for score in scores:
+        if score.error == REFERENCE:
+            table.add_row(escape(score.algorithm), "", "", "", _text(score))
+    lines: dict[tuple[str, float], dict[str, Score]] = {}
+    for score in scores:
+        if score.error != REFERENCE:
+            lines.setdefault((score.error, score.size), {})[score.algorithm] = score
+    for (error, size), line in lines.items():
+        any_score = next(iter(line.values()))
+        mapes = (f"{any_score.price_mape:.1%}", f"{any_score.footprint_mape:.1%}")
+        table.add_row(error, f"{size:g}", *mapes, *(_text(line[name]) for name in columns))
+    for row in left_out:
+        table.add_row(escape(row.algorithm), "", "", "", *["–"] * max(len(columns), 1))
+    return table
+
+
+def _text(score: Score) -> str:
+    if score.low == score.high:  # of one draw
+        return f"{100 * score.gap:.2f}"
+    return f"{100 * score.gap:.2f} [{100 * score.low:.2f}, {100 * score.high:.2f}]"

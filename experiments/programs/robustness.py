@@ -1,0 +1,236 @@
+"""How much of good advice the layer keeps, and how little of bad advice it lets through.
+
+``equiload robustness``: advice × ρ × allowance × method on one instance.
+``equiload robustness campaign=adversarial``: random small problems, hostile
+advice, every episode verified independently; exit status 1 on any violation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from equiload.envs import DataError, Instance, Policy, dual_bound, rollout
+from equiload.envs.typing import FloatArray
+from equiload.experiments.hostile.advice import (
+    Dearest,
+    Replay,
+    Stale,
+    hostile,
+    noisy,
+    perfect_weights,
+)
+from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, Tally, campaign
+from equiload.experiments.results import parquet
+from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.study import Study
+from equiload.experiments.results.tables import show
+from equiload.experiments.running.config import RobustnessConfig
+from equiload.experiments.running.entry import build, entry_point, run_folder
+from equiload.experiments.running.files import write_csv, write_record
+from equiload.experiments.running.progress import bars
+from equiload.experiments.running.sources import make_source, one_instance, reachabilities
+from equiload.robust import RobustPolicy, SafeSet, footprint_bound, verify
+
+KINDS = ("perfect", "noisy", "stale", "greedy", "adversarial", "learned")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run. ``ratio`` is ``J / J^π``, ``bound`` what the guarantee allows it to be."""
+
+    advice: str
+    method: str
+    rho: float
+    allowance: float
+    ratio: float
+    bound: float
+    to_offline: float
+    certified: float
+    alpha: float
+    holds: bool
+    verified: bool
+
+
+@entry_point("robustness")
+def main(cfg: RobustnessConfig) -> None:
+    """Run the comparison, or the campaign."""
+    if cfg.campaign is not None:
+        _campaign(cfg)
+        return
+    for what in ("advice", "rho", "allowance", "method"):
+        if not getattr(cfg, what):
+            raise DataError(f"{what} names nothing to try")
+    unknown = sorted(set(cfg.advice) - set(KINDS))
+    if unknown:
+        raise DataError(f"advice must be among {', '.join(KINDS)}, got {unknown[0]!r}")
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    (reachability,) = reachabilities(source, [cfg.reachability])
+    instance = one_instance(source, reachability)
+    trials, study = run_trials(cfg, instance, reachability)
+    _write(cfg, trials, study)
+    title = f"{instance.name}: {instance.horizon} slots"
+    show(_table(trials, title, study.left_out), study.left_out)
+    if not all(trial.verified for trial in trials if trial.method != "fixed"):
+        sys.exit(1)
+
+
+def _write(cfg: RobustnessConfig, trials: Sequence[Trial], study: Study) -> None:
+    folder = run_folder()
+    parquet.write(folder, study.rows, parquet.Origin.of(cfg))
+    lines = [asdict(trial) for trial in trials]
+    write_csv(folder / "robustness.csv", lines)
+    content = {"trials": lines, "left_out": [asdict(row) for row in study.left_out]}
+    write_record(folder / "robustness.json", content)
+    if cfg.figures:
+        from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
+
+        write_figures(folder)
+
+
+def run_trials(
+    cfg: RobustnessConfig, instance: Instance, reachability: str
+) -> tuple[list[Trial], Study]:
+    """Every combination of advice, ρ, allowance and method; advice that cannot act has none."""
+    expert: Policy = build(cfg.expert)
+    alone = rollout(expert, instance, keep=True)
+    base = float(alone.objective)
+    weights = perfect_weights(instance)
+    # The expert is deterministic and sees nothing of the layer: its allocations are made once.
+    own = Replay(alone.allocation)
+    lower_bound = float(dual_bound(instance, weights).value)
+    study, trials = Study(), dict[Any, Trial]()
+    settings = list(itertools.product(cfg.advice, cfg.rho, cfg.allowance))
+    with bars() as shown:
+        bar = shown.bar("trials", len(settings) * len(cfg.method))
+        for kind, rho, share in settings:
+            if study.is_out(kind, reachability):
+                continue
+            guarantee: dict[str, Any] = {
+                "rho": rho,
+                "allowance": share * abs(base),
+                "footprint_bound": _bound(instance) if cfg.horizon_aware else None,
+            }
+            advice = _advice(cfg, kind, weights, instance, own, guarantee)
+            for method in cfg.method:
+                policy = RobustPolicy(advice, own, method=method, **guarantee)
+                key = (kind, rho, share, method)
+                row = study.run(
+                    policy,
+                    instance,
+                    name=f"{method}({kind}), ρ = {rho:g}, B = {share:g}·J",
+                    key=key,
+                    group=kind,
+                    reachability=reachability,
+                    lower_bound=lower_bound,
+                    keep=True,
+                )
+                if row is not None:
+                    trials[key] = _trial(row, base, weights, (kind, method, share))
+                bar.advance()
+    study.need_rows("advice")
+    return [trials[key] for key in study.by_key()], study
+
+
+def _advice(
+    cfg: RobustnessConfig,
+    kind: str,
+    weights: FloatArray,
+    instance: Instance,
+    expert: Policy,
+    guarantee: dict[str, Any],
+) -> Policy:
+    if kind == "noisy":
+        return noisy(weights, cfg.seed)
+    if kind == "stale":
+        return Stale(weights)
+    if kind == "greedy":
+        return Dearest()
+    if kind == "adversarial":
+        safe = SafeSet(
+            fleet=instance.fleet,
+            objective=instance.objective,
+            horizon=instance.horizon,
+            **guarantee,
+        )
+        return hostile(instance, expert, safe, cfg.rounds, cfg.seed)
+    if kind == "learned":
+        if cfg.learned is None:
+            raise DataError("advice 'learned' needs a policy: learned._target_=…")
+        policy: Policy = build(cfg.learned)
+        return policy
+    return noisy(weights, cfg.seed, spread=0.0)
+
+
+def _trial(row: Row, base: float, weights: FloatArray, labels: tuple[str, str, float]) -> Trial:
+    certificate, outcome = row.certificate, row.outcome
+    assert certificate is not None
+    certified = float(certificate.ratio(outcome, weights))
+    offline = float(outcome.objective) / certified if np.isfinite(certified) else np.nan
+    return Trial(
+        advice=labels[0],
+        method=labels[1],
+        rho=certificate.rho,
+        allowance=labels[2],
+        ratio=float(outcome.objective) / base,
+        bound=1.0 + float(certificate.allowed) / base,
+        to_offline=float(outcome.objective) / offline,
+        certified=certified,
+        alpha=float(certificate.alpha.mean()),
+        holds=bool(certificate.holds),
+        verified=verify(certificate, outcome.instance, outcome.allocation).ok,
+    )
+
+
+def _bound(instance: Instance) -> FloatArray:
+    return footprint_bound(instance.fleet, instance.trace.intensity.max(-2))
+
+
+def _campaign(cfg: RobustnessConfig) -> None:
+    if cfg.campaign != "adversarial":
+        raise DataError(f"campaign must be 'adversarial', got {cfg.campaign!r}")
+    if cfg.episodes < 1:
+        raise DataError(f"episodes must be at least 1, got {cfg.episodes}")
+    tally = Tally()
+    with bars() as shown:
+        bar = shown.bar("batches", -(-cfg.episodes // EPISODES_PER_BATCH))
+        for so_far in campaign(cfg.episodes, cfg.seed):
+            tally = so_far
+            bar.advance()
+    for violation in tally.violations[:20]:
+        print(violation, file=sys.stderr)  # noqa: T201
+    print(f"settled in rational arithmetic: {tally.exact} episodes")  # noqa: T201
+    print(tally)  # noqa: T201
+    if tally.violations:
+        sys.exit(1)
+
+
+def _table(trials: list[Trial], title: str, left_out: Sequence[LeftOut]) -> Table:
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for header in ("Advice", "Method"):
+        table.add_column(header, no_wrap=True)
+    for header in ("ρ", "B / J^π", "J / J^π", "Bound", "J / lower bound", "Mean α", "Verified"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for t in trials:
+        table.add_row(
+            t.advice,
+            t.method,
+            f"{t.rho:g}",
+            f"{t.allowance:g}",
+            f"{t.ratio:.4f}",
+            f"{t.bound:.4f}",
+            f"{t.certified:.4f}",
+            f"{t.alpha:.3f}",
+            "yes" if t.verified else "no",
+        )
+    for row in left_out:
+        table.add_row(row.algorithm, *["–"] * 8)
+    return table

@@ -1,0 +1,264 @@
+"""Train a policy, and keep the best.
+
+``equiload train agent=hindsight`` (``ppo``, ``sac``, ``td3``; ``--help``
+lists the rest). The run's folder holds ``best`` and ``last`` checkpoints (``.json`` and
+``.safetensors``), ``progress.csv``, TensorBoard events, and ``training.pt``, from which
+the same command in the same folder goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+from torch.utils.tensorboard import SummaryWriter
+
+from equiload.agents import EGLB
+from equiload.agents.forecast import PastDays
+from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
+from equiload.agents.learn.networks import FlatNetwork
+from equiload.agents.learn.policy import LearnedPolicy
+from equiload.agents.learn.sb3 import SQUASH
+from equiload.envs import DataError
+from equiload.envs.data import Source
+from equiload.experiments.results import parquet
+from equiload.experiments.results.rows import Row
+from equiload.experiments.results.study import compare
+from equiload.experiments.running.config import TrainConfig
+from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.files import json_text, replacing, versions, write_csv, write_json
+from equiload.experiments.running.preemption import preemption_warning
+from equiload.experiments.running.progress import bars
+from equiload.experiments.running.sources import make_source, reachabilities
+from equiload.experiments.trainers import Trainer, make_trainer
+from equiload.experiments.trainers.lineage import fingerprint, origin_of
+from equiload.experiments.trainers.tensors import read_tensors, write_tensors
+from equiload.experiments.trainers.validation import Validation, drawn_of
+from equiload.robust import RobustPolicy
+
+STATE = "training.pt"
+
+
+@entry_point("train")
+def main(cfg: TrainConfig) -> None:
+    """Train until the end, or until the scheduler warns; a later start goes on from there."""
+    if cfg.resume not in ("auto", "never"):
+        raise DataError(f"resume must be auto or never, got {cfg.resume!r}")
+    if cfg.evaluate_every < 1:
+        raise DataError(f"evaluate_every must be at least 1, got {cfg.evaluate_every}")
+    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    origin, cfg = parquet.Origin.of(cfg), _plain(cfg)
+    final = final_draws(cfg, source)
+    overrides = HydraConfig.get().overrides.task
+    command = " ".join(["equiload train", *overrides])
+    Session(cfg, source, run_folder(), command).run()
+    if final:
+        rows = final_rows(cfg, source, final, load_checkpoint(run_folder() / "best"))
+        parquet.write(run_folder(), rows, origin)
+
+
+class Session:
+    """One training run in its folder; ``command`` is what its checkpoints say made them."""
+
+    def __init__(self, cfg: TrainConfig, source: Source, folder: Path, command: str) -> None:
+        self._cfg, self._folder, self._command = cfg, folder, command
+        device = (
+            ("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else cfg.device
+        )
+        saved = folder / STATE
+        goes_on = cfg.resume == "auto" and saved.is_file()
+        if cfg.resume == "auto" and not goes_on and (folder / "training.safetensors").is_file():
+            raise DataError(
+                f"{folder}: the run there was saved by an earlier version and cannot go on: give "
+                "another hydra.run.dir, or begin anew with resume=never"
+            )
+        kept = read_tensors(saved) if goes_on else None
+        self._source = fingerprint(source)
+        if kept is not None and kept.get("source", self._source) != self._source:
+            raise DataError(
+                f"{folder}: the run there was trained on other data than {source.name} as it is "
+                "now: give another hydra.run.dir, or begin anew with resume=never"
+            )
+        told = kept and kept.get("data")  # the checkpoint to begin with may be gone by now
+        self._data = json.loads(told or json_text(origin_of(cfg, source)))
+        self._validation = Validation(cfg.validation, source)
+        self._trainer: Trainer = make_trainer(cfg, source, device, warm=kept is None)
+        self._rows: list[dict[str, Any]] = []
+        self._best, self._seconds = np.inf, 0.0
+        if kept is not None:
+            self._restore(kept["trainer"])
+            self._best, self._seconds = float(kept["best"]), float(kept["seconds"])
+            self._rows = _read_rows(folder / "progress.csv", self._trainer.done)
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        try:
+            self._trainer.restore(state)
+        # What a state of another learner lacks, and what torch says of another network's weights.
+        except (KeyError, ValueError, RuntimeError):
+            raise DataError(
+                f"{self._folder}: the run there had another learner or network than this "
+                "configuration: give another hydra.run.dir, or begin anew with resume=never"
+            ) from None
+
+    def run(self) -> None:
+        """Train to the end."""
+        trainer, cfg = self._trainer, self._cfg
+        begin = time.monotonic() - self._seconds
+        told: dict[str, list[float]] = defaultdict(list)
+        board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=trainer.done)
+        with bars() as shown, preemption_warning() as warning:
+            bar = shown.bar("training", trainer.total, initial=trainer.done)
+            while trainer.done < trainer.total:
+                for name, value in trainer.advance().items():
+                    told[name].append(value)
+                    board.add_scalar(f"train/{name}", value, trainer.done)
+                bar.advance()
+                over = trainer.done >= trainer.total
+                if trainer.done % cfg.evaluate_every == 0 or over or warning:
+                    self._seconds = time.monotonic() - begin
+                    self._note(
+                        {name: float(np.mean(values)) for name, values in told.items()}, board
+                    )
+                    told.clear()
+                if warning:
+                    warning.obey()
+        board.close()
+        print(f"best validation gap {self._best:.3%}; written to {self._folder}")  # noqa: T201
+
+    def _note(self, told: dict[str, float], board: SummaryWriter) -> None:
+        """Evaluate, and write everything down."""
+        checkpoint = self._checkpoint({})
+        scores = self._validation.scores(_policy(checkpoint, self._cfg))
+        row = {"step": self._trainer.done, "seconds": round(self._seconds, 2), **told, **scores}
+        self._rows.append(row)
+        for name, value in scores.items():
+            board.add_scalar(f"validation/{name}", value, self._trainer.done)
+        board.flush()
+        checkpoint = dataclasses.replace(checkpoint, scores={"validation": scores})
+        save_checkpoint(self._folder / "last", checkpoint)
+        if scores["gap"] < self._best:
+            self._best = scores["gap"]
+            save_checkpoint(self._folder / "best", checkpoint)
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        write_csv(
+            self._folder / "progress.csv",
+            [{name: row.get(name, "") for name in names} for row in self._rows],
+        )
+        state = {"trainer": self._trainer.state(), "best": self._best, "seconds": self._seconds}
+        state |= {"source": self._source, "data": json_text(self._data)}
+        write_tensors(self._folder / STATE, state)
+        text = f"step {row['step']}/{self._trainer.total}, {self._seconds:.0f} s: validation gap "
+        text += (
+            f"{scores['gap']:.2%} (eGLB {scores['eglb_gap']:.2%}, closed {scores['closed']:.1%})"
+        )
+        print(text, file=sys.stderr)  # noqa: T201
+
+    def _checkpoint(self, scores: dict[str, Any]) -> Checkpoint:
+        cfg, network = self._cfg, self._trainer.network()
+        layout = network.layout
+        observation: dict[str, Any] = {
+            "kinds": list(layout.kinds),
+            "features": list(cfg.features),
+            "price_scale": cfg.price_scale,
+            "blocks": layout.signature,
+        }
+        if isinstance(network, FlatNetwork):
+            observation["sizes"] = layout.sizes
+        return Checkpoint(
+            network=dict(cfg.network),
+            observation=observation,
+            action={
+                "kind": "shadow_prices",
+                "scale": cfg.action_scale,
+                "squash": SQUASH.get(cfg.agent["kind"], "none"),
+            },
+            weights={k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()},
+            training={
+                "command": self._command,
+                "step": self._trainer.done,
+                "seconds": round(self._seconds, 1),
+                "configuration": dataclasses.asdict(cfg),
+                "data": self._data,
+            },
+            scores=scores,
+            versions=versions(),
+        )
+
+
+def final_draws(cfg: TrainConfig, source: Source) -> list[str]:
+    """The draws on which the best policy is judged in the end.
+
+    Raises
+    ------
+    DataError
+        For what cannot be, or what the source has not: before anything is trained.
+    """
+    draws, split = cfg.final["draws"], cfg.final["split"]
+    if split not in ("train", "validation", "test"):
+        raise DataError(f"final.split must be train, validation or test, got {split!r}")
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 0:
+        raise DataError(f"final.draws must be a whole number from 0, got {draws!r}")
+    if not draws:
+        return []
+    options = {**cfg.validation, "draws": draws}
+    return [f"{split}/{number}" for number in drawn_of(options, split, source)]
+
+
+def final_rows(
+    cfg: TrainConfig, source: Source, draws: Sequence[str], checkpoint: Checkpoint
+) -> list[Row]:
+    """EGLB and the policy (wrapped, if it is to be) on every draw and reachability."""
+    rows: list[Row] = []
+    horizon = int(cfg.validation["horizon"])
+    for reachability in reachabilities(source, cfg.validation["reachability"]):
+        for draw in draws:
+            world = source.draw(draw, horizon=horizon, reachability=reachability)
+            agents = {"eGLB": EGLB(), "Learned": _policy(checkpoint, cfg)(PastDays(samples=2))}
+            rows += compare(agents, world, reachability=reachability)
+    return rows
+
+
+def save_checkpoint(stem: Path, checkpoint: Checkpoint) -> None:
+    """Write ``stem.safetensors`` and ``stem.json``, each whole or not at all."""
+    with replacing(stem.with_suffix(".safetensors")) as draft:
+        save_file(dict(checkpoint.weights), draft)
+    write_json(stem.with_suffix(".json"), checkpoint.description())
+
+
+def _policy(checkpoint: Checkpoint, cfg: TrainConfig) -> Any:
+    """What is evaluated: the policy, wrapped where it will be used so."""
+
+    def make(forecaster: Any) -> Any:
+        learned = LearnedPolicy(checkpoint, forecaster)
+        if cfg.robust["mode"] == "off":
+            return learned
+        rho, allowance = cfg.robust["rho"], cfg.robust["allowance"]
+        return RobustPolicy(learned, EGLB(), rho=rho, allowance=allowance)
+
+    return make
+
+
+def _plain(cfg: Any) -> TrainConfig:
+    """The configuration as a dataclass of plain values."""
+    return TrainConfig(**OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def _read_rows(path: Path, done: int) -> list[dict[str, Any]]:
+    """Rows of the progress so far, without those of work that is done again."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows: Sequence[dict[str, Any]] = list(csv.DictReader(file))
+    return [dict(row) for row in rows if int(row["step"]) <= done]

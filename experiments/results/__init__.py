@@ -1,0 +1,1 @@
+"""What came of runs: rows, tables, statistics, histories, published numbers."""

@@ -1,0 +1,118 @@
+"""``results.parquet``: a tidy table per run, a row per algorithm × instance × reachability.
+
+Columns (US$, t, m³, s): ``schema, algorithm, instance, draw, split, seed, reachability, slots,
+regions, energy_cost, objective, lower_bound, gap, seconds``; ``KIND_max, KIND_mean, KIND_par,
+KIND_weight`` of each footprint kind, the last μ in US$ per t or m³; ``certificate_holds,
+certificate_rho, certificate_allowance`` of robust policies; ``config_hash, overrides, versions``.
+What a row has no value of is null: ``draw`` and ``split`` of data that nobody drew, ``seed`` of a
+configuration without one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hydra.core.hydra_config import HydraConfig
+
+from equiload.envs import DataError, Instance
+from equiload.experiments.results.rows import Row
+from equiload.experiments.running.files import replacing, versions
+from equiload.experiments.running.jobs import config_hash
+
+#: Version of the layout of ``results.parquet``.
+SCHEMA = 1
+FILE = "results.parquet"
+_MARK = b"equiload.results"  # key of the version in the file's own metadata
+
+_TEXT = ("algorithm", "instance", "draw", "split", "reachability", "config_hash", "overrides")
+_WHOLE = ("schema", "seed", "slots", "regions")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run's rows come from: its configuration, and the seed in it."""
+
+    config_hash: str
+    overrides: str
+    seed: int | None
+
+    @classmethod
+    def of(cls, cfg: Any) -> Origin:
+        """Return the origin of what a Hydra program of this configuration writes."""
+        overrides = " ".join(HydraConfig.get().overrides.task)
+        return cls(config_hash(cfg), overrides, cfg.get("seed"))
+
+
+def line(row: Row, origin: Origin) -> dict[str, Any]:
+    """Return one row of ``results.parquet``."""
+    certificate = {} if row.certificate is None else row.certificate.verdict()
+    weight = row.outcome.instance.objective.equity_weight
+    return {
+        "schema": SCHEMA,
+        "algorithm": row.algorithm,
+        **_of_instance(row.outcome.instance),
+        "seed": origin.seed,
+        **row.flat(),
+        **{f"{kind}_weight": mu for kind, mu in weight.items()},
+        **{f"certificate_{name}": certificate.get(name) for name in ("holds", "rho", "allowance")},
+        "config_hash": origin.config_hash,
+        "overrides": origin.overrides,
+        "versions": json.dumps(versions()),
+    }
+
+
+def _of_instance(instance: Instance) -> dict[str, Any]:
+    draw = instance.trace.provenance.get("draw")
+    return {
+        "instance": instance.name,
+        "draw": draw,
+        "split": draw and draw.split("/")[0],
+        "slots": instance.horizon,
+        "regions": len(instance.fleet.regions),
+    }
+
+
+def write(folder: Path, rows: Sequence[Row], origin: Origin) -> None:
+    """Write a run's rows into its folder, whole or not at all."""
+    lines = [line(row, origin) for row in rows]
+    fields = [pa.field(name, _type(name)) for name in lines[0]]
+    schema = pa.schema(fields, metadata={_MARK: str(SCHEMA)})
+    with replacing(folder / FILE) as draft:
+        pq.write_table(pa.Table.from_pylist(lines, schema=schema), draft)
+
+
+def _type(name: str) -> pa.DataType:
+    if name in _WHOLE:
+        return pa.int64()
+    if name == "certificate_holds":
+        return pa.bool_()
+    return pa.string() if name in (*_TEXT, "versions") else pa.float64()
+
+
+def read(path: Path) -> pa.Table:
+    """Read the rows of a run, or of many.
+
+    Raises
+    ------
+    DataError
+        If the file is not whole, not of this project, or of a later version.
+    """
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: not a whole Parquet file ({reason})") from None
+    mark = (table.schema.metadata or {}).get(_MARK)
+    if mark is None:
+        raise DataError(f"{path}: a Parquet file, but not of equiload's results")
+    if mark != str(SCHEMA).encode():
+        raise DataError(
+            f"{path}: results of schema {mark.decode()}, this version reads schema {SCHEMA}"
+        )
+    return table

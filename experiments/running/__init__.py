@@ -1,0 +1,1 @@
+"""How programs run: configuration, sources, jobs, sweeps, progress, whole files."""

@@ -1,0 +1,182 @@
+"""The source of instances that a configuration names, and what every program asks of it."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+from omegaconf import DictConfig
+
+from equiload.envs import DataError, Instance
+from equiload.envs.data import (
+    GeneratedSource,
+    RecordedSource,
+    ShiftedSource,
+    Source,
+    source_of,
+)
+from equiload.experiments.running.entry import build
+
+# Options of a recorded trace, where the function that returns it does not take them itself.
+_WINDOWS = ("seed", "start", "horizon", "split", "gap", "ranges")
+
+
+def make_source(node: Any, *, equity_weight: Any = None, shift: str | None = None) -> Source:
+    """Build the ``_target_`` of a source, or of a function that returns an instance.
+
+    A function that takes ``seed`` and ``reachability`` is a generator of draws. Of any other the
+    instance is a recorded trace; which of its slots, the options of :class:`RecordedSource` say.
+    ``equity_weight`` changes weights by footprint kind or adds kinds, US$ per unit; ``shift`` is
+    one of :func:`~equiload.envs.data.shifted`.
+
+    Raises
+    ------
+    DataError
+        For anything that is no source, or that the source has no data for.
+    """
+    source = _built(node).weighed(_weights(equity_weight))
+    return source if shift is None else ShiftedSource(source, shift)
+
+
+def reachabilities(source: Source, asked: Iterable[str]) -> list[str]:
+    """What to run of the reachabilities asked for: each once, and none that is another's double.
+
+    Raises
+    ------
+    DataError
+        For anything but full and partial, or nothing.
+    """
+    names = list(dict.fromkeys(asked))
+    for name in names:
+        if name not in ("full", "partial"):
+            raise DataError(f"reachability must be 'full' or 'partial', got {name!r}")
+    if not names:
+        raise DataError("reachability names nothing to run, expected full, partial or both")
+    if "partial" not in names or "partial" in source.reachabilities():
+        return names
+    say(f"{source.name}: every gateway reaches every data center, so partial is full: run once")
+    return ["full"]
+
+
+def count_draws(
+    source: Source,
+    split: str,
+    asked: int,
+    *,
+    first: int = 0,
+    horizon: int | None = None,
+    remedy: str = "",
+) -> int:
+    """How many of the draws asked for there are; that there are fewer is said on standard error.
+
+    Raises
+    ------
+    DataError
+        If there are none; ``remedy`` says what else the program could do.
+    """
+    try:
+        there_are = source.draws(split, horizon)
+    except DataError as error:
+        raise DataError(f"{error}{f', or {remedy}' if remedy else ''}") from None
+    if there_are is None or first + asked <= there_are:
+        return asked
+    if first >= there_are:
+        raise DataError(f"{source.name} has {there_are} {split} draws, first={first} is none")
+    count = there_are - first
+    say(f"{source.name} has {there_are} {split} draws, not {first + asked}: {count} are run")
+    return count
+
+
+def chosen_draws(
+    source: Source, split: str, asked: int | None, *, first: int = 0
+) -> list[str | None]:
+    """The draws to run, by name; where none is asked for, None: the source's configured instance.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if asked is None:
+        return [None]
+    remedy = "draws=null for the instance as a whole (and instance.horizon=null for all of it)"
+    count = count_draws(source, split, asked, first=first, remedy=remedy)
+    return [f"{split}/{number}" for number in range(first, first + count)]
+
+
+def instance_of(source: Source, draw: str | None, reachability: str) -> Instance:
+    """A draw, or the configured instance where ``draw`` is None."""
+    if draw is None:
+        return one_instance(source, reachability)
+    return source.draw(draw, reachability=reachability)
+
+
+def one_instance(source: Source, reachability: str) -> Instance:
+    """The source's configured instance, refused if it is a batch."""
+    instance = source.instance(reachability=reachability)
+    if instance.batch:
+        raise DataError(f"{source.name}: one instance is needed here, not a batch")
+    return instance
+
+
+def say(sentence: str) -> None:
+    """Tell the user one thing, on standard error."""
+    print(sentence, file=sys.stderr)  # noqa: T201
+
+
+def _built(node: Any) -> Source:
+    target = _function(node)
+    if target is None:
+        return source_of(build(node))
+    takes = inspect.signature(target).parameters
+    anything = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    if "seed" in takes and ("reachability" in takes or anything):
+        return GeneratedSource(target, **_options(node))
+    foreign = [] if anything else [name for name in _WINDOWS if name in node and name not in takes]
+    # Its own reachability; full is the same with every gateway reaching every data center.
+    own = {"reachability": "partial"} if "reachability" in takes else {}
+    instance = build({**own, **{name: node[name] for name in node if name not in foreign}})
+    if not isinstance(instance, Instance):
+        return source_of(instance)
+    windows = _options({name: node[name] for name in foreign})
+    if isinstance(windows.get("seed"), int):  # of the generator in whose place it stands
+        del windows["seed"]
+    return RecordedSource(instance, name=instance.name, **windows)
+
+
+def _function(node: Any) -> Any:
+    """The function of instances that a node names; none for another target, or one not found."""
+    if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):
+        return None
+    path = node["_target_"].split(".")
+    try:
+        target: Any = import_module(path[0])
+        for place, name in enumerate(path[1:], start=2):
+            if not hasattr(target, name):
+                import_module(".".join(path[:place]))
+            target = getattr(target, name)
+    except Exception:  # noqa: BLE001 - whatever importing it may raise, building it says so
+        return None
+    if not inspect.isfunction(target):
+        return None
+    # A function may as well return a source.
+    return None if "Source" in str(inspect.signature(target).return_annotation) else target
+
+
+def _options(node: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = build({**node, "_target_": "builtins.dict"})
+    return options
+
+
+def _weights(given: Any) -> Mapping[str, float] | None:
+    if given is None:
+        return None
+    try:
+        return {str(kind): float(weight) for kind, weight in given.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise DataError(
+            f"equity_weight must map footprint kinds to numbers, got {given!r}"
+        ) from None

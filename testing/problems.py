@@ -1,0 +1,100 @@
+"""Small problems at the edges of what a policy may meet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from equiload.envs import Fleet, Instance, Objective, Trace
+
+#: Equity weights, US$ per unit: of the size of the slots' energy cost, so that both matter.
+_WEIGHT = {"carbon": 150.0, "water": 20.0, "nox": 60.0}
+
+
+def odd_problems() -> dict[str, Instance]:
+    """Problems by what is odd about them, with distances, locations and two kinds of footprint.
+
+    Examples
+    --------
+    >>> sorted(odd_problems())[:3]
+    ['batch', 'free energy', 'negative prices']
+    """
+    plain = _problem()
+    trace = plain.trace
+    quiet = trace.demand.copy()
+    quiet[2:4] = 0.0
+    tied = np.full_like(trace.price, 30.0)
+    same = np.full_like(trace.intensity, 0.4)
+    fleet = plain.fleet
+    up = np.ones(trace.price.shape)
+    up[3:, 0] = 0.0
+    return {
+        "plain": plain,
+        "batch": _problem(batch=(3,)),
+        "partial reachability": _problem(partial=True),
+        "one region": _problem(datacenters=1, gateways=1),
+        "one slot": plain.window(0, 1),
+        "shared regions": _problem(regions=2),
+        "routing costs": plain.replace(
+            fleet=fleet.replace(routing_cost=np.linspace(0.0, 9.0, 12).reshape(3, 4))
+        ),
+        "slots without demand": plain.replace(trace=replace(trace, demand=quiet)),
+        "tied prices": plain.replace(trace=replace(trace, price=tied, intensity=same)),
+        "negative prices": plain.replace(trace=replace(trace, price=-trace.price)),
+        "free energy": plain.replace(
+            trace=replace(trace, price=0.0 * trace.price, intensity=0.0 * trace.intensity)
+        ),
+        "no equity weight": plain.replace(objective=Objective(equity_weight=dict.fromkeys(
+            trace.footprints, 0.0
+        ))),
+        "an outage": plain.replace(trace=replace(trace, availability=up)),
+        "quarters of an hour": plain.replace(
+            trace=replace(trace, timestamps=_clock(plain.horizon, 900))
+        ),
+        "three kinds": _problem(kinds=3),
+    }  # fmt: skip
+
+
+def _problem(
+    *,
+    datacenters: int = 4,
+    gateways: int = 3,
+    regions: int = 0,
+    kinds: int = 2,
+    partial: bool = False,
+    batch: tuple[int, ...] = (),
+) -> Instance:
+    """Eight hours, servable with any one data center down."""
+    T, N, J = 8, datacenters, gateways
+    rng = np.random.default_rng(7)
+    names = tuple(_WEIGHT)[:kinds]
+    reachable = np.ones((J, N), dtype=bool)
+    if partial:
+        reachable[np.arange(J), np.arange(J) % N] = False
+    return Instance(
+        fleet=Fleet(
+            datacenters=tuple(f"data center {i}" for i in range(N)),
+            gateways=tuple(f"gateway {j}" for j in range(J)),
+            capacity=np.full(N, 4.0 * J / N),
+            reachable=reachable,
+            regions=tuple(f"region {r}" for r in range(regions or N)),
+            region_of=np.arange(N) % (regions or N),
+            pue=np.linspace(1.1, 1.4, N),
+            distance=rng.uniform(0.0, 9000.0, (J, N)),
+            location=np.column_stack([np.linspace(-40.0, 60.0, N), np.linspace(-120.0, 140.0, N)]),
+        ),
+        trace=Trace(
+            price=rng.uniform(10.0, 90.0, (*batch, T, N)),
+            intensity=rng.uniform(0.05, 0.9, (*batch, kinds, T, N)),
+            demand=rng.uniform(0.2, 1.0, (*batch, T, J)),
+            timestamps=np.broadcast_to(_clock(T, 3600), (*batch, T)),
+            footprints=names,
+        ),
+        objective=Objective(equity_weight={name: _WEIGHT[name] for name in names}),
+        name="odd",
+    )
+
+
+def _clock(slots: int, seconds: int) -> np.ndarray:
+    return np.datetime64("2024-02-28T20:00:00") + np.arange(slots) * np.timedelta64(seconds, "s")

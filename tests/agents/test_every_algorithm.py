@@ -1,0 +1,56 @@
+"""Every algorithm of the configuration, held to what a policy or a solver promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from equiload import conf
+from equiload.envs import Policy
+from equiload.experiments import config
+from equiload.robust import RobustPolicy
+from equiload.testing import check_policy, odd_problems
+
+NAMES = sorted(path.stem for path in Path(conf.__file__).parent.glob("algorithm/*.yaml"))
+#: What an algorithm may refuse, and the beginning of its sentence.
+REFUSALS = {
+    "learned": {"three kinds": "the policy was trained for the footprints carbon, water"},
+    "robust_learned": {"three kinds": "the policy was trained for the footprints carbon, water"},
+}
+
+
+def agents() -> dict[str, Any]:
+    config.register()
+    with initialize_config_module("equiload.conf", version_base="1.3"):
+        composed = compose("evaluate", overrides=[f"algorithm=[{','.join(NAMES)}]"])
+    return {name: instantiate(composed.algorithms[name].agent) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_keeps_its_promises(name: str) -> None:
+    agent = agents()[name]
+    expected = REFUSALS.get(name, {})
+    if isinstance(agent, Policy):
+        refused = check_policy(agent)
+        assert refused.keys() == expected.keys()
+        assert all(refused[problem].startswith(expected[problem]) for problem in refused)
+    else:
+        for instance in odd_problems().values():
+            for b in np.ndindex(*instance.batch) if instance.batch else [None]:
+                one = instance if b is None else instance[b]
+                solution = agent.solve(one)
+                assert solution.status == "optimal"
+                assert solution.outcome.load.sum() == pytest.approx(one.trace.demand.sum())
+                assert (solution.outcome.load <= one.capacity * (1 + 1e-9) + 1e-12).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("robust")])
+def test_its_certificate_holds(name: str) -> None:
+    policy = agents()[name]
+    assert isinstance(policy, RobustPolicy)
+    check_policy(policy, {"plain": odd_problems()["plain"]})
