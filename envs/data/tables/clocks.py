@@ -288,7 +288,7 @@ def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: 
 
 def _flagged(frame: Frame, flag: Flag, twice: TimeArray) -> BoolArray:
     """``[rows]``: which a column marks; ``twice`` are the times that the clock repeats."""
-    cells = frame.column(flag.column).astype(str).str.strip()
+    cells = frame.texts(flag.column)
     marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool, copy=True)
     if not marked.any() and len(np.unique(twice)) < len(twice):
         raise DataError(

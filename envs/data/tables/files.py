@@ -96,6 +96,10 @@ class Frame:
             )
         return self.cells.iloc[:, self.header.index(header_name)].rename(name)
 
+    def texts(self, name: str) -> pd.Series[Any]:
+        """A column's cells as texts without blanks around them."""
+        return self.column(name).astype(str).str.strip()
+
     def where(self, rows: Any) -> Frame:
         """Some of the rows."""
         return Frame(self.file, self.cells[rows], self.header, self.preamble, self.hint)

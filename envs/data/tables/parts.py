@@ -64,15 +64,20 @@ class Reader:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The rows of one file that belong to a series, and when they are."""
+    """The rows of one file that belong to a series, when they are, and the cells of their values.
+
+    ``cells`` is a column of the frame; none until one is chosen.
+    """
 
     entry: SeriesEntry
     frame: Frame
     stamps: Stamps
+    cells: Any = None
 
     def only(self, rows: BoolArray) -> Part:
         """Some of the rows."""
-        return Part(self.entry, self.frame.where(rows), self.stamps.only(rows))
+        cells = None if self.cells is None else self.cells[rows]
+        return Part(self.entry, self.frame.where(rows), self.stamps.only(rows), cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +213,7 @@ def _where(frame: Frame, entry: SeriesEntry) -> Frame:
     rows = np.ones(len(frame.cells), dtype=bool)
     for name, values in entry.where.items():
         cells = frame.column(name)
-        same = cells.astype(str).str.strip().isin(values).to_numpy(dtype=bool)
+        same = frame.texts(name).isin(values).to_numpy(dtype=bool)
         if not same.any():  # 9 for 09, 1 for 1.0
             numbers = pd.to_numeric(pd.Series(values), errors="coerce").dropna()
             same = pd.to_numeric(cells, errors="coerce").isin(numbers).to_numpy(dtype=bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +35,23 @@ def read(reader: Reader, options: Any, kind: str, what: str) -> tuple[Intervals,
     parts = parts_of(reader, options, what)
     if parts[0].entry.energy:
         return read_requests(reader, parts, kind, what), facts_of(parts)
-    return intervals_of(reader, parts, _cells(parts, what), kind, what), facts_of(parts)
+    return intervals_of(reader, _of_columns(parts, what), kind, what), facts_of(parts)
 
 
-def _cells(parts: Sequence[Part], what: str) -> list[Any]:
-    """The cells that hold the values, a pandas series for each part."""
+def _of_columns(parts: Sequence[Part], what: str) -> list[Part]:
+    """The parts with the cells of the column that their entries name."""
     if any(part.entry.column is None for part in parts):
         raise DataError(f"{what}: 'column' is missing")
-    return [part.frame.column(part.entry.column or "") for part in parts]
+    return [replace(part, cells=part.frame.column(part.entry.column or "")) for part in parts]
 
 
-def intervals_of(
-    reader: Reader, parts: Sequence[Part], cells: Sequence[Any], kind: str, what: str
-) -> Intervals:
-    """The values of ``cells``, one pandas series a part, in time order."""
+def intervals_of(reader: Reader, parts: Sequence[Part], kind: str, what: str) -> Intervals:
+    """The values of the parts' cells in time order."""
     _refuse_mixture(parts, what)
     first, ends = parts[0].entry, parts[0].stamps.ends
     name = named(parts, kind, what)
     lasts = None if first.lasts is None else _duration(first.lasts, what)
-    rows = _once(reader, parts, cells, _SeriesRows.of(parts, cells))
+    rows = _once(reader, parts, _SeriesRows.of(parts))
     declared = rows.declared if lasts is None else np.full(len(rows.moments), lasts)
     amount = kind in ("demand", "mix") and (first.unit or "") in units.ENERGY
     judged = reader.judges(rows.moments)
@@ -72,13 +70,13 @@ def intervals_of(
     for k, part in enumerate(parts):
         here = np.flatnonzero(inside & (rows.part == k))
         if len(here):
-            chosen = cells[k].iloc[rows.row[here]]
-            values[here] = _values(reader, part, chosen, rows.moments[here], kind, what)
+            cells = part.cells.iloc[rows.row[here]]
+            values[here] = _values(reader, part, cells, rows.moments[here], kind, what)
     zone = first.time_zone if any(part.stamps.zone_used for part in parts) else None
     local = zone if zone is not None and "/" in zone and not zone.startswith("Etc/") else None
     blank = np.flatnonzero(within & rows.gone)[:_MOST_BLANKS]
     blanks = {
-        start: _blank(parts[rows.part[k]], cells[rows.part[k]], rows.row[k])
+        start: _blank(parts[rows.part[k]], rows.row[k])
         for start, k in zip(starts[blank].tolist(), blank, strict=True)
     }
     chosen = starts[inside], seconds[inside], values[inside]
@@ -100,14 +98,14 @@ class _SeriesRows:
     gone: BoolArray
 
     @classmethod
-    def of(cls, parts: Sequence[Part], cells: Sequence[Any]) -> _SeriesRows:
+    def of(cls, parts: Sequence[Part]) -> _SeriesRows:
         """All rows in time order; of a time that two files have, the value before the gap."""
         rows = cls(
-            part=np.repeat(np.arange(len(parts)), [len(c) for c in cells]),
-            row=np.concatenate([np.arange(len(c)) for c in cells]),
+            part=np.repeat(np.arange(len(parts)), [len(part.cells) for part in parts]),
+            row=np.concatenate([np.arange(len(part.cells)) for part in parts]),
             moments=np.concatenate([part.stamps.moments for part in parts]),
             declared=np.concatenate([part.stamps.seconds for part in parts]),
-            gone=np.concatenate([missing(c, p.entry) for c, p in zip(cells, parts, strict=True)]),
+            gone=np.concatenate([missing(part.cells, part.entry) for part in parts]),
         )
         return rows.only(np.lexsort((rows.gone, rows.moments)))
 
@@ -116,9 +114,7 @@ class _SeriesRows:
         return _SeriesRows(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-def _once(
-    reader: Reader, parts: Sequence[Part], cells: Sequence[Any], rows: _SeriesRows
-) -> _SeriesRows:
+def _once(reader: Reader, parts: Sequence[Part], rows: _SeriesRows) -> _SeriesRows:
     """Refuse a time that occurs twice, unless two files say the same of it, or one says nothing."""
     repeated = np.flatnonzero(np.diff(rows.moments).astype(np.int64) == 0) + 1
     if not len(repeated):
@@ -126,7 +122,7 @@ def _once(
     judged = reader.judges(rows.moments)
     for at in repeated:
         pair = (at - 1, at)
-        texts = [str(cells[rows.part[k]].iloc[rows.row[k]]).strip() for k in pair]
+        texts = [str(parts[rows.part[k]].cells.iloc[rows.row[k]]).strip() for k in pair]
         joined = rows.part[at - 1] != rows.part[at]
         if joined and (rows.gone[at] or _alike(texts, parts[rows.part[at - 1]].entry)):
             continue
@@ -178,11 +174,12 @@ def _refuse_mixture(parts: Sequence[Part], what: str) -> None:
         )
 
 
-def _blank(part: Part, cells: Any, row: int) -> str:
+def _blank(part: Part, row: int) -> str:
     """Where a cell without a value stands, and what it says."""
-    value = cells.iloc[row]
+    value = part.cells.iloc[row]
     text = "" if pd.isna(value) else str(value).strip()
-    place = f"{part.frame.file.name}, row {cells.index[row]}, column {str(cells.name)!r}"
+    column = str(part.cells.name)
+    place = f"{part.frame.file.name}, row {part.cells.index[row]}, column {column!r}"
     return f"{place} is {shown(text) if text else 'empty'}"
 
 
@@ -250,8 +247,8 @@ def _rates(reader: Reader, rate: Any, what: str) -> tuple[TimeArray, FloatArray,
     """Stamps and rates of all files of a series of rates, and the first file."""
     parts = parts_of(reader, {"unit": "US$", **rate}, what)
     starts, values = [], []
-    for part, cells in zip(parts, _cells(parts, what), strict=True):
-        gone = missing(cells, part.entry)
-        values.append(numbers(cells[~gone], part.entry, part.frame.file, "US$"))
+    for part in _of_columns(parts, what):
+        gone = missing(part.cells, part.entry)
+        values.append(numbers(part.cells[~gone], part.entry, part.frame.file, "US$"))
         starts.append(part.stamps.moments[~gone])
     return np.concatenate(starts), np.concatenate(values), parts[0].frame.file
