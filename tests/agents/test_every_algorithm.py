@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 
 from equiload import conf
 from equiload.envs import Policy
-from equiload.experiments import config
+from equiload.experiments.running import config
 from equiload.robust import RobustPolicy
 from equiload.testing import check_policy, odd_problems
 
