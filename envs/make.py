@@ -51,7 +51,7 @@ def make(kind: str, what: Any, /, *given: Any, trust: Trust = True, **offered: A
         arguments that it does not take.
     """
     if what is None:
-        known = ", ".join(_names()[kind])
+        known = ", ".join(names_of(kind))
         raise DataError(f"the {kind} must be one of {known} or a _target_, got none")
     specified = isinstance(what, str | Mapping)
     if not specified and not given:
@@ -118,6 +118,11 @@ def locate(path: str) -> Any:
     return place
 
 
+def names_of(kind: str) -> Mapping[str, Mapping[str, Any]]:
+    """The names of a kind, a heading of ``conf/names.yaml``, and what each stands for."""
+    return _names()[kind]
+
+
 @cache
 def _names() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     text = (files("equiload.conf") / "names.yaml").read_text(encoding="utf-8")
@@ -131,10 +136,10 @@ def _read(kind: str, what: Spec, trust: Trust) -> tuple[Any, dict[str, Any]]:
     own = {key: value for key, value in spec.items() if value is not None and key != "kind"}
     name, named = spec.get("kind"), dict[str, Any]()
     if name is not None:
-        if name not in _names()[kind]:
-            known = ", ".join(_names()[kind])
+        if name not in names_of(kind):
+            known = ", ".join(names_of(kind))
             raise DataError(f"the {kind} must be one of {known} or a _target_, got {name!r}")
-        named = dict(_names()[kind][name])
+        named = dict(names_of(kind)[name])
     elif "_target_" not in own:
         raise DataError(f"the {kind} needs a name or a _target_, got {what!r}")
     if "_target_" not in own or name is None:
