@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 
 from equiload.envs.dynamics import State, slot_cost, transition
-from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.actions import Layer, action_box, make_action
 from equiload.envs.gym.features import Feature
 from equiload.envs.gym.observer import Float32Array, Observer
@@ -147,7 +147,7 @@ class Core:
     def step(self, action: FloatArray, out: Float32Array | None = None) -> Step:
         """Act in the current slot of every episode: finite numbers ``[B, *action.shape]``."""
         if self.episodes is None or self.t >= self.setting.horizon:
-            raise EquiloadError("the episode is over (or has not begun): call reset first")
+            raise UsageError("the episode is over (or has not begun): call reset first")
         slot, before = self._slot, self.totals
         decision = self.action.decide(action, slot)
         if self.layer is not None:

@@ -10,11 +10,11 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.actions import finite_actions
 from equiload.envs.gym.core import Core, Options
 from equiload.envs.gym.observer import Float32Array
-from equiload.envs.gym.single import RENDER_MODES, check_render_mode
+from equiload.envs.gym.render import Rendered
 from equiload.envs.instance import Instance, Trace
 from equiload.envs.threads import side_by_side
 from equiload.envs.typing import BoolArray, FloatArray
@@ -25,7 +25,7 @@ _SHARD = 4096
 _T = TypeVar("_T")
 
 
-class GLBVectorEnv(VectorEnv[Any, Any, Any]):
+class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
     """``num_envs`` episodes in lock-step, each on its own instance; the numbers of single ones.
 
     Episodes have one horizon, so all end together. Environment ``b`` draws from a generator of its
@@ -44,8 +44,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (as in Gymnasium's base class)
-        "render_modes": list(RENDER_MODES),
-        "render_fps": 12,
+        **Rendered.metadata,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
@@ -57,8 +56,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         render_mode: str | None = None,
         **options: Unpack[Options],
     ) -> None:
-        check_render_mode(render_mode)
-        self.render_mode = render_mode
+        self._set_render_mode(render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
@@ -76,7 +74,6 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._rngs: list[np.random.Generator] = []
         self._over = False
-        self._history: Any = None
 
     def reset(
         self,
@@ -107,8 +104,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         steps = self._each(lambda cut, core: core.step(values[cut], observation[cut]))
         reward = np.concatenate([step.reward for step in steps])
         info, done = _joined([step.info for step in steps]), steps[0].done
-        if self._history is not None:
-            self._history.add(self.core)
+        self._extend_film()
         self._over = done
         told = self._tell(info)
         if done and self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -120,29 +116,15 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
             shown = self.core.present(observation)
         return shown, reward, np.full(self.num_envs, done), never, told
 
-    def render(self) -> Any:
-        """One text or picture per environment: meant for a few, not for thousands."""
-        if self.render_mode is None or self._history is None:
-            raise EquiloadError("nothing to render: give a render_mode, and reset first")
-        from equiload.envs.gym.render import picture, text
-
-        draw = text if self.render_mode == "ansi" else picture
-        return tuple(draw(self._history, b) for b in range(self.num_envs))
-
     @property
     def instance(self) -> Instance:
         """The running episodes with all their slots, a batch: for evaluation, not for acting."""
         if self.core.episodes is None:
-            raise EquiloadError("there is no episode before the first reset")
+            raise UsageError("there is no episode before the first reset")
         parts = [core.episodes.instance() for _, core in self.shards if core.episodes]
         return parts[0].replace(
             trace=Trace.stack([p.trace[b] for p in parts for b in range(p.batch[0])])
         )
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Name of each feature of the flat observation."""
-        return self.core.observer.feature_names
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         if seed is None and self._rngs:
@@ -163,10 +145,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         self._over = False
         observation = self._blank()
         begun = self._each(lambda cut, core: core.reset(self._rngs[cut], options, observation[cut]))
-        if self.render_mode is not None:
-            from equiload.envs.gym.render import History
-
-            self._history = History.of(self.core)
+        self._begin_film()
         return self.core.present(observation), _joined([info for _, info in begun])
 
     def _blank(self) -> Float32Array:
