@@ -51,11 +51,11 @@ class Decision:
 class SlotCost(NamedTuple):
     """What one slot adds.
 
-    ``draw [..., N]`` MWh from the grid, ``energy [...]`` US$, ``routing [...]`` US$,
+    ``grid [..., N]`` MWh taken from the grid, ``energy [...]`` US$, ``routing [...]`` US$,
     ``footprint [..., K, R]`` t, m³, ….
     """
 
-    draw: Array
+    grid: Array
     energy: Array
     routing: Array
     footprint: Array
@@ -83,10 +83,10 @@ class State:
 
 
 def slot_cost(slot: Slot, decision: Decision, physics: Physics) -> SlotCost:
-    """Cost and footprint of a decision. All that a load draws comes from the grid: PUE times it."""
-    draw = decision.load * physics.pue
-    footprint = physics.by_region(slot.intensity * draw[..., None, :])
-    return SlotCost(draw, namespace(draw).vecdot(slot.price, draw), decision.routing, footprint)
+    """Cost and footprint of a decision. All that a load needs comes from the grid: PUE times it."""
+    grid = decision.load * physics.pue
+    footprint = physics.by_region(slot.intensity * grid[..., None, :])
+    return SlotCost(grid, namespace(grid).vecdot(slot.price, grid), decision.routing, footprint)
 
 
 def shadow_cost(series: Series, weights: Array, physics: Physics) -> Array:

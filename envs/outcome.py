@@ -26,8 +26,8 @@ class Outcome:
         ``[..., T, N]``, MWh of server energy per slot.
     routing
         ``[..., T]``, US$ per slot that sending the requests cost.
-    draw
-        ``[..., T, N]``, MWh from the grid. Default: all that the load draws, PUE times it.
+    grid
+        ``[..., T, N]``, MWh taken from the grid. Default: all that the load needs, PUE times it.
     allocation
         ``[..., T, J, N]``, MWh from gateway to data center, where it was kept.
     """
@@ -35,7 +35,7 @@ class Outcome:
     instance: Instance
     load: FloatArray
     routing: FloatArray
-    draw: FloatArray | None = None
+    grid: FloatArray | None = None
     allocation: Array = None
 
     def __post_init__(self) -> None:
@@ -45,16 +45,16 @@ class Outcome:
     @cached_property
     def cost(self) -> FloatArray:
         """``[..., T]``, US$: energy and routing cost of each slot."""
-        price, amount = self.instance.trace.price, self.draw
+        price, amount = self.instance.trace.price, self.grid
         if amount is None:  # the same, in the order in which the published numbers were rounded
             price, amount = price * self.instance.fleet.pue, self.load
         cost: FloatArray = np.einsum("...tn,...tn->...t", price, amount)
         return cost + self.routing
 
     @property
-    def drawn(self) -> FloatArray:
-        """``[..., T, N]``, MWh from the grid."""
-        return self.load * self.instance.fleet.pue if self.draw is None else self.draw
+    def imported(self) -> FloatArray:
+        """``[..., T, N]``, MWh taken from the grid."""
+        return self.load * self.instance.fleet.pue if self.grid is None else self.grid
 
     @cached_property
     def energy_cost(self) -> FloatArray:
@@ -66,7 +66,7 @@ class Outcome:
     def footprint(self) -> FloatArray:
         """``[..., K, R]``: regional footprints ``S[k, r]`` of the episode (t, m³, …)."""
         intensity, membership = self.instance.trace.intensity, self.instance.fleet.membership
-        by_datacenter = np.einsum("...ktn,...tn->...kn", intensity, self.drawn)
+        by_datacenter = np.einsum("...ktn,...tn->...kn", intensity, self.imported)
         footprint: FloatArray = by_datacenter @ membership
         return footprint
 
@@ -109,7 +109,7 @@ class Outcome:
 
     def cumulative_footprint(self) -> FloatArray:
         """``[..., K, T, R]``: regional footprints up to and including each slot."""
-        added = self.instance.trace.intensity * self.drawn[..., None, :, :]
+        added = self.instance.trace.intensity * self.imported[..., None, :, :]
         cumulative: FloatArray = np.cumsum(added @ self.instance.fleet.membership, axis=-2)
         return cumulative
 

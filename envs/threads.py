@@ -49,6 +49,8 @@ def side_by_side(work: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T
     return list(_pool(count).map(work, todo))
 
 
+# Kept from call to call, where joblib's takes 10 ms to begin (65 µs here): a step of the vector
+# environment takes less.
 @cache
 def _pool(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="equiload", initializer=_begin)

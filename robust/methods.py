@@ -12,7 +12,6 @@ fixed     a fixed mixture of the two                                   no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -150,15 +149,6 @@ class FixedMethod:
         reached = _reached(self._safe, turn, mixed)
         alpha = array_namespace(mixed).full_like(reached.cost, self.weight)
         return Blend(alpha, mixed, reached)
-
-
-#: Methods by their name in a configuration.
-METHODS: dict[str, Callable[[], Method]] = {
-    "blend": BlendMethod,
-    "project": ProjectMethod,
-    "switch": SwitchMethod,
-    "fixed": FixedMethod,
-}
 
 
 def _reached(safe: SafeSet, turn: Turn, allocation: Array) -> Ledger:

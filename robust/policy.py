@@ -6,11 +6,12 @@ import numpy as np
 
 from equiload.envs import DataError, Fleet, Policy, Setting, Slot, State, Trajectory
 from equiload.envs.feasibility import TOLERANCE, feasible
+from equiload.envs.make import Spec, make
 from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import BoolArray, FloatArray
 from equiload.robust.certificate import Certificate, Entry, certificate_of
 from equiload.robust.kernels import Ledger
-from equiload.robust.methods import METHODS, Method, Turn
+from equiload.robust.methods import Method, Turn
 from equiload.robust.safe import SafeSet
 
 
@@ -43,14 +44,12 @@ class RobustLayer:
         *,
         rho: float,
         allowance: float = 0.0,
-        method: str | Method = "blend",
+        method: Spec | Method = "blend",
         footprint_bound: FloatArray | None = None,
         keep_expert: bool = True,
     ) -> None:
-        if isinstance(method, str) and method not in METHODS:
-            raise DataError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         self.expert, self.rho, self.allowance = expert, rho, allowance
-        self.method: Method = METHODS[method]() if isinstance(method, str) else method
+        self.method: Method = make("method", method)
         self.footprint_bound, self.keep_expert = footprint_bound, keep_expert
 
     def reset(self, setting: Setting) -> None:
@@ -131,7 +130,7 @@ class RobustPolicy:
         *,
         rho: float,
         allowance: float = 0.0,
-        method: str | Method = "blend",
+        method: Spec | Method = "blend",
         footprint_bound: FloatArray | None = None,
         keep_expert: bool = True,
     ) -> None:

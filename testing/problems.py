@@ -56,6 +56,59 @@ def odd_problems() -> dict[str, Instance]:
     }  # fmt: skip
 
 
+def random_problems(rng: np.random.Generator, batch: int) -> Instance:
+    """Random small servable problems on one fleet: ties, zeros, negative prices, any scale."""
+    T, N, J, K = (int(rng.integers(1, most + 1)) for most in (8, 4, 3, 3))
+    R = int(rng.integers(1, N + 1))
+    reachable = rng.random((J, N)) < rng.choice([0.6, 1.0])
+    reachable[np.arange(J), rng.integers(0, N, J)] = True
+    coarse = rng.random() < 0.5
+
+    def numbers(shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
+        values = rng.uniform(low, high, shape)
+        return np.round(values) if coarse else values
+
+    size = 10.0 ** rng.integers(-6, 10)  # of loads
+    planned = numbers((batch, T, J, N), 0, 3) * reachable * (rng.random((batch, T, J, N)) < 0.7)
+    planned *= size * (rng.random((batch, T, 1, 1)) < 0.9)
+    load = planned.sum(-2)
+    capacity = load.max((0, 1)) * rng.choice([1.0, 1.3])
+    need = np.divide(load, capacity, out=np.zeros_like(load), where=capacity > 0)
+    money, footprint = (10.0 ** rng.integers(-6, 10, (2, batch, 1, 1))).astype(np.float64)
+    kinds = [f"kind{k}" for k in range(K)]
+    intensity = numbers((batch, K, T, N), 0, 4) * footprint[:, None]
+    if rng.random() < 0.2:
+        intensity[:] = intensity[..., :1]  # equal regions
+    return Instance(
+        fleet=Fleet(
+            datacenters=tuple(f"dc{i}" for i in range(N)),
+            gateways=tuple(f"gw{j}" for j in range(J)),
+            capacity=capacity,
+            reachable=reachable,
+            regions=tuple(f"region{r}" for r in range(R)),
+            region_of=rng.permutation(np.concatenate([np.arange(R), rng.integers(0, R, N - R)])),
+            pue=rng.uniform(1, 1.5, N) if rng.random() < 0.5 else np.ones(N),
+            routing_cost=numbers((J, N), -1, 5) if rng.random() < 0.3 else None,
+        ),
+        trace=Trace(
+            price=numbers((batch, T, N), -3, 9) * money,
+            intensity=intensity,
+            demand=planned.sum(-1),
+            timestamps=np.broadcast_to(
+                np.datetime64("2024-01-01T00", "s") + np.arange(T) * np.timedelta64(1, "h"),
+                (batch, T),
+            ),
+            footprints=tuple(kinds),
+            availability=np.minimum(1.0, need * (1 + 1e-9) + rng.uniform(0, 0.3, load.shape))
+            if rng.random() < 0.5
+            else None,
+        ),
+        objective=Objective(
+            equity_weight={k: float(rng.choice([0.0, 1e-6, 1.0, 1e3])) for k in kinds}
+        ),
+    )
+
+
 def _problem(
     *,
     datacenters: int = 4,

@@ -92,6 +92,9 @@ def folder(tmp_path: Path) -> Path:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     policy = re.findall(r"```python\n(# mypolicy.py\n.*?)```", readme, re.DOTALL)
     (tmp_path / "mypolicy.py").write_text(policy[0], encoding="utf-8")
+    howto = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
+    reward = re.findall(r"```python\n(# mine.py\n.*?)```", howto, re.DOTALL)
+    (tmp_path / "mine.py").write_text(reward[0], encoding="utf-8")
     return tmp_path
 
 

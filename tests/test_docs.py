@@ -1,5 +1,6 @@
 """The documentation: it builds without a warning, fetches nothing, and its examples run."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -98,3 +99,23 @@ def test_formulas_and_docstrings_are_there(site: Path) -> None:
     api = (site / "api.html").read_text(encoding="utf-8")
     for name in ("envs.Instance", "envs.data.synthetic", "agents.EGLB", "robust.RobustPolicy"):
         assert f'id="equiload.{name}"' in api, name
+
+
+def test_the_glossary_names_what_there_is() -> None:
+    """The last column's words are public names, and their attributes or arguments."""
+    from equiload import agents, envs, robust
+    from equiload.agents import forecast, learn
+    from equiload.envs import data, gym
+    from equiload.envs.gym import actions, features
+    from equiload.experiments.results import study
+
+    places = (envs, agents, robust, data, gym, forecast, learn, actions, features, study)
+    rows = re.findall(r"^\|.*\| ([^|]*) \|$", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    words = [word for row in rows for word in re.findall(r"`([\w.]+)(?:\((\w+)=…\))?`", row)]
+    assert len(words) > 25
+    for word, argument in words:
+        name, _, attribute = word.partition(".")
+        (owner, *_) = [getattr(place, name) for place in places if hasattr(place, name)]
+        known = {*dir(owner), *getattr(owner, "__annotations__", {})}
+        assert not attribute or attribute in known, word
+        assert not argument or argument in inspect.signature(owner).parameters, word

@@ -5,57 +5,24 @@ Names load on first use: torch and stable-baselines3 are slow to import.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equiload.envs.lazy import lazily
 
 if TYPE_CHECKING:
-    from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
-    from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
-    from equiload.agents.learn.layout import Layout
-    from equiload.agents.learn.networks import FlatNetwork, RegionNetwork, make_network
-    from equiload.agents.learn.observation import make_features
-    from equiload.agents.learn.policy import LearnedPolicy
-    from equiload.agents.learn.problems import MixedStream, SyntheticStream, WindowStream
-    from equiload.agents.learn.sb3 import actor_network, make_model
+    from equiload.agents.learn.checkpoint import Checkpoint as Checkpoint
+    from equiload.agents.learn.checkpoint import load_checkpoint as load_checkpoint
+    from equiload.agents.learn.hindsight import HindsightLearner as HindsightLearner
+    from equiload.agents.learn.hindsight import HindsightOptions as HindsightOptions
+    from equiload.agents.learn.layout import Layout as Layout
+    from equiload.agents.learn.networks import FlatNetwork as FlatNetwork
+    from equiload.agents.learn.networks import RegionNetwork as RegionNetwork
+    from equiload.agents.learn.networks import make_network as make_network
+    from equiload.agents.learn.policy import LearnedPolicy as LearnedPolicy
+    from equiload.agents.learn.problems import MixedStream as MixedStream
+    from equiload.agents.learn.problems import SyntheticStream as SyntheticStream
+    from equiload.agents.learn.problems import WindowStream as WindowStream
+    from equiload.agents.learn.sb3 import actor_network as actor_network
+    from equiload.agents.learn.sb3 import make_model as make_model
 
-_HOME = {
-    "Checkpoint": "checkpoint",
-    "FlatNetwork": "networks",
-    "HindsightLearner": "hindsight",
-    "HindsightOptions": "hindsight",
-    "Layout": "layout",
-    "LearnedPolicy": "policy",
-    "MixedStream": "problems",
-    "RegionNetwork": "networks",
-    "SyntheticStream": "problems",
-    "WindowStream": "problems",
-    "actor_network": "sb3",
-    "load_checkpoint": "checkpoint",
-    "make_features": "observation",
-    "make_model": "sb3",
-    "make_network": "networks",
-}
-
-__all__ = [
-    "Checkpoint",
-    "FlatNetwork",
-    "HindsightLearner",
-    "HindsightOptions",
-    "Layout",
-    "LearnedPolicy",
-    "MixedStream",
-    "RegionNetwork",
-    "SyntheticStream",
-    "WindowStream",
-    "actor_network",
-    "load_checkpoint",
-    "make_features",
-    "make_model",
-    "make_network",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__all__, __getattr__ = lazily(__name__, __file__)

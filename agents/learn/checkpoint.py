@@ -28,13 +28,13 @@ class Checkpoint:
     Parameters
     ----------
     network
-        ``kind`` (a name of ``NETWORKS``) and the arguments of its constructor.
+        ``kind``, a name of ``conf/names.yaml``, or ``_target_``, and arguments.
     observation
-        ``kinds`` of footprint, ``features`` by name, ``price_scale``, ``blocks``: whose entries
-        each block holds; for a flat network also its ``sizes``.
+        ``kinds`` of footprint, ``features``, ``price_scale``, ``blocks``: whose entries each block
+        holds; of a network for one fleet also the ``sizes``.
     action
         ``kind``, ``scale`` and ``squash``, what is done to the network's output: ``none``,
-        ``clip`` or ``tanh``.
+        ``clip`` or ``tanh``. Features and this ``kind`` are names, or ``_target_`` and arguments.
     training
         How to make it anew: command, configuration, seed.
     scores

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Instance, State, dual_bound
 from equiload.envs.gym import DifferentiableSimulator
-from equiload.envs.gym.actions import Layer
-from equiload.envs.gym.features import Feature
+from equiload.envs.gym.actions import ActionSpec, Layer
+from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 
 Gradient = Literal["slots", "episode"]
 
@@ -134,9 +134,9 @@ class HindsightLearner:
         *,
         bind: Callable[[nn.Module, DifferentiableSimulator], None],
         features: Callable[[Instance], Sequence[Feature]] = lambda _: (),
-        action: str = "shadow_prices",
-        action_scale: float = 4.0,
-        price_scale: float = 100.0,
+        action: ActionSpec = "shadow_prices",
+        action_scale: float = ACTION_SCALE,
+        price_scale: float = PRICE_SCALE,
         layer: Callable[[], Layer] | None = None,
         device: torch.device | str = "cpu",
         seed: int = 0,
@@ -241,6 +241,9 @@ class HindsightLearner:
 
     def _progress(self) -> float:
         return min(self.steps / self.options.steps, 1.0)
+
+    # By hand: torch's LambdaLR and AveragedModel multiply in another order and copy the first
+    # weights as they are, so that runs would not come out as they did.
 
     def _rate(self) -> float:
         falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self._progress()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -77,10 +78,13 @@ class Layout:
         return {name: cut.stop - cut.start for name, cut in self.blocks.items()}
 
 
-def with_action(layout: Layout) -> Layout:
-    """Layout of observations followed by an action ``[K, R]``, whose rows are the regions' own."""
+def with_action(layout: Layout, shape: tuple[int, ...]) -> Layout:
+    """Layout of observations followed by an action; of ``[K, R]`` rows are the regions' own."""
     end, R = max(cut.stop for cut in layout.blocks.values()), layout.share.shape[1]
     blocks, axes = dict(layout.blocks), dict(layout.axes)
+    if shape != (len(layout.kinds), R):
+        blocks["action"], axes["action"] = slice(end, end + math.prod(shape)), "common"
+        return replace(layout, blocks=blocks, axes=axes)
     for k, kind in enumerate(layout.kinds):
         blocks[f"action_{kind}"] = slice(end + k * R, end + (k + 1) * R)
         axes[f"action_{kind}"] = "region"

@@ -18,6 +18,8 @@ from torch.nn import functional
 
 from equiload.agents.learn.layout import Layout
 from equiload.envs import DataError
+from equiload.envs.gym.features import ACTION_SCALE
+from equiload.envs.make import Trust, label_of, make
 
 Context = Literal["pool", "attention"]
 
@@ -139,6 +141,11 @@ class RegionNetwork(nn.Module):
         """Of the observations that it reads now."""
         return self.encoder.layout
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(K, R)`` of the fleet that it acts on now."""
+        return len(self.layout.kinds), self.layout.share.shape[1]
+
     def bind(self, layout: Layout) -> None:
         """Act on another fleet; the observation must hold the same features."""
         self.encoder.bind(layout)
@@ -157,6 +164,8 @@ class FlatNetwork(nn.Module):
     It belongs to one fleet: its inputs are numbered. ``residual`` as for :class:`RegionNetwork`.
     """
 
+    one_fleet = True
+
     def __init__(
         self,
         layout: Layout,
@@ -169,7 +178,10 @@ class FlatNetwork(nn.Module):
         super().__init__()
         self.residual = _residual(layout, residual)
         self.layout = layout
-        self.shape = shape or (len(layout.kinds), layout.share.shape[1])
+        prices = len(layout.kinds), layout.share.shape[1]
+        self.shape = tuple(shape or prices)
+        if residual and self.shape != prices:
+            raise DataError("a residual network acts on shadow prices: leave out network.residual")
         size = max(cut.stop for cut in layout.blocks.values())
         widths = [size, *[hidden] * depth]
         steps: list[nn.Module] = []
@@ -195,35 +207,46 @@ class FlatNetwork(nn.Module):
         return action + self.residual * expert_action(self.layout, observation)
 
 
+#: One of your own is a module with their ``layout``, ``bind`` and (if no other fleet will do)
+#: ``one_fleet``, made of a :class:`Layout` and its arguments; ``shape`` among them is the action's.
 Network: TypeAlias = RegionNetwork | FlatNetwork
 
-#: By the name they have in configurations and checkpoints.
-NETWORKS: Mapping[str, type[Network]] = {
-    "regions": RegionNetwork,
-    "flat": FlatNetwork,
-}
 
-
-def make_network(layout: Layout, *, kind: str = "regions", **options: Any) -> Network:
-    """New network by name.
+def make_network(
+    layout: Layout, *, shape: tuple[int, ...] | None = None, trust: Trust = True, **spec: Any
+) -> Network:
+    """New network for actions of a ``shape`` (none: shadow prices), of ``kind`` or ``_target_``.
 
     Raises
     ------
     DataError
-        For a name or options that it does not know.
+        For a name or arguments that are not known, and actions that it has none of.
     """
-    if kind not in NETWORKS:
-        raise DataError(f"the network must be one of {', '.join(NETWORKS)}, got {kind!r}")
-    try:
-        return NETWORKS[kind](layout, **options)
-    except TypeError as error:
-        raise DataError(f"the network {kind!r} does not take these options: {error}") from None
+    spec = spec if "_target_" in spec else {"kind": "regions", **spec}
+    wanted = tuple(shape or (len(layout.kinds), layout.share.shape[1]))
+    network: Network = make("network", spec, layout, trust=trust, shape=wanted)
+    acts = tuple(getattr(network, "shape", wanted))
+    if acts != wanted:
+        raise DataError(
+            f"the network {label_of(spec)} gives actions of shape {acts}, expected {wanted}: "
+            "use network=flat, or one of your own"
+        )
+    return network
+
+
+def at_scale(network: Mapping[str, Any], action_scale: float) -> dict[str, Any]:
+    """The arguments of a network at another scale of actions: ``residual`` is of prices."""
+    residual = network.get("residual")
+    if not residual:
+        return dict(network)
+    return {**network, "residual": float(residual) * (ACTION_SCALE / action_scale)}
 
 
 def expert_action(layout: Layout, observation: Tensor) -> Tensor:
     """Action ``[..., K, R]`` that repeats the observed expert's shadow prices.
 
-    That is at the default scale; at another it takes ``EXPERT_SCALE / action_scale`` times this.
+    That is at the default scale; at another it takes ``ACTION_SCALE / action_scale`` times this
+    (:func:`at_scale`).
     """
     blocks = [observation[..., layout.blocks[f"expert_{kind}"]] for kind in layout.kinds]
     return torch.stack(blocks, -2)

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
 from equiload.agents.learn.layout import Layout
 from equiload.agents.learn.networks import Network, make_network, squashed
-from equiload.agents.learn.observation import make_features
 from equiload.envs import DataError, Setting, Slot, State
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym import AgentPolicy
+from equiload.envs.gym.features import make_features
+from equiload.envs.make import Trust
 from equiload.envs.typing import FloatArray
 
 #: The policy that ships with the package, and its sibling that looks at forecasts.
@@ -34,6 +35,9 @@ class LearnedPolicy:
         with the package: ``"default"`` or ``"forecasts"``.
     forecaster
         For a policy that was trained with forecasts.
+    trust
+        A checkpoint may name classes of its maker's own, as features, network or action. None is
+        imported unless this is true, or holds the class itself.
 
     Raises
     ------
@@ -42,11 +46,15 @@ class LearnedPolicy:
     """
 
     def __init__(
-        self, checkpoint: str | Path | Checkpoint = DEFAULT, forecaster: Forecaster | None = None
+        self,
+        checkpoint: str | Path | Checkpoint = DEFAULT,
+        forecaster: Forecaster | None = None,
+        *,
+        trust: Trust = False,
     ) -> None:
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = load_checkpoint(shipped(checkpoint))
-        self.checkpoint = checkpoint
+        self.checkpoint, self._trust = checkpoint, trust
         self._network: Network | None = None
         observation, action = checkpoint.observation, checkpoint.action
         self._agent = AgentPolicy(
@@ -54,7 +62,10 @@ class LearnedPolicy:
             action=_entry(action, "kind", "action"),
             action_scale=_entry(action, "scale", "action"),
             price_scale=_entry(observation, "price_scale", "observation"),
-            features=make_features(_entry(observation, "features", "observation"), forecaster),
+            features=make_features(
+                _entry(observation, "features", "observation"), forecaster, trust
+            ),
+            trust=trust,
         )
 
     def reset(self, setting: Setting) -> None:
@@ -69,7 +80,8 @@ class LearnedPolicy:
         self._agent.reset(setting)
         layout = Layout.of(self._agent.observer, setting)
         if self._network is None:
-            self._network = build_network(self.checkpoint, layout)
+            shape = self._agent.action_shape
+            self._network = build_network(self.checkpoint, layout, shape, self._trust)
         self._network.bind(layout)
 
     def act(self, slot: Slot, state: State) -> FloatArray:
@@ -92,8 +104,10 @@ def shipped(name: str | Path) -> str | Path:
     return name
 
 
-def build_network(checkpoint: Checkpoint, layout: Layout) -> Network:
-    """The checkpoint's network, for observations of this layout.
+def build_network(
+    checkpoint: Checkpoint, layout: Layout, shape: tuple[int, ...], trust: Trust = False
+) -> Network:
+    """The checkpoint's network, for observations of this layout and actions of this shape.
 
     Raises
     ------
@@ -104,7 +118,7 @@ def build_network(checkpoint: Checkpoint, layout: Layout) -> Network:
     sizes = checkpoint.observation.get("sizes")
     if sizes is not None:
         _same("observation's size", sizes, layout.sizes)
-    network = make_network(layout, **_architecture(checkpoint))
+    network = make_network(layout, **{"shape": shape, **checkpoint.network}, trust=trust)
     fit_weights(network, checkpoint.weights)
     network.eval()
     return network
@@ -136,13 +150,6 @@ def deepened(checkpoint: Checkpoint, depth: int) -> dict[str, Tensor]:
             silent = torch.zeros_like(checkpoint.weights[found[0]])
             weights[f"{found[1]}.{layer}.{found[2]}"] = silent
     return weights
-
-
-def _architecture(checkpoint: Checkpoint) -> dict[str, Any]:
-    options = dict(checkpoint.network)
-    if "shape" in options:
-        options["shape"] = tuple(options["shape"])
-    return options
 
 
 def _same(what: str, kept: Any, here: Any) -> None:

@@ -17,7 +17,13 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from equiload.agents.learn.layout import Layout, with_action
-from equiload.agents.learn.networks import FlatNetwork, Network, RegionEncoder, make_network
+from equiload.agents.learn.networks import (
+    FlatNetwork,
+    Network,
+    RegionEncoder,
+    at_scale,
+    make_network,
+)
 from equiload.envs import DataError
 from equiload.envs.gym import Reward, SB3VecEnv
 from equiload.envs.gym.rewards import Transition
@@ -57,16 +63,20 @@ class Flattened(nn.Module):
 
 
 class Critic(nn.Module):
-    """Observations (followed by the action, for a Q-value) ``[..., F]`` to a code ``[..., H]``.
+    """Observations (for a Q-value followed by an ``action``) ``[..., F]`` to a code ``[..., H]``.
 
     Made like the actor: regions share one encoder and their codes are averaged, or a perceptron.
     """
 
-    def __init__(self, layout: Layout, *, action: bool, network: Mapping[str, Any]) -> None:
+    def __init__(
+        self, layout: Layout, network: Mapping[str, Any], action: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
-        options = {k: v for k, v in network.items() if k not in ("kind", "residual", "shape")}
-        layout = with_action(layout) if action else layout
-        self.regional = network.get("kind", "regions") == "regions"
+        #: Beside an actor of the user's own stands a perceptron.
+        self.regional = "_target_" not in network and network.get("kind", "regions") == "regions"
+        names = ("hidden", "depth", "context") if self.regional else ("hidden", "depth")
+        options = {k: network[k] for k in names if network.get(k) is not None}
+        layout = layout if action is None else with_action(layout, action)
         if self.regional:
             self.body: nn.Module = RegionEncoder(layout, **options)
         else:
@@ -83,9 +93,9 @@ class Critic(nn.Module):
 class _Bodies(nn.Module):
     """In place of stable-baselines3's extractor: the actor gives actions, the critic a code."""
 
-    def __init__(self, actor: nn.Module, critic: Critic, actions: int) -> None:
+    def __init__(self, actor: Flattened, critic: Critic, actions: int) -> None:
         super().__init__()
-        self.actor, self.critic = Flattened(actor), critic
+        self.actor, self.critic = actor, critic
         self.latent_dim_pi, self.latent_dim_vf = actions, critic.width
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,19 +110,31 @@ class _Bodies(nn.Module):
         return code
 
 
-class PPOPolicy(ActorCriticPolicy):
-    """Actor and critic of the project's networks; ``network`` as for ``make_network``."""
+class _Networked:
+    """Keeps what networks are made of until stable-baselines3's constructor wants them."""
+
+    _defaults: Mapping[str, Any] = {}
+    action_space: Any
 
     def __init__(
         self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
     ) -> None:
         self._layout, self._network = layout, network
-        super().__init__(*args, **{**kwargs, "ortho_init": False, "net_arch": []})
+        super().__init__(*args, **{**self._defaults, **kwargs, "net_arch": []})
+
+    def _flattened(self, **changes: Any) -> Flattened:
+        spec = {**self._network, **changes}
+        return Flattened(make_network(self._layout, shape=self.action_space.shape, **spec))
+
+
+class PPOPolicy(_Networked, ActorCriticPolicy):
+    """Actor and critic of the project's networks; ``network`` as for ``make_network``."""
+
+    _defaults = {"ortho_init": False}  # noqa: RUF012
 
     def _build_mlp_extractor(self) -> None:
-        actor = make_network(self._layout, **self._network)
-        critic = Critic(self._layout, action=False, network=self._network)
-        self.mlp_extractor = _Bodies(actor, critic, int(self.action_space.shape[0]))  # type: ignore[assignment,index]
+        actor, critic = self._flattened(), Critic(self._layout, self._network)
+        self.mlp_extractor = _Bodies(actor, critic, int(self.action_space.shape[0]))  # type: ignore[assignment]
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
@@ -121,15 +143,18 @@ class PPOPolicy(ActorCriticPolicy):
         self.optimizer = make(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
 
-class _OffPolicy:
-    """What SAC's and TD3's policies share: their modules are exchanged as they are made."""
+class _OffPolicy(_Networked):
+    """What SAC's and TD3's policies share: their modules are exchanged as they are made.
 
-    _layout: Layout
-    _network: Mapping[str, Any]
+    ``make_actor`` and ``make_critic`` are where stable-baselines3 lets a policy differ. It has no
+    option for what differs here: a Q-value's body reads the action beside the observation (so a
+    features extractor, which sees the observation alone, will not do), and the actor's output is
+    the action already. ``ContinuousCritic`` numbers its networks as attributes too.
+    """
 
     def _with_q_networks(self, critic: ContinuousCritic) -> ContinuousCritic:
         for index in range(len(critic.q_networks)):
-            body = Critic(self._layout, action=True, network=self._network)
+            body = Critic(self._layout, self._network, critic.action_space.shape)
             q_network = nn.Sequential(body, nn.Linear(body.width, 1))
             critic.q_networks[index] = q_network
             setattr(critic, f"qf{index}", q_network)
@@ -139,20 +164,14 @@ class _OffPolicy:
 class RegionSACPolicy(_OffPolicy, SACPolicy):
     """SAC's policy over the project's networks."""
 
-    def __init__(
-        self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
-    ) -> None:
-        self._layout, self._network = layout, network
-        super().__init__(*args, **{"log_std_init": -2.0, **kwargs, "net_arch": []})
+    _defaults = {"log_std_init": -2.0}  # noqa: RUF012
 
     def make_actor(self, features_extractor: Any = None) -> SACActor:
         """Actor whose mean is the network, and whose spread another one."""
         actor = super().make_actor(features_extractor)
-        spread = {**self._network, "residual": 0.0}
-        actor.mu = Flattened(make_network(self._layout, **self._network))
-        actor.log_std = nn.Sequential(  # type: ignore[assignment]
-            Flattened(make_network(self._layout, **spread)), _Shift(actor.log_std_init)
-        )
+        actor.mu = self._flattened()
+        spread = self._flattened(residual=None)
+        actor.log_std = nn.Sequential(spread, _Shift(actor.log_std_init))  # type: ignore[assignment]
         return actor
 
     def make_critic(self, features_extractor: Any = None) -> ContinuousCritic:
@@ -163,16 +182,10 @@ class RegionSACPolicy(_OffPolicy, SACPolicy):
 class RegionTD3Policy(_OffPolicy, TD3Policy):
     """TD3's policy over the project's networks."""
 
-    def __init__(
-        self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
-    ) -> None:
-        self._layout, self._network = layout, network
-        super().__init__(*args, **{**kwargs, "net_arch": []})
-
     def make_actor(self, features_extractor: Any = None) -> TD3Actor:
         """The network, through tanh."""
         actor = super().make_actor(features_extractor)
-        actor.mu = nn.Sequential(Flattened(make_network(self._layout, **self._network)), nn.Tanh())
+        actor.mu = nn.Sequential(self._flattened(), nn.Tanh())
         return actor
 
     def make_critic(self, features_extractor: Any = None) -> ContinuousCritic:
@@ -232,7 +245,7 @@ def make_model(
     algorithm, policy = _ALGORITHMS[kind]
     core = envs.envs.core
     layout = Layout.of(core.observer, core.setting)
-    known: dict[str, Any] = {"layout": layout, "network": dict(network)}
+    known: dict[str, Any] = {"layout": layout, "network": at_scale(network, core.action_scale)}
     if "log_std_init" in options:
         known["log_std_init"] = options.pop("log_std_init")
     if kind == "td3":

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from equiload.agents.offline.decomposition import solve_decomposition
+from equiload.agents.offline.decomposition import Decomposition, solve_decomposition
 from equiload.agents.offline.lp import solve_lp
 from equiload.agents.offline.solution import OfflineSolver, Solution, relative_gap
 from equiload.envs import DataError, Instance
+from equiload.envs.typing import FloatArray
 
 __all__ = [
     "EGLBOff",
     "OfflineSolver",
     "Solution",
+    "dual_weights",
     "relative_gap",
     "solve_decomposition",
     "solve_lp",
@@ -67,6 +69,11 @@ class EGLBOff:
 
             return solve_reference(instance)
         return solve_decomposition(instance, tolerance=self.tolerance)
+
+
+def dual_weights(instance: Instance, *, tolerance: float = 1e-3) -> FloatArray:
+    """``[K, R]``: eGLB-Off's dual weights of one instance, to a relative gap of ``tolerance``."""
+    return Decomposition(tolerance=tolerance).solve(instance).weights
 
 
 _MANY_COLUMNS = 20_000

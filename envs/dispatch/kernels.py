@@ -7,7 +7,7 @@ An argument with fewer rows than there are problems repeats (row ``b % rows``).
 import numpy as np
 from numba import njit
 
-from equiload.envs.typing import FloatArray, IntArray
+from equiload.envs.typing import BoolArray, FloatArray, IntArray
 
 #: Share of a slot's demand up to which what found no room is rounding.
 UNSERVABLE = 1e-9
@@ -149,6 +149,46 @@ def _send(a: int, b: int, amount: float, flow: FloatArray, used: IntArray, count
                 break
 
 
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _search(
+    i: int,
+    reach: FloatArray,
+    unserved: FloatArray,
+    spent: BoolArray,
+    used: IntArray,
+    count: IntArray,
+    found: IntArray,
+    via: IntArray,
+    queue: IntArray,
+) -> int:
+    """The nearest gateway with unserved demand for which others can make way to ``i``, or −1.
+
+    Breadth-first: ``found [G]`` is the data center through which the search met a gateway, or −1,
+    ``via [N]`` the gateway whose flow would leave a data center.
+    """
+    found[:] = -1
+    via[:] = -1
+    via[i] = 0  # not to be left
+    queue[0] = i
+    head, tail = 0, 1
+    while head < tail:
+        k = queue[head]
+        head += 1
+        for g in range(len(found)):
+            if found[g] >= 0 or spent[g] or reach[k, g] == 0.0:
+                continue
+            found[g] = k
+            if unserved[g] > 0.0:
+                return g
+            for u in range(count[g]):
+                n = used[g, u]
+                if via[n] < 0:
+                    via[n] = g
+                    queue[tail] = n
+                    tail += 1
+    return -1
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _place(
     order: IntArray,
@@ -168,9 +208,7 @@ def _place(
     ``flow [G, N]``, ``reach [N, G]``; ``used`` and ``count`` are :func:`_send`'s.
     """
     G, N = flow.shape
-    found = np.empty(G, np.int64)  # the data center through which a search met the gateway
-    via = np.empty(N, np.int64)  # the gateway whose flow would leave the data center
-    queue = np.empty(N, np.int64)
+    found, via, queue = np.empty(G, np.int64), np.empty(N, np.int64), np.empty(N, np.int64)
     spent = np.zeros(G, np.bool_)
     left = 0
     for g in range(G):
@@ -186,27 +224,7 @@ def _place(
                 room[i] -= amount
                 left -= unserved[g] == 0.0
         while room[i] > 0.0 and left > 0:
-            found[:] = -1
-            via[:] = -1
-            via[i] = 0  # not to be left
-            queue[0] = i
-            head, tail, end = 0, 1, -1
-            while head < tail and end < 0:
-                k = queue[head]
-                head += 1
-                for g in range(G):
-                    if found[g] >= 0 or spent[g] or reach[k, g] == 0.0:
-                        continue
-                    found[g] = k
-                    if unserved[g] > 0.0:
-                        end = g
-                        break
-                    for u in range(count[g]):
-                        n = used[g, u]
-                        if via[n] < 0:
-                            via[n] = g
-                            queue[tail] = n
-                            tail += 1
+            end = _search(i, reach, unserved, spent, used, count, found, via, queue)
             if end < 0:
                 for g in range(G):
                     spent[g] |= found[g] >= 0
@@ -342,6 +360,59 @@ def _go_cheapest(
             room[best] -= left
 
 
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _nearest(
+    source: int,
+    rest: FloatArray,
+    price: FloatArray,
+    paid: FloatArray,
+    room: FloatArray,
+    users: IntArray,
+    count: IntArray,
+    distance: FloatArray,
+    met: FloatArray,
+    through: IntArray,
+    leaving: IntArray,
+    settled: BoolArray,
+) -> tuple[int, float]:
+    """The data center with room that is nearest to the overloaded ``source``, or −1; how far.
+
+    Dijkstra's search over groups, since what is left of costs at these prices is at least 0. Of the
+    shortest paths, ``through [N]`` is the group that comes to a data center and ``leaving [G + 1]``
+    the data center where a group makes way; ``distance [N]`` and ``met [G + 1]`` are how far.
+    """
+    distance[:], met[:], through[:], settled[:] = np.inf, np.inf, -1, False
+    distance[source] = 0.0
+    for u in range(count[source]):
+        met[users[source, u]] = 0.0
+        leaving[users[source, u]] = source
+    nearest, end = np.inf, -1
+    while True:
+        g = -1
+        for h in range(len(met)):
+            if not settled[h] and met[h] < (nearest if g < 0 else met[g]):
+                g = h
+        if g < 0:
+            return end, nearest
+        settled[g] = True
+        base = met[g] - paid[g]
+        for k in range(len(distance)):  # where could this group go?
+            d = max(base + rest[g, k] + price[k], met[g])
+            nearer = d < distance[k]
+            distance[k] = d if nearer else distance[k]
+            through[k] = g if nearer else through[k]
+        for k in range(len(distance)):
+            if through[k] != g or distance[k] >= nearest:
+                continue
+            if room[k] > 0.0:
+                nearest, end = distance[k], k
+                continue
+            for u in range(count[k]):  # who would make way there?
+                h = users[k, u]
+                if distance[k] < met[h]:
+                    met[h], leaving[h] = distance[k], k
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _cheapest_paths(
     cost: FloatArray,
@@ -371,8 +442,7 @@ def _cheapest_paths(
     supply[G] = max(capacity.sum() - unserved.sum(), 0.0)
     sent = np.zeros((N, G + 1))
     users, count = np.empty((N, G + 1), np.int64), np.zeros(N, np.int64)  # _send's
-    through = np.empty(N, np.int64)  # of a path: the group that comes to a data center,
-    leaving = np.empty(G + 1, np.int64)  # and the data center where it makes way
+    through, leaving = np.empty(N, np.int64), np.empty(G + 1, np.int64)
     price = np.maximum(cost, _merit(cost, unserved.sum(), capacity, through))
     paid, room = np.empty(G + 1), capacity.copy()
     _go_cheapest(rest, price, supply, room, paid, sent, users, count)
@@ -380,36 +450,10 @@ def _cheapest_paths(
     settled = np.empty(G + 1, np.bool_)
     for source in range(N):
         while room[source] < 0.0:
-            distance[:], met[:], through[:], settled[:] = np.inf, np.inf, -1, False
-            distance[source] = 0.0
-            for u in range(count[source]):
-                met[users[source, u]] = 0.0
-                leaving[users[source, u]] = source
-            nearest, end = np.inf, -1
-            while True:
-                g = -1
-                for h in range(G + 1):
-                    if not settled[h] and met[h] < (nearest if g < 0 else met[g]):
-                        g = h
-                if g < 0:
-                    break
-                settled[g] = True
-                base = met[g] - paid[g]
-                for k in range(N):  # where could this group go?
-                    d = max(base + rest[g, k] + price[k], met[g])
-                    nearer = d < distance[k]
-                    distance[k] = d if nearer else distance[k]
-                    through[k] = g if nearer else through[k]
-                for k in range(N):
-                    if through[k] != g or distance[k] >= nearest:
-                        continue
-                    if room[k] > 0.0:
-                        nearest, end = distance[k], k
-                        continue
-                    for u in range(count[k]):  # who would make way there?
-                        h = users[k, u]
-                        if distance[k] < met[h]:
-                            met[h], leaving[h] = distance[k], k
+            end, nearest = _nearest(
+                source, rest, price, paid, room, users, count, distance, met, through, leaving,
+                settled,
+            )  # fmt: skip
             if end < 0:
                 break
             for i in range(N):

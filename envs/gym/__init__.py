@@ -5,58 +5,29 @@ Names here load on first use, so that ``import equiload.envs`` needs neither tor
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equiload.envs.lazy import lazily
 
 if TYPE_CHECKING:
-    from equiload.envs.gym.differentiable import DifferentiableSimulator
-    from equiload.envs.gym.observer import Observer
-    from equiload.envs.gym.policy import AgentPolicy
-    from equiload.envs.gym.rewards import Dense, HindsightDual, Relative, Reward, Terminal
-    from equiload.envs.gym.sb3 import SB3VecEnv
-    from equiload.envs.gym.single import GLBEnv
-    from equiload.envs.gym.source import InstanceGenerator
-    from equiload.envs.gym.vector import GLBVectorEnv
+    from equiload.envs.gym.differentiable import DifferentiableSimulator as DifferentiableSimulator
+    from equiload.envs.gym.observer import Observer as Observer
+    from equiload.envs.gym.policy import AgentPolicy as AgentPolicy
+    from equiload.envs.gym.rewards import Dense as Dense
+    from equiload.envs.gym.rewards import HindsightDual as HindsightDual
+    from equiload.envs.gym.rewards import Relative as Relative
+    from equiload.envs.gym.rewards import Reward as Reward
+    from equiload.envs.gym.rewards import Terminal as Terminal
+    from equiload.envs.gym.sb3 import SB3VecEnv as SB3VecEnv
+    from equiload.envs.gym.single import GLBEnv as GLBEnv
+    from equiload.envs.gym.source import InstanceGenerator as InstanceGenerator
+    from equiload.envs.gym.vector import GLBVectorEnv as GLBVectorEnv
+
+__all__, __getattr__ = lazily(__name__, __file__)
+__all__ += ["ENVIRONMENT", "register_environments"]
+
 
 ENVIRONMENT = "equiload/GLB-v0"
-
-_HOME = {
-    "AgentPolicy": "policy",
-    "Dense": "rewards",
-    "DifferentiableSimulator": "differentiable",
-    "GLBEnv": "single",
-    "GLBVectorEnv": "vector",
-    "HindsightDual": "rewards",
-    "InstanceGenerator": "source",
-    "Observer": "observer",
-    "Relative": "rewards",
-    "Reward": "rewards",
-    "SB3VecEnv": "sb3",
-    "Terminal": "rewards",
-}
-
-__all__ = [
-    "ENVIRONMENT",
-    "AgentPolicy",
-    "Dense",
-    "DifferentiableSimulator",
-    "GLBEnv",
-    "GLBVectorEnv",
-    "HindsightDual",
-    "InstanceGenerator",
-    "Observer",
-    "Relative",
-    "Reward",
-    "SB3VecEnv",
-    "Terminal",
-    "register_environments",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def register_environments() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from gymnasium import spaces
@@ -11,6 +12,7 @@ from equiload.envs.dynamics import Decision, namespace, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Instance
+from equiload.envs.make import Spec, Trust, make
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -123,6 +125,8 @@ class RoutingAction:
         See :class:`ShadowPriceAction`; nothing is dispatched here.
     """
 
+    one_fleet = True
+
     def __init__(
         self,
         setting: Setting,
@@ -155,20 +159,21 @@ class RoutingAction:
         return softmax(action * self._scale + self._mask) * slot.demand[..., None]
 
 
-ACTIONS: dict[str, Any] = {"shadow_prices": ShadowPriceAction, "routing": RoutingAction}
+#: What makes an action space of setting and scale: a class, or how to find one.
+ActionSpec: TypeAlias = Spec | Callable[..., Action]
 
 
-def make_action(name: str, setting: Setting, scale: float, **tensors: Any) -> Action:
-    """Build an action space by name, with logits of ``scale`` times the action.
+def make_action(
+    action: ActionSpec, setting: Setting, scale: float, trust: Trust = True, **tensors: Any
+) -> Action:
+    """Build an action space (:func:`~equiload.envs.make.make`), logits ``scale`` per action.
 
     ``tensors``: ``physics`` and ``dispatch`` on a device, see :class:`ShadowPriceAction`.
     """
-    if name not in ACTIONS:
-        raise DataError(f"the action must be one of {', '.join(ACTIONS)}, got {name!r}")
     if not (np.isfinite(scale) and scale > 0):
         raise DataError(f"action_scale must be a number above 0, got {scale}")
-    action: Action = ACTIONS[name](setting, float(scale), **tensors)
-    return action
+    made: Action = make("action", action, setting, float(scale), trust=trust, **tensors)
+    return made
 
 
 def action_box(action: Action) -> spaces.Box:

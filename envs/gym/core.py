@@ -14,11 +14,12 @@ import numpy as np
 
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.errors import DataError, UsageError
-from equiload.envs.gym.actions import Layer, action_box, make_action
-from equiload.envs.gym.features import Feature
+from equiload.envs.gym.actions import ActionSpec, Layer, action_box, make_action
+from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Episodes, EpisodeSampler, InstanceLike
+from equiload.envs.make import Spec
 from equiload.envs.typing import FloatArray
 
 
@@ -27,14 +28,14 @@ class Options(TypedDict, total=False):
 
     instance: InstanceLike
     horizon: int | None
-    action: str
-    reward: str | Reward
+    action: ActionSpec
+    reward: Spec | Reward
     observation: str
     reachability: str | FloatArray | None
     equity_weight: Mapping[str, float] | None
     action_scale: float
     price_scale: float
-    features: Sequence[Feature]
+    features: Sequence[Spec | Feature]
     layer: Layer | None
 
 
@@ -60,9 +61,9 @@ class Core:
     instance, horizon, reachability, equity_weight
         See :class:`~equiload.envs.gym.source.EpisodeSampler`.
     action
-        ``"shadow_prices"`` or ``"routing"``.
+        ``"shadow_prices"``, ``"routing"``, or a class of your own (:class:`~.actions.Action`).
     reward
-        ``"dense"``, ``"terminal"``, or a reward object.
+        ``"dense"``, ``"terminal"``, ``"relative"``, ``"hindsight_dual"``, or a reward object.
     observation
         ``"flat"`` or ``"dict"``.
     action_scale
@@ -70,7 +71,7 @@ class Core:
     price_scale
         US$/MWh; see :class:`~equiload.envs.gym.observer.Observer`.
     features
-        More blocks of the observation (:mod:`equiload.envs.gym.features`).
+        More blocks of the observation, by name or objects (:mod:`equiload.envs.gym.features`).
     layer
         What stands between decisions and what is played (``equiload.robust.EnvironmentLayer``), or
         nothing. Give each environment its own.
@@ -82,14 +83,14 @@ class Core:
         *,
         instance: InstanceLike = "synthetic",
         horizon: int | None = None,
-        action: str = "shadow_prices",
-        reward: str | Reward = "dense",
+        action: ActionSpec = "shadow_prices",
+        reward: Spec | Reward = "dense",
         observation: str = "flat",
         reachability: str | FloatArray | None = None,
         equity_weight: Mapping[str, float] | None = None,
-        action_scale: float = 4.0,
-        price_scale: float = 100.0,
-        features: Sequence[Feature] = (),
+        action_scale: float = ACTION_SCALE,
+        price_scale: float = PRICE_SCALE,
+        features: Sequence[Spec | Feature] = (),
         layer: Layer | None = None,
     ) -> None:
         if count < 1:
@@ -101,6 +102,7 @@ class Core:
         #: Of the ``B`` episodes.
         self.setting = replace(self.source.setting, batch=(count,))
         self.action = make_action(action, self.setting, action_scale)
+        self.action_scale = float(action_scale)
         self.layer, self.reward = layer, make_reward(reward)
         self.observer = Observer(price_scale=price_scale, features=features)
         self.observer.reset(self.setting)

@@ -12,10 +12,11 @@ from torch import Tensor
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import Decision, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
-from equiload.envs.gym.actions import Layer, make_action
-from equiload.envs.gym.features import Feature
+from equiload.envs.gym.actions import ActionSpec, Layer, make_action
+from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.instance import Instance
+from equiload.envs.make import Spec
 from equiload.envs.setting import Setting, Slot
 
 
@@ -43,7 +44,8 @@ class DifferentiableSimulator:
     temperature
         See :class:`~equiload.envs.dispatch.torch_dispatch.TorchDispatch`; may be changed later.
     action
-        ``"shadow_prices"`` (actions ``[..., K, R]``) or ``"routing"`` (``[..., J, N]``).
+        ``"shadow_prices"`` (actions ``[..., K, R]``), ``"routing"`` (``[..., J, N]``), or a class
+        of your own, whose ``decide`` is then given tensors.
     observation, action_scale, price_scale, features
         As for the environment: networks are interchangeable.
     layer
@@ -58,11 +60,11 @@ class DifferentiableSimulator:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float64,
         temperature: float = 0.0,
-        action: str = "shadow_prices",
+        action: ActionSpec = "shadow_prices",
         observation: str = "flat",
-        action_scale: float = 4.0,
-        price_scale: float = 100.0,
-        features: Sequence[Feature] = (),
+        action_scale: float = ACTION_SCALE,
+        price_scale: float = PRICE_SCALE,
+        features: Sequence[Spec | Feature] = (),
         layer: Layer | None = None,
     ) -> None:
         self.instance, self.setting = instance, Setting.of(instance)

@@ -6,13 +6,14 @@ as ``features=``. Adding one is a class with the two methods of :class:`Feature`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from equiload.envs.errors import DataError
 from equiload.envs.forecast import Forecaster, Recorder
+from equiload.envs.make import Spec, Trust, make
 from equiload.envs.policy import LoadPolicy, Trajectory
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
@@ -23,9 +24,9 @@ Axis: TypeAlias = Literal["datacenter", "region", "gateway", "common"]
 
 #: Multipliers are told apart down to this share of equal weights.
 _FAINTEST = 1e-6
-#: Logits per unit of :class:`ExpertPrices`; the default ``action_scale``, so that the feature is
-#: the action that repeats the expert's prices.
-EXPERT_SCALE = 4.0
+#: Defaults of every environment: logits per unit of action, and a usual price, US$/MWh. The first
+#: is that of :class:`ExpertPrices` too, which is then the action that repeats the expert's prices.
+ACTION_SCALE, PRICE_SCALE = 4.0, 100.0
 
 
 class Feature(Protocol):
@@ -80,7 +81,7 @@ class ExpertPrices:
         """See :class:`Feature`."""
         share = np.maximum(self.expert.multipliers * self._regions, _FAINTEST)
         self._driven.loads(slot)
-        logits: FloatArray = np.log(share).reshape(*share.shape[:-2], -1) / EXPERT_SCALE
+        logits: FloatArray = np.log(share).reshape(*share.shape[:-2], -1) / ACTION_SCALE
         return logits
 
 
@@ -232,3 +233,17 @@ class Place:
         moving = np.concatenate(turned, axis=-1) * float(self._known)
         fixed = np.broadcast_to(self._fixed, (*self._batch, len(self._fixed)))
         return np.concatenate([moving, fixed], axis=-1)
+
+
+def make_features(
+    features: Sequence[Spec | Feature], forecaster: Forecaster | None = None, trust: Trust = True
+) -> tuple[Feature, ...]:
+    """Build features (:func:`~equiload.envs.make.make`); ``forecaster`` is for those that take one.
+
+    Raises
+    ------
+    DataError
+        For one that is not known, or needs a forecaster and is given none.
+    """
+    offered = {} if forecaster is None else {"forecaster": forecaster}
+    return tuple(make("feature", feature, trust=trust, **offered) for feature in features)

@@ -15,8 +15,9 @@ from gymnasium import spaces
 from equiload.envs.dynamics import State, namespace
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
-from equiload.envs.gym.features import Axis, Feature
+from equiload.envs.gym.features import PRICE_SCALE, Axis, Feature, make_features
 from equiload.envs.instance import Instance
+from equiload.envs.make import Spec
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -70,8 +71,8 @@ class Observer:
         self,
         layout: str = "flat",
         *,
-        price_scale: float = 100.0,
-        features: Sequence[Feature] = (),
+        price_scale: float = PRICE_SCALE,
+        features: Sequence[Spec | Feature] = (),
     ) -> None:
         if layout not in LAYOUTS:
             raise DataError(f"the observation must be one of {', '.join(LAYOUTS)}, got {layout!r}")
@@ -79,7 +80,7 @@ class Observer:
             raise DataError(f"price_scale must be a number above 0, got {price_scale}")
         self.layout = layout
         self.price_scale = float(price_scale)
-        self.features = deepcopy(tuple(features))
+        self.features = deepcopy(make_features(features))
         self._rehearsed: Float32Array | None = None
 
     def reset(self, setting: Setting) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from equiload.envs.dynamics import State
-from equiload.envs.gym.actions import finite_actions, make_action
-from equiload.envs.gym.features import Feature
+from equiload.envs.gym.actions import ActionSpec, finite_actions, make_action
+from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
+from equiload.envs.make import Spec, Trust
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import FloatArray
 
@@ -26,27 +27,35 @@ class AgentPolicy:
         ``model.predict`` fits as it is.
     action, observation, action_scale, price_scale, features
         As the environment had them in training.
+    trust
+        Of an ``action`` that a stranger wrote (:func:`~equiload.envs.make.make`).
     """
 
     def __init__(
         self,
         predict: Callable[[Any], Any],
         *,
-        action: str = "shadow_prices",
+        action: ActionSpec = "shadow_prices",
         observation: str = "flat",
-        action_scale: float = 4.0,
-        price_scale: float = 100.0,
-        features: Sequence[Feature] = (),
+        action_scale: float = ACTION_SCALE,
+        price_scale: float = PRICE_SCALE,
+        features: Sequence[Spec | Feature] = (),
+        trust: Trust = True,
     ) -> None:
         self._predict = predict
-        self._kind, self._scale = action, action_scale
+        self._kind, self._scale, self._trust = action, action_scale, trust
         self.observer = Observer(observation, price_scale=price_scale, features=features)
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
         self._batch = setting.batch
-        self._action = make_action(self._kind, setting, self._scale)
+        self._action = make_action(self._kind, setting, self._scale, self._trust)
         self.observer.reset(setting)
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Of one slot's actions, since the last reset."""
+        return self._action.shape
 
     def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` that the agent's action comes to."""

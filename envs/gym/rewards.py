@@ -11,6 +11,7 @@ import numpy as np
 from equiload.envs.dynamics import Decision, SlotCost, State, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.source import Episodes
+from equiload.envs.make import Spec, make
 from equiload.envs.policy import Policy, Trajectory
 from equiload.envs.setting import Slot
 from equiload.envs.typing import FloatArray
@@ -156,16 +157,7 @@ class HindsightDual:
         return reward
 
 
-REWARDS: dict[str, Callable[[], Reward]] = {"dense": Dense, "terminal": Terminal}
-
-
-def make_reward(reward: str | Reward) -> Reward:
-    """Build a reward scheme by name, or pass one through."""
-    if not isinstance(reward, str):
-        return reward
-    if reward not in REWARDS:
-        raise DataError(
-            f"the reward must be {', '.join(REWARDS)} or a reward object "
-            f"(Relative, HindsightDual), got {reward!r}"
-        )
-    return REWARDS[reward]()
+def make_reward(reward: Spec | Reward) -> Reward:
+    """Build a reward scheme (:func:`~equiload.envs.make.make`), or pass one through."""
+    made: Reward = make("reward", reward)
+    return made

@@ -19,14 +19,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs import DataError, EquiloadError
 from equiload.experiments.results import parquet
 from equiload.experiments.results.statistics import summary
-from equiload.experiments.results.tables import show
+from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.files import replacing
 from equiload.experiments.running.jobs import record
 
@@ -106,9 +105,7 @@ def gap_table(rows: pd.DataFrame, by: Sequence[str] = ()) -> Table:
     if by:
         rows = rows.sort_values(list(by), kind="stable")
     names = [*by, "reachability", "algorithm"]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*names, "runs", "gap to eGLB-Off, %"):
-        table.add_column(name, no_wrap=True, justify="left" if name in names else "right")
+    table = text_table("", names, ["runs", "gap to eGLB-Off, %"])
     for line in summary(rows, names).to_dict("records"):
         value, low, high = (
             f"{100 * line[end]:.2f}".replace("-0.00", "0.00") for end in ("value", "low", "high")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
@@ -19,6 +18,7 @@ from equiload.envs.data.source import NAMES
 from equiload.envs.data.table import RegionTable, read_table
 from equiload.envs.errors import DataError, EquiloadError
 from equiload.envs.instance import Instance
+from equiload.experiments.running.files import replacing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,13 +47,10 @@ def load(what: str) -> tuple[Instance, list[RegionTable]]:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside ``path``, then put it in its place in one step."""
+    """Write a file whole or not at all; where that fails one sentence says so."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-            draft = Path(folder) / path.name
+        with replacing(path) as draft:
             write(draft)
-            draft.replace(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 

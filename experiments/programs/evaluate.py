@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,7 +22,7 @@ from equiload.envs.typing import FloatArray
 from equiload.experiments.results import parquet, statistics
 from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.results.study import Agent, Study, build_agents
-from equiload.experiments.results.tables import show
+from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import EvaluateConfig
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import write_record
@@ -158,12 +157,8 @@ def evaluation_table(
     scores: Sequence[Score], title: str, baseline: str, left_out: Sequence[LeftOut] = ()
 ) -> Table:
     """Table for the terminal."""
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     headers = ("Gap to eGLB-Off, %", f"Of {escape(baseline)}'s gap closed, %", "Better on", "Held")
-    for header in ("Reachability", "Algorithm"):
-        table.add_column(header, no_wrap=True)
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
+    table = text_table(title, ["Reachability", "Algorithm"], headers)
     for s in scores:
         held = "" if s.certified is None else f"{s.certified:.0%}"
         closed, better = "", ""

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,9 +23,9 @@ from equiload.envs import DataError, Instance, Policy, SolverError
 from equiload.experiments.results import parquet
 from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Cell, Score
 from equiload.experiments.results.rows import LeftOut, Row
-from equiload.experiments.results.statistics import interval, mean
+from equiload.experiments.results.statistics import interval
 from equiload.experiments.results.study import Study
-from equiload.experiments.results.tables import show
+from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import PredictionsConfig
 from equiload.experiments.running.entry import build, entry_point, run_folder
 from equiload.experiments.running.files import write_csv, write_record
@@ -104,18 +103,8 @@ def run_draw(
     bound = EGLBOff().solve(instance).lower_bound
 
     def run(cell: Cell, name: str, policy: Policy) -> None:
-        row = study.run(
-            policy,
-            instance,
-            name=name,
-            key=cell,
-            group=cell.label,
-            reachability=reachability,
-            lower_bound=bound,
-        )
-        certificate = None if row is None else row.certificate
-        if certificate is not None and not certificate.holds.all():
-            raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
+        of = {"name": name, "reachability": reachability, "lower_bound": bound}
+        study.run(policy, instance, key=cell, group=cell.label, **of)
 
     for name, node in _given(cfg.references):
         run(Cell(REFERENCE, 0.0, name), name, build(node))
@@ -124,6 +113,9 @@ def run_draw(
         for name, rho, policy in advised(cfg, forecaster):
             cell = Cell(kind, size, name, rho)
             run(cell, f"{cell.label}, {kind} {size:g}", policy)
+    for row in study.rows:
+        if row.certificate is not None and not row.certificate.holds.all():
+            raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
 
 
 def _mapes(forecaster: Forecaster, instance: Instance) -> tuple[float, float]:
@@ -173,7 +165,7 @@ def _score(cell: Cell, rows: Sequence[Row], errors: Mapes, confidence: float) ->
     gaps = np.array([row.gap for row in rows])
     value = low = high = float(gaps.mean())
     if len(gaps) > 1:
-        middle = interval([gaps], mean, rng=np.random.default_rng(0), confidence=confidence)
+        middle = interval([gaps], np.mean, rng=np.random.default_rng(0), confidence=confidence)
         value, low, high = middle.value, middle.low, middle.high
     price, footprint = np.mean(errors.get((cell.error, cell.size), [(0.0, 0.0)]), axis=0)
     return Score(
@@ -194,10 +186,9 @@ def prediction_table(
     scores: Sequence[Score], title: str, left_out: Sequence[LeftOut] = ()
 ) -> Table:
     """Table for the terminal: a line per error and size, a column per algorithm."""
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     columns = list(dict.fromkeys(s.algorithm for s in scores if s.error != REFERENCE))
-    for header in ("Forecast", "Size", "MAPE\nprices", "MAPE\nfootprints", *columns):
-        table.add_column(header, justify="left" if header == "Forecast" else "right", no_wrap=True)
+    headers = ["Size", "MAPE\nprices", "MAPE\nfootprints", *columns]
+    table = text_table(title, ["Forecast"], headers)
     for score in scores:
         if score.error == REFERENCE:
             table.add_row(escape(score.algorithm), "", "", "", _text(score))

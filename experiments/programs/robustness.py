@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs import DataError, Instance, Policy, dual_bound, rollout
+from equiload.envs.make import label_of
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import (
     Dearest,
@@ -32,7 +31,7 @@ from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, Tally, cam
 from equiload.experiments.results import parquet
 from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.results.study import Study
-from equiload.experiments.results.tables import show
+from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import RobustnessConfig
 from equiload.experiments.running.entry import build, entry_point, run_folder
 from equiload.experiments.running.files import write_csv, write_record
@@ -107,8 +106,9 @@ def run_trials(
     # The expert is deterministic and sees nothing of the layer: its allocations are made once.
     own = Replay(alone.allocation)
     lower_bound = float(dual_bound(instance, weights).value)
-    study, trials = Study(), dict[Any, Trial]()
+    bound = footprint_bound(instance.fleet, instance.trace.intensity.max(-2))
     settings = list(itertools.product(cfg.advice, cfg.rho, cfg.allowance))
+    study = Study()
     with bars() as shown:
         bar = shown.bar("trials", len(settings) * len(cfg.method))
         for kind, rho, share in settings:
@@ -117,27 +117,25 @@ def run_trials(
             guarantee: dict[str, Any] = {
                 "rho": rho,
                 "allowance": share * abs(base),
-                "footprint_bound": _bound(instance) if cfg.horizon_aware else None,
+                "footprint_bound": bound if cfg.horizon_aware else None,
             }
             advice = _advice(cfg, kind, weights, instance, own, guarantee)
             for method in cfg.method:
-                policy = RobustPolicy(advice, own, method=method, **guarantee)
-                key = (kind, rho, share, method)
-                row = study.run(
-                    policy,
+                label = label_of(method)
+                study.run(
+                    RobustPolicy(advice, own, method=method, **guarantee),
                     instance,
-                    name=f"{method}({kind}), ρ = {rho:g}, B = {share:g}·J",
-                    key=key,
+                    name=f"{label}({kind}), ρ = {rho:g}, B = {share:g}·J",
+                    key=(kind, label, rho, share),
                     group=kind,
                     reachability=reachability,
                     lower_bound=lower_bound,
                     keep=True,
                 )
-                if row is not None:
-                    trials[key] = _trial(row, base, weights, (kind, method, share))
                 bar.advance()
     study.need_rows("advice")
-    return [trials[key] for key in study.by_key()], study
+    trials = [_trial(key, row, base, weights) for key, (row,) in study.by_key().items()]
+    return trials, study
 
 
 def _advice(
@@ -170,28 +168,26 @@ def _advice(
     return noisy(weights, cfg.seed, spread=0.0)
 
 
-def _trial(row: Row, base: float, weights: FloatArray, labels: tuple[str, str, float]) -> Trial:
+def _trial(key: tuple[str, str, float, float], row: Row, base: float, weights: FloatArray) -> Trial:
+    advice, method, rho, share = key
     certificate, outcome = row.certificate, row.outcome
     assert certificate is not None
+    objective = float(outcome.objective)
     certified = float(certificate.ratio(outcome, weights))
-    offline = float(outcome.objective) / certified if np.isfinite(certified) else np.nan
+    offline = objective / certified if np.isfinite(certified) else np.nan
     return Trial(
-        advice=labels[0],
-        method=labels[1],
-        rho=certificate.rho,
-        allowance=labels[2],
-        ratio=float(outcome.objective) / base,
+        advice=advice,
+        method=method,
+        rho=rho,
+        allowance=share,
+        ratio=objective / base,
         bound=1.0 + float(certificate.allowed) / base,
-        to_offline=float(outcome.objective) / offline,
+        to_offline=objective / offline,
         certified=certified,
         alpha=float(certificate.alpha.mean()),
         holds=bool(certificate.holds),
         verified=verify(certificate, outcome.instance, outcome.allocation).ok,
     )
-
-
-def _bound(instance: Instance) -> FloatArray:
-    return footprint_bound(instance.fleet, instance.trace.intensity.max(-2))
 
 
 def _campaign(cfg: RobustnessConfig) -> None:
@@ -214,11 +210,8 @@ def _campaign(cfg: RobustnessConfig) -> None:
 
 
 def _table(trials: list[Trial], title: str, left_out: Sequence[LeftOut]) -> Table:
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for header in ("Advice", "Method"):
-        table.add_column(header, no_wrap=True)
-    for header in ("ρ", "B / J^π", "J / J^π", "Bound", "J / lower bound", "Mean α", "Verified"):
-        table.add_column(header, justify="right", no_wrap=True)
+    headers = ["ρ", "B / J^π", "J / J^π", "Bound", "J / lower bound", "Mean α", "Verified"]
+    table = text_table(title, ["Advice", "Method"], headers)
     for t in trials:
         table.add_row(
             t.advice,

@@ -28,9 +28,8 @@ from torch.utils.tensorboard import SummaryWriter
 from equiload.agents import EGLB
 from equiload.agents.forecast import PastDays
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
-from equiload.agents.learn.networks import FlatNetwork
+from equiload.agents.learn.networks import at_scale
 from equiload.agents.learn.policy import LearnedPolicy
-from equiload.agents.learn.sb3 import SQUASH
 from equiload.envs import DataError
 from equiload.envs.data import Source
 from equiload.experiments.results import parquet
@@ -174,15 +173,15 @@ class Session:
             "price_scale": cfg.price_scale,
             "blocks": layout.signature,
         }
-        if isinstance(network, FlatNetwork):
+        if getattr(network, "one_fleet", False):
             observation["sizes"] = layout.sizes
         return Checkpoint(
-            network=dict(cfg.network),
+            network=at_scale(cfg.network, cfg.action_scale),
             observation=observation,
             action={
-                "kind": "shadow_prices",
+                "kind": cfg.action,
                 "scale": cfg.action_scale,
-                "squash": SQUASH.get(cfg.agent["kind"], "none"),
+                "squash": self._trainer.squash,
             },
             weights={k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()},
             training={
@@ -205,14 +204,14 @@ def final_draws(cfg: TrainConfig, source: Source) -> list[str]:
     DataError
         For what cannot be, or what the source has not: before anything is trained.
     """
-    draws, split = cfg.final["draws"], cfg.final["split"]
+    draws, split = cfg.final.draws, cfg.final.split
     if split not in ("train", "validation", "test"):
         raise DataError(f"final.split must be train, validation or test, got {split!r}")
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 0:
+    if draws < 0:
         raise DataError(f"final.draws must be a whole number from 0, got {draws!r}")
     if not draws:
         return []
-    options = {**cfg.validation, "draws": draws}
+    options = dataclasses.replace(cfg.validation, draws=draws)
     return [f"{split}/{number}" for number in drawn_of(options, split, source)]
 
 
@@ -221,8 +220,8 @@ def final_rows(
 ) -> list[Row]:
     """EGLB and the policy (wrapped, if it is to be) on every draw and reachability."""
     rows: list[Row] = []
-    horizon = int(cfg.validation["horizon"])
-    for reachability in reachabilities(source, cfg.validation["reachability"]):
+    horizon = cfg.validation.horizon
+    for reachability in reachabilities(source, cfg.validation.reachability):
         for draw in draws:
             world = source.draw(draw, horizon=horizon, reachability=reachability)
             agents = {"eGLB": EGLB(), "Learned": _policy(checkpoint, cfg)(PastDays(samples=2))}
@@ -241,18 +240,19 @@ def _policy(checkpoint: Checkpoint, cfg: TrainConfig) -> Any:
     """What is evaluated: the policy, wrapped where it will be used so."""
 
     def make(forecaster: Any) -> Any:
-        learned = LearnedPolicy(checkpoint, forecaster)
-        if cfg.robust["mode"] == "off":
+        learned, robust = LearnedPolicy(checkpoint, forecaster, trust=True), cfg.robust
+        if robust.mode == "off":
             return learned
-        rho, allowance = cfg.robust["rho"], cfg.robust["allowance"]
-        return RobustPolicy(learned, EGLB(), rho=rho, allowance=allowance)
+        options = {"rho": robust.rho, "allowance": robust.allowance, "method": robust.method}
+        return RobustPolicy(learned, EGLB(), **options)
 
     return make
 
 
 def _plain(cfg: Any) -> TrainConfig:
-    """The configuration as a dataclass of plain values."""
-    return TrainConfig(**OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    """The configuration as dataclasses of plain values."""
+    plain: TrainConfig = OmegaConf.to_object(cfg)  # type: ignore[assignment]
+    return plain
 
 
 def _read_rows(path: Path, done: int) -> list[dict[str, Any]]:

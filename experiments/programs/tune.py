@@ -9,24 +9,21 @@ by name, to report what the choice is worth.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from equiload.agents import EGLB, EGLBOff
 from equiload.envs import DataError, Instance, Trace, rollout
 from equiload.envs.data import Source
 from equiload.envs.typing import FloatArray
-from equiload.experiments.results.tables import show
+from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import TuneConfig
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import versions, write_json
-from equiload.experiments.running.progress import Bar, bars
+from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import count_draws, make_source, reachabilities
 
 
@@ -53,14 +50,20 @@ def main(cfg: TuneConfig) -> None:
         raise DataError("there is nothing to try: give step_size, z_max, mirror and schedule")
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     names = reachabilities(source, cfg.reachability)
-    settings = [
-        (horizon, count, name) for horizon, count in _counts(cfg, source).items() for name in names
+    draws = [
+        (horizon, name, f"{cfg.split}/{number}")
+        for horizon in cfg.horizons
+        for count in [_count(cfg, source, horizon)]
+        for name in names
+        for number in range(count)
     ]
+    every = []
     with bars() as shown:
-        bar = shown.bar("draws", sum(count for _, count, _ in settings))
-        gaps = np.concatenate(  # families × grid × draws
-            [gaps_of(draw, families, grid) for draw in draws(cfg, source, settings, bar)], axis=-1
-        )
+        for place in shown.track("draws")(range(len(draws))):
+            horizon, name, draw = draws[place]
+            instance = source.draw(draw, horizon=horizon, reachability=name)
+            every.append(gaps_of(instance, families, grid))
+    gaps = np.concatenate(every, axis=-1)  # families × grid × draws
     count = gaps.shape[-1]
     error = gaps.std(-1, ddof=min(1, count - 1)) / np.sqrt(count)  # 0 for a single draw
     trials = [
@@ -74,27 +77,9 @@ def main(cfg: TuneConfig) -> None:
     show(_table(trials[:12], f"{count} {cfg.split} draws of {source.name}"))
 
 
-def _counts(cfg: TuneConfig, source: Source) -> dict[int, int]:
-    """How many draws there are of each horizon."""
-    return {
-        horizon: count_draws(
-            source, cfg.split, cfg.draws, horizon=horizon, remedy=f"horizons without {horizon}"
-        )
-        for horizon in cfg.horizons
-    }
-
-
-def draws(
-    cfg: TuneConfig,
-    source: Source,
-    settings: list[tuple[int, int, str]],
-    bar: Bar,
-) -> Iterator[Instance]:
-    """Yield one draw of the split after the other, for every horizon and reachability."""
-    for horizon, count, reachability in settings:
-        for seed in range(count):
-            yield source.draw(f"{cfg.split}/{seed}", horizon=horizon, reachability=reachability)
-            bar.advance()
+def _count(cfg: TuneConfig, source: Source, horizon: int) -> int:
+    remedy = f"horizons without {horizon}"
+    return count_draws(source, cfg.split, cfg.draws, horizon=horizon, remedy=remedy)
 
 
 def gaps_of(instance: Instance, families: list[tuple[str, str]], grid: FloatArray) -> FloatArray:
@@ -113,16 +98,9 @@ def _eglb(family: tuple[Any, Any], grid: FloatArray) -> EGLB:
 
 def _table(trials: list[Trial], draws: str) -> Table:
     title = f"eGLB: mean gap to eGLB-Off over {draws}, best first"
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for header in ("Mirror", "Schedule", "Step size", "z_max", "Gap", "± s.e."):
-        table.add_column(header, justify="left" if header in ("Mirror", "Schedule") else "right")
+    table = text_table(title, ["Mirror", "Schedule"], ["Step size", "z_max", "Gap", "± s.e."])
     for trial in trials:
-        table.add_row(
-            trial.mirror,
-            trial.schedule,
-            f"{trial.step_size:g}",
-            f"{trial.z_max:g}",
-            f"{trial.gap:.2%}",
-            f"{trial.standard_error:.2%}",
-        )
+        numbers = (f"{trial.step_size:g}", f"{trial.z_max:g}")
+        gap = (f"{trial.gap:.2%}", f"{trial.standard_error:.2%}")
+        table.add_row(trial.mirror, trial.schedule, *numbers, *gap)
     return table

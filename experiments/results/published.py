@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from equiload.envs import DataError
 from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.tables import text_table
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,9 @@ def _cell(reachability: str, row: Row, quantity: str, number: float) -> Cell:
 
 def published_table(cells: Sequence[Cell]) -> Table:
     """Table for the terminal: a line per row, published → ours and the difference per cell."""
-    table = Table(
-        title="Published, ours, difference",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        pad_edge=False,
-    )
     quantities = list(dict.fromkeys(cell.quantity for cell in cells))
-    for header in ("Reachability", "Algorithm", *(name.replace("_", " ") for name in quantities)):
-        table.add_column(header, no_wrap=True)
+    headers = ["Reachability", "Algorithm", *(name.replace("_", " ") for name in quantities)]
+    table = text_table("Published, ours, difference", headers)
     lines: dict[tuple[str, str], dict[str, Cell]] = {}
     for cell in cells:
         lines.setdefault((cell.reachability, cell.algorithm), {})[cell.quantity] = cell

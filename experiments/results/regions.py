@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,7 +14,7 @@ from equiload.envs.footprints import title_of
 from equiload.envs.typing import FloatArray, IntArray
 from equiload.experiments.results.history import History
 from equiload.experiments.results.rows import Row
-from equiload.experiments.results.tables import amount
+from equiload.experiments.results.tables import amount, text_table
 from equiload.experiments.running.files import write_csv
 
 FILE = "regions.csv"
@@ -75,19 +74,10 @@ def worth_showing(rows: Sequence[Row]) -> list[Row]:
 def region_table(rows: Sequence[Row], title: str) -> Table:
     """Table for the terminal: the regions of a few algorithms, one below the other."""
     trace = rows[0].outcome.instance.trace
-    table = Table(
-        title=escape(title),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    table.add_column("Region", no_wrap=True)
     headers = ["Load\nMWh", "Energy\nUS$"]
     for kind, unit in zip(trace.footprints, trace.units, strict=True):
         headers += [f"{escape(title_of(kind))}\n{unit}", "of max\n%"]
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
+    table = text_table(title, ["Region"], headers, narrow=True)
     for row in rows:
         table.add_row(f"[bold]{escape(row.algorithm)}[/bold]")
         for line in lines_of(row):

@@ -1,7 +1,7 @@
 """Statistics of many runs: what an algorithm's gap is, and how sure that is.
 
 Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021), on
-scipy. Scores are gaps to eGLB-Off (:func:`optimality_gap`): **lower is better**. They come in
+scipy. Scores are gaps to eGLB-Off: **lower is better**. They come in
 strata, 1-D arrays of runs that are drawn alike: the seeds of one instance, or the draws of one
 generator. Intervals are percentile intervals of a bootstrap that resamples within each stratum.
 """
@@ -34,22 +34,10 @@ class Interval:
     high: float
 
 
-def mean(scores: FloatArray, axis: int = -1) -> FloatArray:
-    """Mean of all runs."""
-    average: FloatArray = np.mean(scores, axis=axis)
-    return average
-
-
 def interquartile_mean(scores: FloatArray, axis: int = -1) -> FloatArray:
     """Mean of the middle half of all runs (25 % trimmed from each end)."""
     middle: FloatArray = trim_mean(scores, 0.25, axis=axis)
     return middle
-
-
-def optimality_gap(objective: FloatArray, lower_bound: FloatArray) -> FloatArray:
-    """``(J − bound) / |bound|`` with eGLB-Off's certified lower bound, elementwise."""
-    gap: FloatArray = (objective - lower_bound) / np.abs(lower_bound)
-    return gap
 
 
 def interval(
@@ -67,7 +55,7 @@ def interval(
     strata
         Arrays ``[runs]`` of scores, two or more runs each.
     statistic
-        Of an array's axis: :func:`mean`, :func:`interquartile_mean` or your own.
+        Of an array's axis: :func:`interquartile_mean`, ``numpy.mean`` or your own.
     rng
         Source of the resampling.
     confidence
@@ -84,7 +72,18 @@ def interval(
     def pooled(*samples: FloatArray, axis: int = -1) -> Any:
         return statistic(np.concatenate(samples, axis=axis), axis=axis)
 
-    return _interval(strata, pooled, rng, confidence, resamples)
+    if not strata or min(len(sample) for sample in strata) < 2:
+        raise DataError("an interval needs two runs or more in every stratum")
+    ends = bootstrap(
+        tuple(strata),
+        pooled,
+        vectorized=True,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        rng=rng,
+    ).confidence_interval
+    return Interval(float(pooled(*strata)), float(ends.low), float(ends.high))
 
 
 def improvement(ours: Sequence[FloatArray], theirs: Sequence[FloatArray]) -> float:
@@ -93,21 +92,10 @@ def improvement(ours: Sequence[FloatArray], theirs: Sequence[FloatArray]) -> flo
     ``P(X < Y) + P(X = Y) / 2`` in each stratum, X of ours and Y of theirs drawn independently:
     Mann and Whitney's U over the number of pairs.
     """
-    return float(_improvement(*ours, *theirs))
-
-
-def improvement_interval(
-    ours: Sequence[FloatArray],
-    theirs: Sequence[FloatArray],
-    *,
-    rng: np.random.Generator,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> Interval:
-    """:func:`improvement` with its interval; both sides are resampled within each stratum."""
-    if len(ours) != len(theirs):
-        raise DataError(f"there are {len(ours)} strata of one and {len(theirs)} of the other")
-    return _interval([*ours, *theirs], _improvement, rng, confidence, resamples)
+    shares = [
+        np.mean((x[:, None] < y) + (x[:, None] == y) / 2) for x, y in zip(ours, theirs, strict=True)
+    ]
+    return float(np.mean(shares))
 
 
 def ends(
@@ -122,6 +110,7 @@ def ends(
     ``rows [runs, ·]``; ``statistic`` makes ``[resamples, ·]`` of ``[resamples, runs, ·]``. The
     resampling is the same whenever it is done, so that it does not matter what a result stands by.
     """
+    # scipy's paired bootstrap resamples alike, but its percentiles differ in the last bit.
     chosen = np.random.default_rng(0).integers(len(rows), size=(resamples, len(rows)))
     tail = (1 - confidence) / 2
     low, high = np.quantile(statistic(rows[chosen]), [tail, 1 - tail], axis=0)
@@ -133,26 +122,6 @@ def performance_profile(strata: Sequence[FloatArray], thresholds: FloatArray) ->
     scores = np.sort(np.concatenate(list(strata)))
     share: FloatArray = np.searchsorted(scores, thresholds, side="right") / len(scores)
     return share
-
-
-def profile_band(
-    strata: Sequence[FloatArray],
-    thresholds: FloatArray,
-    *,
-    rng: np.random.Generator,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> tuple[FloatArray, FloatArray]:
-    """Pointwise ends ``[thresholds]`` of the bootstrap band of :func:`performance_profile`."""
-
-    def within(threshold: float) -> Statistic:
-        return lambda scores, axis=-1: np.mean(scores <= threshold, axis=axis)
-
-    ends = [
-        interval(strata, within(t), rng=rng, confidence=confidence, resamples=resamples)
-        for t in thresholds
-    ]
-    return np.array([end.low for end in ends]), np.array([end.high for end in ends])
 
 
 def summary(
@@ -176,11 +145,11 @@ def summary(
         runs = np.concatenate(strata)
         if len(runs) > 1:
             rng = np.random.default_rng(seed)
-            found = interval(strata, rng=rng, confidence=confidence)
+            middle = interval(strata, rng=rng, confidence=confidence)
         else:
-            found = Interval(float(runs[0]), np.nan, np.nan)
+            middle = Interval(float(runs[0]), np.nan, np.nan)
         line = dict(zip(by, key, strict=True))
-        lines.append({**line, "runs": len(runs), "mean": float(runs.mean()), **asdict(found)})
+        lines.append({**line, "runs": len(runs), "mean": float(runs.mean()), **asdict(middle)})
     return pd.DataFrame(lines)
 
 
@@ -188,34 +157,3 @@ def _strata(rows: pd.DataFrame) -> list[FloatArray]:
     instance = ["instance", "draw", "slots", "regions", "reachability"]
     parts = [part["gap"].to_numpy() for _, part in rows.groupby(instance, dropna=False)]
     return parts if min(len(part) for part in parts) > 1 else [rows["gap"].to_numpy()]
-
-
-def _improvement(*samples: FloatArray, axis: int = -1) -> Any:
-    assert axis == -1
-    half = len(samples) // 2
-    shares = [
-        np.mean((x[..., None] < y[..., None, :]) + (x[..., None] == y[..., None, :]) / 2, (-2, -1))
-        for x, y in zip(samples[:half], samples[half:], strict=True)
-    ]
-    return np.mean(shares, axis=0)
-
-
-def _interval(
-    samples: Sequence[FloatArray],
-    statistic: Statistic,
-    rng: np.random.Generator,
-    confidence: float,
-    resamples: int,
-) -> Interval:
-    if not samples or min(len(sample) for sample in samples) < 2:
-        raise DataError("an interval needs two runs or more in every stratum")
-    found = bootstrap(
-        tuple(samples),
-        statistic,
-        vectorized=True,
-        n_resamples=resamples,
-        confidence_level=confidence,
-        method="percentile",
-        rng=rng,
-    ).confidence_interval
-    return Interval(float(statistic(*samples)), float(found.low), float(found.high))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
-from equiload.agents.offline import EGLBOff, OfflineSolver, Solution
-from equiload.envs import DataError, EquiloadError, Instance, Outcome, Policy, dual_bound, rollout
+import numpy as np
+
+from equiload.agents.offline import EGLBOff, OfflineSolver
+from equiload.envs import DataError, EquiloadError, Instance, Policy, dual_bound, rollout
 from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.running.entry import build
 from equiload.experiments.running.progress import Track
@@ -23,9 +26,6 @@ class Certified(Protocol):
     def certificate(self) -> Certificate:
         """Return what it can prove."""
         ...
-
-
-_Result = tuple[Outcome, Solution | None, float]
 
 
 class Study:
@@ -47,7 +47,7 @@ class Study:
     ) -> None:
         self.left_out: list[LeftOut] = []
         self._strict, self._finished = strict, finished
-        self._rows: list[tuple[Hashable, str, Row]] = []  # with their keys and groups
+        self._rows: list[tuple[Any, str, Row]] = []  # with their keys and groups
 
     @property
     def rows(self) -> list[Row]:
@@ -78,28 +78,16 @@ class Study:
             raise DataError(f"no {what} can act: {first.algorithm}: {first.reason}")
 
     def run(
-        self,
-        policy: Policy,
-        instance: Instance,
-        *,
-        name: str,
-        key: Hashable,
-        group: str,
-        reachability: str,
-        lower_bound: float,
-        keep: bool = False,
-    ) -> Row | None:
-        """Run one policy, measured against a bound that is known; None where it cannot act.
+        self, agent: Agent, instance: Instance, *, key: Hashable, group: str, **of: Any
+    ) -> None:
+        """Run one algorithm, measured against a bound that is known.
 
-        Its row is told from others by ``key``; ``group`` is left out as a whole. ``keep`` keeps the
-        outcome's allocations.
+        Its row is told from others by ``key``; ``group`` is left out as a whole where one of it
+        cannot act. All else is for :func:`play`.
         """
-        result = self._attempt(group, policy, instance, reachability, keep=keep)
-        if result is None:
-            return None
-        row = _row(name, policy, result, reachability, lower_bound)
-        self._add(key, group, row)
-        return row
+        row = self._attempt(group, agent, instance, **of)
+        if row is not None:
+            self._add(key, group, row)
 
     def compare(
         self,
@@ -126,44 +114,36 @@ class Study:
                     "nor an offline solver (solve)"
                 )
 
-        def attempt(name: str) -> _Result | None:
-            return self._attempt(name, agents[name], instance, reachability, track(name))
+        def attempt(name: str) -> Row | None:
+            of = {"name": name, "reachability": reachability, "track": track(name)}
+            return self._attempt(name, agents[name], instance, **of)
 
         able = [name for name in agents if not self.is_out(name, reachability)]
         offline = {name: attempt(name) for name in able if not isinstance(agents[name], Policy)}
-        solutions = [result[1] for result in offline.values() if result and result[1] is not None]
+        solutions = [row.solution for row in offline.values() if row and row.solution]
         # A solver's claim is taken for what the dispatch confirms of it.
         weights = [s.weights for s in solutions] or [EGLBOff().solve(instance).weights]
         bound = max(float(dual_bound(instance, w).value) for w in weights)
         done = 0
         for name in [*offline, *(name for name in able if name not in offline)]:
-            result = offline[name] if name in offline else attempt(name)
-            if result is not None:
-                self._add(name, name, _row(name, agents[name], result, reachability, bound))
+            row = offline[name] if name in offline else attempt(name)
+            if row is not None:
+                self._add(name, name, replace(row, lower_bound=bound))
                 done += 1
         places = {name: place for place, name in enumerate(agents)}
         if done:
-            self._rows[-done:] = sorted(self._rows[-done:], key=lambda line: places[str(line[0])])
+            self._rows[-done:] = sorted(self._rows[-done:], key=lambda line: places[line[0]])
 
-    def _attempt(
-        self,
-        group: str,
-        agent: Agent,
-        instance: Instance,
-        reachability: str,
-        track: Track = iter,
-        *,
-        keep: bool = False,
-    ) -> _Result | None:
-        if self.is_out(group, reachability):
+    def _attempt(self, group: str, agent: Agent, instance: Instance, **of: Any) -> Row | None:
+        out = (group, of["reachability"])
+        if self.is_out(*out):
             return None
         try:
-            return play(agent, instance, track, keep=keep)
+            return play(agent, instance, **of)
         except EquiloadError as error:
             if self._strict:
                 raise
-            self.left_out.append(LeftOut.of(group, reachability, error))
-        out = (group, reachability)
+            self.left_out.append(LeftOut.of(*out, error))
         self._rows = [(k, g, row) for k, g, row in self._rows if (g, row.reachability) != out]
         return None
 
@@ -179,34 +159,39 @@ def compare(agents: Mapping[str, Agent], instance: Instance, *, reachability: st
     return study.rows
 
 
-def _row(name: str, agent: Agent, result: _Result, reachability: str, lower_bound: float) -> Row:
-    outcome, solution, seconds = result
+def play(
+    agent: Agent,
+    instance: Instance,
+    *,
+    name: str,
+    reachability: str,
+    lower_bound: float = np.nan,
+    track: Track = iter,
+    keep: bool = False,
+) -> Row:
+    """Run one algorithm; ``keep`` keeps the outcome's allocations.
+
+    A run on the first slot comes before the clock starts, so that compiling is not counted.
+    """
+    solution, first = None, instance.window(0, 1)
+    if isinstance(agent, Policy):
+        rollout(agent, first)
+        begin = time.perf_counter()
+        outcome = rollout(agent, instance, track, keep=keep)
+    else:
+        agent.solve(first)
+        begin = time.perf_counter()
+        solution = agent.solve(instance)
+        outcome = solution.outcome
     return Row(
         algorithm=name,
         reachability=reachability,
         outcome=outcome,
         lower_bound=lower_bound,
-        seconds=seconds,
+        seconds=time.perf_counter() - begin,
         solution=solution,
         certificate=agent.certificate() if isinstance(agent, Certified) else None,
     )
-
-
-def play(agent: Agent, instance: Instance, track: Track = iter, *, keep: bool = False) -> _Result:
-    """Run one algorithm: its outcome, its solution if it is an offline solver, and its seconds.
-
-    A run on the first slot comes before the clock starts, so that compiling is not counted.
-    """
-    first = instance.window(0, 1)
-    if isinstance(agent, Policy):
-        rollout(agent, first)
-        begin = time.perf_counter()
-        outcome = rollout(agent, instance, track, keep=keep)
-        return outcome, None, time.perf_counter() - begin
-    agent.solve(first)
-    begin = time.perf_counter()
-    solution = agent.solve(instance)
-    return solution.outcome, solution, time.perf_counter() - begin
 
 
 def build_agents(algorithms: Mapping[str, Any]) -> dict[str, Agent]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -19,21 +19,12 @@ def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut
     Algorithms that could not act stand at its end without numbers; :func:`show` says why.
     """
     trace = rows[0].outcome.instance.trace
-    table = Table(
-        title=escape(title),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    table.add_column("Algorithm", no_wrap=True)
     headers = ["Energy\nUS$"]
     for kind, unit in zip(trace.footprints, trace.units, strict=True):
         name = escape(title_of(kind))
         headers += [f"{name}\nmax {unit}", f"{name}\nmean {unit}", f"{name}\nPAR"]
     headers += ["J\nUS$", "Gap\n%", "Time\ns"]
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
+    table = text_table(title, ["Algorithm"], headers, narrow=True)
     lines = [row.flat() for row in rows]
     numbers = [[line[name] for name in _columns(trace.footprints)] for line in lines]
     texts = [_texts(line) for line in numbers]
@@ -47,6 +38,24 @@ def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut
         table.add_row(escape(row.algorithm), *text)
     for absent in left_out:
         table.add_row(escape(absent.algorithm), *["–"] * len(headers))
+    return table
+
+
+def text_table(
+    title: str, names: Iterable[str], numbers: Iterable[str] = (), *, narrow: bool = False
+) -> Table:
+    """An empty table for the terminal; its columns of names stand to the left of their place."""
+    table = Table(
+        title=escape(title) or None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        collapse_padding=narrow,
+    )
+    for header in names:
+        table.add_column(header, no_wrap=True)
+    for header in numbers:
+        table.add_column(header, justify="right", no_wrap=True)
     return table
 
 

@@ -8,27 +8,36 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE
 from equiload.experiments.running import sweep
 
 
 @dataclass
-class BenchmarkConfig:
-    """``equiload benchmark``."""
+class ProgramConfig:
+    """What every program takes."""
 
     #: ``_target_`` and its arguments: a :class:`~equiload.envs.data.Source`, or a function that
-    #: returns an instance.
+    #: returns an instance. Where a program chooses draws, its ``seed`` and ``start`` play no part.
     instance: dict[str, Any] = MISSING
-    #: Rows by key: each a ``name``, as it stands in tables and results, and an ``agent``, the
-    #: ``_target_`` and arguments of a :class:`~equiload.envs.Policy` or an offline solver.
-    algorithms: dict[str, Any] = field(default_factory=dict)
-    #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.
-    checkpoint: str = "default"
-    reachability: list[str] = MISSING
     #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
     #: that may be null cannot be overridden on the command line.)
     equity_weight: Any = None
     #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
+
+
+@dataclass
+class BenchmarkConfig(ProgramConfig):
+    """``equiload benchmark``."""
+
+    #: Rows by key: each a ``name``, as it stands in tables and results, and an ``agent``, the
+    #: ``_target_`` and arguments of a :class:`~equiload.envs.Policy` or an offline solver.
+    algorithms: dict[str, Any] = field(default_factory=dict)
+    #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.
+    checkpoint: str = "default"
+    #: Whether a checkpoint's own classes may be imported: code of whoever wrote it.
+    trust: bool = False
+    reachability: list[str] = MISSING
     #: Numbers to put beside ours: by reachability, algorithm and quantity.
     published: Any = None
     figures: bool = True
@@ -37,16 +46,9 @@ class BenchmarkConfig:
 
 
 @dataclass
-class TuneConfig:
+class TuneConfig(ProgramConfig):
     """``equiload tune``."""
 
-    #: As for the benchmark; draws and horizons are chosen below.
-    instance: dict[str, Any] = MISSING
-    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
-    #: that may be null cannot be overridden on the command line.)
-    equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
-    shift: str | None = None
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: str = MISSING
     #: Draws of each horizon and reachability.
@@ -61,16 +63,9 @@ class TuneConfig:
 
 
 @dataclass
-class PredictionsConfig:
+class PredictionsConfig(ProgramConfig):
     """``equiload predictions``."""
 
-    #: As for the benchmark; draws are chosen below.
-    instance: dict[str, Any] = MISSING
-    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
-    #: that may be null cannot be overridden on the command line.)
-    equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
-    shift: str | None = None
     #: One of them.
     reachability: str = "full"
     #: Which draws: ``train``, ``validation`` or ``test``.
@@ -95,17 +90,9 @@ class PredictionsConfig:
 
 
 @dataclass
-class RobustnessConfig:
+class RobustnessConfig(ProgramConfig):
     """``equiload robustness``."""
 
-    #: ``_target_`` and its arguments: a :class:`~equiload.envs.data.Source`, or a function that
-    #: returns an instance.
-    instance: dict[str, Any] = MISSING
-    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
-    #: that may be null cannot be overridden on the command line.)
-    equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
-    shift: str | None = None
     #: One of them.
     reachability: str = "full"
     #: ``_target_`` and its arguments: the policy that the guarantee refers to.
@@ -116,7 +103,8 @@ class RobustnessConfig:
     rho: list[float] = MISSING
     #: ``B`` as shares of the expert's ``J``.
     allowance: list[float] = MISSING
-    method: list[str] = MISSING
+    #: Names, or ``_target_`` and arguments.
+    method: list[Any] = MISSING
     horizon_aware: bool = False
     #: Gradient steps of the adversary.
     rounds: int = MISSING
@@ -128,38 +116,87 @@ class RobustnessConfig:
 
 
 @dataclass
-class TrainConfig:
-    """``equiload train``."""
+class ProblemsConfig:
+    """Of ``SyntheticStream`` and ``WindowStream``: how training draws are made."""
+
+    batch: int = MISSING
+    horizons: list[int] = MISSING
+    reachability: list[str] = MISSING
+    moved: float = MISSING
+    reweighted: float = MISSING
+    #: From how many times to how many times the equity weights, where they are reweighted.
+    equity: list[float] | None = None
+    #: Of synthetic worlds alone: how many regions, or their names; …
+    regions: Any = MISSING
+    elsewhere: float = MISSING
+    #: … and what they range over.
+    ranges: Any = None
+    #: Share of steps that take a synthetic world where the source is another.
+    synthetic: float | None = None
+
+
+@dataclass
+class ValidationConfig:
+    """Of ``Validation``: what the best policy is chosen by."""
+
+    #: Of synthetic worlds alone: the draw.
+    index: int = MISSING
+    draws: int = MISSING
+    #: Slots.
+    horizon: int = MISSING
+    reachability: list[str] = MISSING
+
+
+@dataclass
+class FinalConfig:
+    """Draws on which the best policy is judged when training has ended.
+
+    Each gives rows of ``results.parquet``; ``horizon`` and ``reachability`` are the validation's.
+    """
+
+    split: str = MISSING
+    draws: int = MISSING
+
+
+@dataclass
+class RobustConfig:
+    """The robust layer around what is trained."""
+
+    #: ``off``, ``through`` (train wrapped) or ``after`` (wrap when trained).
+    mode: str = "off"
+    rho: float = 0.1
+    #: US$.
+    allowance: float = 0.0
+    #: A name, or ``_target_`` and arguments.
+    method: Any = "blend"
+
+
+@dataclass
+class TrainConfig(ProgramConfig):
+    """``equiload train``.
+
+    ``agent``, ``network``, ``features``, ``reward``, ``action`` and ``robust.method`` are names of
+    ``conf/names.yaml``, or ``_target_`` and arguments (:func:`equiload.envs.make.make`).
+    """
 
     #: ``kind`` (hindsight, ppo, sac, td3), its ``options``, and what else it takes.
     agent: dict[str, Any] = MISSING
-    #: Of ``make_network``: ``kind`` (regions, flat), ``hidden``, ``depth``, ``residual``, ….
+    #: ``kind`` (regions, flat), ``hidden``, ``depth``, ``residual``, ….
     network: dict[str, Any] = MISSING
-    #: Features beside the standard observation, by name.
-    features: list[str] = MISSING
-    #: Reward scheme of ppo, sac and td3: dense, terminal, relative, hindsight_dual.
+    #: Beside the standard observation.
+    features: list[Any] = MISSING
+    #: Of ppo, sac and td3: dense, terminal, relative, hindsight_dual.
     reward: Any = None
-    #: ``mode`` (off, through: train wrapped, after: wrap when trained), ``rho``, ``allowance``.
-    robust: dict[str, Any] = MISSING
-    #: ``_target_`` and its arguments of a source, whose training split is trained on; a recorded
-    #: one's horizon and start play no part.
-    instance: dict[str, Any] = MISSING
-    #: By footprint kind; kinds that are not named keep the source's.
-    equity_weight: Any = None
-    #: What happens to every draw: price, outage, carbon or demand.
-    shift: str | None = None
-    #: Of ``SyntheticStream`` and ``WindowStream``: how training draws are made; ``synthetic``: the
-    #: share of steps that take a synthetic world where the source is another.
-    problems: dict[str, Any] = MISSING
-    #: Of ``Validation``: what it is chosen by.
-    validation: dict[str, Any] = MISSING
-    #: ``draws`` of a ``split`` on which the best policy is judged when training has ended, a row of
-    #: ``results.parquet`` each; ``horizon`` and ``reachability`` are the validation's.
-    final: dict[str, Any] = MISSING
+    #: shadow_prices, routing.
+    action: Any = "shadow_prices"
+    robust: RobustConfig = field(default_factory=RobustConfig)
+    problems: ProblemsConfig = field(default_factory=ProblemsConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    final: FinalConfig = field(default_factory=FinalConfig)
     #: With the feature ``forecast``: wraps the perfect forecast, to one of the error ``sizes``.
     forecaster: Any = None
-    action_scale: float = 4.0
-    price_scale: float = 100.0
+    action_scale: float = ACTION_SCALE
+    price_scale: float = PRICE_SCALE
     #: Checkpoint whose weights to begin with; the network and the observation must be its own.
     init: Any = None
     #: Gradient steps (hindsight) or episodes of all environments from one evaluation to the next.
@@ -171,20 +208,15 @@ class TrainConfig:
 
 
 @dataclass
-class EvaluateConfig:
+class EvaluateConfig(ProgramConfig):
     """``equiload evaluate``."""
 
-    #: As for the benchmark; with ``draws`` those are chosen below.
-    instance: dict[str, Any] = MISSING
-    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
-    #: that may be null cannot be overridden on the command line.)
-    equity_weight: Any = None
-    #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
-    shift: str | None = None
     #: As for the benchmark.
     algorithms: dict[str, Any] = field(default_factory=dict)
     #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.
     checkpoint: str = "default"
+    #: Whether a checkpoint's own classes may be imported: code of whoever wrote it.
+    trust: bool = False
     reachability: list[str] = MISSING
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: str = MISSING
@@ -201,9 +233,6 @@ def register() -> None:
     """Make schemas and sweeper known to Hydra; calling it again changes nothing."""
     sweep.register()
     store = ConfigStore.instance()
-    store.store(name="benchmark_schema", node=BenchmarkConfig)
-    store.store(name="tune_schema", node=TuneConfig)
-    store.store(name="predictions_schema", node=PredictionsConfig)
-    store.store(name="evaluate_schema", node=EvaluateConfig)
-    store.store(name="train_schema", node=TrainConfig)
-    store.store(name="robustness_schema", node=RobustnessConfig)
+    for program in ProgramConfig.__subclasses__():
+        name = program.__name__.removesuffix("Config").lower()
+        store.store(name=f"{name}_schema", node=program)

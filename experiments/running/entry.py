@@ -6,20 +6,19 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from threadpoolctl import threadpool_limits
 
 from equiload.envs import DataError, EquiloadError
+from equiload.envs.make import instantiated
 from equiload.experiments.running import config
 from equiload.experiments.running.jobs import Job
 from equiload.experiments.running.preemption import Preempted
@@ -67,27 +66,20 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
 
 
 def build(node: Any, **arguments: Any) -> Any:
-    """Instantiate a ``_target_`` node; whatever its user got wrong becomes a :class:`DataError`."""
+    """Build a ``_target_`` node; whatever its user got wrong becomes a :class:`DataError`."""
+    return instantiated({**plain(node), **arguments})
+
+
+def plain(node: Any) -> Any:
+    """A node of the configuration as dictionaries and lists, its interpolations resolved."""
+    if isinstance(node, Mapping) and not OmegaConf.is_config(node):
+        return {key: plain(value) for key, value in node.items()}
+    if not OmegaConf.is_config(node):
+        return node
     try:
-        return instantiate(node, **arguments, _convert_="all")
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise DataError(f"{error.full_key} must be given: {error.full_key}=VALUE") from None
-    except InstantiationException as error:
-        if isinstance(error.__cause__, EquiloadError):
-            raise error.__cause__ from None
-        # A target that cannot be found or called so; errors of its own code keep their traceback.
-        if error.__cause__ is None or _raised_by_the_call(error.__cause__):
-            raise DataError(" ".join(str(error).split())) from None
-        raise
-
-
-def _raised_by_the_call(error: BaseException) -> bool:
-    """Tell whether Python refused the import or the call, rather than code of the callee."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    in_hydra = traceback is not None and "hydra" in traceback.tb_frame.f_code.co_filename
-    return in_hydra or isinstance(error, ImportError)
 
 
 def hold_threads() -> None:

@@ -49,6 +49,14 @@ def _hash_of_root(*, _root_: DictConfig) -> str:
 OmegaConf.register_new_resolver("config_hash", _hash_of_root, replace=True)
 
 
+def _first_draws(split: str, count: int) -> str:
+    return ",".join(f"{split}/{number}" for number in range(count))
+
+
+#: ``${draws:test,8}``, for what a sweep goes over: ``test/0,…,test/7``.
+OmegaConf.register_new_resolver("draws", _first_draws, replace=True)
+
+
 def record(folder: Path) -> dict[str, Any]:
     """Return what ``job.json`` says; nothing if there is none or it cannot be read."""
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from typing import Any
 
 from omegaconf import DictConfig
@@ -18,7 +17,8 @@ from equiload.envs.data import (
     Source,
     source_of,
 )
-from equiload.experiments.running.entry import build
+from equiload.envs.make import instantiated, locate
+from equiload.experiments.running.entry import build, plain
 
 # Options of a recorded trace, where the function that returns it does not take them itself.
 _WINDOWS = ("seed", "start", "horizon", "split", "gap", "ranges")
@@ -151,13 +151,8 @@ def _function(node: Any) -> Any:
     """The function of instances that a node names; none for another target, or one not found."""
     if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):
         return None
-    path = node["_target_"].split(".")
     try:
-        target: Any = import_module(path[0])
-        for place, name in enumerate(path[1:], start=2):
-            if not hasattr(target, name):
-                import_module(".".join(path[:place]))
-            target = getattr(target, name)
+        target = locate(node["_target_"])
     except Exception:  # noqa: BLE001 - whatever importing it may raise, building it says so
         return None
     if not inspect.isfunction(target):
@@ -166,9 +161,10 @@ def _function(node: Any) -> Any:
     return None if "Source" in str(inspect.signature(target).return_annotation) else target
 
 
-def _options(node: Mapping[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = build({**node, "_target_": "builtins.dict"})
-    return options
+def _options(node: Any) -> dict[str, Any]:
+    options = {key: value for key, value in plain(node).items() if key != "_target_"}
+    built: dict[str, Any] = instantiated(options)
+    return built
 
 
 def _weights(given: Any) -> Mapping[str, float] | None:

@@ -9,11 +9,13 @@ from torch import nn
 
 from equiload.agents.learn.hindsight import HindsightLearner, HindsightOptions
 from equiload.agents.learn.layout import Layout
-from equiload.agents.learn.networks import Network, make_network
+from equiload.agents.learn.networks import Network, at_scale, make_network
 from equiload.agents.learn.policy import fit_weights
 from equiload.envs import DataError, Setting
 from equiload.envs.data import Source
 from equiload.envs.gym import DifferentiableSimulator, Observer
+from equiload.envs.gym.actions import make_action
+from equiload.envs.make import called
 from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.trainers.parts import features_of, given_weights, layer_of, make_stream
 
@@ -21,29 +23,46 @@ from equiload.experiments.trainers.parts import features_of, given_weights, laye
 class HindsightTrainer:
     """:class:`HindsightLearner`; not ``warm``: without the weights of ``init``."""
 
-    def __init__(self, cfg: TrainConfig, source: Source, device: str, *, warm: bool = True) -> None:
+    squash = "none"
+
+    def __init__(
+        self,
+        cfg: TrainConfig,
+        source: Source,
+        device: str,
+        *,
+        options: Mapping[str, Any],
+        warm: bool = True,
+    ) -> None:
         if cfg.reward is not None:
             raise DataError("agent=hindsight needs no reward: it learns from the objective itself")
-        options, stream = HindsightOptions(**cfg.agent["options"]), make_stream(cfg, source)
+        chosen = called("agent.options", HindsightOptions, **options)
+        stream = make_stream(cfg, source)
         first, weights = stream(0), given_weights(cfg) if warm else None
         observer = Observer(price_scale=cfg.price_scale, features=features_of(cfg, first))
-        observer.reset(Setting.of(first))
-        network = make_network(Layout.of(observer, Setting.of(first)), **dict(cfg.network))
+        setting = Setting.of(first)
+        observer.reset(setting)
+        network = make_network(
+            Layout.of(observer, setting),
+            shape=make_action(cfg.action, setting, cfg.action_scale).shape,
+            **at_scale(cfg.network, cfg.action_scale),
+        )
         if weights is not None:
             fit_weights(network, weights)
         self.learner = HindsightLearner(
             network,
             stream,
-            options,
+            chosen,
             bind=_bind,
             features=lambda instance: features_of(cfg, instance, self.learner.steps),
+            action=cfg.action,
             action_scale=cfg.action_scale,
             price_scale=cfg.price_scale,
             layer=layer_of(cfg),
             device=device,
             seed=cfg.seed,
         )
-        self.total = options.steps
+        self.total = chosen.steps
 
     @property
     def done(self) -> int:

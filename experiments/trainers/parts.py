@@ -12,7 +12,6 @@ from equiload.agents import EGLB
 from equiload.agents.forecast import Perfect
 from equiload.agents.learn.checkpoint import load_checkpoint
 from equiload.agents.learn.hindsight import Stream
-from equiload.agents.learn.observation import make_features
 from equiload.agents.learn.policy import deepened, shipped
 from equiload.agents.learn.problems import MixedStream, SyntheticStream, WindowStream, draw_of
 from equiload.envs import DataError, Instance
@@ -26,7 +25,9 @@ from equiload.envs.data import (
     SyntheticSource,
 )
 from equiload.envs.forecast import Forecaster
+from equiload.envs.gym.features import make_features
 from equiload.envs.gym.source import InstanceGenerator
+from equiload.envs.make import called, label_of, target_of
 from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.running.entry import build
 from equiload.robust import EnvironmentLayer
@@ -59,11 +60,11 @@ def synthetic_share(cfg: TrainConfig, source: Source) -> float:
     """Share of the steps that take a synthetic world; 1 where there are no other data."""
     if _generator(source) is not None:
         return 1.0
-    share = cfg.problems.get("synthetic")
+    share = cfg.problems.synthetic
     one_fleet = _one_fleet(cfg)
     if share is None:
         return 0.0 if one_fleet else _SHARE
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+    if not 0 <= share <= 1:
         raise DataError(f"problems.synthetic must be a share from 0 to 1, got {share!r}")
     if share and one_fleet:
         raise DataError(
@@ -92,10 +93,7 @@ def episodes_of(cfg: TrainConfig, source: Source) -> InstanceGenerator | Instanc
 
 def _streams(cfg: TrainConfig, source: Source) -> tuple[SyntheticStream, WindowStream | None]:
     """The stream of synthetic worlds, and of the source's windows if it is another."""
-    options = {key: value for key, value in cfg.problems.items() if key != "synthetic"}
-    unknown = [key for key in options if key not in SyntheticStream.__dataclass_fields__]
-    if unknown:
-        raise DataError(f"there is no option problems.{unknown[0]}")
+    options = {k: v for k, v in vars(cfg.problems).items() if k != "synthetic" and v is not None}
     common = {key: options[key] for key in _COMMON if key in options} | {"seed": cfg.seed}
     generator, windows = _generator(source), None
     if generator is not None:
@@ -106,7 +104,8 @@ def _streams(cfg: TrainConfig, source: Source) -> tuple[SyntheticStream, WindowS
         windows = WindowStream(source=source, **common)
         generator = _like(source.draw(Draw.train(0), horizon=min(windows.horizons)))
     shift = source.kind if isinstance(source, ShiftedSource) else None
-    return SyntheticStream(**options | {"seed": cfg.seed}, world=generator, shift=shift), windows
+    options |= {"seed": cfg.seed, "world": generator, "shift": shift}
+    return called("problems", SyntheticStream, **options), windows
 
 
 def _generator(source: Source) -> GeneratedSource | None:
@@ -128,10 +127,9 @@ def _like(own: Instance) -> SyntheticSource:
 
 def _one_fleet(cfg: TrainConfig) -> str:
     """What of the configuration can only be trained on one fleet; empty: nothing."""
-    if cfg.agent["kind"] != "hindsight":
-        return f"agent={cfg.agent['kind']}"
-    if cfg.network.get("kind", "regions") == "flat":
-        return "network.kind=flat"
+    for kind, spec in (("agent", cfg.agent), ("network", cfg.network), ("action", cfg.action)):
+        if getattr(target_of(kind, spec), "one_fleet", False):
+            return f"{kind}={label_of(spec)}"
     return ""
 
 
@@ -142,10 +140,14 @@ def features_of(cfg: TrainConfig, instance: Instance, step: int = 0) -> Any:
 
 def layer_of(cfg: TrainConfig) -> Callable[[], EnvironmentLayer] | None:
     """Makes the robust layer to train through; none, if not so trained."""
-    robust = dict(cfg.robust)
-    if robust["mode"] != "through":
+    robust = cfg.robust
+    if robust.mode not in ("off", "through", "after"):
+        raise DataError(f"robust must be off, through or after, got {robust.mode!r}")
+    if robust.mode != "through":
         return None
-    return lambda: EnvironmentLayer(EGLB(), rho=robust["rho"], allowance=robust["allowance"])
+    if robust.method != "blend":
+        raise DataError("robust=through trains through the method blend: leave robust.method")
+    return lambda: EnvironmentLayer(EGLB(), rho=robust.rho, allowance=robust.allowance)
 
 
 def given_weights(cfg: TrainConfig) -> dict[str, Tensor] | None:
@@ -158,7 +160,7 @@ def given_weights(cfg: TrainConfig) -> dict[str, Tensor] | None:
             f"init {cfg.init!r} looks at the features {checkpoint.observation.get('features')}, "
             f"this run at {list(cfg.features)}"
         )
-    return deepened(checkpoint, int(cfg.network.get("depth", 0)))
+    return deepened(checkpoint, int(cfg.network.get("depth") or 0))
 
 
 def _forecaster(cfg: TrainConfig, instance: Instance, step: int) -> Forecaster | None:

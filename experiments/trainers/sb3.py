@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,12 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from torch import Tensor
 
-from equiload.agents import EGLB
 from equiload.agents.learn.networks import Network
-from equiload.agents.learn.sb3 import Scaled, actor_network, make_model
-from equiload.agents.offline.decomposition import Decomposition
+from equiload.agents.learn.sb3 import SQUASH, Scaled, actor_network, make_model
 from equiload.envs import DataError, Instance
 from equiload.envs.data import Source
-from equiload.envs.gym import HindsightDual, Relative, Reward, SB3VecEnv
+from equiload.envs.gym import SB3VecEnv
 from equiload.envs.gym.rewards import make_reward
-from equiload.envs.typing import FloatArray
 from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.trainers.hindsight import HindsightTrainer
 from equiload.experiments.trainers.parts import (
@@ -31,56 +28,62 @@ from equiload.experiments.trainers.parts import (
     synthetic_share,
 )
 
-#: Name of a reward scheme to what makes it.
-REWARDS: Mapping[str, Callable[[], Reward]] = {
-    "dense": lambda: make_reward("dense"),
-    "terminal": lambda: make_reward("terminal"),
-    "relative": lambda: Relative(EGLB()),
-    "hindsight_dual": lambda: HindsightDual(duals),
-}
-
 _REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 class SB3Trainer:
     """PPO, SAC or TD3, an episode of all environments at a time."""
 
-    def __init__(self, cfg: TrainConfig, source: Source, device: str, *, warm: bool = True) -> None:
-        agent = cfg.agent
-        self._seed, self._done, self.total = cfg.seed, 0, int(agent["episodes"])
-        if cfg.reward not in REWARDS:
-            raise DataError(f"reward must be one of {', '.join(REWARDS)}, got {cfg.reward!r}")
+    one_fleet = True
+
+    def __init__(
+        self,
+        cfg: TrainConfig,
+        source: Source,
+        device: str,
+        *,
+        algorithm: str,
+        episodes: int,
+        environments: int,
+        options: Mapping[str, Any],
+        reward_scale: float = 1.0,
+        warm_start: int = 0,
+        warm: bool = True,
+    ) -> None:
+        self._seed, self._done, self.total = cfg.seed, 0, episodes
+        self.squash = SQUASH[algorithm]
+        reward = Scaled(make_reward(cfg.reward), reward_scale)
         if cfg.forecaster is not None:
             raise DataError("only agent=hindsight trains with forecasts made from the truth")
         synthetic_share(cfg, source)  # refuses one that these cannot be trained with
-        layer, episodes = layer_of(cfg), episodes_of(cfg, source)
-        self._horizon = int(cfg.problems["horizons"][0])
-        if isinstance(episodes, Instance):
-            first = episodes.window(0, self._horizon)
+        layer, drawn_from = layer_of(cfg), episodes_of(cfg, source)
+        self._horizon = cfg.problems.horizons[0]
+        if isinstance(drawn_from, Instance):
+            first = drawn_from.window(0, self._horizon)
         else:
-            first = episodes(np.random.default_rng(0), ())
+            first = drawn_from(np.random.default_rng(0), ())
         self.envs = SB3VecEnv(
-            int(agent["environments"]),
-            instance=episodes,
+            environments,
+            instance=drawn_from,
             horizon=self._horizon,
             seed=cfg.seed,
-            reward=Scaled(REWARDS[cfg.reward](), float(agent["reward_scale"])),
+            action=cfg.action,
+            reward=reward,
             action_scale=cfg.action_scale,
             price_scale=cfg.price_scale,
             features=features_of(cfg, first),
             layer=layer() if layer else None,
         )
-        options = dict(agent["options"])
-        if agent["kind"] == "ppo":
-            options["n_steps"] = self._horizon
+        steps = {"n_steps": self._horizon} if algorithm == "ppo" else {}
         self.model = make_model(
-            agent["kind"],
+            algorithm,
             self.envs,
-            dict(cfg.network),
-            weights=_warm(cfg, source, device) if warm else None,
+            cfg.network,
+            weights=_warm(cfg, source, device, warm_start) if warm else None,
             seed=cfg.seed,
             device=device,
             **options,
+            **steps,
         )
         self.model.set_logger(Logger(None, []))  # the default one makes a folder in /tmp
 
@@ -142,20 +145,16 @@ class SB3Trainer:
             buffer.pos, buffer.full = state["place"]
 
 
-def duals(instance: Instance) -> FloatArray:
-    """``[K, R]``: eGLB-Off's dual weights of one episode, to a gap of 1e-3."""
-    return Decomposition(tolerance=1e-3).solve(instance).weights
-
-
-def _warm(cfg: TrainConfig, source: Source, device: str) -> Mapping[str, Tensor] | None:
-    """Weights of a network that has imitated eGLB-Off for a while; none if not asked for."""
-    steps = int(cfg.agent.get("warm_start", 0))
+def _warm(cfg: TrainConfig, source: Source, device: str, steps: int) -> Mapping[str, Tensor] | None:
+    """Weights of a network that has imitated eGLB-Off for some steps; none if not asked for."""
     if not steps:
         return given_weights(cfg)
-    agent = {"kind": "hindsight", "options": {"steps": steps, "target": "offline"}}
-    problems = {**cfg.problems, "synthetic": 0}  # one fleet, as what follows
-    imitation = dataclasses.replace(cfg, agent=agent, reward=None, problems=problems)
-    trainer = HindsightTrainer(imitation, source, device)
+    problems = dataclasses.replace(cfg.problems, synthetic=0.0)  # one fleet, as what follows
+    imitation = dataclasses.replace(
+        cfg, agent={"kind": "hindsight"}, reward=None, problems=problems
+    )
+    options = {"steps": steps, "target": "offline"}
+    trainer = HindsightTrainer(imitation, source, device, options=options)
     for _ in range(steps):
         trainer.advance()
     return dict(trainer.network().state_dict())

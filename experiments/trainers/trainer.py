@@ -9,8 +9,14 @@ from equiload.agents.learn.networks import Network
 
 
 class Trainer(Protocol):
-    """Something that learns in stretches."""
+    """Something that learns in stretches.
 
+    Made of the configuration, the source, the device, its own arguments (the node ``agent``) and,
+    if it takes it, ``warm``: false where it will be restored.
+    """
+
+    #: How actions follow from the network's output, as in a checkpoint: none, clip or tanh.
+    squash: str
     #: Stretches in all.
     total: int
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from equiload.envs import DataError, Instance, Policy, Trace, rollout
 from equiload.envs.data import Draw, Source
 from equiload.envs.forecast import Forecaster
 from equiload.envs.typing import FloatArray
+from equiload.experiments.running.config import ValidationConfig
 from equiload.experiments.running.sources import count_draws, reachabilities
 
 
@@ -35,10 +35,10 @@ class Validation:
         For options that cannot be, and where the source has no such draw.
     """
 
-    def __init__(self, options: Mapping[str, Any], source: Source) -> None:
+    def __init__(self, options: ValidationConfig, source: Source) -> None:
         chosen = drawn_of(options, "validation", source)
         self._batches: list[tuple[Instance, FloatArray, FloatArray]] = []
-        for reachability in reachabilities(source, options["reachability"]):
+        for reachability in reachabilities(source, options.reachability):
             batch = _batch(options, chosen, reachability, source)
             solver = EGLBOff(tolerance=1e-4)
             bound = np.array(
@@ -68,7 +68,7 @@ def gaps(policy: Policy, batch: Instance, bound: FloatArray) -> FloatArray:
     return np.array([relative_gap(float(j), float(b), float(g)) for j, b, g in rows])
 
 
-def drawn_of(options: Mapping[str, Any], split: str, source: Source) -> list[int]:
+def drawn_of(options: ValidationConfig, split: str, source: Source) -> list[int]:
     """Numbers of the draws of a split: as many as there are, spread over it, if fewer than asked.
 
     Raises
@@ -77,21 +77,21 @@ def drawn_of(options: Mapping[str, Any], split: str, source: Source) -> list[int
         For options that cannot be, and where the source has no such draw.
     """
     for what in ("draws", "horizon"):
-        value = options[what]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise DataError(f"{split}: {what} must be a whole number from 1, got {value!r}")
-    count = count_draws(source, split, options["draws"], horizon=options["horizon"])
-    there_are = source.draws(split, options["horizon"])
+        if getattr(options, what) < 1:
+            value = getattr(options, what)
+            raise DataError(f"{split}: {what} must be a whole number from 1, got {value}")
+    count = count_draws(source, split, options.draws, horizon=options.horizon)
+    there_are = source.draws(split, options.horizon)
     spread = range(count) if there_are is None else np.linspace(0, there_are - 1, count).round()
     return [int(number) for number in spread]
 
 
 def _batch(
-    options: Mapping[str, Any], chosen: Sequence[int], reachability: str, source: Source
+    options: ValidationConfig, chosen: Sequence[int], reachability: str, source: Source
 ) -> Instance:
-    horizon = options["horizon"]
+    horizon = options.horizon
     if source.draws("validation", horizon) is None:
-        first = Draw.validation(options["index"])
+        first = Draw.validation(options.index)
         return source.draw(first, horizon=horizon, batch=len(chosen), reachability=reachability)
     windows = [
         source.draw(Draw.validation(number), horizon=horizon, reachability=reachability)

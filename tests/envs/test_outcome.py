@@ -74,7 +74,7 @@ def test_transition_adds_up_to_the_outcome(instance: Instance) -> None:
     for t in range(instance.horizon):
         decision = Decision(outcome.load[t], outcome.routing[t])
         cost = slot_cost(Slot.of(instance, t), decision, setting.physics)
-        np.testing.assert_array_equal(cost.draw, outcome.drawn[t])
+        np.testing.assert_array_equal(cost.grid, outcome.imported[t])
         state = transition(state, cost)
         np.testing.assert_allclose(state.footprint, outcome.cumulative_footprint()[:, t], atol=1e-9)
     ended = state.objective(instance.objective.mu)
@@ -82,13 +82,13 @@ def test_transition_adds_up_to_the_outcome(instance: Instance) -> None:
 
 
 @given(instances())
-def test_what_is_drawn_may_differ_from_what_is_loaded(instance: Instance) -> None:
+def test_the_grid_may_give_less_than_the_load_needs(instance: Instance) -> None:
     outcome = rollout(GLBCost(), instance)
-    half = replace(outcome, draw=outcome.drawn / 2)
+    half = replace(outcome, grid=outcome.imported / 2)
     np.testing.assert_allclose(half.footprint, outcome.footprint / 2, atol=1e-12)
     energy, routing = outcome.cost - outcome.routing, outcome.routing
     np.testing.assert_allclose(half.cost, energy / 2 + routing, atol=1e-9)
-    same = replace(outcome, draw=outcome.drawn)
+    same = replace(outcome, grid=outcome.imported)
     np.testing.assert_allclose(same.objective, outcome.objective, rtol=1e-12, atol=1e-9)
 
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from equiload.agents.forecast import Persistence
-from equiload.agents.learn import Checkpoint, Layout, make_features, make_network
+from equiload.agents.learn import Checkpoint, Layout, make_network
 from equiload.envs import Setting
 from equiload.envs.data import synthetic
 from equiload.envs.gym import Observer
+from equiload.envs.gym.features import make_features
 from equiload.experiments.programs.train import save_checkpoint
 from equiload.experiments.results import parquet
 

@@ -12,6 +12,7 @@ import pytest
 from equiload.experiments.hostile import campaign
 from equiload.experiments.results import parquet
 from equiload.robust import FixedMethod
+from equiload.testing.problems import random_problems
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +36,7 @@ def test_a_violation_is_counted() -> None:
     rng = np.random.default_rng(0)
     tally = campaign.Tally()
     for _ in range(20):
-        instance = campaign.random_instances(rng, 20)
+        instance = random_problems(rng, 20)
         tally.add(campaign.attack(instance, rng, FixedMethod(1.0), horizon_aware=False), "here")
     assert tally.violations
     assert "the condition does not hold" in "".join(tally.violations)

@@ -106,7 +106,7 @@ def test_the_synthetic_world_is_trained_on_as_ever() -> None:
         expected = synthetic(Draw.train(31_000_000 + step), horizon=24, batch=4)
         np.testing.assert_array_equal(drawn.trace.price, expected.trace.price)
     moved, source = configured("hindsight", "+instance.regions=[Chile,Korea]", "+instance.sites=2")
-    moved.problems["elsewhere"] = 0.0
+    moved.problems.elsewhere = 0.0
     assert make_stream(moved, source)(0).fleet.regions == ("Chile", "Korea")
     assert len(make_stream(moved, source)(0).fleet.datacenters) == 4
 
@@ -118,7 +118,7 @@ def test_windows_of_the_three_parts_never_overlap(own: Path) -> None:
     assert ends["validation"][0] - ends["train"][1] > day
     assert ends["test"][0] - ends["validation"][1] > day
     assert source.provenance["gap"] == 24
-    cfg.problems["synthetic"] = 0.0
+    cfg.problems.synthetic = 0.0
     stream = make_stream(cfg, source)
     trained = np.unique(np.concatenate([hours(stream(step)) for step in range(40)]))
     assert trained[0] >= ends["train"][0]
@@ -128,7 +128,7 @@ def test_windows_of_the_three_parts_never_overlap(own: Path) -> None:
     judged = np.unique(np.concatenate([hours(batch) for batch, *_ in chosen]))
     assert ends["validation"][0] <= judged[0]
     assert judged[-1] <= ends["validation"][1]
-    cfg.final = {"split": "test", "draws": 9}
+    cfg.final = config.FinalConfig("test", 9)
     for draw in final_draws(cfg, source):
         window = hours(source.draw(draw, horizon=24))
         assert ends["test"][0] <= window[0]
@@ -150,7 +150,7 @@ def test_environments_take_windows_of_the_training_part_and_share_its_memory(own
 
 def test_synthetic_worlds_are_mixed_in_by_share(own: Path) -> None:
     cfg, source = configured("hindsight", *of(own), "problems.synthetic=0.25")
-    cfg.problems |= {"moved": 0.0, "reweighted": 0.0}
+    cfg.problems.moved = cfg.problems.reweighted = 0.0
     stream = make_stream(cfg, source)
     assert isinstance(stream, MixedStream)
     taken = [stream.synthetic(step) for step in range(2000)]
@@ -160,11 +160,11 @@ def test_synthetic_worlds_are_mixed_in_by_share(own: Path) -> None:
         np.testing.assert_array_equal(drawn.trace.price, again.trace.price)
         assert (drawn.fleet.datacenters == PLACES) == (not taken[step])
         assert dict(drawn.objective.equity_weight) == {"carbon": 900.0, "water": 40.0}
-    cfg.problems["synthetic"] = None
+    cfg.problems.synthetic = None
     assert make_stream(cfg, source).share == 0.5  # type: ignore[union-attr]
-    cfg.problems["synthetic"] = 0
+    cfg.problems.synthetic = 0
     assert isinstance(make_stream(cfg, source), WindowStream)
-    cfg.network["kind"], cfg.problems["synthetic"] = "flat", None
+    cfg.network["kind"], cfg.problems.synthetic = "flat", None
     assert isinstance(make_stream(cfg, source), WindowStream)
 
 
@@ -258,7 +258,7 @@ def test_there_are_as_many_windows_as_fit(own: Path, capsys: pytest.CaptureFixtu
     assert draws == ["test/0", "test/1"]
     line = "own.yaml has 2 test draws, not 9: 2 are run"
     assert capsys.readouterr().err.splitlines() == [line]
-    cfg.validation["reachability"] = ["full"]
+    cfg.validation.reachability = ["full"]
     scores = Validation(cfg.validation, source)
     assert [len(bound) for _, bound, _ in scores._batches] == [2]
     stamps = scores._batches[0][0].trace.timestamps
@@ -292,8 +292,11 @@ def test_rows_of_the_end_are_the_test_windows(own: Path, tmp_path: Path) -> None
         (["validation.draws=0"], "validation: draws must be a whole number from 1, got 0"),
         (["problems.horizons=[0]"], "horizons must be whole numbers of slots, got 0"),
         (["problems.synthetic=1.5"], r"problems.synthetic must be a share from 0 to 1, got 1.5"),
-        (["network.kind=flat", "problems.synthetic=0.5"], "network.kind=flat knows one fleet"),
-        (["+problems.colour=1"], "there is no option problems.colour"),
+        (["network.kind=flat", "problems.synthetic=0.5"], "network=flat knows one fleet"),
+        (
+            ["+problems.colour=1"],
+            "problems cannot be made: .* argument 'colour'",
+        ),
         (
             ["validation.reachability=[some]"],
             "reachability must be 'full' or 'partial', got 'some'",
@@ -314,12 +317,11 @@ def test_what_cannot_be_trained_is_refused(
     [
         ({"split": "exam", "draws": 0}, "final.split must be train, validation or test"),
         ({"split": "test", "draws": -1}, "final.draws must be a whole number from 0, got -1"),
-        ({"split": "test", "draws": 2.5}, "final.draws must be a whole number from 0, got 2.5"),
     ],
 )
 def test_a_bad_end_is_found_before_the_beginning(final: dict[str, Any], message: str) -> None:
     cfg, source = configured("hindsight")
-    cfg.final = final
+    cfg.final = config.FinalConfig(**final)
     with pytest.raises(DataError, match=message):
         final_draws(cfg, source)
 
@@ -332,7 +334,7 @@ def test_learners_of_one_fleet_refuse_a_mixture(own: Path, tmp_path: Path) -> No
 def test_shifted_worlds_can_be_trained_on(own: Path) -> None:
     for more in ([], of(own)):
         cfg, source = configured("hindsight", *more, "shift=price", "problems.synthetic=0")
-        cfg.problems |= {"moved": 0.0, "reweighted": 0.0, "elsewhere": 0.0}
+        cfg.problems.moved = cfg.problems.reweighted = cfg.problems.elsewhere = 0.0
         stream = make_stream(cfg, source)
         base = source.base  # type: ignore[attr-defined]
         plain = make_stream(cfg, base)(1).trace.price
@@ -401,7 +403,7 @@ def test_a_fleet_without_a_choice_has_no_gap_to_close() -> None:
         fleet=world.fleet.replace(reachable=np.eye(4)),
         trace=dataclasses.replace(world.trace, demand=served, availability=None),
     )
-    options = {"draws": 1, "horizon": 24, "reachability": ["partial"], "index": 0}
+    options = config.ValidationConfig(0, 1, 24, ["partial"])
     validation = Validation(options, RecordedSource(alone, gap=0))
     *_, gap = validation._batches[0]
     validation._batches[0] = (*validation._batches[0][:2], np.zeros_like(gap))

@@ -207,10 +207,10 @@ def test_gradients_of_the_blend() -> None:
 
 
 def _random(rng: np.random.Generator) -> Instance:
-    from equiload.experiments.hostile.campaign import random_instances
+    from equiload.testing.problems import random_problems
 
     while True:
-        instance = random_instances(rng, 1)[0]
+        instance = random_problems(rng, 1)[0]
         load = instance.trace.demand.max()
         top = max(instance.trace.price.max(), instance.trace.intensity.max())
         if 0.01 < load < 100 and 0.01 < top < 1e3 and instance.objective.mu.max() <= 1:

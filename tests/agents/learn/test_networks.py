@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiload.agents import EGLB
-from equiload.agents.learn import FlatNetwork, Layout, RegionNetwork, make_features, make_network
+from equiload.agents.learn import FlatNetwork, Layout, RegionNetwork, make_network
 from equiload.agents.learn.layout import with_action
-from equiload.agents.learn.networks import squashed
+from equiload.agents.learn.networks import at_scale, squashed
 from equiload.agents.learn.sb3 import Critic
 from equiload.envs import DataError, Instance, Setting, Slot, State
 from equiload.envs.data import synthetic
 from equiload.envs.gym import Observer
+from equiload.envs.gym.features import make_features
 from equiload.testing.strategies import instances
 
 FEATURES = ("recent_past", "place", "slots_left", "expert_prices")
@@ -102,12 +103,12 @@ def test_answers_are_finite_on_odd_problems(instance: Instance, seed: int) -> No
     assert np.isfinite(answer(network, instance)).all()
 
 
-@pytest.mark.parametrize("scale", [4.0, 16.0])
+@pytest.mark.parametrize("scale", [1.0, 4.0, 16.0])
 @pytest.mark.parametrize("kind", ["regions", "flat"])
 def test_untrained_it_says_what_the_expert_would(kind: str, scale: float) -> None:
     world = synthetic(2, horizon=6)
     layout, observer = layout_of(world)
-    network = make_network(layout, kind=kind, residual=4.0 / scale)
+    network = make_network(layout, **at_scale({"kind": kind, "residual": True}, scale))
     expert, nothing = EGLB(), State.start(Setting.of(world))
     expert.reset(Setting.of(world))
     for t in range(6):
@@ -131,13 +132,13 @@ def test_the_flat_network_belongs_to_one_fleet() -> None:
 def test_a_critic_does_not_care_how_regions_are_numbered() -> None:
     world = synthetic(0, horizon=4)
     layout, observer = layout_of(world, ())
-    critic = lively(Critic(layout, action=True, network={"hidden": 8, "depth": 1}))
+    critic = lively(Critic(layout, {"hidden": 8, "depth": 1}, (2, 10)))
     seen = torch.as_tensor(
         observer.observe(Slot.of(world, 0), State(np.zeros(()), np.ones((2, 10))))
     )
     action = torch.linspace(-1, 1, 20)
     value = critic(torch.cat([seen, action]))
-    blocks = with_action(layout).blocks
+    blocks = with_action(layout, (2, 10)).blocks
     order = np.random.default_rng(1).permutation(10)
     moved = torch.cat([seen, action]).clone()
     for cut in blocks.values():
@@ -149,17 +150,23 @@ def test_a_critic_does_not_care_how_regions_are_numbered() -> None:
 
 def test_wrong_options_are_named() -> None:
     layout, _ = layout_of(synthetic(0, horizon=4), ())
-    with pytest.raises(DataError, match="network must be one of regions, flat, got 'mlp'"):
+    with pytest.raises(DataError, match="one of regions, flat or a _target_, got 'mlp'"):
         make_network(layout, kind="mlp")
-    with pytest.raises(DataError, match="does not take these options"):
+    with pytest.raises(
+        DataError,
+        match=r"network regions cannot be made: .* argument 'heads'",
+    ):
         make_network(layout, heads=3)
     with pytest.raises(DataError, match="needs the observation to hold expert_carbon"):
         make_network(layout, residual=1.0)
     with pytest.raises(DataError, match="context must be pool or attention"):
         make_network(layout, context="max")
-    with pytest.raises(DataError, match="there is no feature 'weather'"):
+    with pytest.raises(
+        DataError,
+        match=r"feature must be one of .*forecast or a _target_, got 'weather'",
+    ):
         make_features(["weather"])
-    with pytest.raises(DataError, match="needs a forecaster"):
+    with pytest.raises(DataError, match="missing a required argument: 'forecaster'"):
         make_features(["forecast"])
     with pytest.raises(DataError, match="squash must be none, clip or tanh"):
         squashed(torch.zeros(1), "relu")

@@ -1,0 +1,169 @@
+"""The one way to extend: rewards, features, actions, networks, learners and methods are objects.
+
+Each is given as the object itself, as a mapping with ``_target_`` (its import path) and arguments,
+or by a name of ``conf/names.yaml``, which stands for such a mapping.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, partial
+from importlib import import_module
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+from ruamel.yaml import YAML
+
+from equiload.envs.errors import DataError
+
+#: A name, or ``_target_`` (or ``kind``, a name) and arguments: what files and command lines hold.
+Spec: TypeAlias = str | Mapping[str, Any]
+#: What may be imported and called: everything, or besides our own classes these.
+Trust: TypeAlias = bool | Collection[type]
+
+# What the policies that others trained may be made of without being trusted.
+_OURS = ("equiload.envs.", "equiload.robust.", "equiload.agents.")
+
+
+def make(kind: str, what: Any, /, *given: Any, trust: Trust = True, **offered: Any) -> Any:
+    """Build a ``reward``, ``feature``, ``action``, ``network``, ``agent`` or ``method``.
+
+    Parameters
+    ----------
+    kind
+        A heading of ``conf/names.yaml``.
+    what
+        A :data:`Spec`, or an object, which is passed through; where something is ``given``, it is
+        what makes the object: a class, or any callable. Arguments that are null are left out, and
+        with ``_target_`` those that only the ``kind`` beside it takes.
+    given
+        Positional arguments of everything of this kind.
+    trust
+        False, or the classes besides our own that may be used: for what a stranger wrote.
+    offered
+        Arguments for those that take them and were given no others.
+
+    Raises
+    ------
+    DataError
+        For a name that is not known, a target that cannot be found or is not trusted, and
+        arguments that it does not take.
+    """
+    if what is None:
+        known = ", ".join(_names()[kind])
+        raise DataError(f"the {kind} must be one of {known} or a _target_, got none")
+    specified = isinstance(what, str | Mapping)
+    if not specified and not given:
+        return what
+    target, arguments = _read(kind, what, trust) if specified else (what, {})
+    takes = inspect.signature(target).parameters
+    more = {key: value for key, value in offered.items() if key in takes and key not in arguments}
+    built = {key: instantiated(value, trust) for key, value in arguments.items()}
+    label = label_of(what) if specified else getattr(what, "__name__", what)
+    return called(f"the {kind} {label}", target, *given, **more, **built)
+
+
+def instantiated(value: Any, trust: Trust = True) -> Any:
+    """The value with every ``_target_`` in it called, however deep.
+
+    ``_partial_: true`` beside one makes a function of the arguments that are still to come.
+    """
+    if isinstance(value, list | tuple):
+        return [instantiated(entry, trust) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    built = {key: instantiated(entry, trust) for key, entry in value.items() if key != "_target_"}
+    if "_target_" not in value:
+        return built
+    target = _trusted(value["_target_"], trust)
+    if built.pop("_partial_", False):
+        return partial(target, **built)
+    return called(label_of(value), target, **built)
+
+
+def target_of(kind: str, what: Any) -> Any:
+    """What would be called to make it: a class, usually."""
+    return _read(kind, what, True)[0] if isinstance(what, str | Mapping) else what
+
+
+def called(label: str, target: Callable[..., Any], /, *given: Any, **arguments: Any) -> Any:
+    """Call ``target``; arguments that it does not take become a :class:`DataError`."""
+    try:
+        inspect.signature(target).bind(*given, **arguments)
+    except ValueError:  # of C, without a signature
+        pass
+    except TypeError as error:
+        raise DataError(f"{label} cannot be made: {error}") from None
+    return target(*given, **arguments)
+
+
+def locate(path: str) -> Any:
+    """The object of an import path: a module's, or a member's of one.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    names = path.split(".")
+    try:
+        place = import_module(names[0])
+        for end, name in enumerate(names[1:], start=2):
+            if not hasattr(place, name):
+                import_module(".".join(names[:end]))
+            place = getattr(place, name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(f"there is no {path!r} to import: {error}") from None
+    return place
+
+
+@cache
+def _names() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    text = (files("equiload.conf") / "names.yaml").read_text(encoding="utf-8")
+    names: Mapping[str, Mapping[str, Mapping[str, Any]]] = YAML(typ="safe").load(text)
+    return names
+
+
+def _read(kind: str, what: Spec, trust: Trust) -> tuple[Any, dict[str, Any]]:
+    """The target of a specification, and its arguments as they stand."""
+    spec = {"kind": what} if isinstance(what, str) else what
+    own = {key: value for key, value in spec.items() if value is not None and key != "kind"}
+    name, named = spec.get("kind"), dict[str, Any]()
+    if name is not None:
+        if name not in _names()[kind]:
+            known = ", ".join(_names()[kind])
+            raise DataError(f"the {kind} must be one of {known} or a _target_, got {name!r}")
+        named = dict(_names()[kind][name])
+    elif "_target_" not in own:
+        raise DataError(f"the {kind} needs a name or a _target_, got {what!r}")
+    if "_target_" not in own or name is None:
+        arguments = {**named, **own}
+        return _trusted(arguments.pop("_target_"), trust), arguments
+    # In place of the named: its options are another's.
+    target, before = _trusted(own.pop("_target_"), trust), locate(named["_target_"])
+    mine, theirs = (inspect.signature(each).parameters for each in (target, before))
+    return target, {k: v for k, v in own.items() if k in mine or k not in theirs}
+
+
+def _trusted(path: Any, trust: Trust) -> Any:
+    if not isinstance(path, str):
+        raise DataError(f"_target_ must be an import path, got {path!r}")
+    if trust is True:
+        return locate(path)
+    for known in trust or ():
+        if path == f"{known.__module__}.{known.__qualname__}":
+            return known
+    if path.startswith(_OURS):
+        target = locate(path)
+        if isinstance(target, type) and target.__module__.startswith(_OURS):
+            return target
+    raise DataError(
+        f"{path} is not a class of equiload's: importing it runs code of whoever wrote it; "
+        "if you trust that, pass trust=True, or the class itself, trust=[…]"
+    )
+
+
+def label_of(what: Spec) -> str:
+    """Its name, or the import path of its target."""
+    return what if isinstance(what, str) else str(what.get("_target_") or what.get("kind"))
