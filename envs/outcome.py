@@ -30,6 +30,14 @@ class Outcome:
         ``[..., T, N]``, MWh taken from the grid. Default: all that the load needs, PUE times it.
     allocation
         ``[..., T, J, N]``, MWh from gateway to data center, where it was kept.
+
+    Examples
+    --------
+    >>> from equiload.agents import GLBCost
+    >>> from equiload.envs.data import synthetic
+    >>> outcome = rollout(GLBCost(), synthetic(0, horizon=168, batch=3))
+    >>> outcome.objective.shape, outcome.footprint.shape, outcome.par.shape
+    ((3,), (3, 2, 10), (3, 2))
     """
 
     instance: Instance

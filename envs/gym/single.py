@@ -40,6 +40,17 @@ class GLBEnv(Rendered, gym.Env[Any, Any]):
         ``"ansi"``, ``"rgb_array"`` or none.
     options
         See :class:`~equiload.envs.gym.core.Core`.
+
+    Examples
+    --------
+    >>> env = GLBEnv(horizon=24)
+    >>> observation, info = env.reset(seed=0)
+    >>> done, total = False, 0.0
+    >>> while not done:
+    ...     observation, reward, done, _, info = env.step(env.action_space.sample())
+    ...     total += reward
+    >>> abs(total + info["objective"]) < 1e-6
+    True
     """
 
     def __init__(self, render_mode: str | None = None, **options: Unpack[Options]) -> None:

@@ -41,6 +41,14 @@ class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
         ``"ansi"``, ``"rgb_array"`` or none.
     options
         See :class:`~equiload.envs.gym.core.Core`.
+
+    Examples
+    --------
+    >>> envs = GLBVectorEnv(4, horizon=24, reward="terminal")
+    >>> observation, info = envs.reset(seed=0)
+    >>> observation, reward, ended, _, info = envs.step(envs.action_space.sample())
+    >>> observation.shape == (4, len(envs.feature_names)), reward
+    (True, array([0., 0., 0., 0.]))
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (as in Gymnasium's base class)
