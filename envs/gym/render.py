@@ -85,15 +85,15 @@ class Film:
 
 def text(film: Film, index: int = 0) -> str:
     """One line per footprint kind, with the region that pays most, and the objective."""
-    done, fleet = len(film.loads), film.setting.fleet
-    lines = [f"slot {done}/{film.setting.horizon}   cost {film.core.state.cost[index]:,.0f} US$"]
+    slots, fleet = len(film.loads), film.setting.fleet
+    lines = [f"slot {slots}/{film.setting.horizon}   cost {film.core.state.cost[index]:,.0f} US$"]
     for k, kind in enumerate(film.setting.objective.footprints):
         S = film.core.state.footprint[index, k]
         r, mean = int(S.argmax()), S.mean()
         ratio = f", {S[r] / mean:.2f} x mean" if mean > 0 else ""
         unit = unit_of(kind)
         lines.append(f"{kind:>8}: max {S[r]:,.2f} {unit} in {fleet.regions[r]}{ratio}")
-    if done:
+    if slots:
         lines.append(f"objective so far {film.objective[-1][index]:,.0f} US$")
     if film.expert:
         lines.append(f"the expert's      {film.expert[-1][index]:,.0f} US$")
@@ -111,8 +111,8 @@ def picture(film: Film, index: int = 0) -> npt.NDArray[np.uint8]:
     kinds = film.setting.objective.footprints
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    parts: Any = figure.subfigures(1, 2, width_ratios=(1.35, 1))
-    left, right = parts
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1.35, 1))
+    left, right = halves
     above, below = left.subplots(2, 1, height_ratios=(1.25, 1), sharex=True)
     _loads(above, film, index)
     _objective(below, film, index)
@@ -143,11 +143,11 @@ def _loads(axes: Any, film: Film, index: int) -> None:
 
 def _objective(axes: Any, film: Film, index: int) -> None:
     slots = np.arange(1, len(film.objective) + 1)
-    mine = np.array([value[index] for value in film.objective]) / 1e3
-    axes.plot(slots, mine, color=_PEAK, lw=1.6, label="this policy")
+    played = np.array([value[index] for value in film.objective]) / 1e3
+    axes.plot(slots, played, color=_PEAK, lw=1.6, label="this policy")
     if film.expert:
-        theirs = np.array([value[index] for value in film.expert]) / 1e3
-        axes.plot(slots, theirs, color=_EXPERT, lw=1.3, ls="--", label="expert")
+        expert = np.array([value[index] for value in film.expert]) / 1e3
+        axes.plot(slots, expert, color=_EXPERT, lw=1.3, ls="--", label="expert")
         axes.legend(fontsize=7, frameon=False, loc="upper left")
     axes.set_xlim(0, film.setting.horizon)
     axes.set_title("Objective so far (thousand US$)", loc="left", fontsize=9, color=_INK)

@@ -99,14 +99,13 @@ class EpisodeSampler:
         reachability: str | FloatArray | None = None,
         equity_weight: Mapping[str, float] | None = None,
     ) -> None:
-        named = isinstance(reachability, str)
+        named = reachability if isinstance(reachability, str) else None
         source = named_source(instance) if isinstance(instance, str) else instance
         if isinstance(source, Source):
             name = instance if isinstance(instance, str) else None
-            how, reachability = (reachability, None) if named else (None, reachability)
-            problems = _of_source(source.weighed(equity_weight), name, horizon, how)
-            equity_weight = None
-        elif named and reachability != "full":
+            problems = _of_source(source.weighed(equity_weight), name, horizon, named)
+            reachability, equity_weight = None if named else reachability, None
+        elif named not in (None, "full"):
             raise DataError(
                 f"reachability {reachability!r} is a name that only a source knows: "
                 "pass 'full' or a matrix [gateways, data centers]"

@@ -19,7 +19,8 @@ from equiload.envs.instance import Instance, Trace
 from equiload.envs.threads import side_by_side
 from equiload.envs.typing import BoolArray, FloatArray
 
-# Episodes per shard. Shards run side by side; smaller ones spend their time passing the lock on.
+# Episodes per shard. Shards run side by side; smaller ones spend their time passing the interpreter
+# lock on, larger ones leave a core's cache.
 _SHARD = 4096
 
 _T = TypeVar("_T")
@@ -99,30 +100,29 @@ class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
             raise DataError("episodes run in lock-step: reset_mask must hold for all of them")
         self._seed(seed)
         observation, info = self._begin(options)
-        return observation, self._tell(info)
+        return observation, info
 
     def step(self, actions: Any) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
         """Place every episode's load; at the end of the episodes see ``autoreset_mode``."""
         never = np.zeros(self.num_envs, dtype=np.bool_)
         if self._over and self.autoreset_mode is AutoresetMode.NEXT_STEP:
             observation, info = self._begin({})
-            return observation, np.zeros(self.num_envs), never.copy(), never, self._tell(info)
+            return observation, np.zeros(self.num_envs), never.copy(), never, info
         values = finite_actions(actions, self.action_space.shape or ())
         observation = self._blank()
         steps = self._each(lambda cut, core: core.step(values[cut], observation[cut]))
         reward = np.concatenate([step.reward for step in steps])
-        info, done = _joined([step.info for step in steps]), steps[0].done
+        info, done = self._joined([step.info for step in steps]), steps[0].done
         self._extend_film()
         self._over = done
-        told = self._tell(info)
+        shown = self.core.present(observation)
         if done and self.autoreset_mode is AutoresetMode.SAME_STEP:
             rows = np.empty(self.num_envs, dtype=object)
             rows[:] = [self.core.present(row) for row in observation]
+            final = self._joined([{"final_obs": rows, "final_info": info}])
             shown, info = self._begin({})
-            told = self._tell(info) | self._tell({"final_obs": rows, "final_info": told})
-        else:
-            shown = self.core.present(observation)
-        return shown, reward, np.full(self.num_envs, done), never, told
+            info |= final
+        return shown, reward, np.full(self.num_envs, done), never, info
 
     @property
     def instance(self) -> Instance:
@@ -143,18 +143,20 @@ class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
             seeds = list(seed)
         if len(seeds) != self.num_envs:
             raise DataError(f"expected {self.num_envs} seeds, got {len(seeds)}")
-        old: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
+        running: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
         self._rngs = [
             rng if rng is not None and s is None else seeding.np_random(s)[0]
-            for s, rng in zip(seeds, old, strict=True)
+            for s, rng in zip(seeds, running, strict=True)
         ]
 
     def _begin(self, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         self._over = False
         observation = self._blank()
-        begun = self._each(lambda cut, core: core.reset(self._rngs[cut], options, observation[cut]))
+        starts = self._each(
+            lambda cut, core: core.reset(self._rngs[cut], options, observation[cut])
+        )
         self._begin_film()
-        return self.core.present(observation), _joined([info for _, info in begun])
+        return self.core.present(observation), self._joined([info for _, info in starts])
 
     def _blank(self) -> Float32Array:
         return np.empty((self.num_envs, self.core.observer.size), dtype=np.float32)
@@ -163,13 +165,10 @@ class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
         """Run the shards, side by side where there are several."""
         return side_by_side(lambda shard: work(*shard), self.shards)
 
-    def _tell(self, info: dict[str, Any]) -> dict[str, Any]:
-        """Gymnasium's convention: ``_name`` says for which environments ``name`` holds."""
-        mask = np.ones(self.num_envs, dtype=np.bool_)
-        return info | {f"_{name}": mask for name in info}
-
-
-def _joined(infos: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
-    if len(infos) == 1:
-        return infos[0]
-    return {name: np.concatenate([info[name] for info in infos]) for name in infos[0]}
+    def _joined(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
+        """The shards' numbers, and by Gymnasium's convention which environments have them."""
+        info = infos[0]
+        if len(infos) > 1:
+            info = {name: np.concatenate([shard[name] for shard in infos]) for name in info}
+        everywhere = np.ones(self.num_envs, dtype=np.bool_)
+        return info | {f"_{name}": everywhere for name in info}
