@@ -93,11 +93,8 @@ class Outcome:
     @property
     def par(self) -> FloatArray:
         """``[..., K]``: peak-to-average ratio ``max_r S / mean_r S`` (1 where nothing is used)."""
-        mean = self.mean_footprint
-        ratio: FloatArray = np.where(
-            mean > 0, self.max_footprint / np.where(mean > 0, mean, 1.0), 1.0
-        )
-        return ratio
+        mean, ratio = self.mean_footprint, np.ones(self.max_footprint.shape)
+        return np.divide(self.max_footprint, mean, out=ratio, where=mean > 0)
 
     @property
     def objective(self) -> FloatArray:

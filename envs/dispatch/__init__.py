@@ -106,7 +106,7 @@ class Dispatch:
         InfeasibleError
             Demand that no allocation can serve.
         """
-        cost, lead = self._rows(unit_cost, demand, capacity)
+        cost, lead = self._fitting(unit_cost, demand, capacity)
         load, routing, cap = np.empty(cost.shape), np.zeros(len(cost)), _rows(capacity)[0]
         reach = self._group_reachable
         if self.routing_cost is not None:
@@ -132,7 +132,7 @@ class Dispatch:
         """
         if self._free:
             return self.split(self.loads(unit_cost, demand, capacity)[0], demand)
-        cost, lead = self._rows(unit_cost, demand, capacity)
+        cost, lead = self._fitting(unit_cost, demand, capacity)
         return self._ungroup(self._cheapest(cost, demand, capacity), demand, lead)
 
     def split(self, load: FloatArray, demand: FloatArray) -> FloatArray:
@@ -141,7 +141,7 @@ class Dispatch:
         The cheapest one in routing cost. Where every gateway may use every data center and routing
         is free, each sends the same shares.
         """
-        rows, lead = self._rows(load, demand, load)
+        rows, lead = self._fitting(load, demand, load)
         if self._free:
             return self._ungroup(rows[:, None, :], demand, lead)
         # A hair of room keeps rounding in `load` from leaving the last crumb of demand unplaced.
@@ -216,7 +216,7 @@ class Dispatch:
         confined = ~(reach[:, None, :] & ~member[None, :, :]).any(-1)
         return np.ascontiguousarray(~confined, dtype=np.float64), member.astype(np.float64)
 
-    def _rows(
+    def _fitting(
         self, per_datacenter: FloatArray, demand: FloatArray, capacity: FloatArray
     ) -> tuple[FloatArray, tuple[int, ...]]:
         """Rows of the first argument, once all three are known to fit each other."""

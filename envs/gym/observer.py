@@ -173,13 +173,12 @@ class Observer:
         Numpy arrays come out as float32 (written into ``out [..., size]``, if given), torch
         tensors in their own type.
         """
-        share_left = 1.0 - slot.index / self._horizon
-        return self._build(slot, state.footprint, slot.index + 1, share_left, out)
+        return self._build(slot, state.footprint, out)
 
     def final(self, slot: Slot, state: State, out: Float32Array | None = None) -> Any:
         """Observe the end of the episode; of ``slot``, the last one, only the clock is used."""
         nothing = Slot.at(slot.map(lambda array: array * 0.0), slot.index, slot.timestamp)
-        return self._build(nothing, state.footprint, self._horizon, 0.0, out, over=True)
+        return self._build(nothing, state.footprint, out, over=True)
 
     def _added(self, slot: Slot) -> Float32Array:
         """``[..., width]``: the blocks of the features."""
@@ -198,19 +197,13 @@ class Observer:
         return np.clip(added, -LIMIT, LIMIT).astype(np.float32)
 
     def _build(
-        self,
-        slot: Slot,
-        footprint: Array,
-        slots: int,
-        share_left: float,
-        out: Float32Array | None,
-        *,
-        over: bool = False,
+        self, slot: Slot, footprint: Array, out: Float32Array | None, *, over: bool = False
     ) -> Any:
+        share_left = 1.0 - (slot.index + over) / self._horizon
         seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
         angle = seconds[..., None] * _ANGLE + _PHASE
         if not isinstance(slot.price, np.ndarray):
-            standard = self._build_tensor(slot, footprint, slots, share_left, angle)
+            standard = self._build_tensor(slot, footprint, share_left, angle)
             return self.present(self._join(standard, slot, over))
         if out is None:
             out = np.empty((*self._batch, self.size), dtype=np.float32)
@@ -227,7 +220,7 @@ class Observer:
             _rows(angle),
             self._sum,
             self._scale,
-            float(slots),
+            float(slot.index + 1),
             share_left,
             LIMIT,
             _rows(out[..., : self._standard]),
@@ -245,7 +238,7 @@ class Observer:
         return xp.concat([standard, added * (0.0 if over else 1.0)], axis=-1)
 
     def _build_tensor(
-        self, slot: Slot, footprint: Array, slots: int, share_left: float, angle: FloatArray
+        self, slot: Slot, footprint: Array, share_left: float, angle: FloatArray
     ) -> Array:
         """The same as the compiled kernel, for tensors: differentiable, on any device."""
         xp = namespace(slot.price)
@@ -260,7 +253,7 @@ class Observer:
         parts = [
             local,
             slot.capacity,
-            self._sum / slots,
+            self._sum / (slot.index + 1),
             _flat(footprint),
             _flat(footprint / (xp.max(footprint, axis=-1)[..., None] + 1e-30)),
             slot.demand,
