@@ -122,9 +122,9 @@ class ForecastMeans:
 
     Examples
     --------
-    >>> from equiload.agents.forecast import SeasonalNaive
+    >>> from equiload.agents.forecast import SameHour
     >>> from equiload.envs.gym import GLBEnv
-    >>> env = GLBEnv(horizon=24, features=[ForecastMeans(SeasonalNaive())], observation="dict")
+    >>> env = GLBEnv(horizon=24, features=[ForecastMeans(SameHour())], observation="dict")
     >>> env.reset(seed=0)[0]["next_price"].shape
     (10,)
     """
