@@ -18,7 +18,32 @@ MODULES = [
 ]
 #: What the README and the documentation name first.
 FACE = {
-    "equiload.envs": ["Series", "Setting", "rollout"],
+    "equiload.envs": [
+        "Dispatch",
+        "Fleet",
+        "Instance",
+        "Objective",
+        "Outcome",
+        "Policy",
+        "Series",
+        "Setting",
+        "Slot",
+        "Trace",
+        "dual_bound",
+        "rollout",
+    ],
+    "equiload.envs.gym": [
+        "AgentPolicy",
+        "DifferentiableSimulator",
+        "GLBEnv",
+        "GLBVectorEnv",
+        "HindsightDual",
+        "Observer",
+        "Relative",
+        "Reward",
+        "SB3VecEnv",
+    ],
+    "equiload.envs.gym.features": ["ExpertPrices", "Feature", "ForecastMeans"],
     "equiload.testing": ["check_feature", "check_policy", "check_reward", "check_source"],
 }
 
