@@ -10,7 +10,13 @@ from equiload.envs.dynamics import (
     slot_cost,
     transition,
 )
-from equiload.envs.errors import DataError, EquiloadError, InfeasibleError, SolverError
+from equiload.envs.errors import (
+    DataError,
+    EquiloadError,
+    InfeasibleError,
+    SolverError,
+    UsageError,
+)
 from equiload.envs.feasibility import check_allocation
 from equiload.envs.gym import register_environments
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
@@ -41,6 +47,7 @@ __all__ = [
     "State",
     "Trace",
     "Trajectory",
+    "UsageError",
     "check_allocation",
     "dual_bound",
     "register_environments",

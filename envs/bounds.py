@@ -52,6 +52,16 @@ def dual_bound(instance: Instance, weights: FloatArray, *, start: State | None =
     ------
     DataError
         If the weights are not on the simplex.
+
+    Examples
+    --------
+    >>> from equiload.agents import GLBCost
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> week = synthetic(0, horizon=168)
+    >>> bound = dual_bound(week, np.full((2, 10), 0.1))
+    >>> bool(bound.value <= rollout(GLBCost(), week).objective)
+    True
     """
     trace, fleet, mu = instance.trace, instance.fleet, instance.objective.mu
     weights = np.asarray(weights, dtype=np.float64)

@@ -2,7 +2,7 @@
 
 
 class EquiloadError(Exception):
-    """Base class: anything a caller can mend by changing what was passed in."""
+    """Base class: anything a caller can mend by calling otherwise."""
 
 
 class DataError(EquiloadError, ValueError):
@@ -11,6 +11,10 @@ class DataError(EquiloadError, ValueError):
 
 class InfeasibleError(EquiloadError, ValueError):
     """Demand that cannot be served, or an allocation outside the feasible set."""
+
+
+class UsageError(EquiloadError, RuntimeError):
+    """A call out of order: a step before the first reset, say."""
 
 
 class SolverError(EquiloadError, RuntimeError):

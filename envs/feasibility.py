@@ -101,13 +101,13 @@ def _sound(
             total += demand[b, j]
         allowed = tolerance * max(total, 1e-300)
         for j in range(J):
-            sent = 0.0
+            row = 0.0
             for i in range(N):
                 value = allocation[b, j, i]
                 good &= value >= -allowed and (value == 0.0 or reachable[j, i])
-                sent += value
+                row += value
                 load[i] += value
-            good &= abs(sent - demand[b, j]) <= allowed
+            good &= abs(row - demand[b, j]) <= allowed
         for i in range(N):
             good &= load[i] - capacity[b, i] <= allowed
     return good

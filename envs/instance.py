@@ -53,8 +53,8 @@ class _Frozen:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            kept = MappingProxyType(value) if isinstance(value, dict) else value
-            set_fields(self, **{name: frozen(kept) if isinstance(kept, np.ndarray) else kept})
+            field = MappingProxyType(value) if isinstance(value, dict) else value
+            set_fields(self, **{name: frozen(field) if isinstance(field, np.ndarray) else field})
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -88,6 +88,17 @@ class Fleet(_Frozen):
     ------
     DataError
         A shape, name or number that does not fit, with what was expected.
+
+    Examples
+    --------
+    >>> fleet = Fleet(
+    ...     datacenters=["Oregon", "Iowa"],
+    ...     gateways=["west", "east"],
+    ...     capacity=[10.0, 5.0],
+    ...     reachable=[[1, 1], [0, 1]],
+    ... )
+    >>> fleet.regions, fleet.full
+    (('Oregon', 'Iowa'), False)
     """
 
     datacenters: tuple[str, ...]
@@ -129,9 +140,9 @@ class Fleet(_Frozen):
             reachable=booleans("reachable", reachable, (J, N)),
             capacity=numbers("capacity", capacity, (N,), minimum=0.0),
             pue=numbers("pue", pue, (N,), minimum=1.0),
-            routing_cost=_given("routing_cost", routing_cost, (J, N)),
-            distance=_given("distance", distance, (J, N), minimum=0.0),
-            location=_given("location", location, (N, 2)),
+            routing_cost=_optional("routing_cost", routing_cost, (J, N)),
+            distance=_optional("distance", distance, (J, N), minimum=0.0),
+            location=_optional("location", location, (N, 2)),
         )
 
     @property
@@ -185,10 +196,10 @@ def _grouping(
     return regions, index
 
 
-def _given(
-    what: str, values: ArrayLike | None, shape: tuple[int, ...], minimum: float = -np.inf
+def _optional(
+    name: str, values: ArrayLike | None, shape: tuple[int, ...], **bounds: float
 ) -> FloatArray | None:
-    return None if values is None else numbers(what, values, shape, minimum=minimum)
+    return None if values is None else numbers(name, values, shape, **bounds)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -219,6 +230,20 @@ class Trace(_Frozen):
     ------
     DataError
         A shape, a number or a timestamp that does not fit; the message says where and what.
+
+    Examples
+    --------
+    >>> trace = Trace(
+    ...     price=[[40.0, 30.0], [45.0, -5.0]],
+    ...     intensity=[[[0.1, 0.5], [0.1, 0.4]]],
+    ...     demand=[[3.0, 1.0], [2.0, 2.0]],
+    ...     timestamps=np.array(["2026-01-01T00", "2026-01-01T01"], dtype="M8[s]"),
+    ...     footprints=["carbon"],
+    ... )
+    >>> trace.horizon, trace.units
+    (2, ('t',))
+    >>> trace.window(1, 1).price
+    array([[45., -5.]])
     """
 
     price: FloatArray
@@ -236,18 +261,20 @@ class Trace(_Frozen):
         if 0 in price.shape:
             raise DataError(f"price has shape {price.shape}, expected at least one of each axis")
         *batch, T, N = price.shape
-        set_fields(self, footprints=names_of("footprint", self.footprints))
-        set_fields(self, price=numbers("price", price, (*batch, T, N)))
+        footprints, J = names_of("footprint", self.footprints), demand.shape[-1]
+        shape = (*batch, len(footprints), T, N)
         set_fields(
-            self, demand=numbers("demand", demand, (*batch, T, demand.shape[-1]), minimum=0.0)
+            self,
+            price=numbers("price", price, (*batch, T, N)),
+            intensity=numbers("intensity", self.intensity, shape, minimum=0.0),
+            demand=numbers("demand", demand, (*batch, T, J), minimum=0.0),
+            timestamps=clock(self.timestamps, (*batch, T)),
+            footprints=footprints,
+            availability=_optional(
+                "availability", self.availability, (*batch, T, N), minimum=0.0, maximum=1.0
+            ),
+            provenance=MappingProxyType(dict(self.provenance)),
         )
-        shape = (*batch, len(self.footprints), T, N)
-        set_fields(self, intensity=numbers("intensity", self.intensity, shape, minimum=0.0))
-        if self.availability is not None:
-            up = numbers("availability", self.availability, (*batch, T, N), minimum=0.0, maximum=1)
-            set_fields(self, availability=up)
-        set_fields(self, timestamps=clock(self.timestamps, (*batch, T)))
-        set_fields(self, provenance=MappingProxyType(dict(self.provenance)))
 
     @property
     def horizon(self) -> int:
@@ -297,20 +324,14 @@ class Trace(_Frozen):
             raise DataError("there is no trace to stack")
         if len({(t.price.shape, t.demand.shape, t.footprints) for t in traces}) > 1:
             raise DataError("only traces of equal shape and equal footprint kinds can be stacked")
+        up = None
         if any(t.availability is not None for t in traces):
-            traces = [
-                dataclasses.replace(t, availability=np.ones(t.price.shape))
-                if t.availability is None
-                else t
-                for t in traces
-            ]
-        together = {
-            name: np.stack([getattr(t, name) for t in traces])
-            for name in (*_SERIES, "timestamps")
-            if getattr(traces[0], name) is not None
-        }
+            full = np.ones(traces[0].price.shape)
+            up = np.stack([full if t.availability is None else t.availability for t in traces])
+        names = ("price", "intensity", "demand", "timestamps")
         return cls(
-            **together,
+            **{name: np.stack([getattr(t, name) for t in traces]) for name in names},
+            availability=up,
             footprints=traces[0].footprints,
             provenance={"stacked": tuple(dict(t.provenance) for t in traces)},
         )
@@ -326,6 +347,11 @@ class Objective(_Frozen):
     ----------
     equity_weight
         ``μ_k`` by footprint kind, US$ per unit of it (US$/t, US$/m³), not negative.
+
+    Examples
+    --------
+    >>> Objective(equity_weight={"carbon": 1500, "water": 60}).mu
+    array([1500.,   60.])
     """
 
     equity_weight: Mapping[str, float]
@@ -366,6 +392,14 @@ class Instance(_Frozen):
         Parts that do not fit each other.
     InfeasibleError
         A slot whose demand exceeds what its gateways can reach.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import synthetic
+    >>> week = synthetic(0, horizon=168)
+    >>> problem = Instance(fleet=week.fleet, trace=week.trace, objective=week.objective)
+    >>> problem.window(24, 24).horizon, problem.capacity.shape
+    (24, (168, 10))
     """
 
     fleet: Fleet

@@ -30,6 +30,14 @@ class Outcome:
         ``[..., T, N]``, MWh taken from the grid. Default: all that the load needs, PUE times it.
     allocation
         ``[..., T, J, N]``, MWh from gateway to data center, where it was kept.
+
+    Examples
+    --------
+    >>> from equiload.agents import GLBCost
+    >>> from equiload.envs.data import synthetic
+    >>> outcome = rollout(GLBCost(), synthetic(0, horizon=168, batch=3))
+    >>> outcome.objective.shape, outcome.footprint.shape, outcome.par.shape
+    ((3,), (3, 2, 10), (3, 2))
     """
 
     instance: Instance
@@ -85,11 +93,8 @@ class Outcome:
     @property
     def par(self) -> FloatArray:
         """``[..., K]``: peak-to-average ratio ``max_r S / mean_r S`` (1 where nothing is used)."""
-        mean = self.mean_footprint
-        ratio: FloatArray = np.where(
-            mean > 0, self.max_footprint / np.where(mean > 0, mean, 1.0), 1.0
-        )
-        return ratio
+        mean, ratio = self.mean_footprint, np.ones(self.max_footprint.shape)
+        return np.divide(self.max_footprint, mean, out=ratio, where=mean > 0)
 
     @property
     def objective(self) -> FloatArray:

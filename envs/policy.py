@@ -20,6 +20,19 @@ class Policy(Protocol):
 
     ``reset`` is called once before an episode (or before a batch of episodes in lock-step), then
     ``act`` once per slot in order.
+
+    Examples
+    --------
+    >>> class EqualShares:
+    ...     def reset(self, setting):
+    ...         self.count = len(setting.fleet.datacenters)
+    ...
+    ...     def act(self, slot, state):
+    ...         return np.repeat(slot.demand[..., None], self.count, axis=-1) / self.count
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> rollout(EqualShares(), synthetic(0, horizon=24)).load.shape
+    (24, 10)
     """
 
     def reset(self, setting: Setting, /) -> None:

@@ -115,6 +115,13 @@ class Slot(Series):
         ``t``, from 0.
     timestamp
         ``[...]`` ``datetime64``, UTC, when the slot begins.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import synthetic
+    >>> slot = Slot.of(synthetic(0, horizon=24), 5)
+    >>> slot.index, slot.price.shape, slot.intensity.shape
+    (5, (10,), (2, 10))
     """
 
     index: int

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,46 @@ def test_arrows_go_one_way(folder: str) -> None:
         assert imported(path) <= allowed, path
 
 
+#: What each folder of `experiments/` may import of the others.
+ROOMS: dict[str, set[str]] = {
+    "worlds": set(),
+    "hostile": set(),
+    "running": set(),
+    "results": {"running"},
+    "trainers": {"running"},
+    "report": {"running", "results", "worlds"},
+    "programs": {"running", "results", "trainers", "report", "hostile", "worlds"},
+}
+
+
+def modules(path: Path, known: set[str]) -> set[str]:
+    """Modules of the project that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            deep = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= deep & known or {node.module} & known
+    return names
+
+
+def test_no_circle_and_the_arrows_between_rooms() -> None:
+    paths = {
+        ".".join(["equiload", *path.relative_to(ROOT).with_suffix("").parts]): path
+        for path in SOURCES
+    }
+    paths = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    graph = {name: modules(path, set(paths)) - {name} for name, path in paths.items()}
+    TopologicalSorter(graph).prepare()  # CycleError where there is a circle
+    assert {path.name for path in (ROOT / "experiments").iterdir() if path.is_dir()} - {
+        "__pycache__"
+    } == set(ROOMS)
+    for name, targets in graph.items():
+        for target in targets:
+            here, there = name.split(".")[1:3], target.split(".")[1:3]
+            if here[0] == there[0] == "experiments" and here != there and len(here) > 1:
+                assert there[1] in ROOMS[here[1]], f"{name} imports {target}"
+
+
 def test_arrows_are_seen(tmp_path: Path) -> None:
     """The check above would notice a wrong arrow."""
     wrong = tmp_path / "wrong.py"
@@ -62,6 +103,7 @@ def test_the_wheel_holds_every_source_and_config(tmp_path: Path) -> None:
     wanted = [*SOURCES, *(ROOT / "conf").rglob("*.yaml")]
     wanted += [path for pattern in data for path in ROOT.glob(pattern)]
     assert f"{PLUGIN.replace('.', '/')}/__init__.py" in packed
+    assert not [name for name in packed if "tools/" in name or "public_statistics" in name]
     missing = [path for path in wanted if f"equiload/{path.relative_to(ROOT)}" not in packed]
     assert not missing
 

@@ -14,7 +14,8 @@ from equiload.envs.dispatch import kernels
 from equiload.envs.errors import DataError, InfeasibleError, SolverError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray
 
-# Beyond this many cuts the rank function costs more than augmenting paths.
+# A greedy step costs as many sums as there are cuts (2 to the distinct reaches, at worst): beyond
+# this many it is more than augmenting paths take.
 _MOST_CUTS = 64
 
 
@@ -31,6 +32,18 @@ class Dispatch:
         ``[J, N]`` bool.
     routing_cost
         ``[J, N]``, US$ per MWh (or any other cost per unit sent), or none.
+
+    Examples
+    --------
+    The western gateway may use the first data center alone, the eastern one both.
+
+    >>> dispatch = Dispatch(np.array([[True, False], [True, True]]))
+    >>> cost, demand, capacity = np.array([20.0, 30.0]), np.array([2.0, 3.0]), np.array([4.0, 4.0])
+    >>> dispatch.loads(cost, demand, capacity)[0]
+    array([4., 1.])
+    >>> dispatch.allocation(cost, demand, capacity)
+    array([[2., 0.],
+           [2., 1.]])
     """
 
     def __init__(self, reachable: BoolArray, routing_cost: FloatArray | None = None) -> None:
@@ -93,7 +106,7 @@ class Dispatch:
         InfeasibleError
             Demand that no allocation can serve.
         """
-        cost, lead = self._rows(unit_cost, demand, capacity)
+        cost, lead = self._fitting(unit_cost, demand, capacity)
         load, routing, cap = np.empty(cost.shape), np.zeros(len(cost)), _rows(capacity)[0]
         reach = self._group_reachable
         if self.routing_cost is not None:
@@ -113,15 +126,14 @@ class Dispatch:
     def allocation(
         self, unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray
     ) -> FloatArray:
-        """Cheapest allocation ``[..., J, N]``; arguments as for :meth:`load`.
+        """Cheapest allocation ``[..., J, N]``; arguments as for :meth:`loads`.
 
         Equal gateways send equal shares of their demand to each data center.
         """
         if self._free:
             return self.split(self.loads(unit_cost, demand, capacity)[0], demand)
-        cost, lead = self._rows(unit_cost, demand, capacity)
-        flow = self._cheapest(cost, self._by_group(demand), capacity)
-        return self._ungroup(flow, demand, lead)
+        cost, lead = self._fitting(unit_cost, demand, capacity)
+        return self._ungroup(self._cheapest(cost, demand, capacity), demand, lead)
 
     def split(self, load: FloatArray, demand: FloatArray) -> FloatArray:
         """Allocation ``[..., J, N]`` with the given servable ``load [..., N]``.
@@ -129,13 +141,12 @@ class Dispatch:
         The cheapest one in routing cost. Where every gateway may use every data center and routing
         is free, each sends the same shares.
         """
-        rows, lead = self._rows(load, demand, load)
+        rows, lead = self._fitting(load, demand, load)
         if self._free:
             return self._ungroup(rows[:, None, :], demand, lead)
         # A hair of room keeps rounding in `load` from leaving the last crumb of demand unplaced.
         room = rows + 1e-13 * rows.sum(-1, keepdims=True)
-        flow = self._cheapest(np.zeros_like(rows), self._by_group(demand), room)
-        return self._ungroup(flow, demand, lead)
+        return self._ungroup(self._cheapest(np.zeros_like(rows), demand, room), demand, lead)
 
     def unserved(self, demand: FloatArray, capacity: FloatArray) -> FloatArray:
         """``[...]``: demand that no allocation can place (maximum flow), 0 where all is servable.
@@ -163,12 +174,12 @@ class Dispatch:
         if not short.any():
             return demand
         grouped = self._by_group(demand[short])
-        zeros = np.zeros((len(grouped), self.reachable.shape[1]))
-        room = np.broadcast_to(capacity, (*demand.shape[:-1], zeros.shape[-1]))[short]
-        _, left, _ = self._assign(zeros, grouped, room)
-        kept = np.divide(grouped - left, grouped, out=np.zeros_like(left), where=grouped > 0)
+        room = np.broadcast_to(capacity, (*demand.shape[:-1], self.reachable.shape[1]))[short]
+        _, unserved, _ = self._flows(np.zeros(room.shape), grouped, room)
+        share = np.zeros(grouped.shape)
+        np.divide(grouped - unserved, grouped, out=share, where=grouped > 0)
         clipped = demand.copy()
-        clipped[short] *= kept[:, self.group_of]
+        clipped[short] *= share[:, self.group_of]
         return clipped
 
     def bottleneck(self, demand: FloatArray, capacity: FloatArray) -> IntArray:
@@ -178,9 +189,9 @@ class Dispatch:
         """
         grouped = self._by_group(demand)
         zeros = np.zeros((1, self.reachable.shape[1]))
-        flow, left, _ = self._assign(zeros, grouped, capacity)
+        flow, unserved, _ = self._flows(zeros, grouped, capacity)
         reach = self._group_reachable > 0
-        stuck = left[0] > 1e-12 * grouped.sum()
+        stuck = unserved[0] > 1e-12 * grouped.sum()
         while True:  # who else sends to the data centers that the stuck ones may use?
             contested = reach[stuck].any(0)
             more = stuck | (flow[0][:, contested] > 0).any(1)
@@ -205,7 +216,7 @@ class Dispatch:
         confined = ~(reach[:, None, :] & ~member[None, :, :]).any(-1)
         return np.ascontiguousarray(~confined, dtype=np.float64), member.astype(np.float64)
 
-    def _rows(
+    def _fitting(
         self, per_datacenter: FloatArray, demand: FloatArray, capacity: FloatArray
     ) -> tuple[FloatArray, tuple[int, ...]]:
         """Rows of the first argument, once all three are known to fit each other."""
@@ -224,13 +235,11 @@ class Dispatch:
         return rows, lead
 
     def _cheapest(
-        self, unit_cost: FloatArray, grouped: FloatArray, capacity: FloatArray
+        self, unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray
     ) -> FloatArray:
-        """Cheapest flow ``[B, G, N]`` that serves all."""
-        if self.routing_cost is None:
-            flow, _, short = self._assign(unit_cost, grouped, capacity)
-        else:
-            flow, _, short = self._transport(unit_cost, grouped, capacity)
+        """Cheapest flow ``[B, G, N]`` that serves all, at the routing cost."""
+        pair = None if self.routing_cost is None else self._group_cost
+        flow, _, short = self._flows(unit_cost, self._by_group(demand), capacity, pair)
         _check(short)
         return flow
 
@@ -249,27 +258,22 @@ class Dispatch:
         kernels.spread(flow, _rows(demand)[0], self.group_of, out)
         return out.reshape(*lead, *out.shape[1:])
 
-    def _assign(
-        self, unit_cost: FloatArray, grouped: FloatArray, capacity: FloatArray
+    def _flows(
+        self,
+        unit_cost: FloatArray,
+        grouped: FloatArray,
+        capacity: FloatArray,
+        pair_cost: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray, float]:
-        """Flow ``[B, G, N]`` at no routing cost, what it leaves ``[B, G]``, and the worst share."""
+        """Cheapest flow ``[B, G, N]``, what it leaves unserved ``[B, G]``, and the worst share."""
+        (B, N), G, reach = unit_cost.shape, self.groups, self._group_reachable
+        flow, unserved = np.empty((B, G, N)), np.empty((B, G))
         demand, room = _rows(grouped)[0], _rows(capacity)[0]
-        flow, left = self._empty(unit_cost)
-        reach = self._group_reachable
-        return flow, left, kernels.assign(unit_cost, demand, room, reach, flow, left)
-
-    def _transport(
-        self, unit_cost: FloatArray, grouped: FloatArray, capacity: FloatArray
-    ) -> tuple[FloatArray, FloatArray, float]:
-        """The same at the routing cost."""
-        demand, room = _rows(grouped)[0], _rows(capacity)[0]
-        flow, left = self._empty(unit_cost)
-        reach, pair = self._group_reachable, self._group_cost
-        return flow, left, kernels.transport(unit_cost, pair, demand, room, reach, flow, left)
-
-    def _empty(self, unit_cost: FloatArray) -> tuple[FloatArray, FloatArray]:
-        B, N = unit_cost.shape
-        return np.empty((B, self.groups, N)), np.empty((B, self.groups))
+        if pair_cost is None:
+            short = kernels.assign(unit_cost, demand, room, reach, flow, unserved)
+        else:
+            short = kernels.transport(unit_cost, pair_cost, demand, room, reach, flow, unserved)
+        return flow, unserved, short
 
 
 def _check(short: float) -> None:

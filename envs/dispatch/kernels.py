@@ -11,12 +11,14 @@ from equiload.envs.typing import BoolArray, FloatArray, IntArray
 
 #: Share of a slot's demand up to which what found no room is rounding.
 UNSERVABLE = 1e-9
-_SMALL = 24  # up to here insertion sort beats the library's sort
+# Up to so many data centers insertion sort beats the library's sort; both are stable, and give the
+# same order.
+_SMALL = 24
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sort(cost: FloatArray, order: IntArray) -> None:
-    """Stable order of ``cost``, ascending, written into ``order``."""
+    """Stable order of ``cost``, ascending, written into ``order``: ties to the lower index."""
     n = cost.shape[0]
     if n > _SMALL:
         order[:] = np.argsort(cost, kind="mergesort")
@@ -36,22 +38,24 @@ def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: F
 
     ``unit_cost [B, N]``, ``demand [.., J]``, ``capacity [.., N]`` -> ``out [B, N]``; returns the
     largest share of a row's demand that found no room.
+
+    Invariant: a data center gets load only once all cheaper ones are full.
     """
     B, N = unit_cost.shape
     order = np.empty(N, np.int64)
     worst = 0.0
     for b in range(B):
-        total = demand[b % demand.shape[0]].sum()
-        left = total
+        asked = demand[b % demand.shape[0]].sum()
+        remaining = asked
         cap = capacity[b % capacity.shape[0]]
         _sort(unit_cost[b], order)
         for k in range(N):
             i = order[k]
-            load = min(left, cap[i])
+            load = min(remaining, cap[i])
             out[b, i] = load
-            left -= load
-        if left > 0.0:
-            worst = max(worst, left / total)
+            remaining -= load
+        if remaining > 0.0:
+            worst = max(worst, remaining / asked)
     return worst
 
 
@@ -72,7 +76,8 @@ def combine(rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
 def spread(flow: FloatArray, demand: FloatArray, group_of: IntArray, out: FloatArray) -> None:
     """Allocation per gateway from one per group: each gets its share of the group's demand.
 
-    ``flow [B, G, N]``, ``demand [.., J]``, ``group_of [J]`` -> ``out [B, J, N]``.
+    ``flow [B, G, N]``, ``demand [.., J]``, ``group_of [J]`` -> ``out [B, J, N]``. A group's rows
+    sum to its flow, so loads stay what they were.
     """
     B, G, N = flow.shape
     J = len(group_of)
@@ -106,6 +111,9 @@ def fill_cuts(
 
     ``unit_cost [B, N]``, ``offset [.., C]``, ``capacity [.., N]``, ``member [C, N]``; returns the
     largest share of a row's demand that found no room.
+
+    Invariant: after each data center, ``value[c]`` is cut ``c``'s bound on what those taken so far
+    can serve, and their loads sum to the smallest of them, ``rank_before``.
     """
     B, N = unit_cost.shape
     C = member.shape[0]
@@ -115,11 +123,11 @@ def fill_cuts(
     for b in range(B):
         cap = capacity[b % capacity.shape[0]]
         _sort(unit_cost[b], order)
-        before = np.inf
+        rank_before = np.inf
         total = 0.0  # all demand: of the cut without a data center
         for c in range(C):
             value[c] = offset[b % offset.shape[0], c]
-            before = min(before, value[c])
+            rank_before = min(rank_before, value[c])
             total = max(total, value[c])
         for k in range(N):
             i = order[k]
@@ -127,16 +135,19 @@ def fill_cuts(
             for c in range(C):
                 value[c] += member[c, i] * cap[i]
                 rank = min(rank, value[c])
-            out[b, i] = min(rank - before, cap[i])
-            before = rank
-        if before < total:
-            worst = max(worst, (total - before) / total)
+            out[b, i] = min(rank - rank_before, cap[i])
+            rank_before = rank
+        if rank_before < total:
+            worst = max(worst, (total - rank_before) / total)
     return worst
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _send(a: int, b: int, amount: float, flow: FloatArray, used: IntArray, count: IntArray) -> None:
-    """Add to ``flow[a, b]``; ``used[a, :count[a]]`` lists the ``b`` where it is above 0."""
+    """Add to ``flow[a, b]``; ``used[a, :count[a]]`` lists the ``b`` where it is above 0.
+
+    The lists keep searches from looking at pairs without flow, which are most of them.
+    """
     if flow[a, b] == 0.0:
         used[a, count[a]] = b
         count[a] += 1
@@ -154,19 +165,19 @@ def _search(
     i: int,
     reach: FloatArray,
     unserved: FloatArray,
-    spent: BoolArray,
+    exhausted: BoolArray,
     used: IntArray,
     count: IntArray,
-    found: IntArray,
+    entry: IntArray,
     via: IntArray,
     queue: IntArray,
 ) -> int:
     """The nearest gateway with unserved demand for which others can make way to ``i``, or −1.
 
-    Breadth-first: ``found [G]`` is the data center through which the search met a gateway, or −1,
+    Breadth-first: ``entry [G]`` is the data center through which the search met a gateway, or −1,
     ``via [N]`` the gateway whose flow would leave a data center.
     """
-    found[:] = -1
+    entry[:] = -1
     via[:] = -1
     via[i] = 0  # not to be left
     queue[0] = i
@@ -174,10 +185,10 @@ def _search(
     while head < tail:
         k = queue[head]
         head += 1
-        for g in range(len(found)):
-            if found[g] >= 0 or spent[g] or reach[k, g] == 0.0:
+        for g in range(len(entry)):
+            if entry[g] >= 0 or exhausted[g] or reach[k, g] == 0.0:
                 continue
-            found[g] = k
+            entry[g] = k
             if unserved[g] > 0.0:
                 return g
             for u in range(count[g]):
@@ -206,15 +217,18 @@ def _place(
     never falls. Gateways from which no path leads to unserved demand are out for good.
 
     ``flow [G, N]``, ``reach [N, G]``; ``used`` and ``count`` are :func:`_send`'s.
+
+    Invariant: a gateway's flow and its ``unserved`` sum to its demand, a data center's flow and its
+    ``room`` to its capacity; ``waiting`` counts the gateways with unserved demand.
     """
     G, N = flow.shape
-    found, via, queue = np.empty(G, np.int64), np.empty(N, np.int64), np.empty(N, np.int64)
-    spent = np.zeros(G, np.bool_)
-    left = 0
+    entry, via, queue = np.empty(G, np.int64), np.empty(N, np.int64), np.empty(N, np.int64)
+    exhausted = np.zeros(G, np.bool_)
+    waiting = 0
     for g in range(G):
-        left += unserved[g] > 0.0
+        waiting += unserved[g] > 0.0
     for i in order:
-        if left == 0:
+        if waiting == 0:
             return
         for g in range(G):
             if unserved[g] > 0.0 and reach[i, g] > 0.0 and room[i] > 0.0:
@@ -222,25 +236,25 @@ def _place(
                 _send(g, i, amount, flow, used, count)
                 unserved[g] -= amount
                 room[i] -= amount
-                left -= unserved[g] == 0.0
-        while room[i] > 0.0 and left > 0:
-            end = _search(i, reach, unserved, spent, used, count, found, via, queue)
+                waiting -= unserved[g] == 0.0
+        while room[i] > 0.0 and waiting > 0:
+            end = _search(i, reach, unserved, exhausted, used, count, entry, via, queue)
             if end < 0:
                 for g in range(G):
-                    spent[g] |= found[g] >= 0
+                    exhausted[g] |= entry[g] >= 0
                 break
             amount = min(unserved[end], room[i])
             g = end
-            while found[g] != i:
-                k = found[g]
+            while entry[g] != i:
+                k = entry[g]
                 g = via[k]
                 amount = min(amount, flow[g, k])
             unserved[end] -= amount
-            left -= unserved[end] == 0.0
+            waiting -= unserved[end] == 0.0
             room[i] -= amount
             g = end
             while True:
-                k = found[g]
+                k = entry[g]
                 _send(g, k, amount, flow, used, count)
                 if k == i:
                     break
@@ -279,9 +293,9 @@ def assign(
         room = capacity[b % capacity.shape[0]].copy()
         _sort(unit_cost[b], order)
         _place(order, reach, out[b], unserved[b], room, used, count)
-        left = unserved[b].sum()
-        if left > 0.0:
-            worst = max(worst, left / demand[b % demand.shape[0]].sum())
+        unplaced = unserved[b].sum()
+        if unplaced > 0.0:
+            worst = max(worst, unplaced / demand[b % demand.shape[0]].sum())
     return worst
 
 
@@ -294,21 +308,15 @@ def fill_reach(
     out: FloatArray,
 ) -> float:
     """Loads ``out [B, N]`` of what :func:`assign` gives, without keeping any allocation."""
-    B, N = unit_cost.shape
-    G = reachable.shape[0]
-    order, reach = np.empty(N, np.int64), reachable.T.copy()
-    flow, used, count = np.empty((G, N)), np.empty((G, N), np.int64), np.empty(G, np.int64)
+    G, N = reachable.shape
+    flow, unserved = np.empty((1, G, N)), np.empty((1, G))
     worst = 0.0
-    for b in range(B):
-        flow[:], count[:] = 0.0, 0
-        need, cap = demand[b % demand.shape[0]], capacity[b % capacity.shape[0]]
-        unserved, room = need.copy(), cap.copy()
-        _sort(unit_cost[b], order)
-        _place(order, reach, flow, unserved, room, used, count)
-        left = unserved.sum()
-        if left > 0.0:
-            worst = max(worst, left / need.sum())
-        out[b] = np.minimum(flow.sum(0), cap)
+    for b in range(unit_cost.shape[0]):
+        d, c = b % demand.shape[0], b % capacity.shape[0]
+        need, room = demand[d : d + 1], capacity[c : c + 1]
+        short = assign(unit_cost[b : b + 1], need, room, reachable, flow, unserved)
+        worst = max(worst, short)
+        out[b] = np.minimum(flow[0].sum(0), room[0])  # rounding may pass the limit
     return worst
 
 
@@ -325,92 +333,93 @@ def _merit(cost: FloatArray, need: float, room: FloatArray, order: IntArray) -> 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _go_cheapest(
-    rest: FloatArray,
+    own_cost: FloatArray,
     price: FloatArray,
     supply: FloatArray,
     room: FloatArray,
-    paid: FloatArray,
-    sent: FloatArray,
+    group_price: FloatArray,
+    served: FloatArray,
     users: IntArray,
     count: IntArray,
 ) -> None:
     """Send each group's supply where that is cheapest at these prices, full or not.
 
-    Writes what a unit costs it into ``paid``, and 0 to ``supply`` where it may go nowhere; ``room``
-    falls below 0 where a data center is overloaded. Of several cheapest ones those with room come
-    first.
+    Writes what a unit costs it into ``group_price``, and 0 to ``supply`` where it may go nowhere;
+    ``room`` falls below 0 where a data center is overloaded. Of several cheapest ones those with
+    room come first.
     """
     N = len(price)
     for g in range(len(supply)):
-        paid[g], best = np.inf, 0
+        group_price[g], cheapest = np.inf, 0
         for i in range(N):
-            if rest[g, i] + price[i] < paid[g]:
-                paid[g], best = rest[g, i] + price[i], i
-        if paid[g] == np.inf:
-            paid[g], supply[g] = 0.0, 0.0
-        left = supply[g]
+            if own_cost[g, i] + price[i] < group_price[g]:
+                group_price[g], cheapest = own_cost[g, i] + price[i], i
+        if group_price[g] == np.inf:
+            group_price[g], supply[g] = 0.0, 0.0
+        remaining = supply[g]
         for i in range(N):
-            if left > 0.0 and room[i] > 0.0 and rest[g, i] + price[i] == paid[g]:
-                amount = min(left, room[i])
-                _send(i, g, amount, sent, users, count)
+            if remaining > 0.0 and room[i] > 0.0 and own_cost[g, i] + price[i] == group_price[g]:
+                amount = min(remaining, room[i])
+                _send(i, g, amount, served, users, count)
                 room[i] -= amount
-                left -= amount
-        if left > 0.0:
-            _send(best, g, left, sent, users, count)
-            room[best] -= left
+                remaining -= amount
+        if remaining > 0.0:
+            _send(cheapest, g, remaining, served, users, count)
+            room[cheapest] -= remaining
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _nearest(
     source: int,
-    rest: FloatArray,
+    own_cost: FloatArray,
     price: FloatArray,
-    paid: FloatArray,
+    group_price: FloatArray,
     room: FloatArray,
     users: IntArray,
     count: IntArray,
     distance: FloatArray,
-    met: FloatArray,
-    through: IntArray,
+    group_distance: FloatArray,
+    arriving: IntArray,
     leaving: IntArray,
     settled: BoolArray,
 ) -> tuple[int, float]:
     """The data center with room that is nearest to the overloaded ``source``, or −1; how far.
 
-    Dijkstra's search over groups, since what is left of costs at these prices is at least 0. Of the
-    shortest paths, ``through [N]`` is the group that comes to a data center and ``leaving [G + 1]``
-    the data center where a group makes way; ``distance [N]`` and ``met [G + 1]`` are how far.
+    Dijkstra's search over groups, since reduced costs are at least 0 at these prices. Of the
+    shortest paths, ``arriving [N]`` is the group that comes to a data center and ``leaving
+    [G + 1]`` the data center where a group makes way; ``distance [N]`` and ``group_distance
+    [G + 1]`` are how far.
     """
-    distance[:], met[:], through[:], settled[:] = np.inf, np.inf, -1, False
+    distance[:], group_distance[:], arriving[:], settled[:] = np.inf, np.inf, -1, False
     distance[source] = 0.0
     for u in range(count[source]):
-        met[users[source, u]] = 0.0
+        group_distance[users[source, u]] = 0.0
         leaving[users[source, u]] = source
     nearest, end = np.inf, -1
     while True:
         g = -1
-        for h in range(len(met)):
-            if not settled[h] and met[h] < (nearest if g < 0 else met[g]):
+        for h in range(len(group_distance)):
+            if not settled[h] and group_distance[h] < (nearest if g < 0 else group_distance[g]):
                 g = h
         if g < 0:
             return end, nearest
         settled[g] = True
-        base = met[g] - paid[g]
+        base = group_distance[g] - group_price[g]
         for k in range(len(distance)):  # where could this group go?
-            d = max(base + rest[g, k] + price[k], met[g])
+            d = max(base + own_cost[g, k] + price[k], group_distance[g])
             nearer = d < distance[k]
             distance[k] = d if nearer else distance[k]
-            through[k] = g if nearer else through[k]
+            arriving[k] = g if nearer else arriving[k]
         for k in range(len(distance)):
-            if through[k] != g or distance[k] >= nearest:
+            if arriving[k] != g or distance[k] >= nearest:
                 continue
             if room[k] > 0.0:
                 nearest, end = distance[k], k
                 continue
             for u in range(count[k]):  # who would make way there?
                 h = users[k, u]
-                if distance[k] < met[h]:
-                    met[h], leaving[h] = distance[k], k
+                if distance[k] < group_distance[h]:
+                    group_distance[h], leaving[h] = distance[k], k
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -427,87 +436,108 @@ def _cheapest_paths(
     What capacity is not needed is one more group, which all data centers serve at no cost, so that
     all are full. Prices at which supply meets demand where routing is free begin; each group goes
     where it is cheapest for it; then what overloads a data center moves along shortest paths to one
-    that is not full. Prices keep what is left of every cost at least 0, so that each search is
+    that is not full. Prices keep every reduced cost at least 0, so that each search is
     Dijkstra's and ends at the first such one. At the end they are dual variables: returns whether
     they prove the flow optimal to rounding, which costs too far apart prevent.
 
     ``unserved [G]`` is the demand at the beginning.
+
+    Invariant: every group is served all of its supply, by data centers that are among the cheapest
+    for it at these prices; below 0, ``room`` says by how much a data center is overloaded. Long,
+    for its arrays are made once for all paths.
     """
     G, N = pair_cost.shape
-    rest = np.empty((G + 1, N))  # cost of a group at a data center, but for the latter's price
-    rest[:G] = np.where(reachable > 0.0, pair_cost, np.inf)
-    rest[G] = -cost
+    own_cost = np.empty((G + 1, N))  # cost of a group at a data center, but for the latter's price
+    own_cost[:G] = np.where(reachable > 0.0, pair_cost, np.inf)
+    own_cost[G] = -cost
     supply = np.empty(G + 1)
     supply[:G] = unserved
     supply[G] = max(capacity.sum() - unserved.sum(), 0.0)
-    sent = np.zeros((N, G + 1))
+    served = np.zeros((N, G + 1))
     users, count = np.empty((N, G + 1), np.int64), np.zeros(N, np.int64)  # _send's
-    through, leaving = np.empty(N, np.int64), np.empty(G + 1, np.int64)
-    price = np.maximum(cost, _merit(cost, unserved.sum(), capacity, through))
-    paid, room = np.empty(G + 1), capacity.copy()
-    _go_cheapest(rest, price, supply, room, paid, sent, users, count)
-    distance, met = np.empty(N), np.empty(G + 1)
+    arriving, leaving = np.empty(N, np.int64), np.empty(G + 1, np.int64)
+    price = np.maximum(cost, _merit(cost, unserved.sum(), capacity, arriving))
+    group_price, room = np.empty(G + 1), capacity.copy()
+    _go_cheapest(own_cost, price, supply, room, group_price, served, users, count)
+    distance, group_distance = np.empty(N), np.empty(G + 1)
     settled = np.empty(G + 1, np.bool_)
     for source in range(N):
         while room[source] < 0.0:
             end, nearest = _nearest(
-                source, rest, price, paid, room, users, count, distance, met, through, leaving,
-                settled,
+                source, own_cost, price, group_price, room, users, count,
+                distance, group_distance, arriving, leaving, settled,
             )  # fmt: skip
             if end < 0:
                 break
             for i in range(N):
                 price[i] += max(nearest - distance[i], 0.0)
             for g in range(G + 1):
-                paid[g] += max(nearest - met[g], 0.0)
+                group_price[g] += max(nearest - group_distance[g], 0.0)
             amount = min(-room[source], room[end])
             k = end
             while k != source:
-                g = through[k]
+                g = arriving[k]
                 k = leaving[g]
-                amount = min(amount, sent[k, g])
+                amount = min(amount, served[k, g])
             room[source] += amount
             room[end] -= amount
             k = end
             while k != source:
-                g = through[k]
-                _send(k, g, amount, sent, users, count)
+                g = arriving[k]
+                _send(k, g, amount, served, users, count)
                 k = leaving[g]
-                _send(k, g, -amount, sent, users, count)
-    exact = _proven(cost, rest, price, paid, supply, sent)
-    for i in range(N):  # what overloads it still has found no place
-        for g in range(G, -1, -1):
-            if room[i] < 0.0 and sent[i, g] > 0.0:
-                amount = min(sent[i, g], -room[i])
-                sent[i, g] -= amount
-                room[i] += amount
-    flow[:] = sent[:, :G].T
-    for g in range(G):
-        left = unserved[g] - flow[g].sum()
-        unserved[g] = left if left > 1e-15 * unserved[g] else 0.0
+                _send(k, g, -amount, served, users, count)
+    exact = _proven(cost, own_cost, price, group_price, supply, served)
+    _take_back(room, served, flow, unserved)
     return exact
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _take_back(
+    room: FloatArray, served: FloatArray, flow: FloatArray, unserved: FloatArray
+) -> None:
+    """Write ``flow [G, N]`` without what still overloads a data center: it has no place anywhere.
+
+    ``served [N, G + 1]`` and ``room [N]`` are brought within capacity, the group of what capacity
+    is not needed last in ``served`` and first to make way; ``unserved [G]`` is the demand before.
+    """
+    N, G = served.shape[0], flow.shape[0]
+    for i in range(N):
+        for g in range(G, -1, -1):
+            if room[i] < 0.0 and served[i, g] > 0.0:
+                amount = min(served[i, g], -room[i])
+                served[i, g] -= amount
+                room[i] += amount
+    flow[:] = served[:, :G].T
+    for g in range(G):
+        unplaced = unserved[g] - flow[g].sum()
+        unserved[g] = unplaced if unplaced > 1e-15 * unserved[g] else 0.0  # less is rounding
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _proven(
     cost: FloatArray,
-    rest: FloatArray,
+    own_cost: FloatArray,
     price: FloatArray,
-    paid: FloatArray,
+    group_price: FloatArray,
     supply: FloatArray,
-    sent: FloatArray,
+    served: FloatArray,
 ) -> bool:
-    """Do the dual variables prove the flow optimal, to 1e-9 of what all terms come to?"""
-    N, G = sent.shape
+    """Do the dual variables prove the flow optimal, to 1e-9 of what all terms come to?
+
+    ``reduced`` costs are 0 where something is served and at least 0 elsewhere, but for rounding
+    (complementary slackness): the ``gap`` is what the flow can be from the optimum.
+    """
+    N, G = served.shape
     gap, size = 0.0, 0.0
     for g in range(G):
         for i in range(N):
-            left = rest[g, i] + price[i] - paid[g]
-            if sent[i, g] > 0.0:
-                gap += sent[i, g] * abs(left)
-                size += sent[i, g] * (abs(cost[i]) + abs(rest[g, i]) if g < G - 1 else 0.0)
-            if left < 0.0:
-                gap -= left * supply[g]
+            reduced = own_cost[g, i] + price[i] - group_price[g]
+            if served[i, g] > 0.0:
+                gap += served[i, g] * abs(reduced)
+                size += served[i, g] * (abs(cost[i]) + abs(own_cost[g, i]) if g < G - 1 else 0.0)
+            if reduced < 0.0:
+                gap -= reduced * supply[g]
     return gap <= 1e-9 * size
 
 
@@ -535,11 +565,11 @@ def transport(
         unserved[b, :] = demand[b % demand.shape[0]]
         room = capacity[b % capacity.shape[0]]
         exact = _cheapest_paths(unit_cost[b], pair_cost, reachable, room, out[b], unserved[b])
-        left, total = unserved[b].sum(), demand[b % demand.shape[0]].sum()
-        if not exact and left <= UNSERVABLE * total:
+        unplaced, total = unserved[b].sum(), demand[b % demand.shape[0]].sum()
+        if not exact and unplaced <= UNSERVABLE * total:
             return np.nan
-        if left > 0.0:
-            worst = max(worst, left / total)
+        if unplaced > 0.0:
+            worst = max(worst, unplaced / total)
     return worst
 
 
@@ -574,10 +604,13 @@ def transport_load(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def augment(flow: FloatArray, left: FloatArray, room: FloatArray, reachable: FloatArray) -> None:
-    """Place what is ``left`` along augmenting paths, where a given flow leaves no direct way.
+def augment(
+    flow: FloatArray, unserved: FloatArray, room: FloatArray, reachable: FloatArray
+) -> None:
+    """Place what is ``unserved`` along augmenting paths, where a given flow leaves no direct way.
 
-    In place: ``flow [B, G, N]``, ``left [B, G]`` (what no path can place stays), ``room [B, N]``.
+    In place: ``flow [B, G, N]``, ``unserved [B, G]`` (what no path can place stays) and
+    ``room [B, N]``.
     """
     B, G, N = flow.shape
     order, reach = np.arange(N), reachable.T.copy()
@@ -589,4 +622,4 @@ def augment(flow: FloatArray, left: FloatArray, room: FloatArray, reachable: Flo
                 if flow[b, g, i] > 0.0:
                     used[g, count[g]] = i
                     count[g] += 1
-        _place(order, reach, flow[b], left[b], room[b], used, count)
+        _place(order, reach, flow[b], unserved[b], room[b], used, count)

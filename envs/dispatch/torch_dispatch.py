@@ -14,9 +14,11 @@ from torch import Tensor
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError
 
-# No temperature is lower than this share of the largest cost: rounding would swamp it.
+# No temperature is lower than this share of the largest cost: rounding would swamp it. Nor is a
+# Newton step taken where the slope is flatter than this: the level is anywhere between two costs.
 _COLDEST = 1e-7
-# Levels are bracketed to this share of the temperature before Newton's steps.
+# Levels are bracketed to this share of the temperature before Newton's steps: near enough for two
+# of them to end at rounding.
 _PRECISION = 1e-4
 _REACH = 40.0  # sigmoid(-40) is rounding
 
@@ -41,6 +43,15 @@ class TorchDispatch:
         Where the tensors live.
     temperature
         ``τ``, US$/MWh; may be changed later.
+
+    Examples
+    --------
+    >>> softened = TorchDispatch(Dispatch(np.ones((1, 2), dtype=bool)), temperature=5.0)
+    >>> cost = torch.tensor([20.0, 30.0], dtype=torch.float64, requires_grad=True)
+    >>> load, _ = softened.loads(cost, cost.new_tensor([4.0]), cost.new_tensor([4.0, 4.0]))
+    >>> load.sum().backward()  # all demand is served, whatever the cost
+    >>> cost.grad.abs().max() < 1e-12
+    tensor(True)
     """
 
     def __init__(
@@ -129,9 +140,9 @@ def _soft(
     level = _newton(level, cost, capacity, total, same, tau)
     loads = capacity * torch.sigmoid((level - cost) / tau)
     with torch.no_grad():  # what rounding leaves is spread within its cut, never past a limit
-        rest = total - _sum(same, loads)
-        room = torch.where(rest > 0, capacity - loads, loads)
-        mend = rest * room / torch.clamp(_sum(same, room), min=1e-300)
+        missing = total - _sum(same, loads)
+        room = torch.where(missing > 0, capacity - loads, loads)
+        mend = missing * room / torch.clamp(_sum(same, room), min=1e-300)
         mend = torch.minimum(torch.maximum(mend, -loads), capacity - loads)
     return loads + mend
 
@@ -163,9 +174,9 @@ def _levels(
 
 def _tight(offset: Tensor, cut: Tensor, outside: Tensor, same: Tensor) -> Tensor:
     """Demand ``[..., N]`` that the data centers held by the same cut share."""
-    mine = torch.gather(offset, -1, cut)
-    below = outside[cut] * (1.0 - same)  # [..., N, N]: inside my cut, held by a tighter one
-    return mine - (below * mine[..., None, :]).amax(-1)
+    bound = torch.gather(offset, -1, cut)
+    inner = outside[cut] * (1.0 - same)  # [..., N, N]: inside the cut, held by a tighter one
+    return bound - (inner * bound[..., None, :]).amax(-1)
 
 
 def _newton(

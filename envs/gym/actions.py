@@ -121,20 +121,13 @@ class RoutingAction:
 
     Parameters
     ----------
-    setting, scale, physics, dispatch
-        See :class:`ShadowPriceAction`; nothing is dispatched here.
+    setting, scale, physics
+        See :class:`ShadowPriceAction`.
     """
 
     one_fleet = True
 
-    def __init__(
-        self,
-        setting: Setting,
-        scale: float,
-        physics: Physics | None = None,
-        dispatch: Dispatcher | None = None,
-    ) -> None:
-        del dispatch
+    def __init__(self, setting: Setting, scale: float, physics: Physics | None = None) -> None:
         self.shape = setting.fleet.reachable.shape
         self._physics, self._scale = physics or setting.physics, scale
         reachable = self._physics.reachable
@@ -144,9 +137,10 @@ class RoutingAction:
     def decide(self, action: Array, slot: Slot) -> Decision:
         """See :class:`Action`."""
         wanted = self._wanted(action, slot)
-        sent = feasible_routing(wanted, *_limits(slot), self._physics)
-        moved = 0.5 * abs(sent - wanted).sum((-1, -2))
-        return Decision.of(sent, self._physics.routing_cost, moved)
+        allocation = feasible_routing(wanted, *_limits(slot), self._physics)
+        # What leaves one data center arrives at another: half of all differences.
+        moved = 0.5 * abs(allocation - wanted).sum((-1, -2))
+        return Decision.of(allocation, self._physics.routing_cost, moved)
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """See :class:`Action`."""

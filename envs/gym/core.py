@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 
 from equiload.envs.dynamics import State, slot_cost, transition
-from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.actions import ActionSpec, Layer, action_box, make_action
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
@@ -39,7 +39,7 @@ class Options(TypedDict, total=False):
     layer: Layer | None
 
 
-class Step(NamedTuple):
+class StepResult(NamedTuple):
     """What a step of ``B`` episodes returns.
 
     ``observation [B, size]`` flat, ``reward [B]``, and in ``info`` arrays ``[B, ...]`` by name.
@@ -142,14 +142,14 @@ class Core:
         self.t = 0
         self.observer.reset(self.setting)
         self._slot = self.episodes.slot(0)
-        nothing = np.zeros(self.count)
-        info = self._info(nothing, nothing.copy(), self.state.footprint.max(-1))
+        zero = np.zeros(self.count)
+        info = self._info(zero, zero.copy(), self.state.footprint.max(-1))
         return self.observer.observe(self._slot, self.state, out), info
 
-    def step(self, action: FloatArray, out: Float32Array | None = None) -> Step:
+    def step(self, action: FloatArray, out: Float32Array | None = None) -> StepResult:
         """Act in the current slot of every episode: finite numbers ``[B, *action.shape]``."""
         if self.episodes is None or self.t >= self.setting.horizon:
-            raise EquiloadError("the episode is over (or has not begun): call reset first")
+            raise UsageError("the episode is over (or has not begun): call reset first")
         slot, before = self._slot, self.totals
         decision = self.action.decide(action, slot)
         if self.layer is not None:
@@ -169,7 +169,7 @@ class Core:
         self.load = decision.load
         moved = np.zeros(self.count) if decision.moved is None else decision.moved
         info = self._info(cost.energy + cost.routing, moved, highest)
-        return Step(observation, reward, last, info)
+        return StepResult(observation, reward, last, info)
 
     @property
     def expert_objective(self) -> FloatArray | None:
@@ -179,8 +179,8 @@ class Core:
     def _info(
         self, cost: FloatArray, moved: FloatArray, highest: FloatArray
     ) -> dict[str, FloatArray]:
-        told = {} if self.layer is None else self.layer.info()
-        return told | {  # copies: whoever keeps or changes them leaves the episode alone
+        of_layer = {} if self.layer is None else self.layer.info()
+        return of_layer | {  # copies: whoever keeps or changes them leaves the episode alone
             "cost": cost,
             "energy_cost": self.state.cost.copy(),
             "footprint": self.state.footprint.copy(),

@@ -28,13 +28,6 @@ class DifferentiableSimulator:
     ``temperature`` in US$/MWh (0: exact, piecewise constant); routing needs none, being smooth
     almost everywhere.
 
-    >>> from equiload.envs.data import synthetic
-    >>> simulator = DifferentiableSimulator(synthetic(0, horizon=4, regions=3), temperature=5.0)
-    >>> action = torch.zeros(simulator.action_shape, dtype=torch.float64, requires_grad=True)
-    >>> simulator.episode(lambda observation: action).backward()
-    >>> action.grad.shape
-    torch.Size([2, 3])
-
     Parameters
     ----------
     instance
@@ -51,6 +44,15 @@ class DifferentiableSimulator:
     layer
         As for the environment. What it keeps between slots is of the episode under way, so slots
         must be stepped through in order.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import synthetic
+    >>> simulator = DifferentiableSimulator(synthetic(0, horizon=4, regions=3), temperature=5.0)
+    >>> action = torch.zeros(simulator.action_shape, dtype=torch.float64, requires_grad=True)
+    >>> simulator.episode(lambda observation: action).backward()
+    >>> action.grad.shape
+    torch.Size([2, 3])
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from equiload.envs.errors import DataError
-from equiload.envs.forecast import Forecaster, Recorder
+from equiload.envs.forecast import Forecaster, History, Recorder
 from equiload.envs.make import Spec, Trust, make
 from equiload.envs.policy import LoadPolicy, Trajectory
 from equiload.envs.series import Series
@@ -30,7 +30,21 @@ ACTION_SCALE, PRICE_SCALE = 4.0, 100.0
 
 
 class Feature(Protocol):
-    """Exogenous features of order one, a few blocks of them."""
+    """Exogenous features of order one, a few blocks of them.
+
+    Examples
+    --------
+    >>> class DemandLevel:
+    ...     def reset(self, setting, *, price_scale):
+    ...         self.total = setting.fleet.capacity.sum()
+    ...         return {"demand_level": "common"}
+    ...
+    ...     def observe(self, slot):
+    ...         return slot.demand.sum(-1, keepdims=True) / self.total
+    >>> from equiload.envs.gym import GLBEnv
+    >>> GLBEnv(horizon=24, features=[DemandLevel()]).feature_names[-1]
+    'demand_level'
+    """
 
     def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """Begin an episode (or a batch); return the blocks by name, and whose entries they hold.
@@ -64,6 +78,14 @@ class ExpertPrices:
     ----------
     expert
         It is reset and driven by the feature.
+
+    Examples
+    --------
+    >>> from equiload.agents import EGLB
+    >>> from equiload.envs.gym import GLBEnv
+    >>> env = GLBEnv(horizon=24, features=[ExpertPrices(EGLB())], observation="dict")
+    >>> env.reset(seed=0)[0]["expert_carbon"].shape
+    (10,)
     """
 
     def __init__(self, expert: PricingPolicy) -> None:
@@ -97,6 +119,14 @@ class ForecastMeans:
         A function of the history; it is never told what was played.
     hours
         How far ``next_…`` looks.
+
+    Examples
+    --------
+    >>> from equiload.agents.forecast import SameHour
+    >>> from equiload.envs.gym import GLBEnv
+    >>> env = GLBEnv(horizon=24, features=[ForecastMeans(SameHour())], observation="dict")
+    >>> env.reset(seed=0)[0]["next_price"].shape
+    (10,)
     """
 
     def __init__(self, forecaster: Forecaster, *, hours: float = 24.0) -> None:
@@ -106,16 +136,14 @@ class ForecastMeans:
 
     def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """See :class:`Feature`."""
-        fleet, objective = setting.fleet, setting.objective
         self._horizon, self._recorder = setting.horizon, Recorder(setting.horizon)
-        total = max(float(fleet.capacity.sum()), 1e-300)
-        self._price, self._demand = 1.0 / price_scale, len(fleet.gateways) / total
-        self._intensity = objective.mu[:, None] / (price_scale * len(fleet.regions))
+        total = max(float(setting.fleet.capacity.sum()), 1e-300)
+        self._demand = len(setting.fleet.gateways) / total
+        self._local = _local_scale(setting, price_scale)
         blocks: dict[str, Axis] = {}
-        for when in ("next", "rest"):
-            blocks[f"{when}_price"] = "datacenter"
-            blocks |= {f"{when}_intensity_{kind}": "datacenter" for kind in objective.footprints}
-            blocks[f"{when}_demand"] = "gateway"
+        for stretch in ("next", "rest"):
+            blocks |= {f"{stretch}_{name}": "datacenter" for name in _local_names(setting)}
+            blocks[f"{stretch}_demand"] = "gateway"
         return blocks
 
     def observe(self, slot: Slot) -> FloatArray:
@@ -133,12 +161,8 @@ class ForecastMeans:
         parts = []
         for stretch in (slice(0, near), slice(None)):
             mean = series.map(lambda array, cut=stretch: array[..., cut, :].mean(-2))  # type: ignore[misc]
-            intensity = mean.intensity * self._intensity
-            parts += [
-                mean.price * self._price,
-                intensity.reshape(*intensity.shape[:-2], -1),
-                mean.demand * self._demand,
-            ]
+            local = _local(mean) * self._local
+            parts += [local.reshape(*local.shape[:-2], -1), mean.demand * self._demand]
         return np.concatenate(parts, axis=-1)
 
 
@@ -152,36 +176,34 @@ class RecentPast:
 
     def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
         """See :class:`Feature`."""
-        objective = setting.objective
-        scale = objective.mu / (price_scale * len(setting.fleet.regions))
-        self._scale = np.append(1.0 / price_scale, scale)[:, None]
+        self._scale = _local_scale(setting, price_scale)
         self._recorder = Recorder(setting.horizon)
         self._sum = self._squares = self._day_sum = np.zeros(())
-        names = ["price", *(f"intensity_{kind}" for kind in objective.footprints)]
+        names = _local_names(setting)
         return {
-            f"{what}_{name}": "datacenter" for what in ("day", "again", "spread") for name in names
+            f"{statistic}_{name}": "datacenter"
+            for statistic in ("day", "again", "spread")
+            for name in names
         }
 
     def observe(self, slot: Slot) -> FloatArray:
         """See :class:`Feature`."""
         history = self._recorder.record(slot)
-        seen, day = history.slots, history.slots_per_day
-        now = self._at(history.seen, seen - 1)
+        slots, day = history.slots, history.slots_per_day
+        now = self._at(history, slots - 1)
         self._sum, self._squares = self._sum + now, self._squares + now**2
         self._day_sum = self._day_sum + now
-        if seen > day:
-            self._day_sum = self._day_sum - self._at(history.seen, seen - 1 - day)
-        mean = self._sum / seen
-        spread = np.sqrt(np.maximum(self._squares / seen - mean**2, 0.0))
-        again = self._at(history.seen, seen - day) if seen >= day else now
-        found = np.stack([self._day_sum / min(seen, day), again, spread], axis=-3)
-        return found.reshape(*found.shape[:-3], -1)
+        if slots > day:
+            self._day_sum = self._day_sum - self._at(history, slots - 1 - day)
+        mean = self._sum / slots
+        spread = np.sqrt(np.maximum(self._squares / slots - mean**2, 0.0))
+        again = self._at(history, slots - day) if slots >= day else now
+        statistics = np.stack([self._day_sum / min(slots, day), again, spread], axis=-3)
+        return statistics.reshape(*statistics.shape[:-3], -1)
 
-    def _at(self, series: Series, t: int) -> FloatArray:
-        """``[..., 1 + K, N]``: price and intensities of a slot, scaled."""
-        price, intensity = series.price[..., t, :], series.intensity[..., t, :]
-        both: FloatArray = np.concatenate([price[..., None, :], intensity], axis=-2) * self._scale
-        return both
+    def _at(self, history: History, t: int) -> FloatArray:
+        """``[..., 1 + K, N]``: price and intensities of slot ``t``, scaled."""
+        return _local(history.seen.map(lambda array: array[..., t, :])) * self._scale
 
 
 class SlotsLeft:
@@ -206,6 +228,7 @@ class Place:
     latitude and longitude, ``place_known`` 1. Where the fleet has no locations all are 0.
     """
 
+    # The shortest wave around the globe tells neighbours 45 degrees apart from each other.
     _HARMONICS = (1, 2, 4, 8)
 
     def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:
@@ -229,10 +252,26 @@ class Place:
         seconds = np.asarray(slot.timestamp).astype("datetime64[s]").astype(np.int64)[..., None]
         sun = 2 * np.pi * seconds / 86400.0 + self._longitude
         year = 2 * np.pi * seconds / (365.25 * 86400.0)
-        turned = [np.sin(sun), np.cos(sun), np.sin(year) * self._south, np.cos(year) * self._south]
-        moving = np.concatenate(turned, axis=-1) * float(self._known)
+        waves = [np.sin(sun), np.cos(sun), np.sin(year) * self._south, np.cos(year) * self._south]
+        moving = np.concatenate(waves, axis=-1) * float(self._known)
         fixed = np.broadcast_to(self._fixed, (*self._batch, len(self._fixed)))
         return np.concatenate([moving, fixed], axis=-1)
+
+
+def _local_names(setting: Setting) -> list[str]:
+    return ["price", *(f"intensity_{kind}" for kind in setting.objective.footprints)]
+
+
+def _local_scale(setting: Setting, price_scale: float) -> FloatArray:
+    """``[1 + K, 1]``: what price and intensities are multiplied by, as in the observer."""
+    weight = setting.objective.mu / (price_scale * len(setting.fleet.regions))
+    return np.append(1.0 / price_scale, weight)[:, None]
+
+
+def _local(series: Series) -> FloatArray:
+    """``[..., 1 + K, N]``: price and intensities of series without their axis of time."""
+    local: FloatArray = np.concatenate([series.price[..., None, :], series.intensity], axis=-2)
+    return local
 
 
 def make_features(

@@ -18,8 +18,8 @@ def features(
     angle: FloatArray,
     sums: FloatArray,
     scale: FloatArray,
-    seen: float,
-    left: float,
+    slots: float,
+    share_left: float,
     limit: float,
     out: FloatArray,
 ) -> None:
@@ -39,7 +39,7 @@ def features(
             value = price[b, i] if i < N else intensity[b, i - N]
             sums[b, i] += value
             row[i] = value * scale[i]
-            row[mean + i] = sums[b, i] / seen * scale[mean + i]
+            row[mean + i] = sums[b, i] / slots * scale[mean + i]
         for i in range(N):
             row[width + i] = capacity[b, i] * scale[width + i]
         at = mean + width
@@ -57,6 +57,6 @@ def features(
         at += J
         row[at], row[at + 1] = math.sin(angle[b, 0]), math.sin(angle[b, 1])
         row[at + 2], row[at + 3] = math.cos(angle[b, 0]), math.cos(angle[b, 1])
-        row[at + 4] = left
+        row[at + 4] = share_left
         for f in range(at):
             row[f] = min(max(row[f], np.float32(-limit)), np.float32(limit))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -65,6 +64,16 @@ class Observer:
     features
         More blocks (:mod:`equiload.envs.gym.features`). The observer runs copies of its own, so
         that one list serves many environments.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import synthetic
+    >>> instance = synthetic(0, horizon=24, regions=3)
+    >>> setting, observer = Setting.of(instance), Observer("dict")
+    >>> observer.reset(setting)
+    >>> observation = observer.observe(Slot.of(instance, 0), State.start(setting))
+    >>> observer.size, observation["intensity_carbon"].shape
+    (41, (3,))
     """
 
     def __init__(
@@ -119,27 +128,23 @@ class Observer:
             if twice:
                 raise DataError(f"two blocks of the observation are named {twice[0]!r}")
             axes |= added
-        owners = {
+        owners: dict[str, Sequence[str]] = {
             "datacenter": fleet.datacenters,
             "region": fleet.regions,
             "gateway": fleet.gateways,
         }
-        names = {
-            block: tuple(f"{block}[{owner}]" for owner in owners[axis])
-            if axis in owners
-            else (_TIME if block == "time" else (block,))
-            for block, axis in axes.items()
-        }
+        names: list[str] = []
+        #: Where each block lies in the flat layout.
+        self.blocks: dict[str, slice] = {}
+        for block, axis in axes.items():
+            entries = [f"{block}[{owner}]" for owner in owners.get(axis, ())]
+            entries = entries or list(_TIME if block == "time" else (block,))
+            self.blocks[block] = slice(len(names), len(names) + len(entries))
+            names += entries
         #: What the entries of each block belong to.
         self.axes: Mapping[str, Axis] = axes
         #: Name of each feature, in the order of the flat layout.
-        self.feature_names = tuple(itertools.chain.from_iterable(names.values()))
-        ends = np.cumsum([len(entries) for entries in names.values()])
-        #: Where each block lies in the flat layout.
-        self.blocks: Mapping[str, slice] = {
-            block: slice(int(end) - len(entries), int(end))
-            for (block, entries), end in zip(names.items(), ends, strict=True)
-        }
+        self.feature_names = tuple(names)
 
     def rehearse(self, instance: Instance) -> None:
         """From now on only this instance is observed: the features that it determines are kept.
@@ -168,19 +173,18 @@ class Observer:
         Numpy arrays come out as float32 (written into ``out [..., size]``, if given), torch
         tensors in their own type.
         """
-        left = 1.0 - slot.index / self._horizon
-        return self._build(slot, state.footprint, slot.index + 1, left, out)
+        return self._build(slot, state.footprint, out)
 
     def final(self, slot: Slot, state: State, out: Float32Array | None = None) -> Any:
         """Observe the end of the episode; of ``slot``, the last one, only the clock is used."""
         nothing = Slot.at(slot.map(lambda array: array * 0.0), slot.index, slot.timestamp)
-        return self._build(nothing, state.footprint, self._horizon, 0.0, out, over=True)
+        return self._build(nothing, state.footprint, out, over=True)
 
     def _added(self, slot: Slot) -> Float32Array:
         """``[..., width]``: the blocks of the features."""
         if self._rehearsed is not None:
-            kept: Float32Array = self._rehearsed[slot.index]
-            return kept
+            rehearsed: Float32Array = self._rehearsed[slot.index]
+            return rehearsed
         parts = [feature.observe(slot) for feature in self.features]
         added = np.concatenate(parts, axis=-1)
         if added.shape[-1] != self.size - self._standard:
@@ -193,19 +197,13 @@ class Observer:
         return np.clip(added, -LIMIT, LIMIT).astype(np.float32)
 
     def _build(
-        self,
-        slot: Slot,
-        footprint: Array,
-        seen: int,
-        left: float,
-        out: Float32Array | None,
-        *,
-        over: bool = False,
+        self, slot: Slot, footprint: Array, out: Float32Array | None, *, over: bool = False
     ) -> Any:
+        share_left = 1.0 - (slot.index + over) / self._horizon
         seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
         angle = seconds[..., None] * _ANGLE + _PHASE
         if not isinstance(slot.price, np.ndarray):
-            standard = self._build_tensor(slot, footprint, seen, left, angle)
+            standard = self._build_tensor(slot, footprint, share_left, angle)
             return self.present(self._join(standard, slot, over))
         if out is None:
             out = np.empty((*self._batch, self.size), dtype=np.float32)
@@ -222,8 +220,8 @@ class Observer:
             _rows(angle),
             self._sum,
             self._scale,
-            float(seen),
-            left,
+            float(slot.index + 1),
+            share_left,
             LIMIT,
             _rows(out[..., : self._standard]),
         )
@@ -240,14 +238,14 @@ class Observer:
         return xp.concat([standard, added * (0.0 if over else 1.0)], axis=-1)
 
     def _build_tensor(
-        self, slot: Slot, footprint: Array, seen: int, left: float, angle: FloatArray
+        self, slot: Slot, footprint: Array, share_left: float, angle: FloatArray
     ) -> Array:
         """The same as the compiled kernel, for tensors: differentiable, on any device."""
         xp = namespace(slot.price)
         local = xp.concat([slot.price, _flat(slot.intensity)], axis=-1)
         self._sum = local if self._sum is None else self._sum + local
         clock = np.concatenate(
-            [np.sin(angle), np.cos(angle), np.full((*angle.shape[:-1], 1), left)], axis=-1
+            [np.sin(angle), np.cos(angle), np.full((*angle.shape[:-1], 1), share_left)], axis=-1
         )
         time, scale = (
             xp.asarray(a, dtype=local.dtype, device=local.device) for a in (clock, self._scale)
@@ -255,7 +253,7 @@ class Observer:
         parts = [
             local,
             slot.capacity,
-            self._sum / seen,
+            self._sum / (slot.index + 1),
             _flat(footprint),
             _flat(footprint / (xp.max(footprint, axis=-1)[..., None] + 1e-30)),
             slot.demand,

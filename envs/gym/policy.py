@@ -29,6 +29,15 @@ class AgentPolicy:
         As the environment had them in training.
     trust
         Of an ``action`` that a stranger wrote (:func:`~equiload.envs.make.make`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.data import synthetic
+    >>> policy = AgentPolicy(lambda observation: np.zeros((2, 10)))  # equal shadow prices
+    >>> rollout(policy, synthetic(0, horizon=24)).load.shape
+    (24, 10)
     """
 
     def __init__(

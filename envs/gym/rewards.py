@@ -34,7 +34,16 @@ class Transition:
 
 
 class Reward(Protocol):
-    """A reward scheme for episodes in lock-step."""
+    """A reward scheme for episodes in lock-step.
+
+    Examples
+    --------
+    >>> class InThousands(Dense):
+    ...     def __call__(self, step):
+    ...         return super().__call__(step) / 1000
+    >>> from equiload.envs.gym import GLBEnv
+    >>> env = GLBEnv(horizon=24, reward=InThousands())
+    """
 
     def reset(self, episodes: Episodes) -> None:
         """Start the episodes. A reward may look ahead: it is for training, not for acting."""
@@ -77,6 +86,12 @@ class Relative:
     ----------
     expert
         Any online policy; it is reset and driven by the reward, so give each environment its own.
+
+    Examples
+    --------
+    >>> from equiload.agents import EGLB
+    >>> from equiload.envs.gym import GLBVectorEnv
+    >>> envs = GLBVectorEnv(2, horizon=24, reward=Relative(EGLB()))
     """
 
     def __init__(self, expert: Policy) -> None:
@@ -93,10 +108,8 @@ class Relative:
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""
         self._driven.act(step.slot)
-        before, self.expert_objective = (
-            self.expert_objective,
-            self._driven.state.objective(self._mu),
-        )
+        before = self.expert_objective
+        self.expert_objective = self._driven.state.objective(self._mu)
         return (self.expert_objective - before) - (step.objective - step.objective_before)
 
 
@@ -119,6 +132,13 @@ class HindsightDual:
         eGLB-Off's dual weights say.
     baseline
         Subtract the slot's best?
+
+    Examples
+    --------
+    >>> from equiload.envs.gym import GLBEnv
+    >>> env = GLBEnv(horizon=24, reward=HindsightDual(lambda instance: np.full((2, 10), 0.1)))
+    >>> env.reset(seed=0)[0].shape == env.observation_space.shape
+    True
     """
 
     def __init__(self, duals: Duals, *, baseline: bool = True) -> None:

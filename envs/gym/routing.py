@@ -9,7 +9,8 @@ from equiload.envs.dynamics import namespace
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, BoolArray, FloatArray
 
-# Rounds of proportional moves before paths are searched. With full reachability one is exact.
+# Rounds of proportional moves before paths are searched: each leaves less to be placed, and has
+# gradients, which the paths have not. With full reachability one is exact.
 _ROUNDS = 4
 # A remainder below this share of the demand is rounding.
 _CRUMB = 1e-12
@@ -27,45 +28,47 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, physics: Phy
     """
     xp = namespace(wanted)
     reachable = physics.reachable
-    sent, left = _within(wanted, capacity, xp)
+    allocation, remaining = _within(wanted, capacity, xp)
     for _ in range(1 if physics.full else _ROUNDS):
-        if not bool((left > 0).any()):
-            return sent
-        room = xp.clip(capacity - xp.sum(sent, axis=-2), 0.0, None)
+        if not bool((remaining > 0).any()):
+            return allocation
+        room = xp.clip(capacity - xp.sum(allocation, axis=-2), 0.0, None)
         offer = reachable * room[..., None, :]
         total = xp.sum(offer, axis=-1)
         share = offer / xp.where(total > 0, total, 1.0)[..., None]
-        placed = xp.where(total > 0, left, 0.0)
-        sent, back = _within(sent + placed[..., None] * share, capacity, xp)
-        left = left - placed + back
+        placed = xp.where(total > 0, remaining, 0.0)
+        allocation, returned = _within(allocation + placed[..., None] * share, capacity, xp)
+        remaining = remaining - placed + returned
     if isinstance(wanted, np.ndarray):
-        return _complete(sent, left, demand, capacity, reachable)
-    parts = (a.detach().cpu().double().numpy() for a in (sent, left, demand, capacity, reachable))
-    return sent + (sent.new_tensor(_complete(*parts)) - sent).detach()
+        return _complete(allocation, remaining, demand, capacity, reachable)
+    tensors = allocation, remaining, demand, capacity, reachable
+    complete = _complete(*(tensor.detach().cpu().double().numpy() for tensor in tensors))
+    return allocation + (allocation.new_tensor(complete) - allocation).detach()
 
 
-def _within(sent: Array, capacity: Array, xp: Array) -> tuple[Array, Array]:
-    """Scale down what exceeds capacity; return the rest, and what each gateway gets back."""
-    load = xp.sum(sent, axis=-2)
+def _within(allocation: Array, capacity: Array, xp: Array) -> tuple[Array, Array]:
+    """Scale down what exceeds capacity; return that, and what each gateway gets back."""
+    load = xp.sum(allocation, axis=-2)
     over = load > capacity
-    keep = xp.where(over, capacity / xp.where(over, load, 1.0), 1.0)
-    kept = sent * keep[..., None, :]
-    return kept, xp.sum(sent * (1.0 - keep)[..., None, :], axis=-1)
+    share = xp.where(over, capacity / xp.where(over, load, 1.0), 1.0)
+    within = allocation * share[..., None, :]
+    return within, xp.sum(allocation * (1.0 - share)[..., None, :], axis=-1)
 
 
 def _complete(
-    sent: FloatArray,
-    left: FloatArray,
+    allocation: FloatArray,
+    remaining: FloatArray,
     demand: FloatArray,
     capacity: FloatArray,
     reachable: FloatArray | BoolArray,
 ) -> FloatArray:
-    stuck = left.sum(-1) > _CRUMB * demand.sum(-1)
+    """Place what is ``remaining`` along augmenting paths, where that is no mere rounding."""
+    stuck = remaining.sum(-1) > _CRUMB * demand.sum(-1)
     if not stuck.any():
-        return sent
-    sent = sent.copy()
-    flow, rest = np.ascontiguousarray(sent[stuck]), np.ascontiguousarray(left[stuck])
+        return allocation
+    allocation = allocation.copy()
+    flow, rest = np.ascontiguousarray(allocation[stuck]), np.ascontiguousarray(remaining[stuck])
     room = np.maximum(capacity[stuck] - flow.sum(-2), 0.0)
     kernels.augment(flow, rest, room, reachable.astype(np.float64))
-    sent[stuck] = flow
-    return sent
+    allocation[stuck] = flow
+    return allocation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import gymnasium as gym
@@ -32,6 +32,13 @@ class SB3VecEnv(VecEnv):
         Of the first episodes; environment ``b`` adds ``b``.
     options
         See :class:`~equiload.envs.gym.core.Core`.
+
+    Examples
+    --------
+    >>> from stable_baselines3 import PPO
+    >>> envs = SB3VecEnv(2, horizon=8, seed=0)
+    >>> PPO("MlpPolicy", envs, n_steps=8, batch_size=16, device="cpu").learn(16).num_timesteps
+    16
     """
 
     def __init__(
@@ -109,7 +116,7 @@ class SB3VecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Attribute of the vector environment, once per environment asked for."""
-        return [getattr(self.envs, attr_name) for _ in self._asked(indices)]
+        return [getattr(self.envs, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Not possible: the environments are one."""
@@ -129,10 +136,7 @@ class SB3VecEnv(VecEnv):
         """``Monitor`` yes, since ``infos`` hold what it would tell; no other wrapper."""
         from stable_baselines3.common.monitor import Monitor
 
-        return [issubclass(wrapper_class, Monitor) for _ in self._asked(indices)]
-
-    def _asked(self, indices: VecEnvIndices) -> Iterable[int]:
-        return self._get_indices(indices)
+        return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]
 
 
 def _observation(observation: Any) -> VecEnvObs:

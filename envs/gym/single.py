@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import gymnasium as gym
 
-from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.errors import UsageError
 from equiload.envs.gym.actions import finite_actions
 from equiload.envs.gym.core import Core, Options
+from equiload.envs.gym.render import Rendered
 from equiload.envs.instance import Instance
 
-if TYPE_CHECKING:
-    from equiload.envs.gym.render import History
 
-RENDER_MODES = ("ansi", "rgb_array")
-
-
-class GLBEnv(gym.Env[Any, Any]):
+class GLBEnv(Rendered, gym.Env[Any, Any]):
     """Equity-aware geographical load balancing as a Markov decision process.
 
     One step is one slot. Prices, footprint intensities, demand and capacity of the slot are seen,
@@ -44,20 +40,24 @@ class GLBEnv(gym.Env[Any, Any]):
         ``"ansi"``, ``"rgb_array"`` or none.
     options
         See :class:`~equiload.envs.gym.core.Core`.
+
+    Examples
+    --------
+    >>> env = GLBEnv(horizon=24)
+    >>> observation, info = env.reset(seed=0)
+    >>> done, total = False, 0.0
+    >>> while not done:
+    ...     observation, reward, done, _, info = env.step(env.action_space.sample())
+    ...     total += reward
+    >>> abs(total + info["objective"]) < 1e-6
+    True
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012 (as in Gymnasium's base class)
-        "render_modes": list(RENDER_MODES),
-        "render_fps": 12,
-    }
-
     def __init__(self, render_mode: str | None = None, **options: Unpack[Options]) -> None:
-        check_render_mode(render_mode)
-        self.render_mode = render_mode
+        self._set_render_mode(render_mode)
         self.core = Core(1, **options)
         self.action_space = self.core.action_space
         self.observation_space = self.core.observation_space
-        self._history: History | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -65,47 +65,26 @@ class GLBEnv(gym.Env[Any, Any]):
         """Draw an episode and observe its first slot; equal seeds draw equal episodes."""
         super().reset(seed=seed)
         observation, info = self.core.reset([self.np_random], options)
-        if self.render_mode is not None:
-            from equiload.envs.gym.render import History
-
-            self._history = History.of(self.core)
+        self._begin_film()
         return self.core.present(observation[0]), _scalars(info)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Place the slot's load; raises :class:`DataError` for an action that is not numbers."""
         values = finite_actions(action, self.core.action.shape)
         observation, reward, done, info = self.core.step(values[None])
-        if self._history is not None:
-            self._history.add(self.core)
+        self._extend_film()
         return self.core.present(observation[0]), float(reward[0]), done, False, _scalars(info)
 
     def render(self) -> Any:
         """Text, or a picture ``[height, width, 3]`` of uint8, by ``render_mode``."""
-        if self.render_mode is None:
-            raise EquiloadError("nothing to render: make the environment with a render_mode")
-        if self._history is None:
-            raise EquiloadError("nothing to render before the first reset")
-        from equiload.envs.gym.render import picture, text
-
-        return text(self._history) if self.render_mode == "ansi" else picture(self._history)
+        return super().render()[0]
 
     @property
     def instance(self) -> Instance:
         """The running episode with all its slots: for evaluation, not for acting."""
         if self.core.episodes is None:
-            raise EquiloadError("there is no episode before the first reset")
+            raise UsageError("there is no episode before the first reset")
         return self.core.episodes.instance(0)
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Name of each feature of the flat observation."""
-        return self.core.observer.feature_names
-
-
-def check_render_mode(render_mode: str | None) -> None:
-    """Raise :class:`DataError` unless it is one of the modes, or none."""
-    if render_mode is not None and render_mode not in RENDER_MODES:
-        raise DataError(f"render_mode must be {', '.join(RENDER_MODES)} or None, got {render_mode}")
 
 
 def _scalars(info: dict[str, Any]) -> dict[str, Any]:

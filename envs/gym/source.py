@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -99,42 +99,34 @@ class EpisodeSampler:
         reachability: str | FloatArray | None = None,
         equity_weight: Mapping[str, float] | None = None,
     ) -> None:
-        if isinstance(instance, str):
-            instance = _named(instance, reachability)
-            if isinstance(instance, Instance) and isinstance(reachability, str):
-                reachability = None  # it has it
-        if isinstance(instance, Source):
-            source = instance.weighed(equity_weight)
-            instance = _of_source(source, horizon, reachability)
-            matrix = None if isinstance(reachability, str) else reachability
-            reachability, equity_weight = matrix, None
-        elif isinstance(instance, _Synthetic):
-            if not (reachability is None or isinstance(reachability, str)):
-                raise DataError("a named instance takes its reachability by name")
-            reachability = None
-        elif isinstance(reachability, str) and reachability != "full":
+        named = reachability if isinstance(reachability, str) else None
+        source = named_source(instance) if isinstance(instance, str) else instance
+        if isinstance(source, Source):
+            name = instance if isinstance(instance, str) else None
+            problems = _of_source(source.weighed(equity_weight), name, horizon, named)
+            reachability, equity_weight = None if named else reachability, None
+        elif named not in (None, "full"):
             raise DataError(
                 f"reachability {reachability!r} is a name that only a source knows: "
                 "pass 'full' or a matrix [gateways, data centers]"
             )
-        elif not (isinstance(instance, Instance) or callable(instance)):
+        elif not (isinstance(source, Instance) or callable(source)):
             raise DataError(
-                "instance must be a source or its name, a generator or an Instance, got "
-                f"{instance!r}"
+                f"instance must be a source or its name, a generator or an Instance, got {source!r}"
             )
-        self._change = _Change(reachability, equity_weight)
-        self._generator = None if isinstance(instance, Instance) else instance
-        if self._generator is None:
-            known = self._change(cast("Instance", instance))
-        else:  # what the fleet is, and how long the problems are; not one of the episodes
-            known = self._generated(np.random.default_rng(0))
+        else:
+            problems = source
+        self._problems = problems
+        self._reachability, self._equity_weight = reachability, equity_weight
+        # What the fleet is, and how long the problems are: a generator's first is no episode.
+        known = self._problem(np.random.default_rng(0))
         self._slots = known.horizon
         length = self._slots if horizon is None else int(horizon)
         if not 1 <= length <= self._slots:
             raise DataError(f"horizon must lie in 1..{self._slots}, got {horizon}")
         #: Of one episode.
         self.setting = Setting(known.fleet, known.objective, length)
-        self._pool = None if self._generator else _pool(known)
+        self._pool = _pool(known) if isinstance(problems, Instance) else None
         self._members = int(np.prod(known.batch, dtype=np.int64))
 
     def draw(
@@ -150,7 +142,7 @@ class EpisodeSampler:
         if self._pool is None:
             windows = []
             for rng in rngs:
-                drawn = self._generated(rng)
+                drawn = self._problem(rng)
                 if not self._same_world(drawn):
                     raise DataError("a generator must draw every problem on the same fleet")
                 windows.append(drawn.window(_pick(rng, "start", last, options), horizon))
@@ -173,47 +165,26 @@ class EpisodeSampler:
             and drawn.fleet.same_as(setting.fleet)
         )
 
-    def _generated(self, rng: np.random.Generator) -> Instance:
-        drawn = cast("InstanceGenerator", self._generator)(rng, ())
-        if not isinstance(drawn, Instance) or drawn.batch:
-            raise DataError("the generator must return one Instance for an empty batch")
-        return self._change(drawn)
-
-
-@dataclass(frozen=True)
-class _Change:
-    """Options that alter the instances as they come."""
-
-    reachability: str | FloatArray | None
-    equity_weight: Mapping[str, float] | None
-
-    def __call__(self, instance: Instance) -> Instance:
-        if isinstance(self.reachability, str):
+    def _problem(self, rng: np.random.Generator) -> Instance:
+        """The instance, or one that is drawn, with the reachability and the weights asked for."""
+        instance = self._problems
+        if not isinstance(instance, Instance):
+            instance = instance(rng, ())
+            if not isinstance(instance, Instance) or instance.batch:
+                raise DataError("the generator must return one Instance for an empty batch")
+        if isinstance(self._reachability, str):
             instance = instance.with_full_reachability()
-        elif self.reachability is not None:
-            reachable: Any = np.asarray(self.reachability)
+        elif self._reachability is not None:
+            reachable: Any = np.asarray(self._reachability)
             instance = instance.replace(fleet=instance.fleet.replace(reachable=reachable))
-        if self.equity_weight is not None:
-            instance = instance.replace(objective=Objective(equity_weight=self.equity_weight))
+        if self._equity_weight is not None:
+            instance = instance.replace(objective=Objective(equity_weight=self._equity_weight))
         return instance
-
-
-class _Synthetic:
-    """The synthetic generator with its defaults; seeds are drawn from the episode's generator."""
-
-    def __init__(self, reachability: str) -> None:
-        self.reachability = reachability
-
-    def __call__(self, rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
-        from equiload.envs.data import synthetic
-
-        seed = int(rng.integers(2**31))  # of the training split
-        return synthetic(seed, batch=batch, reachability=self.reachability)
 
 
 @dataclass(frozen=True)
 class _TrainingDraws:
-    """A source's training draws as a generator."""
+    """A source's training draws as a generator: the seed is drawn from the episode's."""
 
     source: Source
     horizon: int | None
@@ -226,25 +197,19 @@ class _TrainingDraws:
         )
 
 
-def _named(name: str, reachability: str | FloatArray | None) -> InstanceLike:
-    if name == "synthetic":
-        return _Synthetic(reachability if isinstance(reachability, str) else "full")
-    source = named_source(name)
-    if isinstance(source, RecordedSource):
-        return source
-    partial = isinstance(reachability, str) and reachability == "partial"
-    return source.instance(reachability="partial" if partial else "full")  # the draw named
-
-
 def _of_source(
-    source: Source, horizon: int | None, reachability: str | FloatArray | None
-) -> InstanceLike:
-    recorded = isinstance(source, RecordedSource)
-    default = "partial" if recorded else "full"
-    name = reachability if isinstance(reachability, str) else default
-    if isinstance(source, RecordedSource) and not source.stress:
-        return source.stretch(Split.TRAIN, reachability=name)
-    return _TrainingDraws(source, horizon, name)
+    source: Source, name: str | None, horizon: int | None, reachability: str | None
+) -> Instance | InstanceGenerator:
+    """What episodes are windows of; ``name`` is the source's where it was given by name."""
+    if isinstance(source, RecordedSource):
+        reachability = reachability or "partial"
+        if not source.stress:
+            return source.stretch(Split.TRAIN, reachability=reachability)
+    elif name not in (None, "synthetic"):  # the one draw that is named
+        return source.instance(reachability=reachability or "full")
+    # The bare generator's problems are of its own length, and episodes are windows of them.
+    length = None if name == "synthetic" else horizon
+    return _TrainingDraws(source, length, reachability or "full")
 
 
 def _pool(instance: Instance) -> tuple[Series, TimeArray]:

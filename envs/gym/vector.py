@@ -10,22 +10,23 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.actions import finite_actions
 from equiload.envs.gym.core import Core, Options
 from equiload.envs.gym.observer import Float32Array
-from equiload.envs.gym.single import RENDER_MODES, check_render_mode
+from equiload.envs.gym.render import Rendered
 from equiload.envs.instance import Instance, Trace
 from equiload.envs.threads import side_by_side
 from equiload.envs.typing import BoolArray, FloatArray
 
-# Episodes per shard. Shards run side by side; smaller ones spend their time passing the lock on.
+# Episodes per shard. Shards run side by side; smaller ones spend their time passing the interpreter
+# lock on, larger ones leave a core's cache.
 _SHARD = 4096
 
 _T = TypeVar("_T")
 
 
-class GLBVectorEnv(VectorEnv[Any, Any, Any]):
+class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
     """``num_envs`` episodes in lock-step, each on its own instance; the numbers of single ones.
 
     Episodes have one horizon, so all end together. Environment ``b`` draws from a generator of its
@@ -41,11 +42,18 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         ``"ansi"``, ``"rgb_array"`` or none.
     options
         See :class:`~equiload.envs.gym.core.Core`.
+
+    Examples
+    --------
+    >>> envs = GLBVectorEnv(4, horizon=24, reward="terminal")
+    >>> observation, info = envs.reset(seed=0)
+    >>> observation, reward, ended, _, info = envs.step(envs.action_space.sample())
+    >>> observation.shape == (4, len(envs.feature_names)), reward
+    (True, array([0., 0., 0., 0.]))
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (as in Gymnasium's base class)
-        "render_modes": list(RENDER_MODES),
-        "render_fps": 12,
+        **Rendered.metadata,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
@@ -57,8 +65,7 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         render_mode: str | None = None,
         **options: Unpack[Options],
     ) -> None:
-        check_render_mode(render_mode)
-        self.render_mode = render_mode
+        self._set_render_mode(render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
@@ -76,7 +83,6 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._rngs: list[np.random.Generator] = []
         self._over = False
-        self._history: Any = None
 
     def reset(
         self,
@@ -94,55 +100,39 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
             raise DataError("episodes run in lock-step: reset_mask must hold for all of them")
         self._seed(seed)
         observation, info = self._begin(options)
-        return observation, self._tell(info)
+        return observation, info
 
     def step(self, actions: Any) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
         """Place every episode's load; at the end of the episodes see ``autoreset_mode``."""
         never = np.zeros(self.num_envs, dtype=np.bool_)
         if self._over and self.autoreset_mode is AutoresetMode.NEXT_STEP:
             observation, info = self._begin({})
-            return observation, np.zeros(self.num_envs), never.copy(), never, self._tell(info)
+            return observation, np.zeros(self.num_envs), never.copy(), never, info
         values = finite_actions(actions, self.action_space.shape or ())
         observation = self._blank()
         steps = self._each(lambda cut, core: core.step(values[cut], observation[cut]))
         reward = np.concatenate([step.reward for step in steps])
-        info, done = _joined([step.info for step in steps]), steps[0].done
-        if self._history is not None:
-            self._history.add(self.core)
+        info, done = self._joined([step.info for step in steps]), steps[0].done
+        self._extend_film()
         self._over = done
-        told = self._tell(info)
+        shown = self.core.present(observation)
         if done and self.autoreset_mode is AutoresetMode.SAME_STEP:
             rows = np.empty(self.num_envs, dtype=object)
             rows[:] = [self.core.present(row) for row in observation]
+            final = self._joined([{"final_obs": rows, "final_info": info}])
             shown, info = self._begin({})
-            told = self._tell(info) | self._tell({"final_obs": rows, "final_info": told})
-        else:
-            shown = self.core.present(observation)
-        return shown, reward, np.full(self.num_envs, done), never, told
-
-    def render(self) -> Any:
-        """One text or picture per environment: meant for a few, not for thousands."""
-        if self.render_mode is None or self._history is None:
-            raise EquiloadError("nothing to render: give a render_mode, and reset first")
-        from equiload.envs.gym.render import picture, text
-
-        draw = text if self.render_mode == "ansi" else picture
-        return tuple(draw(self._history, b) for b in range(self.num_envs))
+            info |= final
+        return shown, reward, np.full(self.num_envs, done), never, info
 
     @property
     def instance(self) -> Instance:
         """The running episodes with all their slots, a batch: for evaluation, not for acting."""
         if self.core.episodes is None:
-            raise EquiloadError("there is no episode before the first reset")
+            raise UsageError("there is no episode before the first reset")
         parts = [core.episodes.instance() for _, core in self.shards if core.episodes]
         return parts[0].replace(
             trace=Trace.stack([p.trace[b] for p in parts for b in range(p.batch[0])])
         )
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Name of each feature of the flat observation."""
-        return self.core.observer.feature_names
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         if seed is None and self._rngs:
@@ -153,21 +143,20 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
             seeds = list(seed)
         if len(seeds) != self.num_envs:
             raise DataError(f"expected {self.num_envs} seeds, got {len(seeds)}")
-        old: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
+        running: Sequence[np.random.Generator | None] = self._rngs or [None] * self.num_envs
         self._rngs = [
             rng if rng is not None and s is None else seeding.np_random(s)[0]
-            for s, rng in zip(seeds, old, strict=True)
+            for s, rng in zip(seeds, running, strict=True)
         ]
 
     def _begin(self, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         self._over = False
         observation = self._blank()
-        begun = self._each(lambda cut, core: core.reset(self._rngs[cut], options, observation[cut]))
-        if self.render_mode is not None:
-            from equiload.envs.gym.render import History
-
-            self._history = History.of(self.core)
-        return self.core.present(observation), _joined([info for _, info in begun])
+        starts = self._each(
+            lambda cut, core: core.reset(self._rngs[cut], options, observation[cut])
+        )
+        self._begin_film()
+        return self.core.present(observation), self._joined([info for _, info in starts])
 
     def _blank(self) -> Float32Array:
         return np.empty((self.num_envs, self.core.observer.size), dtype=np.float32)
@@ -176,13 +165,10 @@ class GLBVectorEnv(VectorEnv[Any, Any, Any]):
         """Run the shards, side by side where there are several."""
         return side_by_side(lambda shard: work(*shard), self.shards)
 
-    def _tell(self, info: dict[str, Any]) -> dict[str, Any]:
-        """Gymnasium's convention: ``_name`` says for which environments ``name`` holds."""
-        mask = np.ones(self.num_envs, dtype=np.bool_)
-        return info | {f"_{name}": mask for name in info}
-
-
-def _joined(infos: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
-    if len(infos) == 1:
-        return infos[0]
-    return {name: np.concatenate([info[name] for info in infos]) for name in infos[0]}
+    def _joined(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
+        """The shards' numbers, and by Gymnasium's convention which environments have them."""
+        info = infos[0]
+        if len(infos) > 1:
+            info = {name: np.concatenate([shard[name] for shard in infos]) for name in info}
+        everywhere = np.ones(self.num_envs, dtype=np.bool_)
+        return info | {f"_{name}": everywhere for name in info}

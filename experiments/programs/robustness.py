@@ -134,9 +134,8 @@ def run_trials(
                 )
                 bar.advance()
     study.need_rows("advice")
-    return [
-        _trial(*key, row=row, base=base, weights=weights) for key, (row,) in study.by_key().items()
-    ], study
+    trials = [_trial(key, row, base, weights) for key, (row,) in study.by_key().items()]
+    return trials, study
 
 
 def _advice(
@@ -164,15 +163,8 @@ def _advice(
     return noisy(weights, cfg.seed, spread=0.0)
 
 
-def _trial(
-    advice: str,
-    method: str,
-    rho: float,
-    share: float,
-    row: Row,
-    base: float,
-    weights: FloatArray,
-) -> Trial:
+def _trial(key: tuple[str, str, float, float], row: Row, base: float, weights: FloatArray) -> Trial:
+    advice, method, rho, share = key
     certificate, outcome = row.certificate, row.outcome
     assert certificate is not None
     objective = float(outcome.objective)
