@@ -251,7 +251,7 @@ class _Totals:
             cost += (_fractions(self._fleet.routing_cost) * sent).sum()
         self.added = np.zeros_like(self.footprint)
         by_datacenter = _fractions(self._trace.intensity[:, t]) * drawn
-        np.add.at(self.added, (slice(None), self._fleet.region_of), by_datacenter)
+        np.add.at(self.added.T, self._fleet.region_of, by_datacenter.T)
         self.footprint = self.footprint + self.added
         self.cost += cost
         self.gross += abs(cost)
