@@ -51,7 +51,7 @@ def make(kind: str, what: Any, /, *given: Any, trust: Trust = True, **offered: A
         arguments that it does not take.
     """
     if what is None:
-        known = ", ".join(_names()[kind])
+        known = ", ".join(names_of(kind))
         raise DataError(f"the {kind} must be one of {known} or a _target_, got none")
     specified = isinstance(what, str | Mapping)
     if not specified and not given:
@@ -76,7 +76,7 @@ def instantiated(value: Any, trust: Trust = True) -> Any:
     built = {key: instantiated(entry, trust) for key, entry in value.items() if key != "_target_"}
     if "_target_" not in value:
         return built
-    target = _trusted(value["_target_"], trust)
+    target = _trusted(value["_target_"], trust, built)
     if built.pop("_partial_", False):
         return partial(target, **built)
     return called(label_of(value), target, **built)
@@ -118,6 +118,11 @@ def locate(path: str) -> Any:
     return place
 
 
+def names_of(kind: str) -> Mapping[str, Mapping[str, Any]]:
+    """The names of a kind, a heading of ``conf/names.yaml``, and what each stands for."""
+    return _names()[kind]
+
+
 @cache
 def _names() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     text = (files("equiload.conf") / "names.yaml").read_text(encoding="utf-8")
@@ -131,22 +136,23 @@ def _read(kind: str, what: Spec, trust: Trust) -> tuple[Any, dict[str, Any]]:
     own = {key: value for key, value in spec.items() if value is not None and key != "kind"}
     name, named = spec.get("kind"), dict[str, Any]()
     if name is not None:
-        if name not in _names()[kind]:
-            known = ", ".join(_names()[kind])
+        if not isinstance(name, str) or name not in names_of(kind):
+            known = ", ".join(names_of(kind))
             raise DataError(f"the {kind} must be one of {known} or a _target_, got {name!r}")
-        named = dict(_names()[kind][name])
+        named = dict(names_of(kind)[name])
     elif "_target_" not in own:
         raise DataError(f"the {kind} needs a name or a _target_, got {what!r}")
     if "_target_" not in own or name is None:
         arguments = {**named, **own}
-        return _trusted(arguments.pop("_target_"), trust), arguments
-    # In place of the named: its options are another's.
-    target, before = _trusted(own.pop("_target_"), trust), locate(named["_target_"])
-    mine, theirs = (inspect.signature(each).parameters for each in (target, before))
-    return target, {k: v for k, v in own.items() if k in mine or k not in theirs}
+        return _trusted(arguments.pop("_target_"), trust, arguments), arguments
+    # In place of the named: options that only that one takes are not meant for it.
+    target, named_target = _trusted(own.pop("_target_"), trust, own), locate(named["_target_"])
+    takes, named_takes = (inspect.signature(each).parameters for each in (target, named_target))
+    return target, {k: v for k, v in own.items() if k in takes or k not in named_takes}
 
 
-def _trusted(path: Any, trust: Trust) -> Any:
+def _trusted(path: Any, trust: Trust, arguments: Mapping[str, Any]) -> Any:
+    """What a path names, if it may be imported and called with these arguments."""
     if not isinstance(path, str):
         raise DataError(f"_target_ must be an import path, got {path!r}")
     if trust is True:
@@ -154,13 +160,13 @@ def _trusted(path: Any, trust: Trust) -> Any:
     for known in trust or ():
         if path == f"{known.__module__}.{known.__qualname__}":
             return known
-    if path.startswith(_OURS):
+    if path.startswith(_OURS) and "trust" not in arguments:  # or ours would trust on its behalf
         target = locate(path)
         if isinstance(target, type) and target.__module__.startswith(_OURS):
             return target
     raise DataError(
-        f"{path} is not a class of equiload's: importing it runs code of whoever wrote it; "
-        "if you trust that, pass trust=True, or the class itself, trust=[…]"
+        f"{path} may run foreign code, of whoever wrote it: if you trust that, pass trust=True, "
+        "or the class itself, trust=[…]"
     )
 
 

@@ -124,8 +124,8 @@ def verify(
     for problem in zip(*np.nonzero(~clear), strict=True) if instance.batch else [()]:
         if instance.batch or not clear:
             index = tuple(int(i) for i in problem)
-            found, least, broken = _exact(certificate, instance, played, index)
-            violations += found
+            wrong, least, broken = _exact(certificate, instance, played, index)
+            violations += wrong
             slack, breaches = min(slack, least), breaches + broken
     return Verification(
         episodes=int(clear.size),
@@ -168,21 +168,21 @@ def _exact(
     mu = [Fraction(float(m)) for m in instance.objective.mu]
     rho, allowance = Fraction(certificate.rho), Fraction(certificate.allowance)
     bound = _bound(certificate, instance, index)
-    mine, his = _Totals(instance, index), _Totals(instance, index)
-    found: list[Violation] = []
+    own, expert = _Totals(instance, index), _Totals(instance, index)
+    violations: list[Violation] = []
     least, breaches = np.inf, 0
 
     def check(slot: int, what: str, left: Fraction, right: Fraction) -> None:
         if left > right:
-            found.append(Violation(index, slot, what, float(left), float(right)))
+            violations.append(Violation(index, slot, what, float(left), float(right)))
 
     right = allowance
     for t in range(played.shape[-3]):
-        mine.add(t, played[(*index, t)])
-        his.add(t, certificate.expert[(*index, t)])
-        scale = his.spent + sum(m * p for m, p in zip(mu, his.peak, strict=True))
-        left = mine.cost - his.cost
-        for k, gaps in enumerate(_gaps(mine, his, bound, instance.horizon - 1 - t)):
+        own.add(t, played[(*index, t)])
+        expert.add(t, certificate.expert[(*index, t)])
+        scale = expert.spent + sum(m * p for m, p in zip(mu, expert.peak, strict=True))
+        left = own.cost - expert.cost
+        for k, gaps in enumerate(_gaps(own, expert, bound, instance.horizon - 1 - t)):
             left += mu[k] * max(gaps)
         right = rho * scale + allowance
         stated_left = Fraction(float(certificate.left[(*index, t)]))
@@ -196,12 +196,12 @@ def _exact(
             check(t, "alpha is 0, yet the expert is not played", Fraction(1), Fraction(0))
         whole = scale + allowance
         least = min(least, float((right - left) / whole) if whole else 0.0)
-        if bound is not None and his.exceeds(bound):
+        if bound is not None and expert.exceeds(bound):
             breaches += 1
             if not certificate.breach[(*index, t)]:
                 check(t, "a breach of the bound is not reported", Fraction(1), Fraction(0))
-    objective = mine.cost + sum(m * p for m, p in zip(mu, mine.peak, strict=True))
-    benchmark = his.cost + sum(m * p for m, p in zip(mu, his.peak, strict=True))
+    objective = own.cost + sum(m * p for m, p in zip(mu, own.peak, strict=True))
+    benchmark = expert.cost + sum(m * p for m, p in zip(mu, expert.peak, strict=True))
     excess = Fraction(float(np.asarray(certificate.excess)[index]))
     allowed = Fraction(float(np.asarray(certificate.allowed)[index]))
     check(-1, "the stated excess is too low", objective - benchmark, excess)
@@ -209,7 +209,7 @@ def _exact(
     if certificate.complete:
         check(-1, "the guarantee does not hold", objective, benchmark + right)
         check(-1, "the stated guarantee does not hold", excess, allowed)
-    return found, least, breaches
+    return violations, least, breaches
 
 
 class _Totals:
@@ -268,17 +268,17 @@ def _bound(
 
 
 def _gaps(
-    mine: _Totals, his: _Totals, bound: list[list[Fraction]] | None, slots_left: int
+    own: _Totals, expert: _Totals, bound: list[list[Fraction]] | None, slots_left: int
 ) -> list[list[Fraction]]:
     """What each region may still add to the excess, by kind: (★) or, with a bound, (★′)."""
     gaps = []
-    for k, peak in enumerate(his.peak):
+    for k, peak in enumerate(expert.peak):
         row = []
-        for r, (own, other) in enumerate(zip(mine.footprint[k], his.footprint[k], strict=True)):
-            reach = peak - other
+        for r, (ours, theirs) in enumerate(zip(own.footprint[k], expert.footprint[k], strict=True)):
+            reach = peak - theirs
             if bound is not None:
                 reach = min(reach, slots_left * bound[k][r])
-            row.append(own + reach - peak)
+            row.append(ours + reach - peak)
         gaps.append(row)
     return gaps
 

@@ -24,7 +24,6 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from equiload import conf
 from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import Fleet, Instance, Objective, Policy, Trace, rollout
 from equiload.envs.data import Bloom10Source, Draw, synthetic
@@ -42,6 +41,7 @@ from equiload.envs.gym.features import (
     RecentPast,
     SlotsLeft,
 )
+from equiload.envs.make import names_of
 from equiload.experiments.running import config
 from equiload.robust import EnvironmentLayer, RobustPolicy, footprint_bound
 
@@ -108,7 +108,7 @@ def instances() -> dict[str, Instance]:
 def algorithms() -> dict[str, Any]:
     """Every algorithm that the configuration knows, and some whose options it does not use."""
     config.register()
-    names = [path.stem for path in sorted(Path(conf.__file__).parent.glob("algorithm/*.yaml"))]
+    names = sorted(names_of("algorithm"))
     with initialize_config_module("equiload.conf", version_base="1.3"):
         composed = compose("evaluate", overrides=[f"algorithm=[{','.join(names)}]"])
     rows: dict[str, Any] = {

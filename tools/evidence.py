@@ -20,7 +20,7 @@ import numpy as np
 from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import Instance, rollout
 from equiload.envs.data import Draw, bloom10, synthetic
-from equiload.envs.data.checks import Series, Verdict, check_instance
+from equiload.envs.data.checks import Signal, Verdict, check_instance
 from equiload.envs.data.checks.clocks import check_clock
 from equiload.envs.errors import DataError, EquiloadError
 from equiload.envs.typing import FloatArray
@@ -93,7 +93,7 @@ def alarm_count(worlds: int = 6) -> str:
     return f"{bad} alarms in {len(findings)} checks of {worlds} sound worlds of 32 regions"
 
 
-def _series(instance: Instance, kind: str) -> Iterator[Series]:
+def _series(instance: Instance, kind: str) -> Iterator[Signal]:
     """The series of one kind that the clock check has something to say about."""
     fleet, trace = instance.fleet, instance.trace
     assert fleet.location is not None
@@ -101,12 +101,12 @@ def _series(instance: Instance, kind: str) -> Iterator[Series]:
     values |= dict(zip(trace.footprints, trace.intensity, strict=True))
     for i, name in enumerate(fleet.datacenters):
         latitude, longitude = fleet.location[i]
-        series = Series(name, kind, values[kind][:, i], trace.timestamps, (latitude, longitude))
+        series = Signal(name, kind, values[kind][:, i], trace.timestamps, (latitude, longitude))
         if check_clock(series) is not None:
             yield series
 
 
-def _clock(series: Series) -> Verdict | None:
+def _clock(series: Signal) -> Verdict | None:
     finding = check_clock(series)
     return None if finding is None else finding.verdict
 

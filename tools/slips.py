@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from equiload.envs.data import Draw, synthetic
-from equiload.envs.data.checks import Finding, Series, Verdict, check_series
+from equiload.envs.data.checks import Finding, Signal, Verdict, check_series
 from equiload.envs.data.clock import sky, utc_offset
 from equiload.envs.data.derived import site_water
 from equiload.envs.data.regions import Region, named_regions
@@ -38,7 +38,7 @@ _CAPS = {"Texas": 5000.0, "New South Wales": 11_000.0}  # US$/MWh, about
 _YEARS = (2018, 2025)
 
 
-def clean_year(index: int, fleet: Sequence[str] | None = None) -> list[Series]:
+def clean_year(index: int, fleet: Sequence[str] | None = None) -> list[Signal]:
     """A sound year of validation draw ``index``: five series of each of twelve regions."""
     names = tuple(fleet or FLEETS[index % len(FLEETS)])
     draw, year = Draw.validation(index), _YEARS[0] + index % (_YEARS[1] - _YEARS[0] + 1)
@@ -57,7 +57,7 @@ def clean_year(index: int, fleet: Sequence[str] | None = None) -> list[Series]:
         }
         place = (region.latitude, region.longitude)
         all_series += [
-            Series(region.name, kind, values, trace.timestamps, place)
+            Signal(region.name, kind, values, trace.timestamps, place)
             for kind, values in columns.items()
         ]
     return all_series
@@ -118,24 +118,24 @@ def _days(stamps: TimeArray, region: Region) -> tuple[IntArray, IntArray]:
 
 # -- Slips ---------------------------------------------------------------------------------------
 
-Slip = Callable[[Series, np.random.Generator], FloatArray | None]
+Slip = Callable[[Signal, np.random.Generator], FloatArray | None]
 _KINDS = ("price", "carbon", "demand", "temperature", "site_water")
 
 
-def _offset(series: Series) -> FloatArray:
+def _offset(series: Signal) -> FloatArray:
     """Hours by which local time is ahead of UTC, ``[T]``."""
     assert series.known is not None
     return np.asarray(utc_offset(series.known.zone, series.stamps) / 60)
 
 
-def _moved(series: Series, hours: FloatArray) -> FloatArray:
+def _moved(series: Signal, hours: FloatArray) -> FloatArray:
     """The series with every value ``hours [T]`` later, rounded; edges repeat the year's ends."""
     source = np.arange(len(series.values)) - np.round(hours).astype(int)
     return np.asarray(series.values[source % len(series.values)])
 
 
 def _local(sign: int) -> Slip:
-    def slip(series: Series, _: np.random.Generator) -> FloatArray | None:
+    def slip(series: Signal, _: np.random.Generator) -> FloatArray | None:
         offset = _offset(series)
         return _moved(series, sign * offset) if np.abs(np.median(offset)) >= 1 else None
 
@@ -150,19 +150,19 @@ def _times(factor: float) -> Slip:
     return lambda series, _: series.values * factor
 
 
-def _summer(series: Series, _: np.random.Generator) -> FloatArray | None:
+def _summer(series: Signal, _: np.random.Generator) -> FloatArray | None:
     """Stamps of standard time are read as local time: an hour early in summer."""
     offset = _offset(series)
     return None if np.ptp(offset) == 0 else _moved(series, -(offset - offset.min()))
 
 
-def _summer_late(series: Series, _: np.random.Generator) -> FloatArray | None:
+def _summer_late(series: Signal, _: np.random.Generator) -> FloatArray | None:
     offset = _offset(series)
     return None if np.ptp(offset) == 0 else _moved(series, offset - offset.min())
 
 
 def _flat(hours: int) -> Slip:
-    def slip(series: Series, rng: np.random.Generator) -> FloatArray | None:
+    def slip(series: Signal, rng: np.random.Generator) -> FloatArray | None:
         values = series.values.copy()
         at = int(rng.integers(24, len(values) - hours))
         values[at : at + hours] = values[at]
@@ -171,7 +171,7 @@ def _flat(hours: int) -> Slip:
     return slip
 
 
-def _copied(series: Series, rng: np.random.Generator) -> FloatArray | None:
+def _copied(series: Signal, rng: np.random.Generator) -> FloatArray | None:
     values = series.values.copy()
     at = 24 * int(rng.integers(2, len(values) // 24 - 1))
     values[at : at + 24] = values[at - 24 : at]
@@ -206,8 +206,8 @@ def alarms(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def planted(
-    year: Sequence[Series], name: str, kind: str, rng: np.random.Generator
-) -> Iterator[tuple[Series, bool]]:
+    year: Sequence[Signal], name: str, kind: str, rng: np.random.Generator
+) -> Iterator[tuple[Signal, bool]]:
     """Each series of the kind with the slip in it, and whether the checks raise an alarm for it.
 
     Prices stand beside the others as they are. What the sound year raises does not count.

@@ -9,20 +9,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from equiload.envs.data.regions import (
-    PAPER_EQUITY_WEIGHT,
-    PAPER_REGIONS,
-    paper_distance,
-    paper_location,
-    paper_reachability,
-)
+from equiload.envs.data.fleets import world_fleet
+from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT, PAPER_REGIONS
 from equiload.envs.errors import DataError
-from equiload.envs.instance import Fleet, Instance, Objective, Trace
+from equiload.envs.instance import Instance, Objective, Trace
 from equiload.envs.typing import FloatArray
 
 SLOTS = 457
@@ -69,40 +64,25 @@ def bloom10(
             "(AI_workload.csv and the folders price, carbon and water)"
         )
     digest = hashlib.sha256()
-    name, column = _WORKLOAD
-    watts = read_hourly(root / name, column, START, SLOTS, minimum=0.0, digest=digest)
-    series = {
-        kind: np.stack(
-            [
-                read_hourly(
-                    root / folder / f"{_SPELLING.get(region, region)}_{ending}.csv",
-                    column,
-                    START,
-                    SLOTS,
-                    minimum=-math.inf if kind == "price" else 0.0,
-                    digest=digest,
-                )
-                for region in PAPER_REGIONS
-            ],
-            axis=-1,
-        )
-        for kind, (folder, ending, column) in _SERIES.items()
-    }
-    N = len(PAPER_REGIONS)
+
+    def hours(file: str, column: str, minimum: float = 0.0) -> FloatArray:
+        return read_hourly(root / file, column, START, SLOTS, minimum=minimum, digest=digest)
+
+    watts = hours(*_WORKLOAD)
+    series = {}
+    for kind, (folder, ending, column) in _SERIES.items():
+        least = -math.inf if kind == "price" else 0.0
+        names = [_SPELLING.get(region, region) for region in PAPER_REGIONS]
+        columns = [hours(f"{folder}/{name}_{ending}.csv", column, least) for name in names]
+        series[kind] = np.stack(columns, axis=-1)
+    fleet = world_fleet(PAPER_REGIONS, 1, reachability)
     return Instance(
         name="bloom10",
-        fleet=Fleet(
-            datacenters=PAPER_REGIONS,
-            gateways=PAPER_REGIONS,
-            capacity=np.ones(N),
-            reachable=paper_reachability(reachability),
-            distance=paper_distance(),
-            location=paper_location(),
-        ),
+        fleet=fleet,
         trace=Trace(
             price=series["price"],
             intensity=np.stack([series["carbon"], series["water"]]),
-            demand=np.repeat(watts[:, None] / WATTS_PER_CAPACITY, N, axis=1),
+            demand=np.repeat(watts[:, None] / WATTS_PER_CAPACITY, len(fleet.gateways), axis=1),
             timestamps=START + np.arange(SLOTS) * np.timedelta64(1, "h"),
             footprints=("carbon", "water"),
             provenance={"source": "bloom10", "sha256": digest.hexdigest()},
@@ -136,50 +116,43 @@ def read_hourly(
     rows = csv.reader(text.splitlines())
     try:
         header = next(rows, [])
+        if not header:
+            raise DataError(f"{path}: the file is empty, expected a column {column!r}")
+        count = header.count(column)
+        if count > 1:
+            raise DataError(f"{path}: there are {count} columns {column!r}, expected 1")
+        if not count:
+            listing = ", ".join(repr(name) for name in header)
+            raise DataError(f"{path}: there is no column {column!r}, found {listing}")
+        values = np.empty(slots)
+        for t in range(slots):
+            row = next(rows, None)
+            if row is None:
+                raise DataError(
+                    f"{path}: ends after row {t + 1}, expected {slots} hours from {start}"
+                )
+            place = f"{path}, row {t + 2}"  # row 1 is the header
+            if len(row) != len(header):
+                raise DataError(
+                    f"{place}: has {len(row)} fields, expected {len(header)} as in the header"
+                )
+            hour = str(start + t * np.timedelta64(1, "h"))[:13].replace("T", " ")
+            if row[0] != hour:
+                raise DataError(f"{place}: the time is {row[0]!r}, expected {hour!r}")
+            values[t] = _number(row[header.index(column)], minimum, f"{place}, column {column!r}")
     except csv.Error as error:
-        raise DataError(f"{path}, row 1: is not a CSV file ({error})") from None
-    if not header:
-        raise DataError(f"{path}: the file is empty, expected a column {column!r}")
-    if header.count(column) > 1:
-        raise DataError(f"{path}: there are {header.count(column)} columns {column!r}, expected 1")
-    if column not in header:
-        found = ", ".join(repr(name) for name in header)
-        raise DataError(f"{path}: there is no column {column!r}, found {found}")
+        raise DataError(
+            f"{path}, row {max(rows.line_num, 1)}: is not a CSV file ({error})"
+        ) from None
+    return values
+
+
+def _number(text: str, minimum: float, place: str) -> float:
     try:
-        values = list(_values(path, rows, column, header, start, slots, minimum))
-    except csv.Error as error:
-        raise DataError(f"{path}, row {rows.line_num}: is not a CSV file ({error})") from None
-    return np.array(values)
-
-
-def _values(
-    path: Path,
-    rows: Iterator[list[str]],
-    column: str,
-    header: list[str],
-    start: np.datetime64,
-    slots: int,
-    minimum: float,
-) -> Iterator[float]:
-    index, width = header.index(column), len(header)
-    for t in range(slots):
-        expected = str(start + t * np.timedelta64(1, "h"))[:13].replace("T", " ")
-        row = next(rows, None)
-        place = f"{path}, row {t + 2}"  # row 1 is the header
-        if row is None:
-            raise DataError(f"{path}: ends after row {t + 1}, expected {slots} hours from {start}")
-        if len(row) != width:
-            raise DataError(f"{place}: has {len(row)} fields, expected {width} as in the header")
-        if row[0] != expected:
-            raise DataError(f"{place}: the time is {row[0]!r}, expected {expected!r}")
-        raw = row[index]
-        try:
-            value = math.nan if "_" in raw else float(raw)  # Python reads 1_000 as a number
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value >= minimum):
-            bound = "" if math.isinf(minimum) else f" of at least {minimum:g}"
-            raise DataError(
-                f"{place}, column {column!r}: the value is {raw!r}, expected a finite number{bound}"
-            )
-        yield value
+        value = math.nan if "_" in text else float(text)  # Python reads 1_000 as a number
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= minimum):
+        bound = "" if math.isinf(minimum) else f" of at least {minimum:g}"
+        raise DataError(f"{place}: the value is {text!r}, expected a finite number{bound}")
+    return value

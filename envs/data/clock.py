@@ -46,10 +46,7 @@ def clock(zones: tuple[str, ...], years: tuple[int, int], minutes: int) -> Clock
     """Tables for the first to the last of ``years``, both included."""
     stamps = _stamps(years, minutes)
     year_start = stamps.astype("datetime64[Y]").astype("datetime64[m]")
-    week = 7 * 24 * 60
-    # 1970-01-01, where numpy counts from, was a Thursday: day 3 of a week that starts on Monday.
-    utc_minute = stamps.astype(np.int64) + 3 * 24 * 60
-    local = [(utc_minute + _offsets(zone, years, minutes)) % week for zone in zones]
+    local = [week_minute(stamps, _offsets(zone, years, minutes)) for zone in zones]
     return Clock(
         start=stamps[0].astype("datetime64[s]"),
         minutes=minutes,
@@ -90,6 +87,28 @@ def utc_offset(zone: str, stamps: TimeArray) -> IntArray:
     since = (stamps - stamps[0].astype("datetime64[D]")).astype("timedelta64[h]").astype(np.int64)
     minutes: IntArray = hourly[since]
     return minutes
+
+
+def week_minute(stamps: TimeArray, offset: IntArray) -> IntArray:
+    """``[T]``: minute of the local week, 0 on Monday at 00:00 local time, at UTC ``stamps [T]``.
+
+    ``offset [T]``: minutes by which local time is ahead of UTC.
+    """
+    # 1970-01-01, where numpy counts from, was a Thursday: day 3 of a week that starts on Monday.
+    utc_minute = stamps.astype("datetime64[m]").astype(np.int64) + 3 * 24 * 60
+    local: IntArray = (utc_minute + offset) % (7 * 24 * 60)
+    return local
+
+
+def week_shape(weekday: tuple[float, ...], weekend: float, minutes: int) -> FloatArray:
+    """``[W]``: values over the slots of a local week, relative to their mean.
+
+    ``weekday [24]`` at each local hour from Monday to Friday, times ``weekend`` on the other days.
+    """
+    hour = (np.arange(24 * 60 // minutes) + 0.5) * minutes / 60
+    day = np.interp(hour, np.arange(24) + 0.5, weekday, period=24)
+    week = np.concatenate([day] * 5 + [weekend * day] * 2)
+    return np.asarray(week / week.mean())
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from equiload.envs.data.clock import Sky
-from equiload.envs.data.regions import Region, named_regions
+from equiload.envs.data.clock import Sky, week_shape
+from equiload.envs.data.regions import Region, columns, named_regions
 from equiload.envs.data.supply import SupplyCurve
 from equiload.envs.data.weather import Weather, clearness, dryness
 from equiload.envs.errors import DataError
@@ -149,14 +149,11 @@ def system(regions: tuple[Region, ...], sky: Sky, kinds: tuple[str, ...] = ()) -
     DataError
         A footprint kind that does not follow from what a region generates.
     """
-    column = {
-        name: np.array([getattr(r, name) for r in regions])
-        for name in (
-            *(*FUELS, "imports", "heating", "cooling"),
-            *("wind_cf", "cloud", "temperature", "season"),
-        )
-    }
-    day = np.array([r.day for r in regions])
+    column = columns(
+        regions,
+        *(*FUELS, "imports", "heating", "cooling", "wind_cf", "cloud"),
+        *("temperature", "season", "day"),
+    )
     point, weight = np.polynomial.hermite_e.hermegauss(31)
     weight = weight / weight.sum()
     cloudiness = 1.37 * np.log(column["cloud"] / (1.0 - column["cloud"]))
@@ -168,7 +165,7 @@ def system(regions: tuple[Region, ...], sky: Sky, kinds: tuple[str, ...] = ()) -
     for _ in range(30):
         mean = weight @ (1.0 / (1.0 + np.exp(-(median + _WIND_SPREAD * point[:, None]))))
         median += np.log(cf / (1.0 - cf)) - np.log(mean / (1.0 - mean))
-    normal = column["temperature"] + column["season"] * sky.season + day * sky.day
+    normal = column["temperature"] + column["season"] * sky.season + column["day"] * sky.day
     resting = column["heating"] * np.maximum(_COLD - normal, 0.0).mean(0)
     resting += column["cooling"] * np.maximum(normal - _WARM, 0.0).mean(0)
     return System(
@@ -215,10 +212,7 @@ class Output:
 
 def load_shape(minutes: int) -> FloatArray:
     """``[W]``: electricity demand over the slots of a local week, relative to its mean."""
-    hour = (np.arange(24 * 60 // minutes) + 0.5) * minutes / 60
-    day = np.interp(hour, np.arange(24) + 0.5, _WEEKDAY, period=24)
-    week = np.concatenate([day] * 5 + [_WEEKEND * day] * 2)
-    return np.asarray(week / week.mean())
+    return week_shape(_WEEKDAY, _WEEKEND, minutes)
 
 
 def electricity(air: Weather, shape: FloatArray, plant: System) -> FloatArray:
@@ -276,7 +270,7 @@ def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurv
     worth, coal, gas, oil, imports, peaking plants, and scarcity.
     """
     market = [MARKETS[region.market] for region in regions]
-    column = {n: np.array([getattr(m, n) for m in market]) for n in Market.__slots__}
+    column = columns(market, *Market.__slots__)
     gas_price = column["gas"] * np.exp(column["swing"] * year.fuel)
     coal_price = column["coal"] * np.exp(0.6 * column["swing"] * year.fuel)
     gas = gas_price / 0.50 + 0.37 * column["carbon"] + 3.0

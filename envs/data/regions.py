@@ -164,6 +164,12 @@ def named_regions(names: Iterable[str]) -> tuple[Region, ...]:
     return tuple(table[name] for name in names)
 
 
+def columns(rows: Iterable[Any], *names: str) -> dict[str, FloatArray]:
+    """Numbers of some fields of regions (or other rows of a table) by name, ``[R]`` each."""
+    rows = tuple(rows)
+    return {name: np.array([getattr(row, name) for row in rows]) for name in names}
+
+
 def location(names: Iterable[str]) -> FloatArray:
     """``[R, 2]``: latitude and longitude of these regions, degrees."""
     return np.array([[r.latitude, r.longitude] for r in named_regions(names)])
@@ -180,22 +186,10 @@ def reachability(names: tuple[str, ...], kind: str) -> BoolArray:
     reach: BoolArray = np.ones((len(names),) * 2, dtype=np.bool_)
     if kind == "partial":
         reach = great_circle(place, place) <= PARTIAL_REACH_KM
-        index = {name: i for i, name in enumerate(PAPER_REGIONS)}
-        for j, gateway in enumerate(names):
-            for i, datacenter in enumerate(names):
-                if gateway in index and datacenter in index:
-                    reach[j, i] = paper[index[gateway], index[datacenter]]
+        among = [k for k, name in enumerate(names) if name in PAPER_REGIONS]
+        index = [PAPER_REGIONS.index(names[k]) for k in among]
+        reach[np.ix_(among, among)] = paper[np.ix_(index, index)]
     return reach
-
-
-def paper_location() -> FloatArray:
-    """``[10, 2]``: latitude and longitude of the paper's regions, degrees."""
-    return location(PAPER_REGIONS)
-
-
-def paper_distance() -> FloatArray:
-    """``[10, 10]``: great-circle distance between the paper's regions, km."""
-    return great_circle(paper_location(), paper_location())
 
 
 def great_circle(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from equiload.envs.data.clock import week_shape
 from equiload.envs.data.noise import autoregression, between, pulses
 from equiload.envs.typing import FloatArray, IntArray
 
@@ -23,10 +24,7 @@ _LEAST = 0.05
 
 def request_shape(minutes: int) -> FloatArray:
     """``[W]``: requests over the slots of a local week, relative to their mean."""
-    hour = (np.arange(24 * 60 // minutes) + 0.5) * minutes / 60
-    day = np.interp(hour, np.arange(24) + 0.5, _WEEKDAY, period=24)
-    week = np.concatenate([day] * 5 + [_WEEKEND * day] * 2)
-    return np.asarray(week / week.mean())
+    return week_shape(_WEEKDAY, _WEEKEND, minutes)
 
 
 def requests(

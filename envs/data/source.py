@@ -25,6 +25,7 @@ from equiload.envs.data.draw import Draw, Split
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
+from equiload.envs.data.table import table
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective, Trace
 
@@ -57,13 +58,15 @@ class Source(ABC):
     ) -> Instance:
         """A draw of a split, or a batch: ``"test/7"``; a whole number is a training draw."""
 
-    @abstractmethod
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """How many different draws of a split there are; none: as many as one likes."""
+        del horizon
+        Split.of(split)
+        return None
 
-    @abstractmethod
     def reachabilities(self) -> tuple[str, ...]:
         """The reachabilities that differ: ``("full", "partial")`` or ``("full",)``."""
+        return ("full", "partial")
 
     @abstractmethod
     def weighed(self, equity_weight: Mapping[str, float] | None) -> Source:
@@ -137,20 +140,7 @@ class GeneratedSource(Source):
             if "horizon" not in self._takes:
                 raise DataError(f"{self.name} takes no horizon")
             options["horizon"] = horizon
-        made = self._make(seed=draw, **options)
-        if not isinstance(made, Instance):
-            raise DataError(f"{self.name}: expected an Instance, got {type(made).__name__}")
-        return made
-
-    def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
-        """See :class:`Source`."""
-        del horizon
-        Split.of(split)
-        return None
-
-    def reachabilities(self) -> tuple[str, ...]:
-        """See :class:`Source`."""
-        return ("full", "partial")
+        return _instance(self._make(seed=draw, **options), self.name)
 
     def weighed(self, equity_weight: Mapping[str, float] | None) -> GeneratedSource:
         """See :class:`Source`."""
@@ -249,10 +239,9 @@ class RecordedSource(Source):
     @cached_property
     def recorded(self) -> Instance:
         """All of the trace, with its own reachability."""
-        known = isinstance(self._read, Instance)
-        instance = self._read if known else self._read(self._weight)  # type: ignore[operator]
-        if not isinstance(instance, Instance):
-            raise DataError(f"{self.name}: expected an Instance, got {type(instance).__name__}")
+        read = self._read
+        instance = read if isinstance(read, Instance) else read(self._weight)
+        _instance(instance, self.name)
         return instance if self._weight is None else _reweighted(instance, self._weight)
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
@@ -263,11 +252,11 @@ class RecordedSource(Source):
         if whole.batch:
             return _reaching(whole, reachability)
         first = self._first()
-        left = whole.horizon - first
-        length = self._length(horizon) or left
-        if length > left:
+        available = whole.horizon - first
+        length = self._length(horizon, available)
+        if length > available:
             raise DataError(
-                f"{self.name}: horizon={length} is more than the {left} slots that there are"
+                f"{self.name}: horizon={length} is more than the {available} slots that there are"
                 f"{f' from {self._start} on' if first else ''}; null takes them all"
             )
         if length < whole.horizon:
@@ -287,23 +276,20 @@ class RecordedSource(Source):
         shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
         if len(shape) > 1:
             raise DataError(f"{self.name}: a batch of windows has one axis, got {shape}")
-        length = self._length(horizon) or self._longest(draw.split)
-        members = range(int(np.prod(shape, dtype=int)))
-        starts = [self._window(draw, member, length) for member in members]
+        length = self._length(horizon, self._slots_of(draw.split))
+        members = [_member(draw, k) for k in range(shape[0] if shape else 1)]
+        starts = [self._start_of(member, length) for member in members]
         windows = [
-            self._stressed(self.recorded.window(start, length), self._member(draw, member))
-            for member, start in zip(members, starts, strict=True)
+            self._stressed(self.recorded.window(start, length), member)
+            for start, member in zip(starts, members, strict=True)
         ]
-        one = windows[0]
-        if shape:
-            one = one.replace(trace=Trace.stack([window.trace for window in windows]))
-        return _drawn(_reaching(one, reachability), draw)
+        return _drawn(_reaching(_stacked(windows) if shape else windows[0], reachability), draw)
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
         split = Split.of(split)
-        low, high = self.part(split)
-        slots, length = max(high - low, 0), self._length(horizon) or self._longest(split)
+        slots = self._slots_of(split)
+        length = self._length(horizon, slots)
         if slots < length:
             remedy = f"a horizon of {slots} at most, or " if slots else ""
             raise DataError(
@@ -369,15 +355,14 @@ class RecordedSource(Source):
             return self._gap or 0
         return int(np.timedelta64(1, "D") / (trace.timestamps[1] - trace.timestamps[0]))
 
-    def _length(self, horizon: int | None) -> int | None:
+    def _length(self, horizon: int | None, available: int) -> int:
+        """Slots of an instance or a draw."""
         _whole("horizon", horizon, 1)
-        return self._horizon if horizon is None else horizon
+        return horizon or self._horizon or max(available, 1)
 
-    def _member(self, draw: Draw, member: int) -> Draw:
-        """The draw of a batch's member: of validation and test another window, so another draw."""
-        if draw.split is Split.TRAIN:
-            return draw.of_member(draw.member + member)
-        return Draw(draw.split, draw.index + draw.member + member)
+    def _slots_of(self, split: Split) -> int:
+        low, high = self.part(split)
+        return max(high - low, 0)
 
     def _stressed(self, instance: Instance, draw: Draw) -> Instance:
         if not self._ranges:
@@ -395,11 +380,11 @@ class RecordedSource(Source):
             return 0
         if isinstance(start, bool) or not isinstance(start, int):
             try:
-                wanted = np.datetime64(str(start).removesuffix("Z"), "s")
+                time = np.datetime64(str(start).removesuffix("Z"), "s")
             except ValueError:
                 raise DataError(f"start must be a slot or a UTC time, got {start!r}") from None
-            slot = int(np.searchsorted(stamps, wanted))
-            if slot >= len(stamps) or stamps[slot] != wanted:
+            slot = int(np.searchsorted(stamps, time))
+            if slot >= len(stamps) or stamps[slot] != time:
                 raise DataError(
                     f"{self.name}: no slot starts at {start}; they run from {stamps[0]} to "
                     f"{stamps[-1]} UTC"
@@ -409,38 +394,30 @@ class RecordedSource(Source):
             raise DataError(f"{self.name}: start must lie in 0..{len(stamps) - 1}, got {start}")
         return start
 
-    def _longest(self, split: Split) -> int:
-        low, high = self.part(split)
-        return max(high - low, 1)
-
-    def _window(self, draw: Draw, member: int, length: int) -> int:
+    def _start_of(self, draw: Draw, length: int) -> int:
         """First slot of a draw's window."""
         count = self.draws(draw.split, length)
         low, high = self.part(draw.split)
         if count is None:
-            generator = draw.of_member(draw.member + member).generator()
-            return int(generator.integers(low, high - length + 1))
-        number = draw.index + draw.member + member
-        if number >= count:
+            return int(draw.generator().integers(low, high - length + 1))
+        if draw.index >= count:
             name = draw.split.name.lower()
             there_are = f"only {name}/0" if count == 1 else f"{name}/0 to {name}/{count - 1}"
             raise DataError(
-                f"{self.name}: there is no {name}/{number}; windows of {length} slots fit "
+                f"{self.name}: there is no {name}/{draw.index}; windows of {length} slots fit "
                 f"{count} times into the {name} part: {there_are}"
             )
         # Spread over the whole part; they cannot overlap, being at least `length` apart.
-        return low + (number * (high - low - length)) // max(count - 1, 1)
+        return low + (draw.index * (high - low - length)) // max(count - 1, 1)
 
 
 class TableSource(RecordedSource):
     """One's own data: the YAML file at ``path``, options as of :class:`RecordedSource`."""
 
     def __init__(self, path: str | Path, **options: Any) -> None:
-        from equiload.envs.data.table import table  # which loads pandas
-
         _known("table", options)
         self.path = Path(path)
-        options.setdefault("name", Path(path).name)
+        options.setdefault("name", self.path.name)
         super().__init__(lambda weight: table(path, equity_weight=weight), **options)
 
 
@@ -483,8 +460,7 @@ class ShiftedSource(Source):
         if len(drawn.batch) > 1:
             raise DataError(f"{self.name}: a batch has one axis, got {drawn.batch}")
         members = [shift(drawn[b], self.kind, Draw.of(draw)) for b in range(drawn.batch[0])]
-        stacked = Trace.stack([member.trace for member in members])
-        return _drawn(members[0].replace(trace=stacked), Draw.of(draw))
+        return _drawn(_stacked(members), Draw.of(draw))
 
     def draws(self, split: str | Split, horizon: int | None = None) -> int | None:
         """See :class:`Source`."""
@@ -563,6 +539,19 @@ def _known(name: str, options: Mapping[str, Any]) -> None:
             )
 
 
+def _member(draw: Draw, member: int) -> Draw:
+    """The draw of a batch's member: of validation and test another window, so another draw."""
+    if draw.split is Split.TRAIN:
+        return draw.of_member(draw.member + member)
+    return Draw(draw.split, draw.index + draw.member + member)
+
+
+def _instance(given: Any, name: str) -> Instance:
+    if not isinstance(given, Instance):
+        raise DataError(f"{name}: expected an Instance, got {type(given).__name__}")
+    return given
+
+
 def _whole(what: str, value: int | None, least: int) -> None:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if value is not None and not (whole and value >= least):
@@ -584,6 +573,10 @@ def _reweighted(instance: Instance, weights: Mapping[str, float]) -> Instance:
         )
     changed = {**instance.objective.equity_weight, **weights}
     return instance.replace(objective=Objective(equity_weight=changed))
+
+
+def _stacked(members: Sequence[Instance]) -> Instance:
+    return members[0].replace(trace=Trace.stack([member.trace for member in members]))
 
 
 def _drawn(instance: Instance, draw: Draw) -> Instance:

@@ -12,7 +12,7 @@ import numpy as np
 
 from equiload.envs.data.clock import Sky
 from equiload.envs.data.noise import autoregression, between
-from equiload.envs.data.regions import Region
+from equiload.envs.data.regions import Region, columns
 from equiload.envs.typing import FloatArray, IntArray
 
 #: Hours over which temperature, wind and cloud forget: a front passes in two to three days.
@@ -67,8 +67,10 @@ def weather(
     front, wind, cloudy = (
         between(autoregression(normal[:, k], m), every, slots) for k, m in enumerate(memory)
     )
-    column = _columns(regions)
-    cloud = 1.0 / (1.0 + np.exp(-(column["cloudiness"] + 1.5 * cloudy)))
+    column = columns(regions, "temperature", "season", "day", "front", "humidity", "cloud")
+    # The logistic of a normal with standard deviation 1.5 has its mean nearer 1/2 than its median.
+    cloudiness = 1.37 * np.log(column["cloud"] / (1.0 - column["cloud"]))
+    cloud = 1.0 / (1.0 + np.exp(-(cloudiness + 1.5 * cloudy)))
     # Clear days swing more than overcast ones.
     daily = sky.day[year_slot] * (column["day"] * (1.3 - 0.6 * cloud))
     temperature = column["temperature"] + warmth[:, None] + column["season"] * sky.season[year_slot]
@@ -121,11 +123,3 @@ def cooling_water(wet_bulb: FloatArray) -> FloatArray:
     f = wet_bulb * 1.8 + 32.0
     tower = ((6e-5 * f - 0.01) * f + 0.61) * f - 10.40
     return np.maximum(_CYCLES / (_CYCLES - 1.0) * tower, 0.0)
-
-
-def _columns(regions: tuple[Region, ...]) -> dict[str, FloatArray]:
-    names = ("temperature", "season", "day", "front", "humidity", "cloud")
-    column = {name: np.array([getattr(r, name) for r in regions]) for name in names}
-    # The logistic of a normal with standard deviation 1.5 has its mean nearer 1/2 than its median.
-    column["cloudiness"] = 1.37 * np.log(column["cloud"] / (1.0 - column["cloud"]))
-    return column

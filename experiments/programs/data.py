@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from equiload.envs.data import TableSource, named_source
 from equiload.envs.data.source import NAMES
-from equiload.envs.data.table import RegionTable, read_table
+from equiload.envs.data.table import read_table
 from equiload.envs.errors import DataError, EquiloadError
 from equiload.envs.instance import Instance
 from equiload.experiments.running.files import replacing
+
+if TYPE_CHECKING:  # pandas takes half a second to import
+    from equiload.envs.data.tables.assemble import RegionTable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

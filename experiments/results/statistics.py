@@ -111,6 +111,7 @@ def ends(
     resampling is the same whenever it is done, so that it does not matter what a result stands by.
     """
     # scipy's paired bootstrap resamples alike, but its percentiles differ in the last bit.
+    # scipy's paired bootstrap resamples alike, but its percentiles differ in the last bit.
     chosen = np.random.default_rng(0).integers(len(rows), size=(resamples, len(rows)))
     tail = (1 - confidence) / 2
     low, high = np.quantile(statistic(rows[chosen]), [tail, 1 - tail], axis=0)

@@ -9,6 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE
+from equiload.envs.make import names_of
 from equiload.experiments.running import sweep
 
 
@@ -236,3 +237,5 @@ def register() -> None:
     for program in ProgramConfig.__subclasses__():
         name = program.__name__.removesuffix("Config").lower()
         store.store(name=f"{name}_schema", node=program)
+    for key, row in names_of("algorithm").items():
+        store.store(group="algorithm", name=key, package=f"algorithms.{key}", node=row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,13 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from equiload import conf
 from equiload.envs import Policy
+from equiload.envs.make import names_of
 from equiload.experiments.running import config
 from equiload.robust import RobustPolicy
 from equiload.testing import check_policy, odd_problems
 
-NAMES = sorted(path.stem for path in Path(conf.__file__).parent.glob("algorithm/*.yaml"))
+NAMES = sorted(names_of("algorithm"))
 #: What an algorithm may refuse, and the beginning of its sentence.
 REFUSALS = {
     "learned": {"three kinds": "the policy was trained for the footprints carbon, water"},

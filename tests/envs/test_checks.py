@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,10 @@ from equiload.envs import DataError, Instance
 from equiload.envs.data import synthetic
 from equiload.envs.data.checks import (
     Finding,
-    Reading,
-    Series,
+    Signal,
     Verdict,
     check_instance,
-    check_reading,
+    check_readings,
     check_series,
 )
 from equiload.envs.data.checks.clocks import average_day, best_lag
@@ -23,13 +23,17 @@ from equiload.envs.data.checks.values import usual_of
 from equiload.envs.data.clock import utc_offset
 from equiload.envs.data.regions import world
 from equiload.envs.data.requests import request_shape
+from equiload.envs.data.tables.assemble import RegionTable
+from equiload.envs.data.tables.entries import RegionEntry, SeriesEntry
+from equiload.envs.data.tables.parts import Facts
+from equiload.envs.data.tables.slots import Intervals
 from equiload.envs.footprints import FOOTPRINTS
 from slips import alarms, clean_year, planted
 
 BAD = (Verdict.SUSPICIOUS, Verdict.BROKEN)
 
 
-def series(instance: Instance, kind: str, name: str) -> Series:
+def series(instance: Instance, kind: str, name: str) -> Signal:
     trace, fleet = instance.trace, instance.fleet
     i = fleet.datacenters.index(name)
     values = {
@@ -39,14 +43,14 @@ def series(instance: Instance, kind: str, name: str) -> Series:
         "demand": trace.demand[:, i],
     }[kind]
     latitude, longitude = fleet.location[i]
-    return Series(name, kind, values, trace.timestamps, (latitude, longitude))
+    return Signal(name, kind, values, trace.timestamps, (latitude, longitude))
 
 
 def bad(findings: list[Finding], check: str) -> list[Finding]:
     return [f for f in findings if f.check == check and f.verdict in BAD]
 
 
-def mutated(original: Series, values: np.ndarray) -> list[Finding]:
+def mutated(original: Signal, values: np.ndarray) -> list[Finding]:
     return check_series([dataclasses.replace(original, values=values)])
 
 
@@ -63,7 +67,7 @@ def test_sound_worlds_raise_hardly_any_alarm() -> None:
     ]
     alarms = [str(f) for f in findings if f.verdict in BAD]
     assert len(alarms) <= 0.005 * len(findings), alarms
-    told = [f for f in findings if f.check == "clock" and f.series in ("carbon", "demand")]
+    told = [f for f in findings if f.check == "clock" and f.kind in ("carbon", "demand")]
     assert sum(f.verdict is Verdict.OK for f in told) > 0.8 * len(told)
 
 
@@ -105,7 +109,7 @@ def test_weather_in_local_time_beside_utc_is_caught(kind: str) -> None:
     rng = np.random.default_rng(0)
     solar = np.arange(len(hours)) % 24 + 139.69 / 15  # hours, in Tokyo
     warm = 21 + 5 * np.cos(2 * np.pi * (solar - 15) / 24) + rng.normal(0, 1, len(hours))
-    sound = Series("Japan", kind, warm, hours, (35.69, 139.69))
+    sound = Signal("Japan", kind, warm, hours, (35.69, 139.69))
     assert not bad(check_series([sound]), "clock")
     assert bad(mutated(sound, np.roll(warm, 9)), "clock")
     assert bad(mutated(sound, np.roll(warm, 3)), "clock")
@@ -136,7 +140,7 @@ def test_gaps_filled_flat_or_with_copies(worlds) -> None:
     flat = price.values.copy()
     flat[100:130] = flat[100]
     (finding,) = bad(mutated(price, flat), "flat stretch")
-    assert str(price.stamps[100]) in finding.found
+    assert str(price.stamps[100]) in finding.evidence
     assert finding.verdict is Verdict.SUSPICIOUS
     flat[100:400] = flat[100]
     assert bad(mutated(price, flat), "flat stretch")[0].verdict is Verdict.BROKEN
@@ -170,7 +174,7 @@ def test_doubled_and_forgotten_conversions(worlds, kind: str, factor: float, wor
 def test_fahrenheit_taken_for_celsius_and_converted_twice() -> None:
     hours = np.datetime64("2024-06-01", "s") + np.arange(24 * 7) * np.timedelta64(1, "h")
     celsius = 25 + 5 * np.cos(2 * np.pi * (np.arange(len(hours)) - 21) / 24)
-    texas = Series("Texas", "temperature", celsius, hours, (32.78, -96.80))
+    texas = Signal("Texas", "temperature", celsius, hours, (32.78, -96.80))
     assert not bad(check_series([texas]), "level")
     assert "°F" in bad(mutated(texas, celsius * 1.8 + 32), "level")[0].advice
     assert "twice" in bad(mutated(texas, (celsius - 32) / 1.8), "level")[0].advice
@@ -181,10 +185,10 @@ def test_outliers_and_twins(worlds) -> None:
     spoiled = demand.values.copy()
     spoiled[7] = 999.0
     (finding,) = bad(mutated(demand, spoiled), "outlier")
-    assert "999" in finding.found
-    assert str(demand.stamps[7]) in finding.found
+    assert "999" in finding.evidence
+    assert str(demand.stamps[7]) in finding.evidence
     other = dataclasses.replace(demand, region="Korea", values=demand.values * 1.08)
-    assert "1.08 times that of Japan" in bad(check_series([demand, other]), "twins")[0].found
+    assert "1.08 times that of Japan" in bad(check_series([demand, other]), "twins")[0].evidence
 
 
 def test_every_finding_says_what_to_do_and_nothing_crashes_on_odd_series() -> None:
@@ -196,7 +200,7 @@ def test_every_finding_says_what_to_do_and_nothing_crashes_on_odd_series() -> No
             for values in (np.zeros(T), np.full(T, -3.0), rng.normal(size=T), 1e9 * np.ones(T)):
                 for kind in ("price", "carbon", "water", "demand", "temperature", "other"):
                     for place in (None, (0.0, 0.0), (35.69, 139.69)):
-                        for finding in check_series([Series("X", kind, values, stamps, place)]):
+                        for finding in check_series([Signal("X", kind, values, stamps, place)]):
                             assert finding.verdict in (Verdict.OK, Verdict.UNSURE) or finding.advice
 
 
@@ -217,7 +221,7 @@ def test_best_lag_finds_a_shift_between_slots() -> None:
 def test_the_average_day_begins_at_utc_midnight() -> None:
     stamps = np.datetime64("2024-01-01T05", "s") + np.arange(240) * np.timedelta64(1, "h")
     values = ((np.arange(240) + 5) % 24 == 9).astype(float)
-    day = average_day(Series("X", "price", values, stamps), values)
+    day = average_day(Signal("X", "price", values, stamps), values)
     assert int(day.argmax()) == 9
 
 
@@ -225,11 +229,11 @@ def test_the_average_day_begins_at_utc_midnight() -> None:
 
 
 @pytest.fixture(scope="module")
-def years() -> list[list[Series]]:
+def years() -> list[list[Signal]]:
     return [clean_year(index) for index in range(2)]
 
 
-def of(year: list[Series], kind: str, name: str) -> Series:
+def of(year: list[Signal], kind: str, name: str) -> Signal:
     return next(s for s in year if (s.region, s.kind) == (name, kind))
 
 
@@ -291,7 +295,7 @@ def test_frost_is_no_gap_and_a_gap_in_summer_is(years) -> None:
     assert not bad(check_series([all_water]), "flat stretch")
     filled = towers.values.copy()
     filled[4000:4060] = filled[4000]
-    assert str(towers.stamps[4000]) in bad(mutated(towers, filled), "flat stretch")[0].found
+    assert str(towers.stamps[4000]) in bad(mutated(towers, filled), "flat stretch")[0].evidence
     filled[2000:6000] = 0.0  # no winter lasts so long
     assert bad(mutated(towers, filled), "flat stretch")[0].verdict is Verdict.BROKEN
 
@@ -302,8 +306,8 @@ def test_short_flat_prices_are_told_from_zeros_caps_and_prices_that_stand_still(
     flat = price.values.copy()
     flat[3003:3008] = flat[3003] + 0.01
     (finding,) = bad(mutated(price, flat), "flat stretch")
-    assert "5 h" in finding.found
-    assert str(price.stamps[3003]) in finding.found
+    assert "5 h" in finding.evidence
+    assert str(price.stamps[3003]) in finding.evidence
     for value in (0.0, price.values.max(), price.values.min()):
         flat[3003:3008] = value
         assert not bad(mutated(price, flat), "flat stretch"), value
@@ -323,7 +327,7 @@ def test_scarcity_is_no_outlier_and_a_code_for_missing_values_is(years) -> None:
         spoiled = price.values.copy()
         spoiled[77] = code
         (finding,) = bad(mutated(price, spoiled), "outlier")
-        assert f"{code:.6g} at {price.stamps[77]}" in finding.found
+        assert f"{code:.6g} at {price.stamps[77]}" in finding.evidence
     carbon = of(years[0], "carbon", "Norway")
     imports = carbon.values.copy()
     imports[500:508] = [0.03, 0.05, 0.07, 0.09, 0.08, 0.06, 0.05, 0.03]
@@ -338,7 +342,7 @@ def test_a_price_an_hour_off_its_market_is_named() -> None:
     late = dataclasses.replace(prices[0], values=np.roll(prices[0].values, 1))
     found = bad(check_series([late, *prices[1:]]), "common clock")
     assert [f.region for f in found] == ["Germany"]
-    assert "1 h after that of Netherlands, Denmark" in found[0].found
+    assert "1 h after that of Netherlands, Denmark" in found[0].evidence
 
 
 def test_one_workload_for_all_gets_a_note_and_no_clock_advice(worlds) -> None:
@@ -354,7 +358,7 @@ def test_one_workload_for_all_gets_a_note_and_no_clock_advice(worlds) -> None:
     found = check_series(shared)
     assert not alarms(found)
     (note,) = [f for f in found if f.verdict is Verdict.NOTED]
-    assert "3 places on different clocks" in note.found
+    assert "3 places on different clocks" in note.evidence
 
 
 @pytest.mark.parametrize("peak", [3, 10, 20, 21])
@@ -366,7 +370,7 @@ def test_users_of_other_habits_get_no_clock_advice(peak: int) -> None:
         away = (hour - peak + 12) % 24 - 12
         values = (0.4 + 0.6 * np.exp(-0.5 * (away / 3) ** 2)) * rng.uniform(0.9, 1.1, 8760)
         place = (region.latitude, region.longitude)
-        assert not alarms(check_series([Series(name, "demand", values, stamps, place)]))
+        assert not alarms(check_series([Signal(name, "demand", values, stamps, place)]))
 
 
 @pytest.mark.parametrize(
@@ -385,15 +389,15 @@ def test_far_from_known_regions_there_is_a_check_with_doubt(name: str, zone: str
     solar = np.arange(8760) % 24 + place[1] / 15
     warm = 12 + 5 * np.cos(2 * np.pi * (solar - 15) / 24) + rng.normal(0, 1, 8760)
     sound = {
-        "demand": Series(name, "demand", day * rng.uniform(0.95, 1.05, 8760), stamps, place),
-        "temperature": Series(name, "temperature", np.round(warm, 1), stamps, place),
-        "carbon": Series(name, "carbon", rng.uniform(0.025, 0.035, 8760), stamps, place),
+        "demand": Signal(name, "demand", day * rng.uniform(0.95, 1.05, 8760), stamps, place),
+        "temperature": Signal(name, "temperature", np.round(warm, 1), stamps, place),
+        "carbon": Signal(name, "carbon", rng.uniform(0.025, 0.035, 8760), stamps, place),
     }
     found = check_series(list(sound.values()))
     assert not alarms(found), [str(f) for f in alarms(found)]
     clocks = [f for f in found if f.check == "clock" and f.verdict is Verdict.OK]
-    assert {f.series for f in clocks} == {"demand", "temperature"}
-    assert all("km away, so with doubt" in f.found for f in clocks)
+    assert {f.kind for f in clocks} == {"demand", "temperature"}
+    assert all("km away, so with doubt" in f.evidence for f in clocks)
     for kind in ("demand", "temperature"):
         (finding,) = bad(mutated(sound[kind], np.roll(sound[kind].values, 6)), "clock")
         assert finding.verdict is Verdict.SUSPICIOUS
@@ -418,48 +422,60 @@ def test_kinds_come_from_the_table_and_an_unknown_one_gets_no_level() -> None:
     values = np.random.default_rng(0).uniform(1, 2, 96)
     assert usual_of("soot") is None
     assert not [
-        f for f in check_series([Series("X", "soot", values, stamps)]) if f.check == "level"
+        f for f in check_series([Signal("X", "soot", values, stamps)]) if f.check == "level"
     ]
     for kind, row in FOOTPRINTS.items():
         usual = usual_of(kind)
         assert usual is not None
         assert usual.plausible == row.plausible
-        wrong = Series("X", kind, values * 1e6, stamps, (50.1, 8.7))
+        wrong = Signal("X", kind, values * 1e6, stamps, (50.1, 8.7))
         assert bad(check_series([wrong]), "level")
 
 
+def reading(filled: int = 0, zone: str = "UTC", steps: tuple[int, ...] = (3600,), **facts):
+    """A region whose prices were read from ``p.csv``, an hour and then a quarter of one."""
+    starts = np.datetime64("2025-09-30T21:00", "s") + np.array([0, 3600, 4500], "m8[s]")
+    prices = Intervals("p.csv: price", starts, np.array([3600, 900, 900]), np.ones(3), steps)
+    entry = SeriesEntry(time_zone=zone)
+    return RegionTable(
+        "Here",
+        RegionEntry(),
+        {},
+        columns={"price": [prices]},
+        facts={"price": Facts(entry, (Path("p.csv"),), **({"zone_used": False} | facts))},
+        filled={"Here: price": filled},
+    )
+
+
 @pytest.mark.parametrize(
-    ("facts", "verdict", "words"),
+    ("region", "verdict", "words"),
     [
         (
-            {"resolutions": (3600, 900), "changed": np.datetime64("2025-09-30T22:00")},
+            reading(steps=(3600, 900)),
             Verdict.NOTED,
-            "values last 1 h and 15 min, the second since 2025-09-30T22:00 UTC in p.csv",
+            "values last 1 h and 15 min, the second since 2025-09-30T22:00:00 UTC in p.csv",
         ),
+        (reading(zone="Europe/Berlin"), Verdict.NOTED, "Europe/Berlin was declared and not used"),
+        (reading(fuels_unmapped=("B25",)), Verdict.SUSPICIOUS, "'B25' is left out in p.csv"),
         (
-            {"zone_declared": "Europe/Berlin", "zone_used": False},
+            reading(fuels_empty=("coal", "oil")),
             Verdict.NOTED,
-            "Europe/Berlin was declared and not used",
+            "'coal', 'oil' has no value at all in p.csv",
         ),
-        ({"unmapped_fuels": ("B25",)}, Verdict.SUSPICIOUS, "'B25' is left out in p.csv"),
-        ({"empty_fuels": ("coal", "oil")}, Verdict.NOTED, "'coal', 'oil' has no value at all"),
-        ({"filled": 3, "slots": 300}, Verdict.NOTED, "3 values were filled in, 1.0% of 300 slots"),
-        ({"filled": 30, "slots": 300}, Verdict.SUSPICIOUS, "30 values were filled in, 10.0%"),
-        ({"filled": 3}, Verdict.NOTED, "3 values were filled in"),
+        (reading(filled=3), Verdict.NOTED, "3 values were filled in, 1.0% of 300 slots"),
+        (reading(filled=30), Verdict.SUSPICIOUS, "30 values were filled in, 10.0%"),
     ],
 )
-def test_what_reading_showed_is_said(facts, verdict: Verdict, words: str) -> None:
-    (finding,) = check_reading(Reading(region="Here", kind="price", file="p.csv", **facts))
+def test_what_reading_showed_is_said(region: RegionTable, verdict: Verdict, words: str) -> None:
+    (finding,) = check_readings(region, 300)
     assert finding.verdict is verdict
-    assert words in finding.found
+    assert words in finding.evidence
     assert finding.advice
 
 
 def test_a_plain_reading_has_nothing_to_say() -> None:
-    plain = Reading(
-        region="X", kind="price", resolutions=(3600,), zone_declared="UTC", constant=True
-    )
-    assert not list(check_reading(plain))
+    assert not list(check_readings(reading(), 300))
+    assert not list(check_readings(reading(zone="Europe/Berlin", zone_used=True), 300))
 
 
 def test_hourly_values_on_quarter_hours_and_weeks_of_steady_grids_raise_no_alarm(years) -> None:

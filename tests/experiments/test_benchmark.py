@@ -11,15 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 import equiload.conf
 from equiload.agents import EGLB
+from equiload.envs.make import names_of
 from equiload.experiments.results import parquet
 from equiload.experiments.results.history import read_history
-from equiload.experiments.running import config
 from equiload.experiments.running.files import replacing, write_json
 
 CONF = Path(next(iter(equiload.conf.__path__)))
@@ -189,22 +186,8 @@ def test_unknown_choices_get_hydras_suggestion(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def configs(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-@pytest.mark.parametrize("algorithm", configs("algorithm"))
-def test_every_algorithm_config_can_be_built(algorithm: str) -> None:
-    config.register()
-    with initialize_config_module("equiload.conf", version_base="1.3"):
-        cfg = compose("benchmark", [f"algorithm=[{algorithm}]"])
-    (row,) = cfg.algorithms.values()
-    agent = instantiate(row.agent)
-    assert hasattr(agent, "act") or hasattr(agent, "solve")
-
-
 def test_eglbs_yaml_and_python_defaults_agree() -> None:
-    settings = OmegaConf.load(CONF / "algorithm" / "eglb.yaml").agent
+    settings = names_of("algorithm")["eglb"]["agent"]
     default = EGLB()
     for name, value in settings.items():
         if name != "_target_":

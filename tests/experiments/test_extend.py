@@ -137,7 +137,7 @@ def test_a_strangers_checkpoint_runs_no_code_of_his(mine: Path, tmp_path: Path) 
     assert rollout(LearnedPolicy(checkpoint, trust=own), world).objective == trusted.objective
     del sys.modules["mine"]
     mine.unlink()
-    with pytest.raises(DataError, match=r"mine\.Feature is not a class of equiload's"):
+    with pytest.raises(DataError, match=r"mine\.Feature may run foreign code"):
         LearnedPolicy(checkpoint)
     told = json.loads(checkpoint.with_suffix(".json").read_text())
     for path in (
@@ -152,8 +152,13 @@ def test_a_strangers_checkpoint_runs_no_code_of_his(mine: Path, tmp_path: Path) 
         for spec in ({"_target_": path}, nested):
             told["observation"]["features"] = [spec]
             checkpoint.with_suffix(".json").write_text(json.dumps(told))
-            with pytest.raises(DataError, match="is not a class of equiload's"):
+            with pytest.raises(DataError, match="may run foreign code"):
                 LearnedPolicy(checkpoint)
+    policy = {"_target_": "equiload.agents.learn.LearnedPolicy", "checkpoint": "x", "trust": True}
+    told["observation"]["features"] = [{"kind": "expert_prices", "expert": policy}]
+    checkpoint.with_suffix(".json").write_text(json.dumps(told))
+    with pytest.raises(DataError, match=r"LearnedPolicy may run foreign code"):
+        LearnedPolicy(checkpoint)
     told["observation"]["features"] = ["place", "expert_prices", "slots_left"]  # the same blocks
     for part, spec in (
         ("action", {**told["action"], "kind": {"_target_": "mine.Action"}}),
@@ -161,7 +166,7 @@ def test_a_strangers_checkpoint_runs_no_code_of_his(mine: Path, tmp_path: Path) 
     ):
         ours = {**told, "action": {**told["action"], "kind": "shadow_prices"}, part: spec}
         checkpoint.with_suffix(".json").write_text(json.dumps(ours))
-        with pytest.raises(DataError, match=rf"mine\.{part.title()} is not a class of equiload's"):
+        with pytest.raises(DataError, match=rf"mine\.{part.title()} may run foreign code"):
             rollout(LearnedPolicy(checkpoint), world)
     assert not mine.exists()  # never imported
 
@@ -231,7 +236,7 @@ def test_ones_own_objects_from_the_command_line(mine: Path, tmp_path: Path) -> N
     few = ["draws=2", "instance.horizon=12", "reachability=[full]", "checkpoint=ppo/best"]
     refused = run(tmp_path, "evaluate", *few)
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: mine.Feature is not a class of equiload's")
+    assert refused.stderr.startswith("error: mine.Feature may run foreign code")
     few += ["trust=true", "+algorithms.robust_learned.agent.method={_target_: mine.Method}"]
     done = run(tmp_path, "evaluate", *few, "hydra.run.dir=out")
     assert done.returncode == 0, done.stderr

@@ -487,11 +487,11 @@ def test_environments_take_windows_of_the_training_part(own: Path) -> None:
     env.reset(seed=0)
     assert env.unwrapped.instance.fleet.full
     assert env.unwrapped.instance.objective.equity_weight == {"carbon": 7.0, "water": 60.0}
-    # All episodes are rows of one table.
+    # All episodes are stretches of one pool.
     many = gymnasium.make_vec("equiload/GLB-v0", num_envs=5, instance=source, horizon=12)
     many.reset(seed=0)
     episodes = many.unwrapped.core.episodes
-    assert len(episodes.table) == high - low
+    assert len(episodes.timestamps) == high - low
     assert len(episodes.first) == 5
 
 

@@ -12,6 +12,7 @@ from equiload.envs.data.clock import utc_offset
 from equiload.envs.data.regions import Region, great_circle, world
 from equiload.envs.typing import FloatArray, IntArray, TimeArray
 
+#: Up to here a known region's climate, grid and clock are taken for a place's own: half a country.
 _NEAR_KM = 700.0
 _CLOCK_FROM_SUN = 105.0  # minutes that a legal clock may differ from the sun's
 
@@ -28,26 +29,26 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's verdict on one series: what was found, what it means, and what to do."""
+    """One check's verdict on one series: what the data show, what it means, and what to do."""
 
     region: str
-    series: str
+    kind: str
     check: str
     verdict: Verdict
-    found: str
+    evidence: str
     advice: str = ""
 
     def __str__(self) -> str:
         advice = f" {self.advice}" if self.advice else ""
         return (
-            f"{self.verdict.value}: {self.series} of {self.region}, {self.check}: "
-            f"{self.found}.{advice}"
+            f"{self.verdict.value}: {self.kind} of {self.region}, {self.check}: "
+            f"{self.evidence}.{advice}"
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
-    """One series of one place.
+class Signal:
+    """One quantity at one place over time.
 
     Parameters
     ----------
@@ -71,6 +72,10 @@ class Series:
     stamps: TimeArray
     location: tuple[float, float] | None = None
     declared_constant: bool = False
+
+    def finding(self, check: str, verdict: Verdict, evidence: str, advice: str = "") -> Finding:
+        """A check's verdict on this signal."""
+        return Finding(self.region, self.kind, check, verdict, evidence, advice)
 
     @property
     def per_day(self) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from equiload.envs.data.checks.clocks import average_day
-from equiload.envs.data.checks.findings import Finding, Series, Verdict
+from equiload.envs.data.checks.findings import Finding, Signal, Verdict
+from equiload.envs.data.checks.values import robust_spread
 from equiload.envs.data.regions import great_circle
 from equiload.envs.typing import FloatArray
 
@@ -22,73 +23,58 @@ _CLOCKS_APART, _SAME_DAY = 3.0, 0.9  # hours, and correlation of days from which
 _CLIP = 5.0  # robust deviations, so that single spikes decide nothing
 
 
-def check_twins(group: Sequence[Series]) -> list[Finding]:
+def check_twins(group: Sequence[Signal]) -> Iterator[Finding]:
     """Regions whose series of one kind are proportional: one market under two names.
 
     What is one value throughout is proportional to everything and says nothing.
     """
     moving = [s for s in group if len(s.values) >= _DAY and not s.steady]
     if len(moving) < 2:
-        return []
-    values = np.stack([series.values for series in moving])
-    alike = np.asarray(np.corrcoef(values) > 1 - 1e-9)
-    findings = []
-    for later, b in enumerate(moving):
-        for earlier in np.flatnonzero(alike[later, :later]):
-            a = moving[int(earlier)]
-            if _same_place(a, b):
-                continue
-            factor = b.values.std() / a.values.std()
-            same = "the same as" if abs(factor - 1) < 1e-9 else f"{factor:.4g} times"
-            findings.append(
-                Finding(
-                    b.region,
-                    b.kind,
-                    "twins",
-                    Verdict.SUSPICIOUS,
-                    f"it is exactly {same} that of {a.region}",
-                    "One file read twice, or one series converted twice with different factors: "
-                    "give each region its own.",
-                )
-            )
-            break
-    return findings
+        return
+    alike = np.asarray(np.corrcoef(np.stack([s.values for s in moving])) > 1 - 1e-9)
+    for later, signal in enumerate(moving):
+        twins = (moving[int(earlier)] for earlier in np.flatnonzero(alike[later, :later]))
+        twin = next((other for other in twins if not _same_place(other, signal)), None)
+        if twin is None:
+            continue
+        factor = signal.values.std() / twin.values.std()
+        same = "the same as" if abs(factor - 1) < 1e-9 else f"{factor:.4g} times"
+        yield signal.finding(
+            "twins",
+            Verdict.SUSPICIOUS,
+            f"it is exactly {same} that of {twin.region}",
+            "One file read twice, or one series converted twice with different factors: "
+            "give each region its own.",
+        )
 
 
-def check_common_clock(group: Sequence[Series]) -> Iterator[Finding]:
+def check_common_clock(group: Sequence[Signal]) -> Iterator[Finding]:
     """Prices of one market move in the same hour: one whose do not is on another clock.
 
     Compared are those under one local clock, without what each week repeats, which would follow
     local habits.
     """
-    chosen, surprises = [], []
-    for series in group:
-        moves = _surprises(series)
-        if moves is not None and _one_axis(series, group[0]):
-            chosen.append(series)
-            surprises.append(moves)
-    if len(chosen) < 2:
+    surprises = [(s, _surprises(s)) for s in group if _one_axis(s, group[0])]
+    moves = [(s, moves) for s, moves in surprises if moves is not None]
+    if len(moves) < 2:
         return
-    lags = _lags(np.stack(surprises), chosen[0].per_day)
-    for i, series in enumerate(chosen):
+    prices = [price for price, _ in moves]
+    lags = _lags(np.stack([surprise for _, surprise in moves]), prices[0].per_day)
+    for price, lags_to in zip(prices, lags, strict=True):
         partners = [
             (float(lag), other.region)
-            for lag, other in zip(lags[i], chosen, strict=True)
-            if not np.isnan(lag) and other is not series and _one_clock(series, other)
+            for lag, other in zip(lags_to, prices, strict=True)
+            if not np.isnan(lag) and other is not price and _one_clock(price, other)
         ]
         if not partners:
             continue
         usual = float(np.median([lag for lag, _ in partners]))
         agree = [name for lag, name in partners if lag == usual]
         if usual == 0 or 2 * len(agree) <= len(partners):
-            yield Finding(
-                series.region, series.kind, "common clock", Verdict.OK, "it moves with others'"
-            )
+            yield price.finding("common clock", Verdict.OK, "it moves with others'")
             continue
         side = f"{abs(usual):g} h {'after' if usual > 0 else 'before'}"
-        yield Finding(
-            series.region,
-            series.kind,
+        yield price.finding(
             "common clock",
             Verdict.SUSPICIOUS,
             f"the price moves {side} that of {', '.join(agree)}, with which it shares a market",
@@ -97,66 +83,64 @@ def check_common_clock(group: Sequence[Series]) -> Iterator[Finding]:
         )
 
 
-def check_shared_day(group: Sequence[Series]) -> Finding | None:
+def check_shared_day(group: Sequence[Signal]) -> Finding | None:
     """Whether demand of places on different clocks runs by one clock.
 
     Then it is one workload, whose users nobody knows, or local times were read as UTC in all of
     them; the days cannot tell which.
     """
-    located, days, hours = [], [], []
-    for series in group:
-        day = average_day(series, series.values)
-        if series.offset is not None and day is not None and np.ptp(day) > 0:
-            located.append(series)
-            days.append(day)
-            hours.append(float(np.median(series.offset)) / 60)
-    if len(located) < 2 or len({len(day) for day in days}) > 1:
+    days = [(s, s.offset, average_day(s, s.values)) for s in group]
+    telling = [
+        (s, offset, day)
+        for s, offset, day in days
+        if offset is not None and day is not None and np.ptp(day) > 0
+    ]
+    if len(telling) < 2 or len({len(day) for _, _, day in telling}) > 1:
         return None
+    hours = [float(np.median(offset)) / 60 for _, offset, _ in telling]
     apart = np.abs((np.subtract.outer(hours, hours) + 12) % 24 - 12)
-    alike = np.asarray(np.corrcoef(np.stack(days)))[apart >= _CLOCKS_APART]
+    correlation = np.asarray(np.corrcoef(np.stack([day for _, _, day in telling])))
+    alike = correlation[apart >= _CLOCKS_APART]
     if len(alike) == 0 or np.median(alike) < _SAME_DAY:
         return None
-    return Finding(
-        located[0].region,
-        located[0].kind,
+    return telling[0][0].finding(
         "clock",
         Verdict.NOTED,
-        f"the demand of {len(located)} places on different clocks peaks in the same hour",
+        f"the demand of {len(telling)} places on different clocks peaks in the same hour",
         "One workload for all, or local times read as UTC in all of them: if these are local "
         "users, mend 'time_zone'.",
     )
 
 
-def _same_place(a: Series, b: Series) -> bool:
+def _same_place(a: Signal, b: Signal) -> bool:
     if a.location is None or b.location is None or a.kind == "demand":
         return False
     distance = great_circle(np.array([a.location]), np.array([b.location]))[0, 0]
     return bool(distance < _SAME_PLACE_KM)
 
 
-def _one_axis(a: Series, b: Series) -> bool:
+def _one_axis(a: Signal, b: Signal) -> bool:
     """Do both series cover the same slots?"""
     return len(a.stamps) == len(b.stamps) and bool((a.stamps[[0, -1]] == b.stamps[[0, -1]]).all())
 
 
-def _one_clock(a: Series, b: Series) -> bool:
+def _one_clock(a: Signal, b: Signal) -> bool:
     """Do two series over the same slots, of different places, share a local clock?"""
     if a.offset is None or b.offset is None or not np.array_equal(a.offset, b.offset):
         return False
     return not _same_place(a, b)
 
 
-def _surprises(series: Series) -> FloatArray | None:
+def _surprises(signal: Signal) -> FloatArray | None:
     """``[T - 1]``: a price's moves from slot to slot without those of a usual week, clipped."""
-    per_week = 7 * series.per_day
-    if series.per_day < _DAY or len(series.values) < _WEEKS * per_week or series.steady:
+    per_week = 7 * signal.per_day
+    if signal.per_day < _DAY or len(signal.values) < _WEEKS * per_week or signal.steady:
         return None
-    moves = np.diff(series.values)
+    moves = np.diff(signal.values)
     weeks = len(moves) // per_week
     table = moves[: weeks * per_week].reshape(weeks, per_week)
     moves = moves - np.resize(np.median(table, axis=0), len(moves))
-    low, high = np.quantile(moves, [0.25, 0.75])
-    spread = float(high - low) / 1.349
+    spread = robust_spread(moves)
     if spread == 0:
         return None
     clipped = np.clip(moves, -_CLIP * spread, _CLIP * spread)

@@ -1,104 +1,69 @@
-"""What reading a file showed that its values no longer do."""
+"""What reading the files of a table showed that its values no longer do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-import numpy as np
 
 from equiload.envs.data.checks.findings import Finding, Verdict
+from equiload.envs.data.tables.assemble import RegionTable
 
 _MANY = 0.02  # share of slots beyond which filled values are no longer a detail
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How one series came out of its file.
-
-    Parameters
-    ----------
-    region, kind
-        Whose series, and of what: ``price``, ``mix``, …
-    file
-        Its name, in messages.
-    resolutions
-        Seconds: all steps between stamps that occur, in the order in which they first do.
-    changed
-        UTC: the first stamp of the second of them, if known.
-    filled, slots
-        Values that were filled in, of so many.
-    zone_declared
-        The time zone that the user declared, if any.
-    zone_used
-        Did any stamp need it?
-    unmapped_fuels
-        Fuel codes that are in the file and in no mapping.
-    empty_fuels
-        Fuels in the mapping whose columns hold no value, counted as none.
-    constant
-        Is it a number that the user gave in the file's place?
-    """
-
-    region: str
-    kind: str
-    file: str = ""
-    resolutions: tuple[int, ...] = ()
-    changed: np.datetime64 | None = None
-    filled: int = 0
-    slots: int = 0
-    zone_declared: str | None = None
-    zone_used: bool = True
-    unmapped_fuels: tuple[str, ...] = ()
-    empty_fuels: tuple[str, ...] = ()
-    constant: bool = False
+def check_readings(region: RegionTable, slots: int) -> Iterator[Finding]:
+    """What is worth knowing about how the series of a region were read, for ``slots`` slots."""
+    for kind in region.facts:
+        yield from _check_reading(region, kind, slots)
 
 
-def check_reading(reading: Reading) -> Iterator[Finding]:
-    """What is worth knowing about how a series was read."""
-    where = f" in {reading.file}" if reading.file else ""
+def _check_reading(region: RegionTable, kind: str, slots: int) -> Iterator[Finding]:
+    def finding(check: str, verdict: Verdict, evidence: str, advice: str) -> Finding:
+        return Finding(region.name, kind, check, verdict, evidence, advice)
 
-    def finding(check: str, verdict: Verdict, found: str, advice: str) -> Finding:
-        return Finding(reading.region, reading.kind, check, verdict, found, advice)
-
-    if len(reading.resolutions) > 1:
-        steps = " and ".join(duration(seconds) for seconds in reading.resolutions)
-        since = "" if reading.changed is None else f", the second since {reading.changed} UTC"
+    facts = region.facts[kind]
+    names = [n for n in region.columns if n == kind or (kind, n[:5]) == ("mix", "mix: ")]
+    columns = [column for name in names for column in region.columns[name]]
+    file = facts.files[0].name + (f" and {n} more" if (n := len(facts.files) - 1) else "")
+    stepped = max(columns, key=lambda column: len(column.resolutions))
+    if len(stepped.resolutions) > 1:
+        steps = " and ".join(duration(seconds) for seconds in stepped.resolutions)
+        second = stepped.seconds == stepped.resolutions[1]
+        since = f", the second since {stepped.starts[second.argmax()]} UTC" if second.any() else ""
         yield finding(
             "resolution",
             Verdict.NOTED,
-            f"values last {steps}{since}{where}",
+            f"values last {steps}{since} in {file}",
             "Each counts for as long as it lasts; give 'start' or 'end' to use one alone.",
         )
-    if reading.zone_declared and not reading.zone_used:
+    zone = facts.entry.time_zone
+    if zone and not facts.zone_used and zone not in ("UTC", "Etc/UTC"):
         yield finding(
             "time zone",
             Verdict.NOTED,
-            f"{reading.zone_declared} was declared and not used: "
-            f"every stamp{where} has an offset of its own",
+            f"{zone} was declared and not used: every stamp in {file} has an offset of its own",
             "Take it out, or override the offsets if they are wrong.",
         )
-    if reading.unmapped_fuels:
+    if facts.fuels_unmapped:
         yield finding(
             "fuels",
             Verdict.SUSPICIOUS,
-            f"{_listed(reading.unmapped_fuels)} is left out{where}: no fuel is mapped to it",
+            f"{_listed(facts.fuels_unmapped)} is left out in {file}: no fuel is mapped to it",
             "What these plants generate counts for nothing: add them to 'fuels'.",
         )
-    if reading.empty_fuels:
+    if facts.fuels_empty:
         yield finding(
             "fuels",
             Verdict.NOTED,
-            f"{_listed(reading.empty_fuels)} has no value at all{where} and counts as none",
+            f"{_listed(facts.fuels_empty)} has no value at all in {file} and counts as none",
             "Take it out of 'fuels' to say so.",
         )
-    if reading.filled:
-        share = reading.filled / reading.slots if reading.slots else 0.0
+    filled = max(region.filled[f"{region.name}: {name}"] for name in names)
+    if filled:
+        share = filled / slots
         yield finding(
             "filled",
             Verdict.SUSPICIOUS if share > _MANY else Verdict.NOTED,
-            f"{reading.filled} values were filled in"
-            + (f", {share:.1%} of {reading.slots} slots" if reading.slots else ""),
+            f"{filled} values were filled in, {share:.1%} of {slots} slots",
             "They are guesses: take another window or source where it matters.",
         )
 

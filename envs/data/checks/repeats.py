@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equiload.envs.data.checks.findings import Finding, Series, Verdict
+from equiload.envs.data.checks.findings import Finding, Signal, Verdict
 from equiload.envs.typing import BoolArray, FloatArray, IntArray
 
 _FEW = 0.05  # distinct values per slot below which a series is a schedule
@@ -52,75 +52,67 @@ class Runs:
         return Runs(self.starts[chosen], self.lengths[chosen], self.values[chosen])
 
 
-def check_schedule(series: Series) -> Iterator[Finding]:
+def check_schedule(signal: Signal) -> Iterator[Finding]:
     """A series with few distinct values is a tariff, a yearly factor, or a placeholder."""
-    values = series.values
+    values = signal.values
     if len(values) < 2 * _DAY_HOURS:
         return
-    if series.steady:
-        if series.declared_constant or _frost(series) == values[0]:
-            found = f"every value is {values[0]:.4g}, as it should be"
-            yield _finding(series, "constant", Verdict.OK, found)
+    if signal.steady:
+        evidence = f"every value is {values[0]:.4g}"
+        if signal.declared_constant or _frost(signal) == values[0]:
+            yield signal.finding("constant", Verdict.OK, f"{evidence}, as it should be")
             return
-        yield _finding(
-            series,
-            "constant",
-            Verdict.BROKEN,
-            f"every value is {values[0]:.4g}",
-            "A yearly average or a placeholder: nothing can be gained by waiting or moving.",
-        )
+        advice = "A yearly average or a placeholder: nothing can be gained by waiting or moving."
+        yield signal.finding("constant", Verdict.BROKEN, evidence, advice)
         return
     distinct = len(np.unique(values))
-    few = distinct <= max(6, _FEW * len(values) / Runs.of(values).repeated(series.per_day))
-    if few and series.kind not in ("temperature", "site_water") and not rounded(series):
-        if _hardly_changes(series):
-            found = f"{distinct} neighbouring values: rounding hides what changes"
-            yield _finding(series, "tariff", Verdict.UNSURE, found)
-            return
-        yield _finding(
-            series,
-            "tariff",
-            Verdict.SUSPICIOUS,
-            f"there are only {distinct} distinct values in {len(values)} slots",
-            "A tariff or a rounded schedule, no market: take hourly data, or say so in reports.",
-        )
-
-
-def check_repeats(series: Series) -> Iterator[Finding]:
-    """Gaps that someone filled: flat stretches, and days that repeat the day before."""
-    if len(series.values) < 3 or not series.per_day or series.steady:
+    few = distinct <= max(6, _FEW * len(values) / Runs.of(values).repeated(signal.per_day))
+    if not few or signal.kind in ("temperature", "site_water") or rounded(signal):
         return
-    yield from _flat(series)
-    yield from _copies(series)
+    if _hardly_changes(signal):
+        evidence = f"{distinct} neighbouring values: rounding hides what changes"
+        yield signal.finding("tariff", Verdict.UNSURE, evidence)
+        return
+    evidence = f"there are only {distinct} distinct values in {len(values)} slots"
+    advice = "A tariff or a rounded schedule, no market: take hourly data, or say so in reports."
+    yield signal.finding("tariff", Verdict.SUSPICIOUS, evidence, advice)
 
 
-def rounded(series: Series) -> bool:
+def check_repeats(signal: Signal) -> Iterator[Finding]:
+    """Gaps that someone filled: flat stretches, and days that repeat the day before."""
+    if len(signal.values) < 3 or not signal.per_day or signal.steady:
+        return
+    yield from _flat(signal)
+    yield from _copies(signal)
+
+
+def rounded(signal: Signal) -> bool:
     """Does the series have few values because it is rounded, not because it follows a schedule?
 
     Rounded values fill a ladder of equal steps, and change at any time of the day.
     """
-    distinct = np.unique(series.values)
+    distinct = np.unique(signal.values)
     step = step_of(distinct)
-    if step == 0 or not series.per_day:
+    if step == 0 or not signal.per_day:
         return False
-    low, high = np.quantile(series.values, [0.05, 0.95])
+    low, high = np.quantile(signal.values, [0.05, 0.95])
     inside = ((distinct >= low) & (distinct <= high)).sum()
     if inside < _FILLED * ((high - low) / step + 1):
         return False
-    runs = Runs.of(series.values)
-    slot = runs.starts[1:] % series.per_day
-    if len(slot) * _LASTING * series.per_day < len(series.values):
+    runs = Runs.of(signal.values)
+    slot = runs.starts[1:] % signal.per_day
+    if len(slot) * _LASTING * signal.per_day < len(signal.values):
         return False
-    count = np.sort(np.bincount(slot, minlength=series.per_day))[::-1].cumsum()
+    count = np.sort(np.bincount(slot, minlength=signal.per_day))[::-1].cumsum()
     busy = int(np.searchsorted(count, 0.9 * count[-1])) + 1
-    return busy > _SCHEDULED * series.per_day / runs.repeated(series.per_day)
+    return busy > _SCHEDULED * signal.per_day / runs.repeated(signal.per_day)
 
 
-def _hardly_changes(series: Series) -> bool:
+def _hardly_changes(signal: Signal) -> bool:
     """Does it move by a few small steps of rounding alone, as grids of one kind of plant do?"""
-    step = step_of(np.unique(series.values))
-    few = float(np.ptp(series.values)) <= (_NEIGHBOURS + 0.5) * step
-    return few and step <= _SMALL * abs(float(np.median(series.values)))
+    step = step_of(np.unique(signal.values))
+    few = float(np.ptp(signal.values)) <= (_NEIGHBOURS + 0.5) * step
+    return few and step <= _SMALL * abs(float(np.median(signal.values)))
 
 
 def step_of(distinct: FloatArray) -> float:
@@ -138,32 +130,31 @@ def step_of(distinct: FloatArray) -> float:
     return step if np.abs(multiples - np.round(multiples)).max() < 0.02 else 0.0
 
 
-def _flat(series: Series) -> Iterator[Finding]:
+def _flat(signal: Signal) -> Iterator[Finding]:
     """The most remarkable flat stretch, if the rest of the series does not explain it."""
-    per_day, every = series.per_day, Runs.of(series.values)
-    runs = every.where((every.values != _frost(series)) | (every.lengths > _WINTER * per_day))
+    per_day, every = signal.per_day, Runs.of(signal.values)
+    runs = every.where((every.values != _frost(signal)) | (every.lengths > _WINTER * per_day))
     if len(runs.lengths) == 0:
         return
     longest = int(runs.lengths.argmax())
     length = int(runs.lengths[longest])
     if length >= per_day:
         usual = float(np.quantile(runs.lengths, 0.99))
-        if _hardly_changes(series) or (rounded(series) and length <= _LONGEST * usual):
+        if _hardly_changes(signal) or (rounded(signal) and length <= _LONGEST * usual):
             return
-    elif series.kind == "price":
+    elif signal.kind == "price":
         short = _unlikely(runs, per_day)
         if short is None:
             return
         longest, length = short, int(runs.lengths[short])
     else:
         return
-    edge = runs.values[longest] in (series.values.min(), series.values.max())
-    yield _finding(
-        series,
+    edge = runs.values[longest] in (signal.values.min(), signal.values.max())
+    yield signal.finding(
         "flat stretch",
         Verdict.BROKEN if length >= 7 * per_day else Verdict.SUSPICIOUS,
         f"the value does not change for {length * 24 / per_day:.3g} h from "
-        f"{series.stamps[runs.starts[longest]]} UTC",
+        f"{signal.stamps[runs.starts[longest]]} UTC",
         "A price cap, a floor, or a gap that was filled flat: compare with the source."
         if edge
         else "A gap that was filled flat: take another window, or another source.",
@@ -191,16 +182,15 @@ def _unlikely(runs: Runs, per_day: int) -> int | None:
     return longest if expected < _EXPECTED else None
 
 
-def _copies(series: Series) -> Iterator[Finding]:
+def _copies(signal: Signal) -> Iterator[Finding]:
     """Days that repeat the day before, in which something happens."""
-    values, per_day = series.values, series.per_day
+    values, per_day = signal.values, signal.per_day
     days = values[: len(values) // per_day * per_day].reshape(-1, per_day)
     moving = np.ptp(days, axis=1) > _COPY_STEPS * step_of(np.unique(values))
     copies = (days[1:] == days[:-1]).all(1) & moving[1:]
     if copies.any() and len(days) > 2:
-        day = series.stamps[(int(np.argmax(copies)) + 1) * per_day]
-        yield _finding(
-            series,
+        day = signal.stamps[(int(np.argmax(copies)) + 1) * per_day]
+        yield signal.finding(
             "copied days",
             Verdict.SUSPICIOUS,
             f"{int(copies.sum())} of {len(days)} days repeat the day before, first at {day} UTC",
@@ -208,18 +198,14 @@ def _copies(series: Series) -> Iterator[Finding]:
         )
 
 
-def _frost(series: Series) -> float:
+def _frost(signal: Signal) -> float:
     """The least that cooling towers drink, as they do for weeks in frost; nan if it shows not.
 
     It shows in all the water of a region, too, where that of its grid is a constant.
     """
-    if series.kind not in ("site_water", "water"):
+    if signal.kind not in ("site_water", "water"):
         return np.nan
-    floor = float(series.values.min())
-    comes_again = int((Runs.of(series.values).values == floor).sum()) > 2
-    dry = series.kind == "site_water" and floor == 0.0
+    floor = float(signal.values.min())
+    comes_again = int((Runs.of(signal.values).values == floor).sum()) > 2
+    dry = signal.kind == "site_water" and floor == 0.0
     return floor if dry or comes_again else np.nan
-
-
-def _finding(series: Series, check: str, verdict: Verdict, found: str, advice: str = "") -> Finding:
-    return Finding(series.region, series.kind, check, verdict, found, advice)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equiload.envs.data.checks.findings import Finding, Series, Verdict
+from equiload.envs.data.checks.findings import Finding, Signal, Verdict
 from equiload.envs.data.checks.repeats import Runs, step_of
 from equiload.envs.data.grid import typical_mix
 from equiload.envs.data.regions import Region
@@ -16,7 +16,7 @@ from equiload.envs.footprints import FOOTPRINTS
 from equiload.envs.typing import BoolArray, FloatArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Usual:
     """What is usual for a kind of series; the fields are those of ``Footprint``.
 
@@ -48,72 +48,70 @@ _SLIPS = {
     "litres and gallons, converted twice": 3.7854**2,
     "megawatt hours and gigajoules": 3.6,
 }
+_SLIP_NEAR = 0.25  # logarithm of what a mean may differ by from one of these slips, at most
 _DOUBTFUL_SPREAD = 12.0  # °C more, where the place is far from the one it is judged by
 
 
 def usual_of(kind: str) -> Usual | None:
     """What is usual for a kind; none for one that nothing is known of."""
-    if kind in FOOTPRINTS:
-        row = FOOTPRINTS[kind]
-        possible = (0.0, 1.5 * row.plausible[1])
-        return Usual(
-            plausible=row.plausible,
-            near=row.near,
-            apart=row.apart,
-            outlier=row.outlier,
-            possible=possible,
-        )
-    return _USUAL.get(kind)
+    if kind not in FOOTPRINTS:
+        return _USUAL.get(kind)
+    row = FOOTPRINTS[kind]
+    possible = (0.0, 1.5 * row.plausible[1])
+    return Usual(row.plausible, row.near, row.apart, row.outlier, possible)
 
 
-def check_values(series: Series) -> Iterator[Finding]:
+def check_values(signal: Signal) -> Iterator[Finding]:
     """Level and outliers of one series."""
-    usual = usual_of(series.kind)
+    usual = usual_of(signal.kind)
     if usual is not None:
-        yield _level(series, usual)
-        yield from _outliers(series, usual)
+        level = _temperature_level if signal.kind == "temperature" else _level
+        yield level(signal, usual)
+        yield from _outliers(signal, usual)
 
 
-def _level(series: Series, usual: Usual) -> Finding:
-    middle, mean = float(np.median(series.values)), float(series.values.mean())
-    if series.kind == "temperature":
-        return _temperature_level(series, mean, usual)
+def _level(signal: Signal, usual: Usual) -> Finding:
+    def finding(verdict: Verdict, evidence: str, advice: str = "") -> Finding:
+        return signal.finding("level", verdict, evidence, advice)
+
+    middle, mean = float(np.median(signal.values)), float(signal.values.mean())
     low, high = usual.plausible
     if not low <= middle <= high:
         fixes = [f for f in (1e-3, 1e3) if low <= middle * f <= high]
         advice = f"A unit slip of 10³: multiply by {fixes[0]:g}, or mend 'unit'." if fixes else ""
-        found = f"the median is {middle:.4g}, expected {low:g} to {high:g}"
-        return _finding(series, "level", Verdict.BROKEN, found, advice or "Mend 'unit'.")
-    region = None if series.nearest is None else series.nearest[0]
-    expected = None if region is None else _typical(region, series.kind)
+        evidence = f"the median is {middle:.4g}, expected {low:g} to {high:g}"
+        return finding(Verdict.BROKEN, evidence, advice or "Mend 'unit'.")
+    region = None if signal.nearest is None else signal.nearest[0]
+    expected = None if region is None else _typical(region, signal.kind)
     if expected is None or mean <= 0:
-        return _finding(series, "level", Verdict.OK, f"the mean is {mean:.4g}")
+        return finding(Verdict.OK, f"the mean is {mean:.4g}")
     ratio = mean / expected
-    where = "there" if series.doubt else "here"
-    found = (
+    where = "there" if signal.doubt else "here"
+    evidence = (
         f"the mean is {mean:.4g}, {ratio:.2g} times what is typical {where} ({expected:.3g})"
-        f"{series.doubt}"
+        f"{signal.doubt}"
     )
     if 1 / usual.near <= ratio <= usual.near or abs(mean - expected) < usual.apart:
-        return _finding(series, "level", Verdict.OK, found)
-    if series.doubt:  # grids and markets a day's drive apart can be of any two kinds
-        return _finding(series, "level", Verdict.UNSURE, found)
-    size = abs(np.log(ratio))
-    slip = min(_SLIPS, key=lambda name: abs(size - np.log(_SLIPS[name])))
-    likely = abs(size - np.log(_SLIPS[slip])) < 0.25
+        return finding(Verdict.OK, evidence)
+    if signal.doubt:  # grids and markets a day's drive apart can be of any two kinds
+        return finding(Verdict.UNSURE, evidence)
+    distance = {name: abs(abs(np.log(ratio)) - np.log(slip)) for name, slip in _SLIPS.items()}
+    slip = min(distance, key=lambda name: distance[name])
+    likely = distance[slip] < _SLIP_NEAR
     advice = f"It looks like {slip}: mend 'unit'." if likely else "Compare with the source."
-    return _finding(series, "level", Verdict.SUSPICIOUS, found, advice)
+    return finding(Verdict.SUSPICIOUS, evidence, advice)
 
 
-def _temperature_level(series: Series, mean: float, usual: Usual) -> Finding:
+def _temperature_level(signal: Signal, usual: Usual) -> Finding:
+    mean = float(signal.values.mean())
     low, high = usual.plausible
-    if series.nearest is not None:
-        region = series.nearest[0]
-        spread = region.season + 12.0 + (_DOUBTFUL_SPREAD if series.doubt else 0.0)
+    if signal.nearest is not None:
+        region = signal.nearest[0]
+        spread = region.season + 12.0 + (_DOUBTFUL_SPREAD if signal.doubt else 0.0)
         low, high = region.temperature - spread, region.temperature + spread
-    found = f"the mean is {mean:.1f} °C, expected {low:.0f} to {high:.0f} °C{series.doubt}"
+    evidence = f"the mean is {mean:.1f} °C, expected {low:.0f} to {high:.0f} °C{signal.doubt}"
     if low <= mean <= high:
-        return _finding(series, "level", Verdict.OK, found)
+        return signal.finding("level", Verdict.OK, evidence)
     twice, never = mean * 1.8 + 32, (mean - 32) / 1.8
     if low <= never <= high:
         advice = "The values look like °F: mend 'unit'."
@@ -121,7 +119,7 @@ def _temperature_level(series: Series, mean: float, usual: Usual) -> Finding:
         advice = "The values look converted from °F twice: mend 'unit'."
     else:
         advice = "Mend 'unit' or 'location'."
-    return _finding(series, "level", Verdict.SUSPICIOUS, found, advice)
+    return signal.finding("level", Verdict.SUSPICIOUS, evidence, advice)
 
 
 def _typical(region: Region, kind: str) -> float | None:
@@ -136,14 +134,14 @@ def _typical(region: Region, kind: str) -> float | None:
     return mean
 
 
-def _outliers(series: Series, usual: Usual) -> Iterator[Finding]:
+def _outliers(signal: Signal, usual: Usual) -> Iterator[Finding]:
     """Values far beyond the others: a slip in a row, a stuck sensor, a missing-value code.
 
     Scarcity and imports move a series far, too, but in steps, or to a price that can be: only what
     leaps there and back, cannot be, or is a known code is called wrong.
     """
-    values = series.values
-    spread = max(_robust_spread(values), step_of(np.unique(values)))
+    values = signal.values
+    spread = max(robust_spread(values), step_of(np.unique(values)))
     if spread == 0 or len(values) < 48 or not np.isfinite(usual.outlier):
         return
     apart = np.abs(values - np.median(values)) / spread
@@ -153,19 +151,19 @@ def _outliers(series: Series, usual: Usual) -> Iterator[Finding]:
         return
     low, high = usual.possible
     wrong = coded | far & ((values < low) | (values > high))
-    if series.kind != "price":
+    if signal.kind != "price":
         wrong |= far & _leaps(values, apart)
     chosen = wrong if wrong.any() else far
     worst = int(np.where(chosen, apart, 0.0).argmax())
-    found = (
+    evidence = (
         f"{int(chosen.sum())} values are far from all others, "
-        f"{values[worst]:.6g} at {series.stamps[worst]} UTC say"
+        f"{values[worst]:.6g} at {signal.stamps[worst]} UTC say"
     )
     if not wrong.any():
-        yield _finding(series, "outlier", Verdict.UNSURE, found)
+        yield signal.finding("outlier", Verdict.UNSURE, evidence)
         return
     advice = "A slip in a row or a code for missing values: mend the row."
-    yield _finding(series, "outlier", Verdict.SUSPICIOUS, found, advice)
+    yield signal.finding("outlier", Verdict.SUSPICIOUS, evidence, advice)
 
 
 def _leaps(values: FloatArray, apart: FloatArray) -> BoolArray:
@@ -176,11 +174,7 @@ def _leaps(values: FloatArray, apart: FloatArray) -> BoolArray:
     return np.asarray(np.repeat(beside < 0.5 * there, runs.lengths))
 
 
-def _robust_spread(values: FloatArray) -> float:
+def robust_spread(values: FloatArray) -> float:
     """Standard deviation of a normal with the same quartiles."""
     low, high = np.quantile(values, [0.25, 0.75])
     return float((high - low) / 1.349)
-
-
-def _finding(series: Series, check: str, verdict: Verdict, found: str, advice: str = "") -> Finding:
-    return Finding(series.region, series.kind, check, verdict, found, advice)

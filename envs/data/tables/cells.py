@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from equiload.envs.data.tables.entries import SeriesEntry, shown
-from equiload.envs.errors import DataError
+from equiload.envs.data.tables.entries import SeriesEntry
+from equiload.envs.data.tables.messages import cell_error, shown
 from equiload.envs.typing import BoolArray, FloatArray
 
 #: Texts that mean "no value"; ``n/e`` is the transparency platform's "not expected".
@@ -40,17 +40,15 @@ def not_expected(cells: pd.Series[Any]) -> bool:
     )
 
 
-def numbers(
-    cells: pd.Series[Any], entry: SeriesEntry, place: tuple[Any, str], expected: str
-) -> FloatArray:
+def numbers(cells: pd.Series[Any], entry: SeriesEntry, file: object, expected: str) -> FloatArray:
     """``[rows]``: the cells as numbers.
 
     Parameters
     ----------
     cells
         None of them missing.
-    place
-        File and column, for messages.
+    file
+        Where they stand, for messages.
     expected
         What the numbers are.
 
@@ -63,13 +61,13 @@ def numbers(
         values: FloatArray = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
         if cells.dtype == bool:
             values = np.full(len(cells), np.nan)
-        _refuse(cells, ~np.isfinite(values), entry, place, expected)
+        _refuse(cells, ~np.isfinite(values), entry, file, expected)
         return values
     real = _numbers_among(cells)
     if real.any():  # a workbook's own numbers know no decimal comma
         values = np.empty(len(cells))
-        values[real] = numbers(pd.to_numeric(cells[real]), entry, place, expected)
-        values[~real] = numbers(cells[~real], entry, place, expected)
+        values[real] = numbers(pd.to_numeric(cells[real]), entry, file, expected)
+        values[~real] = numbers(cells[~real], entry, file, expected)
         return values
     text = cells.astype(str).str.strip()
     if not text.str.isascii().all():
@@ -77,13 +75,13 @@ def numbers(
     thousands = None if entry.thousands is None else entry.thousands.translate(_ALIKE)
     good = _fit(text, _pattern(entry.decimal, thousands))
     if thousands is None and "decimal" not in entry.model_fields_set:
-        _refuse_groups(text, place)
+        _refuse_groups(text, file)
     if thousands is not None:
         text = text.str.replace(thousands, "", regex=False)
     if entry.decimal != ".":
         text = text.str.replace(entry.decimal, ".", regex=False)
     values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
-    _refuse(cells, ~(good & np.isfinite(values)), entry, place, expected)
+    _refuse(cells, ~(good & np.isfinite(values)), entry, file, expected)
     return values
 
 
@@ -102,7 +100,7 @@ def _numbers_among(cells: pd.Series[Any]) -> BoolArray:
     return np.array([isinstance(c, Number) and not isinstance(c, bool) for c in cells], dtype=bool)
 
 
-def _refuse_groups(text: pd.Series[Any], place: tuple[Any, str]) -> None:
+def _refuse_groups(text: pd.Series[Any], file: object) -> None:
     """Refuse ``1.026`` among ``998``: every point stands before three digits, and only there."""
     marked = text.str.contains(".", regex=False).to_numpy(dtype=bool)
     if not marked.any() or marked.all():
@@ -110,12 +108,14 @@ def _refuse_groups(text: pd.Series[Any], place: tuple[Any, str]) -> None:
     groups = text[marked].str.fullmatch(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")
     rest = text[~marked].str.fullmatch(r"[+-]?\d{1,3}")
     if groups.all() and rest.all() and (pd.to_numeric(text[~marked]) != 0).any():
-        file, column = place
         at = int(np.argmax(marked))
-        raise DataError(
-            f"{file}, row {text.index[at]}, column {column!r}: the value is {text.iloc[at]!r}, "
-            f"others are like {text[~marked].iloc[0]!r}: does the point part thousands? Then say "
-            f"'thousands: .' and 'decimal: \",\"', if not, 'decimal: .'"
+        raise cell_error(
+            file,
+            text,
+            at,
+            f"the value is {text.iloc[at]!r}, others are like {text[~marked].iloc[0]!r}: does the "
+            f"point part thousands? Then say 'thousands: .' and 'decimal: \",\"', if not, "
+            f"'decimal: .'",
         )
 
 
@@ -132,42 +132,31 @@ def _texts(cells: pd.Series[Any]) -> bool:
     return not (pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_bool_dtype(cells))
 
 
-def _plain(value: Any) -> Any:
-    """A cell as it stands in a message."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _refuse(
-    cells: pd.Series[Any],
-    bad: BoolArray,
-    entry: SeriesEntry,
-    place: tuple[Any, str],
-    expected: str,
+    cells: pd.Series[Any], bad: BoolArray, entry: SeriesEntry, file: object, expected: str
 ) -> None:
     if not bad.any():
         return
-    row, file, column = int(np.argmax(bad)), *place
+    row = int(np.argmax(bad))
     value = cells.iloc[row]
-    said = f"{file}, row {cells.index[row]}, column {column!r}: the value is {shown(_plain(value))}"
+    plain = value.item() if isinstance(value, np.generic) else value
     advice = _advice(str(value).strip().translate(_ALIKE), entry)
-    raise DataError(f"{said}, expected a number ({expected}){advice}")
+    sentence = f"the value is {shown(plain)}, expected a number ({expected}){advice}"
+    raise cell_error(file, cells, row, sentence)
 
 
 def _advice(text: str, entry: SeriesEntry) -> str:
     """Which option would make a number of it."""
     ways = ((",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"))
-    for decimal, thousands in sorted(ways, key=lambda way: way[0] != entry.decimal):
-        options = {"decimal": decimal, "thousands": thousands}
-        given = {"decimal": entry.decimal, "thousands": entry.thousands}
-        if options != given and re.fullmatch(_pattern(decimal, thousands), text):
-            if (
-                decimal == ","
-                and thousands is None
-                and re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text)
-            ):
-                continue  # more likely groups of thousands
-            changed = [f"{k}: {v!r}" for k, v in options.items() if v != given[k] and v is not None]
-            return f"; is it written with '{', '.join(changed)}'?" if changed else ""
+    declared = (entry.decimal, entry.thousands)
+    for way in sorted(ways, key=lambda way: way[0] != entry.decimal):
+        if way == declared or not re.fullmatch(_pattern(*way), text):
+            continue
+        if way == (",", None) and re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text):
+            continue  # more likely groups of thousands
+        options = zip(("decimal", "thousands"), way, declared, strict=True)
+        changes = [f"{name}: {mark!r}" for name, mark, now in options if mark not in (now, None)]
+        return f"; is it written with '{', '.join(changes)}'?" if changes else ""
     if re.fullmatch(r"\D{0,4}\d[\d.,' ]*\D{0,12}", text):
         return "; a cell may hold nothing but the number, its unit belongs into 'unit'"
     return ""

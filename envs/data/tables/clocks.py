@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta, timezone, tzinfo
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from equiload.envs.data.tables.entries import Flag, SeriesEntry, shown
-from equiload.envs.data.tables.files import Frame, listing
-from equiload.envs.data.tables.times import Place, Times, time_zone
+from equiload.envs.data.tables.entries import Flag, SeriesEntry
+from equiload.envs.data.tables.files import Frame
+from equiload.envs.data.tables.messages import listing, shown
+from equiload.envs.data.tables.times import StampColumn, Times, time_zone
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
 
@@ -39,6 +40,10 @@ class Stamps:
     ends: bool
     zone_used: bool
 
+    def only(self, rows: BoolArray) -> Stamps:
+        """Some of the rows."""
+        return replace(self, moments=self.moments[rows], seconds=self.seconds[rows])
+
 
 def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, codes: Any) -> Stamps:
     """When the rows' values begin or end.
@@ -57,8 +62,7 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
     DataError
         A stamp that does not fit its clock: row, value, and what was expected.
     """
-    local, seconds, marks, text = times.local, times.seconds, times.marks, times.text
-    place = Place(frame, " + ".join(repr(name) for name in entry.time or ()))
+    local, seconds = times.local, times.seconds
     if local.dt.tz is not None and entry.offsets == "ignore":
         local = local.dt.tz_localize(None)
     if local.dt.tz is not None:
@@ -66,11 +70,10 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
             raise DataError(
                 f"{frame.file}: 'period' counts from local midnight, but the stamps carry an offset"
             )
-        moments = local.dt.tz_convert("UTC").dt.tz_localize(None)
-        return Stamps(_seconds(moments), seconds, entry.stamp == "end", zone_used=False)
+        return Stamps(_utc(local), seconds, entry.stamp == "end", zone_used=False)
     zone = _zone_of(frame, entry)
     naive = local.to_numpy().astype("datetime64[s]")
-    rows = _Rows(frame, entry, gone, codes, marks, zone, place, text)
+    rows = _LocalRows(frame, entry, StampColumn.of(frame, entry), times, gone, codes, zone)
     if entry.period is None:
         return _on_clock(naive, seconds, rows)
     days, passed = naive.astype("datetime64[D]"), _periods(frame, entry)
@@ -80,21 +83,27 @@ def stamps(frame: Frame, entry: SeriesEntry, times: Times, gone: BoolArray, code
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _LocalRows:
     """What is known of rows beside their local times."""
 
     frame: Frame
     entry: SeriesEntry
+    place: StampColumn
+    times: Times
     gone: BoolArray
     codes: Any
-    marks: Any
     zone: tzinfo
-    place: Place
-    text: Any
+
+    def refuse(self, bad: BoolArray, expected: str) -> None:
+        """Raise the sentence on the first of the ``bad`` rows, if any is."""
+        self.place.refuse(self.times.text, bad, expected)
 
 
-def _seconds(moments: Any) -> TimeArray:
-    values: TimeArray = moments.to_numpy().astype("datetime64[s]")
+def _utc(local: Any) -> TimeArray:
+    """UTC of a pandas series of times with an offset."""
+    values: TimeArray = (
+        local.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+    )
     return values
 
 
@@ -148,15 +157,14 @@ def _periods(frame: Frame, entry: SeriesEntry) -> npt.NDArray[np.timedelta64]:
             hint = (
                 f"; hours from 0 are part of 'time: [date, {name}]'" if numbers.min() == 0 else ""
             )
-            raise Place(frame, repr(name)).error(
-                row, cells.iloc[row], f"a period from 1 to {most:.0f}{hint}"
-            )
+            place = StampColumn(frame.file, repr(name))
+            raise place.error(cells, row, f"a period from 1 to {most:.0f}{hint}")
         seconds += np.rint((numbers.to_numpy() - 1) * minutes * 60).astype(np.int64)
         whole = minutes
     return seconds.astype("timedelta64[s]")
 
 
-def _elapsed(days: TimeArray, passed: npt.NDArray[np.timedelta64], rows: _Rows) -> TimeArray:
+def _elapsed(days: TimeArray, passed: npt.NDArray[np.timedelta64], rows: _LocalRows) -> TimeArray:
     """UTC of periods that count the time since local midnight, days of 23 and 25 hours too."""
     today, tomorrow = (_midnight(days + np.timedelta64(k, "D"), rows.zone) for k in (0, 1))
     moments: TimeArray = today + passed
@@ -165,10 +173,13 @@ def _elapsed(days: TimeArray, passed: npt.NDArray[np.timedelta64], rows: _Rows) 
         row = int(np.argmax(beyond))
         hours = (tomorrow - today)[row] / np.timedelta64(1, "h")
         assert rows.entry.period is not None
-        raise Place(rows.frame, rows.place.label + f" + {rows.entry.period[0]!r}").error(
+        name = rows.entry.period[0]
+        place = StampColumn(rows.frame.file, f"{rows.place.label} + {name!r}")
+        raise place.error(
+            rows.times.text,
             row,
-            f"{rows.text.iloc[row]} {rows.frame.column(rows.entry.period[0]).iloc[row]}",
-            f"a period of that day, which has {hours:g} hours on the clock of "
+            value=f"{rows.times.text.iloc[row]} {rows.frame.column(name).iloc[row]}",
+            expected=f"a period of that day, which has {hours:g} hours on the clock of "
             f"{rows.entry.time_zone}; is the file on a fixed offset? If hours are numbered by the "
             f"clock, name the column that marks the repeated one ('repeated')",
         )
@@ -180,10 +191,10 @@ def _midnight(days: TimeArray, zone: tzinfo) -> TimeArray:
     local = pd.Series(unique).dt.tz_localize(
         zone, ambiguous=np.ones(len(unique), bool), nonexistent="shift_forward"
     )
-    return _seconds(local.dt.tz_convert("UTC").dt.tz_localize(None))[at]
+    return _utc(local)[at]
 
 
-def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
+def _on_clock(naive: TimeArray, seconds: IntArray, rows: _LocalRows) -> Stamps:
     """Local stamps to UTC.
 
     An hour-ending label is named after the hour that begins, so it is moved to that beginning
@@ -191,66 +202,50 @@ def _on_clock(naive: TimeArray, seconds: IntArray, rows: _Rows) -> Stamps:
     """
     if rows.entry.stamp != "end":
         return Stamps(_to_utc(naive, rows), seconds, ends=False, zone_used=True)
-    step = _commonest_step(naive)
+    steps = pd.Series(np.diff(np.unique(naive)).astype(np.int64))
+    step = int(steps.mode()[0]) if len(steps) else 0  # the commonest
     try:
         moments = _to_utc(naive - np.timedelta64(step, "s"), rows)
-        known = pd.DataFrame(
-            {"moment": moments, "code": rows.codes if rows.codes is not None else 0}
-        )
-        if step and not known[~np.isnat(moments) & ~rows.gone].duplicated().any():
+        occurrences = pd.DataFrame({"moment": moments, "code": rows.codes})
+        if step and not occurrences[~np.isnat(moments) & ~rows.gone].duplicated().any():
             return Stamps(moments + np.timedelta64(step, "s"), seconds, ends=True, zone_used=True)
     except DataError:
         pass  # the sentence of the attempt below is the one on what the file says
     return Stamps(_to_utc(naive, rows), seconds, ends=True, zone_used=True)
 
 
-def _commonest_step(naive: TimeArray) -> int:
-    steps = np.diff(np.unique(naive)).astype(np.int64)
-    if not len(steps):
-        return 0
-    values, counts = np.unique(steps, return_counts=True)
-    return int(values[counts.argmax()])
-
-
-def _to_utc(naive: TimeArray, rows: _Rows) -> TimeArray:
+def _to_utc(naive: TimeArray, rows: _LocalRows) -> TimeArray:
     """Local times to UTC; the hour that occurs twice by marks, columns or order."""
-    local = pd.Series(naive)
-    zone = rows.zone
+    local, zone, marks = pd.Series(naive), rows.zone, rows.times.marks
     if isinstance(zone, timezone) or getattr(zone, "key", "") in ("UTC", "Etc/UTC"):
-        return _seconds(local.dt.tz_localize(zone).dt.tz_convert("UTC").dt.tz_localize(None))
+        return _utc(local.dt.tz_localize(zone))
     first, second = (
         local.dt.tz_localize(zone, ambiguous=np.full(len(local), dst), nonexistent="NaT")
         for dst in (True, False)
     )
     skipped = first.isna().to_numpy(dtype=bool)
-    if (skipped & ~rows.gone).any():
-        row = int(np.argmax(skipped & ~rows.gone))
-        raise rows.place.error(
-            row,
-            rows.text.iloc[row],
-            f"one that exists: the times do not fit the clock of {rows.entry.time_zone}, which "
-            f"skips an hour that day; are the stamps in another zone, UTC say?",
-        )
-    early, late = (_seconds(t.dt.tz_convert("UTC").dt.tz_localize(None)) for t in (first, second))
+    rows.refuse(
+        skipped & ~rows.gone,
+        f"one that exists: the times do not fit the clock of {rows.entry.time_zone}, which skips "
+        f"an hour that day; are the stamps in another zone, UTC say?",
+    )
+    early, late = _utc(first), _utc(second)
     twice = (early != late) & ~skipped
     daylight = _daylight(naive, twice, rows)
-    marked = ~np.isnan(rows.marks)
-    daylight[marked] = (naive - early).astype(np.int64)[marked] == rows.marks[marked]
+    marked = ~np.isnan(marks)
+    daylight[marked] = (naive - early).astype(np.int64)[marked] == marks[marked]
     moments: TimeArray = np.where(daylight | ~twice, early, late)
-    wrong = marked & ~skipped & ((naive - moments).astype(np.int64) != rows.marks)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise rows.place.error(
-            row,
-            rows.text.iloc[row],
-            f"a mark that fits the clock of {rows.entry.time_zone}, not one of "
-            f"UTC{rows.marks[row] / 3600:+g}; does the file keep one offset all year? Then say "
-            f"'time_zone: UTC{rows.marks[row] / 3600:+g}'",
-        )
+    wrong = marked & ~skipped & ((naive - moments).astype(np.int64) != marks)
+    mark = f"UTC{marks[np.argmax(wrong)] / 3600:+g}" if wrong.any() else ""
+    rows.refuse(
+        wrong,
+        f"a mark that fits the clock of {rows.entry.time_zone}, not one of {mark}; does the file "
+        f"keep one offset all year? Then say 'time_zone: {mark}'",
+    )
     return moments
 
 
-def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
+def _daylight(naive: TimeArray, twice: BoolArray, rows: _LocalRows) -> BoolArray:
     """``[rows]``: of times that occur twice, is it the first one, in daylight saving time?"""
     daylight = np.ones(len(naive), dtype=bool)
     if not twice.any():
@@ -260,11 +255,11 @@ def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
         return _flagged(frame, entry.daylight, naive[twice])
     if entry.repeated is not None:
         return ~_flagged(frame, entry.repeated, naive[twice])
-    for code in pd.unique(rows.codes) if rows.codes is not None else [None]:
-        whole = np.flatnonzero(np.ones(len(naive), bool) if code is None else rows.codes == code)
+    for code in pd.unique(rows.codes):
+        whole = np.flatnonzero(rows.codes == code)
         if not twice[whole].any():
             continue
-        if _descends(naive[whole]):
+        if np.sign(np.diff(naive[whole]).astype(np.int64)).sum() < 0:  # the newest first
             whole = whole[::-1]
         _refuse_disorder(naive, twice, whole, rows)
         order = whole[twice[whole]]
@@ -272,7 +267,7 @@ def _daylight(naive: TimeArray, twice: BoolArray, rows: _Rows) -> BoolArray:
     return daylight
 
 
-def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: _Rows) -> None:
+def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: _LocalRows) -> None:
     """Refuse rows that are in no order where an hour is there twice: nothing tells them apart."""
     both = pd.Series(naive[order])
     if not (both.duplicated() & twice[order]).any():
@@ -283,8 +278,8 @@ def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: 
     if back.any():
         row = int(near[int(np.argmax(back)) + 1])
         raise rows.place.error(
+            rows.times.text,
             row,
-            rows.text.iloc[row],
             f"times in order, since the clock of {rows.entry.time_zone} repeats an hour that day "
             f"and nothing else tells which is which; name a column that does ('daylight', "
             f"'repeated')",
@@ -293,7 +288,7 @@ def _refuse_disorder(naive: TimeArray, twice: BoolArray, order: IntArray, rows: 
 
 def _flagged(frame: Frame, flag: Flag, twice: TimeArray) -> BoolArray:
     """``[rows]``: which a column marks; ``twice`` are the times that the clock repeats."""
-    cells = frame.column(flag.column).astype(str).str.strip()
+    cells = frame.texts(flag.column)
     marked: BoolArray = cells.isin(list(flag.value)).to_numpy(dtype=bool, copy=True)
     if not marked.any() and len(np.unique(twice)) < len(twice):
         raise DataError(
@@ -302,11 +297,6 @@ def _flagged(frame: Frame, flag: Flag, twice: TimeArray) -> BoolArray:
             f"'{{column: {flag.column}, value: ...}}'"
         )
     return marked
-
-
-def _descends(naive: TimeArray) -> bool:
-    steps = np.diff(naive).astype(np.int64)
-    return bool((steps < 0).sum() > (steps > 0).sum())
 
 
 def _first_pass(naive: TimeArray) -> BoolArray:

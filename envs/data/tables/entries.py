@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,12 +16,22 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from equiload.envs.data.tables.messages import shown
 from equiload.envs.errors import DataError
 
-_Record = TypeVar("_Record", bound="Entry")
+_Record = TypeVar("_Record", bound="YamlEntry")
 #: How a value that is not there is written in YAML.
 _NULLS = ("", "~", "null")
+#: Bytes: a description is written by hand.
 _LARGEST_FILE = 1 << 20
+
+
+def number(value: Any) -> float:
+    """A scalar of the YAML as a number; not a number where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def _listed(value: Any) -> Any:
@@ -38,20 +48,20 @@ Lengths = Annotated[
 ]
 
 
-class Entry(BaseModel):
+class YamlEntry(BaseModel):
     """A record of the YAML: unknown keys are refused, nothing changes later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Flag(Entry):
+class Flag(YamlEntry):
     """Rows that a column marks: those whose value is one of ``value``."""
 
     column: str
     value: Texts = ("1", "Y", "y", "true", "True", "TRUE")
 
 
-class SeriesEntry(Entry):
+class SeriesEntry(YamlEntry):
     """Where a series stands and what its cells mean; docs/worlds.md tells each option.
 
     Parameters
@@ -131,20 +141,20 @@ class SeriesEntry(Entry):
     offset_in_preamble: str | None = None
 
 
-class GapsEntry(Entry):
+class GapsEntry(YamlEntry):
     """What to do about slots without a value."""
 
     method: Literal["linear", "previous"]
     longest: int = Field(ge=1)
 
 
-class KindEntry(Entry):
+class KindEntry(YamlEntry):
     """A footprint kind that the project does not know."""
 
     unit: str = Field(min_length=1)
 
 
-class RegionEntry(Entry):
+class RegionEntry(YamlEntry):
     """What a region has beside its series."""
 
     location: Any = None
@@ -153,7 +163,7 @@ class RegionEntry(Entry):
     pue: float = 1.0
 
 
-class WorldEntry(Entry):
+class WorldEntry(YamlEntry):
     """The whole file."""
 
     regions: dict[str, dict[str, Any]] = Field(min_length=1)
@@ -222,7 +232,7 @@ def _merged(node: Any, known: dict[int, Any] | None = None) -> Any:
     return entries
 
 
-def entry(record: type[_Record], options: Any, what: str, *, noun: str = "option") -> _Record:
+def record(kind: type[_Record], options: Any, what: str, *, noun: str = "option") -> _Record:
     """A record of a mapping; ``what`` names it in messages.
 
     Raises
@@ -231,61 +241,41 @@ def entry(record: type[_Record], options: Any, what: str, *, noun: str = "option
         One sentence on the first thing that does not fit.
     """
     if not isinstance(options, Mapping):
-        raise DataError(f"{what} must be a mapping of {', '.join(record.model_fields)}")
-    given = {
+        raise DataError(f"{what} must be a mapping of {', '.join(kind.model_fields)}")
+    stated = {
         key: value
         for key, value in options.items()
         if (value is not None and (value not in _NULLS if isinstance(value, str) else True))
         or (key in ("time", "column") and value == "")  # pandas' nameless index
     }
     try:
-        return record.model_validate(given)
+        return kind.model_validate(stated)
     except ValidationError as error:
-        raise DataError(f"{what}: {_sentence(record, error, noun)}") from None
+        raise DataError(f"{what}: {_sentence(kind, error, noun)}") from None
 
 
-def _sentence(record: type[Entry], error: ValidationError, noun: str) -> str:
+def _sentence(kind: type[YamlEntry], error: ValidationError, noun: str) -> str:
     first = error.errors(include_url=False)[0]
     place = [str(step) for step in first["loc"]]
     value = shown(first.get("input"))
     if first["type"] == "extra_forbidden":
-        known = sorted(record.model_fields) if len(place) == 1 else []
-        near = difflib.get_close_matches(place[-1], known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f", expected one of {known}"
+        known = sorted(kind.model_fields) if len(place) == 1 else []
+        close = difflib.get_close_matches(place[-1], known, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else f", expected one of {known}"
         return f"there is no {noun} {place[-1]!r}{hint}"
     if first["type"] == "missing":
         return f"{'.'.join(place)!r} is missing"
-    wanted = {
-        "int_parsing": "a whole number",
-        "int_from_float": "a whole number",
-        "int_type": "a whole number",
-        "int_parsing_size": "a whole number",
-        "float_type": "a number",
-        "float_parsing": "a number",
+    # By pydantic's own name for what is wrong, or the beginning of it.
+    expected = {
+        "int": "a whole number",
+        "float": "a number",
         "finite_number": "a finite number",
         "string_type": "a text",
         "dict_type": "a mapping",
         "tuple_type": "a text or a list of texts",
         "string_too_long": "a single character",
         "string_too_short": "a text of at least one character",
-    }.get(first["type"])
-    if wanted is None:
-        wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value should have ")
-    return f"{'.'.join(place)!r} must be {wanted}, got {value}"
-
-
-def shown(value: Any) -> str:
-    """A value as it stands in a message: short, whatever it is."""
-    text = repr(value) if not isinstance(value, dict | list) else _outline(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _outline(value: dict[Any, Any] | list[Any]) -> str:
-    """The beginning of a nest that may be endless, an alias of itself say."""
-    items = list(_heads(value))
-    return ("{%s}" if isinstance(value, dict) else "[%s]") % ", ".join(items)
-
-
-def _heads(value: dict[Any, Any] | list[Any]) -> Iterator[str]:
-    for item in list(value)[:4]:
-        yield repr(item)[:20] if isinstance(item, str) else "…"
+    }
+    own_words = first["msg"].removeprefix("Input should be ").removeprefix("Value should have ")
+    what = expected.get(first["type"]) or expected.get(first["type"].split("_")[0]) or own_words
+    return f"{'.'.join(place)!r} must be {what}, got {value}"

@@ -24,12 +24,18 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import pandas as pd
 
-from equiload.envs.data.tables.entries import SeriesEntry, shown
+from equiload.envs.data.tables.entries import SeriesEntry
+from equiload.envs.data.tables.messages import listing, shown
 from equiload.envs.errors import DataError
 
+#: Options that say how a file is written: entries that agree on them share its cells.
+_WRITTEN = (
+    *("separator", "encoding", "skip_rows", "skip_after_header", "skip_footer"),
+    *("sheet", "records", "offset_in_preamble"),
+)
 #: Bytes of a file once it is unpacked; so that a small file cannot fill the memory.
 LARGEST = 2 << 30
-_MOST_COLUMNS = 10_000
+_MOST_COLUMNS = 10_000  # more are another file's separators, and would take minutes
 _EXCEL = (".xlsx", ".xls", ".xlsb", ".xlsm", ".ods")
 _SEPARATORS = (",", ";", "\t", "|")
 _MARKS = (  # longest first: the mark of UTF-32 begins as that of UTF-16 does
@@ -77,18 +83,22 @@ class Frame:
         DataError
             If there is none, or more than one.
         """
-        wanted = plain(name)
-        count = self.header.count(wanted)
+        header_name = plain(name)
+        count = self.header.count(header_name)
         if count > 1:
             raise DataError(f"{self.file}: there are {count} columns {name!r}, expected one")
         if not count and name == "Unnamed: 0" and self.header[:1] == ("",):
-            wanted = name = ""  # as pandas calls the index that it wrote without a name
+            header_name = name = ""  # as pandas calls the index that it wrote without a name
         elif not count:
             raise DataError(
                 f"{self.file}: there is no column {shown(name)}, found {listing(self.header)}"
                 f"{self.hint}"
             )
-        return self.cells.iloc[:, self.header.index(wanted)].rename(name)
+        return self.cells.iloc[:, self.header.index(header_name)].rename(name)
+
+    def texts(self, name: str) -> pd.Series[Any]:
+        """A column's cells as texts without blanks around them."""
+        return self.column(name).astype(str).str.strip()
 
     def where(self, rows: Any) -> Frame:
         """Some of the rows."""
@@ -98,16 +108,6 @@ class Frame:
 def plain(name: object) -> str:
     """A column's name with single blanks and plain forms of letters: CO2 for CO₂."""
     return " ".join(unicodedata.normalize("NFKC", str(name)).strip("\ufeff").split())
-
-
-def listing(names: Sequence[str]) -> str:
-    """Names as in a message, of which there may be thousands."""
-    listing = ""
-    for count, name in enumerate(names):
-        if len(listing) > 300:
-            return f"{listing} and {len(names) - count} more"
-        listing += f"{', ' if count else ''}{shown(name)}"
-    return listing
 
 
 class Files:
@@ -121,27 +121,17 @@ class Files:
         """Every file that has been read."""
         return tuple(sorted({frame.file for frames in self._frames.values() for frame in frames}))
 
-    def frame(self, path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
+    def frame(self, path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
         """A file as an entry says that it is written.
 
-        ``wanted`` are columns that must be there, by which a separator is told that is not given.
+        ``columns`` must be there; by them a separator is told that is not given.
         """
-        key: tuple[Any, ...] = (
-            path,
-            entry.separator,
-            entry.encoding,
-            entry.skip_rows,
-            entry.skip_after_header,
-            entry.skip_footer,
-            entry.sheet,
-            entry.records,
-            entry.offset_in_preamble,
-        )
+        key = (path, *(getattr(entry, option) for option in _WRITTEN))
         # Without a declared separator, the columns that are wanted tell it.
         for frame in self._frames.get(key, []):
-            if entry.separator is not None or all(frame.has(name) for name in wanted):
+            if entry.separator is not None or all(frame.has(name) for name in columns):
                 return frame
-        frame = _read(path, entry, wanted)
+        frame = _read(path, entry, columns)
         self._frames.setdefault(key, []).append(frame)
         return frame
 
@@ -154,10 +144,10 @@ def expanded(folder: Path, patterns: Sequence[str]) -> list[Path]:
             raise DataError(f"{pattern!r} is no name of a file")
         whole = folder / pattern
         try:
-            there = whole.exists()
+            exists = whole.exists()
         except OSError:  # too long, say
             raise DataError(f"{shown(pattern)} is no name of a file") from None
-        if not there and glob.has_magic(pattern):
+        if not exists and glob.has_magic(pattern):
             matches = sorted(Path(name) for name in glob.glob(str(whole)))  # noqa: PTH207 - absolute
             if not matches:
                 raise DataError(f"{whole}: no file matches this pattern")
@@ -170,7 +160,7 @@ def expanded(folder: Path, patterns: Sequence[str]) -> list[Path]:
     return paths
 
 
-def _read(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
+def _read(path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
     if path.is_dir() or (path.exists() and not path.is_file()):
         raise DataError(f"{path}: is no file")
     ending = path.suffix.lower()
@@ -179,21 +169,21 @@ def _read(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
             raise DataError(f"{path}: {option!r} is for files that end in {', '.join(endings)}")
     try:
         if ending in (".parquet", ".pq"):
-            frame = _whole(path, _parquet(path), 1)
+            cells = pd.read_parquet(path)
+            named = not isinstance(cells.index, pd.RangeIndex)
+            frame = _whole(path, cells.reset_index() if named else cells, 1)
         elif ending in _EXCEL:
-            frame = _excel(path, entry, wanted)
+            frame = _excel(path, entry, columns)
         elif ending in (".json", ".jsonl", ".ndjson"):
             frame = _json(path, entry)
         else:
-            frame = _csv(path, entry, wanted)
+            frame = _csv(path, entry, columns)
         return frame.where(slice(0, len(frame.cells) - entry.skip_footer))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, lzma.LZMAError) as error:
-        raise DataError(f"{path}: cannot be read ({_reason(error)})") from None
-    except Exception as error:  # noqa: BLE001 - the Excel reader has an error class of its own
+    except Exception as error:  # noqa: BLE001 - each reader has error classes of its own
         raise DataError(f"{path}: cannot be read ({_reason(error)})") from None
 
 
@@ -202,12 +192,7 @@ def _reason(error: BaseException) -> str:
     return "".join(c if c.isprintable() else "?" for c in lines[0])[:200]
 
 
-def _parquet(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
-    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
-
-
-def _excel(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
+def _excel(path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
     try:
         book = pd.ExcelFile(path, engine="calamine")
     except FileNotFoundError:
@@ -221,7 +206,7 @@ def _excel(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
         sheets = [str(name) for name in book.sheet_names]
         chosen = _sheets(path, sheets, entry.sheet)
         frames = [
-            _sheet(path, name, pd.read_excel(book, name, header=None, dtype=object), entry, wanted)
+            _sheet(path, name, pd.read_excel(book, name, header=None, dtype=object), entry, columns)
             for name in chosen
         ]
     first = frames[0]
@@ -235,10 +220,10 @@ def _excel(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
     return Frame(path, pd.concat([frame.cells for frame in frames]).infer_objects(), first.header)
 
 
-def _sheets(path: Path, sheets: list[str], wanted: Sequence[str] | None) -> list[str]:
+def _sheets(path: Path, sheets: list[str], patterns: Sequence[str] | None) -> list[str]:
     """The first sheet, or those that the names and patterns (``*``) mean."""
     chosen: list[str] = []
-    for pattern in wanted or sheets[:1]:
+    for pattern in patterns or sheets[:1]:
         matches = [pattern] if pattern in sheets else fnmatch.filter(sheets, pattern)
         if not matches:
             raise DataError(f"{path}: there is no sheet {pattern!r}, found {listing(sheets)}")
@@ -247,7 +232,7 @@ def _sheets(path: Path, sheets: list[str], wanted: Sequence[str] | None) -> list
 
 
 def _sheet(
-    path: Path, sheet: str, grid: pd.DataFrame, entry: SeriesEntry, wanted: Sequence[str]
+    path: Path, sheet: str, grid: pd.DataFrame, entry: SeriesEntry, columns: Sequence[str]
 ) -> Frame:
     header = entry.skip_rows
     if len(grid) <= header:
@@ -257,15 +242,15 @@ def _sheet(
     rows = [
         ["" if pd.isna(c) else plain(c) for c in grid.iloc[k]] for k in range(min(60, len(grid)))
     ]
-    hint = _skip_hint(rows, wanted, header)
+    hint = _skip_hint(rows, columns, header)
     grid.columns = pd.Index(["" if pd.isna(name) else str(name) for name in grid.iloc[header]])
     first = header + 1 + entry.skip_after_header
     return _whole(path, grid.iloc[first:], first + 1, hint)
 
 
-def _skip_hint(rows: Sequence[Sequence[str]], wanted: Sequence[str], skipped: int) -> str:
+def _skip_hint(rows: Sequence[Sequence[str]], columns: Sequence[str], skipped: int) -> str:
     """Which of the first rows has the wanted columns, if the header row has not."""
-    names = {plain(name) for name in wanted}
+    names = {plain(name) for name in columns}
     for at, row in enumerate(rows):
         if at != skipped and names and names <= set(row):
             return f"; row {at + 1} has the wanted columns, say 'skip_rows: {at}'"
@@ -335,94 +320,130 @@ def _whole(path: Path, frame: pd.DataFrame, first_row: int, hint: str = "") -> F
     return Frame(path, frame, tuple(plain(name) for name in frame.columns), hint=hint)
 
 
-def _csv(path: Path, entry: SeriesEntry, wanted: Sequence[str]) -> Frame:
-    text = _text(path, entry.encoding)
-    skip = entry.skip_rows
-    separator = entry.separator or _separator(path, text, skip, wanted)
-    _header(path, text, skip, separator)
-    cells = _cells(path, text, separator, skip, wanted)
+def _csv(path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
+    sheet = _Delimited(path, _text(path, entry.encoding), entry.skip_rows, columns)
+    separator = entry.separator or sheet.separator()
+    sheet.header(separator)
+    cells = sheet.cells(separator)
     if cells.shape[1] == 1 and separator in str(cells.iloc[0, 0]):
         # Every line quoted as a whole, as spreadsheets leave a CSV that they opened and saved.
-        text = "\n".join(cells.iloc[:, 0].astype(str))
-        cells = _cells(path, text, separator, 0, wanted)
+        sheet = _Delimited(path, "\n".join(cells.iloc[:, 0].astype(str)), 0, columns)
+        cells = sheet.cells(separator)
     header = tuple(plain(name) for name in cells.iloc[0])
-    lacking = not all(plain(name) in header for name in wanted)
+    lacking = not all(plain(name) in header for name in columns)
     body = cells.iloc[1 + entry.skip_after_header :]
     blank = (body == "").all(axis=1)
-    preamble = _preamble(text, separator, skip) if skip and entry.offset_in_preamble else {}
-    body.index = pd.RangeIndex(first := skip + 2 + entry.skip_after_header, first + len(body))
-    hint = _hint(text, wanted, skip) if lacking else ""
+    preamble = sheet.preamble(separator) if sheet.skip and entry.offset_in_preamble else {}
+    first = entry.skip_rows + 2 + entry.skip_after_header
+    body.index = pd.RangeIndex(first, first + len(body))
+    hint = sheet.hint() if lacking else ""
     return Frame(path, body[~blank.to_numpy()], header, preamble, hint)
 
 
-def _cells(path: Path, text: str, separator: str, skip: int, wanted: Sequence[str]) -> pd.DataFrame:
-    """All cells below the skipped lines, the header's too, as texts."""
-    options: dict[str, Any] = {
-        "sep": separator,
-        "header": None,
-        "skiprows": skip,
-        "dtype": str,
-        "keep_default_na": False,
-        "na_filter": False,
-        "skip_blank_lines": False,
-        "engine": "c" if len(separator) == 1 else "python",
-    }
-    try:
-        return pd.read_csv(io.StringIO(text), **options)
-    except pd.errors.EmptyDataError:
-        raise DataError(
-            f"{path}: there is no header in line {skip + 1}{_hint(text, wanted, skip)}"
-        ) from None
-    except pd.errors.ParserError:
-        if len(separator) > 1:
-            raise
-    widest = max(line.count(separator) for line in io.StringIO(text, newline=None)) + 1
-    if widest > _MOST_COLUMNS:
-        raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
-    cells = pd.read_csv(io.StringIO(text), names=range(widest), index_col=False, **options)
-    return _narrowed(path, cells.fillna(""), skip, _hint(text, wanted, skip))
+@dataclass(frozen=True)
+class _Delimited:
+    """The text of a CSV file.
 
-
-def _narrowed(path: Path, cells: pd.DataFrame, skip: int, hint: str) -> pd.DataFrame:
-    """Rows that are longer than their header, if what is beyond it is empty."""
-    width = int(np.flatnonzero((cells.iloc[0] != "").to_numpy()).max(initial=0)) + 1
-    beyond = (cells.iloc[:, width:] != "").to_numpy().any(axis=1)
-    if beyond.any():
-        at = int(np.argmax(beyond))
-        count = int(np.flatnonzero((cells.iloc[at] != "").to_numpy()).max()) + 1
-        raise DataError(
-            f"{path}, row {skip + 1 + at}: has {count} cells, but the header in row {skip + 1} has "
-            f"{width}" + (hint or "; is a decimal comma or a text with commas not in quotes?")
-        )
-    return cells.iloc[:, :width]
-
-
-def _separator(path: Path, text: str, skip: int, wanted: Sequence[str]) -> str:
-    """The first separator under which the header has the wanted columns, or the most of them."""
-    names = {plain(name) for name in wanted}
-    header = _names_of(_header(path, text, skip))
-    hits = {sep: len(names & set(row)) for sep, row in header.items()}
-    return max(hits, key=lambda sep: hits[sep], default=",")
-
-
-def _header(path: Path, text: str, skip: int, separator: str = "") -> str:
-    """The header's line, or lines where a name has more than one.
-
-    Raises
-    ------
-    DataError
-        Too many columns.
+    ``skip`` lines stand before its header, and ``columns`` must be there.
     """
-    lines = io.StringIO(text, newline=None)
-    for _ in range(skip):
-        lines.readline()
-    header = lines.readline()
-    for _ in range(20):
-        if header.count('"') % 2:
-            header += lines.readline()
-    if max(header.count(sep) for sep in (separator or _SEPARATORS)) > _MOST_COLUMNS:
-        raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
-    return header
+
+    path: Path
+    text: str
+    skip: int
+    columns: Sequence[str]
+
+    def cells(self, separator: str) -> pd.DataFrame:
+        """All cells below the skipped lines, the header's too, as texts."""
+        options: dict[str, Any] = {
+            "sep": separator,
+            "header": None,
+            "skiprows": self.skip,
+            "dtype": str,
+            "keep_default_na": False,
+            "na_filter": False,
+            "skip_blank_lines": False,
+            "engine": "c" if len(separator) == 1 else "python",
+        }
+        try:
+            return pd.read_csv(io.StringIO(self.text), **options)
+        except pd.errors.EmptyDataError:
+            raise DataError(
+                f"{self.path}: there is no header in line {self.skip + 1}{self.hint()}"
+            ) from None
+        except pd.errors.ParserError:
+            if len(separator) > 1:
+                raise
+        widest = max(line.count(separator) for line in self._lines()) + 1
+        self._refuse_wide(widest - 1)
+        names = range(widest)
+        cells = pd.read_csv(io.StringIO(self.text), names=names, index_col=False, **options)
+        return self._narrowed(cells.fillna(""))
+
+    def _narrowed(self, cells: pd.DataFrame) -> pd.DataFrame:
+        """Rows that are longer than their header, if what is beyond it is empty."""
+        filled = (cells != "").to_numpy()
+        width = int(np.flatnonzero(filled[0]).max(initial=0)) + 1
+        beyond = filled[:, width:].any(axis=1)
+        if beyond.any():
+            row = int(np.argmax(beyond))
+            count = int(np.flatnonzero(filled[row]).max()) + 1
+            hint = self.hint() or "; is a decimal comma or a text with commas not in quotes?"
+            raise DataError(
+                f"{self.path}, row {self.skip + 1 + row}: has {count} cells, but the header in row "
+                f"{self.skip + 1} has {width}{hint}"
+            )
+        return cells.iloc[:, :width]
+
+    def separator(self) -> str:
+        """The first separator under which the header has the columns, or the most of them."""
+        names = {plain(name) for name in self.columns}
+        header = _names_of(self.header())
+        hits = {sep: len(names & set(row)) for sep, row in header.items()}
+        return max(hits, key=lambda sep: hits[sep], default=",")
+
+    def header(self, separator: str = "") -> str:
+        """The header's line, or lines where a name has more than one.
+
+        Raises
+        ------
+        DataError
+            Too many columns.
+        """
+        lines = self._lines()
+        for _ in range(self.skip):
+            lines.readline()
+        header = lines.readline()
+        for _ in range(20):
+            if header.count('"') % 2:
+                header += lines.readline()
+        self._refuse_wide(max(header.count(sep) for sep in (separator or _SEPARATORS)))
+        return header
+
+    def hint(self) -> str:
+        """Which of the first lines has the columns, under any separator."""
+        lines = self._lines()
+        table = [_names_of(lines.readline()[:20_000]) for _ in range(60)]
+        rows = ([names.get(sep, []) for names in table] for sep in _SEPARATORS)
+        return max((_skip_hint(row, self.columns, self.skip) for row in rows), key=len)
+
+    def preamble(self, separator: str) -> dict[str, tuple[str, ...]]:
+        """The table in the lines before the header: a row for each place in the file."""
+        lines = self._lines().read().split("\n", self.skip)[: self.skip]
+        text = "\n".join(line for line in lines if line.strip())
+        try:
+            head = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+        except (ValueError, pd.errors.ParserError):
+            return {}
+        return {plain(name): tuple(head[name].astype(str)) for name in head.columns}
+
+    def _lines(self) -> io.StringIO:
+        return io.StringIO(self.text, newline=None)
+
+    def _refuse_wide(self, separators: int) -> None:
+        if separators >= _MOST_COLUMNS:
+            raise DataError(
+                f"{self.path}: has more than {_MOST_COLUMNS} columns, which are not read"
+            )
 
 
 def _names_of(line: str) -> dict[str, list[str]]:
@@ -437,30 +458,6 @@ def _names_of(line: str) -> dict[str, list[str]]:
             continue
         rows[sep] = [plain(name) for name in row.iloc[0]]
     return rows
-
-
-def _hint(text: str, wanted: Sequence[str], skip: int) -> str:
-    """Which of the first lines has the wanted columns, under any separator."""
-    lines = io.StringIO(text, newline=None)
-    table = [_names_of(lines.readline()[:20_000]) for _ in range(60)]
-    hints = [_skip_hint([row.get(sep, []) for row in table], wanted, skip) for sep in _SEPARATORS]
-    return max(hints, key=len)
-
-
-def _preamble(text: str, separator: str, skip: int) -> dict[str, tuple[str, ...]]:
-    """The table in the lines before the header: as many rows as there are places in the file."""
-    lines = [
-        line
-        for line in io.StringIO(text, newline=None).read().split("\n", skip)[:skip]
-        if line.strip()
-    ]
-    try:
-        head = pd.read_csv(
-            io.StringIO("\n".join(lines)), sep=separator, dtype=str, keep_default_na=False
-        )
-    except (ValueError, pd.errors.ParserError):
-        return {}
-    return {plain(name): tuple(head[name].astype(str)) for name in head.columns}
 
 
 def _text(path: Path, encoding: str | None) -> str:

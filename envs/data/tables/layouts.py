@@ -49,6 +49,8 @@ _SMARD_ENGLISH = {
 }
 #: Until 2023 the date stood in a column of its own.
 _SMARD_2023 = {**_SMARD, "time": ["Datum", "Anfang"]}
+_SMARD_KINDS = ("Originalauflösungen", "Berechnete Auflösungen")
+_SMARD_KINDS_ENGLISH = ("Original resolutions", "Calculated resolutions")
 _SMARD_FUELS = {
     "nuclear": ["Kernenergie"],
     "hydro": ["Wasserkraft", "Pumpspeicher"],
@@ -99,15 +101,9 @@ _EIA930_ANY = {
     fuel: list(dict.fromkeys([*names, *_EIA930_OLDER[fuel]]))
     for fuel, names in _EIA930_NEWER.items()
 }
-_ERCOT = {
-    "time_format": "%m/%d/%Y %H:%M",
-    "time_zone": "America/Chicago",
-    "stamp": "end",
-    "unit": "US$/MWh",
-}
-#: Quarters of the hours that the clock shows.
-_ERCOT_REAL_TIME = {"time_format": "%m/%d/%Y", "stamp": "start", "period_minutes": [60, 15]}
-_CAISO = {"time": "INTERVALSTARTTIME_GMT", "time_zone": "UTC", "unit": "US$/MWh"}
+_ERCOT = {"time_zone": "America/Chicago", "unit": "US$/MWh"}
+_ERCOT_REPORT = {"column": "SettlementPointPrice", "repeated": {"column": "DSTFlag"}}
+_ERCOT_PAGE = {"column": "Settlement Point Price", "repeated": {"column": "Repeated Hour Flag"}}
 _AEMO = {
     "time": "SETTLEMENTDATE",
     "time_format": "%Y/%m/%d %H:%M:%S",
@@ -144,72 +140,69 @@ def _each(common: Mapping[str, Any], *differences: Mapping[str, Any]) -> Layout:
     return [{**common, **difference} for difference in differences]
 
 
+def _columned(common: Mapping[str, Any], *columns: str) -> Layout:
+    return _each(common, *({"column": column} for column in columns))
+
+
 LAYOUTS: Mapping[str, Layout] = {
-    "electricity-maps": _each(
+    "electricity-maps": _columned(
         {"time": "Datetime (UTC)", "time_zone": "UTC", "unit": "gCO2eq/kWh"},
-        {"column": "Carbon intensity gCO₂eq/kWh (Life cycle)"},
-        {"column": "Carbon Intensity gCO₂eq/kWh (LCA)"},
-        {"column": "Carbon intensity gCO₂eq/kWh (LCA)"},
+        "Carbon intensity gCO₂eq/kWh (Life cycle)",
+        "Carbon Intensity gCO₂eq/kWh (LCA)",
+        "Carbon intensity gCO₂eq/kWh (LCA)",
     ),
-    "entsoe-price": _each(
-        {"unit": "EUR/MWh"},
-        {
-            **_TODAY,
-            "column": "Day-ahead Price (EUR/MWh)",
-            "where": {"Sequence": ["Sequence 1", "Without Sequence"]},
-        },
-        {
-            **_TODAY_UTC,
-            "column": "Day-ahead Price (EUR/MWh)",
-            "where": {"Sequence": ["Sequence 1", "Without Sequence"]},
-        },
-        {**_2024, "time": "MTU (CET/CEST)", "column": "Day-ahead Price [EUR/MWh]"},
+    "entsoe-price": [
+        *_each(
+            {
+                "unit": "EUR/MWh",
+                "column": "Day-ahead Price (EUR/MWh)",
+                "where": {"Sequence": ["Sequence 1", "Without Sequence"]},
+            },
+            _TODAY,
+            _TODAY_UTC,
+        ),
+        *_each(
+            {**_2024, "unit": "EUR/MWh", "column": "Day-ahead Price [EUR/MWh]"},
+            {"time": "MTU (CET/CEST)"},
+            {"time": "MTU (UTC)", "time_zone": "UTC"},
+        ),
+    ],
+    "entsoe-generation": [
+        *_each(
+            {
+                "unit": "MW",
+                "column": "Generation (MW)",
+                "fuel_column": "Production Type",
+                "fuels": _ENTSOE_FUELS,
+            },
+            _TODAY,
+            _TODAY_UTC,
+        ),
         {
             **_2024,
-            "time": "MTU (UTC)",
-            "time_zone": "UTC",
-            "column": "Day-ahead Price [EUR/MWh]",
-        },
-    ),
-    "entsoe-generation": _each(
-        {"unit": "MW"},
-        {
-            **_TODAY,
-            "column": "Generation (MW)",
-            "fuel_column": "Production Type",
-            "fuels": _ENTSOE_FUELS,
-        },
-        {
-            **_TODAY_UTC,
-            "column": "Generation (MW)",
-            "fuel_column": "Production Type",
-            "fuels": _ENTSOE_FUELS,
-        },
-        {
-            **_2024,
+            "unit": "MW",
             "time": "MTU",
             "fuels": _columns(_ENTSOE_FUELS, "{}  - Actual Aggregated [MW]"),
         },
-    ),
-    "smard-price": _each(
-        {"unit": "EUR/MWh"},
-        {**_SMARD, "column": "Deutschland/Luxemburg [€/MWh] Originalauflösungen"},
-        {**_SMARD, "column": "Deutschland/Luxemburg [€/MWh] Berechnete Auflösungen"},
-        {**_SMARD_ENGLISH, "column": "Germany/Luxembourg [€/MWh] Original resolutions"},
-        {**_SMARD_ENGLISH, "column": "Germany/Luxembourg [€/MWh] Calculated resolutions"},
-        {**_SMARD_2023, "column": "Deutschland/Luxemburg [€/MWh] Originalauflösungen"},
-        {**_SMARD_2023, "column": "Deutschland/Luxemburg [€/MWh] Berechnete Auflösungen"},
-    ),
-    "smard-generation": _each(
-        {**_SMARD, "unit": "MWh"},
-        {"fuels": _columns(_SMARD_FUELS, "{} [MWh] Originalauflösungen")},
-        {"fuels": _columns(_SMARD_FUELS, "{} [MWh] Berechnete Auflösungen")},
-        {**_SMARD_2023, "fuels": _columns(_SMARD_FUELS, "{} [MWh] Originalauflösungen")},
-        *(
-            {**_SMARD_ENGLISH, "fuels": _columns(_SMARD_FUELS_ENGLISH, f"{{}} [MWh] {kind}")}
-            for kind in ("Original resolutions", "Calculated resolutions")
-        ),
-    ),
+    ],
+    "smard-price": [
+        {**common, "unit": "EUR/MWh", "column": f"{area} [€/MWh] {kind}"}
+        for common, area, kinds in (
+            (_SMARD, "Deutschland/Luxemburg", _SMARD_KINDS),
+            (_SMARD_ENGLISH, "Germany/Luxembourg", _SMARD_KINDS_ENGLISH),
+            (_SMARD_2023, "Deutschland/Luxemburg", _SMARD_KINDS),
+        )
+        for kind in kinds
+    ],
+    "smard-generation": [
+        {**common, "unit": "MWh", "fuels": _columns(fuels, f"{{}} [MWh] {kind}")}
+        for common, fuels, kinds in (
+            (_SMARD, _SMARD_FUELS, _SMARD_KINDS),
+            (_SMARD_2023, _SMARD_FUELS, _SMARD_KINDS[:1]),
+            (_SMARD_ENGLISH, _SMARD_FUELS_ENGLISH, _SMARD_KINDS_ENGLISH),
+        )
+        for kind in kinds
+    ],
     "eia-generation": [
         {
             "time": "period",
@@ -231,41 +224,37 @@ LAYOUTS: Mapping[str, Layout] = {
             },
         }
     ],
-    "eia930-demand": _each(
-        _EIA930, {"column": "Demand (MW)"}, {"column": "Demand (MW) (Adjusted)"}
-    ),
+    "eia930-demand": _columned(_EIA930, "Demand (MW)", "Demand (MW) (Adjusted)"),
     "eia930-generation": [
         {**_EIA930, "fuels": _columns(fuels, "Net Generation (MW) from {}")}
         for fuels in (_EIA930_NEWER, _EIA930_OLDER, _EIA930_ANY)
     ],
-    "ercot-price": _each(
-        _ERCOT,
-        {
-            "time": ["DeliveryDate", "HourEnding"],
-            "column": "SettlementPointPrice",
-            "repeated": {"column": "DSTFlag"},
-        },
-        {
-            "time": ["Delivery Date", "Hour Ending"],
-            "column": "Settlement Point Price",
-            "repeated": {"column": "Repeated Hour Flag"},
-        },
-        {
-            **_ERCOT_REAL_TIME,
-            "time": "DeliveryDate",
-            "period": ["DeliveryHour", "DeliveryInterval"],
-            "column": "SettlementPointPrice",
-            "repeated": {"column": "DSTFlag"},
-        },
-        {
-            **_ERCOT_REAL_TIME,
-            "time": "Delivery Date",
-            "period": ["Delivery Hour", "Delivery Interval"],
-            "column": "Settlement Point Price",
-            "repeated": {"column": "Repeated Hour Flag"},
-        },
+    "ercot-price": [
+        *_each(
+            {**_ERCOT, "time_format": "%m/%d/%Y %H:%M", "stamp": "end"},
+            {**_ERCOT_REPORT, "time": ["DeliveryDate", "HourEnding"]},
+            {**_ERCOT_PAGE, "time": ["Delivery Date", "Hour Ending"]},
+        ),
+        *_each(  # quarters of the hours that the clock shows
+            {**_ERCOT, "time_format": "%m/%d/%Y", "period_minutes": [60, 15]},
+            {
+                **_ERCOT_REPORT,
+                "time": "DeliveryDate",
+                "period": ["DeliveryHour", "DeliveryInterval"],
+            },
+            {
+                **_ERCOT_PAGE,
+                "time": "Delivery Date",
+                "period": ["Delivery Hour", "Delivery Interval"],
+            },
+        ),
+    ],
+    "caiso-price": _columned(
+        {"time": "INTERVALSTARTTIME_GMT", "time_zone": "UTC", "unit": "US$/MWh"},
+        "MW",
+        "VALUE",
+        "LMP_PRC",
     ),
-    "caiso-price": _each(_CAISO, {"column": "MW"}, {"column": "VALUE"}, {"column": "LMP_PRC"}),
     "aemo-price": [{**_AEMO, "column": "RRP", "unit": "AUD/MWh"}],
     "aemo-demand": [{**_AEMO, "column": "TOTALDEMAND", "unit": "MW"}],
     "jepx-price": [

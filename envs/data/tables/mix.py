@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,26 @@ import pandas as pd
 from equiload.envs.data.tables.cells import missing, not_expected
 from equiload.envs.data.tables.files import plain
 from equiload.envs.data.tables.parts import Facts, Part, Reader, facts_of, parts_of
-from equiload.envs.data.tables.series import column_of
-from equiload.envs.data.tables.slots import Column
+from equiload.envs.data.tables.series import intervals_of
+from equiload.envs.data.tables.slots import Intervals
 from equiload.envs.errors import DataError
 
 
-def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Column]], Facts]:
+def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Intervals]], Facts]:
     """Read a generation mix: by fuel, the columns whose sum it is."""
     parts = parts_of(reader, options, what)
     if not parts[0].entry.fuels:
         raise DataError(f"{what}: a generation mix needs 'fuels'")
-    mix: dict[str, list[Column]] = {}
+    mix: dict[str, list[Intervals]] = {}
     empty: list[str] = []
     for fuel, codes in _codes(parts, what).items():
         for code in codes:
-            column = _fuel(reader, parts, code, what)
+            output = [_output(part, code) for part in parts]
+            if not any(len(part.cells) for part in output):
+                continue
+            column = _fuel(reader, parts, output, code, what)
             if column is None:
-                empty += [code] * _has_code(parts, code)
+                empty.append(code)
             else:
                 mix.setdefault(fuel, []).append(column)
     if not mix:
@@ -42,62 +46,57 @@ def read_mix(reader: Reader, options: Any, what: str) -> tuple[dict[str, list[Co
 def _codes(parts: Sequence[Part], what: str) -> dict[str, list[str]]:
     """The codes of each fuel, of all generations of an export that the files are of."""
     codes: dict[str, list[str]] = {}
-    for candidate in {id(part.entry): part.entry for part in parts}.values():
-        for fuel, names in candidate.fuels.items():
+    for entry in {id(part.entry): part.entry for part in parts}.values():
+        for fuel, names in entry.fuels.items():
             if len(set(names)) < len(names):
                 raise DataError(f"{what}: a code of {fuel} is named twice")
             codes[fuel] = list(dict.fromkeys([*codes.get(fuel, []), *names]))
     return codes
 
 
-def _has_code(parts: Sequence[Part], code: str) -> bool:
-    return any(len(_rows_of(part, code)[1]) for part in parts)
+def _output(part: Part, code: str) -> Part:
+    """The rows and cells of one fuel code."""
+    entry, frame = part.entry, part.frame
+    if entry.fuel_column is not None:
+        rows = (frame.texts(entry.fuel_column) == code).to_numpy(dtype=bool)
+        return replace(part, cells=frame.column(entry.column or "")).only(rows)
+    if frame.has(code):
+        return replace(part, cells=frame.column(code))
+    return replace(part, cells=frame.cells.iloc[:, 0]).only(np.zeros(len(frame.cells), dtype=bool))
 
 
-def _rows_of(part: Part, code: str) -> tuple[Part, Any]:
-    """The rows of one fuel code and their cells."""
-    candidate, frame = part.entry, part.frame
-    if candidate.fuel_column is None:
-        if not frame.has(code):
-            return part.only(np.zeros(len(frame.cells), dtype=bool)), frame.cells.iloc[:0, 0]
-        return part, frame.column(code)
-    here = (frame.column(candidate.fuel_column).astype(str).str.strip() == code).to_numpy(
-        dtype=bool
-    )
-    chosen = part.only(here)
-    return chosen, chosen.frame.column(candidate.column or "")
-
-
-def _fuel(reader: Reader, parts: Sequence[Part], code: str, what: str) -> Column | None:
+def _fuel(
+    reader: Reader, parts: Sequence[Part], output: Sequence[Part], code: str, what: str
+) -> Intervals | None:
     """Output of one fuel code, or none where nothing of the kind exists.
 
     That is so where no row has it, all cells of the window say "not expected", or all cells of the
     files are blank. Anything else that is missing is a gap: never 0.
     """
     knows = [any(code in codes for codes in part.entry.fuels.values()) for part in parts]
-    rows = [_rows_of(p, code) if known else None for p, known in zip(parts, knows, strict=True)]
-    if not any(pair is not None and len(pair[1]) for pair in rows):
+    if not any(known and len(rows.cells) for known, rows in zip(knows, output, strict=True)):
         return None
     # An older or newer generation of the export has no such code, its fuels go by other names.
     both = [
-        _nothing(p, code) if pair is None else pair for p, pair in zip(parts, rows, strict=True)
+        rows if known else _nothing(part, code)
+        for part, rows, known in zip(parts, output, knows, strict=True)
     ]
-    pairs = [pair for pair in both if len(pair[1])]
-    cells = [cell for _, cell in pairs]
-    window = [c[reader.judges(p.stamps.moments)] for p, c in pairs]
-    if all(not_expected(cell) for cell in window if len(cell)):
+    chosen = [part for part in both if len(part.cells)]
+    window = [part.cells[reader.judges(part.stamps.moments)] for part in chosen]
+    if all(not_expected(cells) for cells in window if len(cells)):
         return None
-    if all((cell.isna() | (cell.astype(str).str.strip() == "")).all() for cell in cells):
+    columns = [part.cells for part in chosen]
+    if all((cells.isna() | (cells.astype(str).str.strip() == "")).all() for cells in columns):
         return None
-    return column_of(reader, [part for part, _ in pairs], cells, "mix", f"{what} ({code})")
+    return intervals_of(reader, chosen, "mix", f"{what} ({code})")
 
 
-def _nothing(part: Part, code: str) -> tuple[Part, Any]:
+def _nothing(part: Part, code: str) -> Part:
     """The times of a file, and zeros."""
     rows = np.zeros(len(part.frame.cells), dtype=bool)
     rows[np.unique(part.stamps.moments, return_index=True)[1]] = True
-    chosen = part.only(rows)
-    return chosen, pd.Series(0.0, index=chosen.frame.cells.index, name=code)
+    zeros = pd.Series(0.0, index=part.frame.cells.index, name=code)
+    return replace(part, cells=zeros).only(rows)
 
 
 def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:
@@ -111,8 +110,8 @@ def _others(part: Part) -> list[str]:
     """Codes of a file, or columns that look like its fuels', which are not mapped."""
     mapped = {code for codes in part.entry.fuels.values() for code in codes}
     if part.entry.fuel_column is not None:
-        codes = part.frame.column(part.entry.fuel_column).astype(str).str.strip()
-        return [code for code in pd.unique(codes) if code and code not in mapped]
+        codes = pd.unique(part.frame.texts(part.entry.fuel_column))
+        return [code for code in codes if code and code not in mapped]
     columns = {plain(code) for code in mapped}
     present = [name for name in part.frame.header if name in columns]
     head = os.path.commonprefix(present)  # noqa: RUF071 - characters are what is compared
@@ -128,6 +127,6 @@ def _others(part: Part) -> list[str]:
 
 def _runs(part: Part, code: str) -> bool:
     """Has any row of a fuel code a value above zero, or one that would have to be read to tell?"""
-    _, cells = _rows_of(part, code)
-    there = cells[~missing(cells, part.entry)]
-    return bool((pd.to_numeric(there, errors="coerce").fillna(1.0) > 0).any())
+    cells = _output(part, code).cells
+    values = cells[~missing(cells, part.entry)]
+    return bool((pd.to_numeric(values, errors="coerce").fillna(1.0) > 0).any())

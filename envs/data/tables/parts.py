@@ -13,9 +13,10 @@ import pandas as pd
 
 from equiload.envs.data.tables.cells import missing
 from equiload.envs.data.tables.clocks import Stamps, stamps
-from equiload.envs.data.tables.entries import SeriesEntry, entry, shown
-from equiload.envs.data.tables.files import Files, Frame, expanded, listing
+from equiload.envs.data.tables.entries import SeriesEntry, record
+from equiload.envs.data.tables.files import Files, Frame, expanded
 from equiload.envs.data.tables.layouts import LAYOUTS
+from equiload.envs.data.tables.messages import about, listing, shown
 from equiload.envs.data.tables.times import Times, read_times, time_zone
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
@@ -58,27 +59,25 @@ class Reader:
 
     def judges(self, moments: TimeArray) -> BoolArray:
         """``[rows]``: do the times lie from ``begin`` to ``end``?"""
-        inside = np.ones(len(moments), dtype=bool)
-        if self.begin is not None:
-            inside &= moments >= self.begin
-        if self.end is not None:
-            inside &= moments < self.end
-        return inside
+        return self.within(moments, np.ones(len(moments), dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The rows of one file that belong to a series, and when they are."""
+    """The rows of one file that belong to a series, when they are, and the cells of their values.
+
+    ``cells`` is a column of the frame; none until one is chosen.
+    """
 
     entry: SeriesEntry
     frame: Frame
     stamps: Stamps
+    cells: Any = None
 
     def only(self, rows: BoolArray) -> Part:
         """Some of the rows."""
-        when = self.stamps
-        chosen = Stamps(when.moments[rows], when.seconds[rows], when.ends, when.zone_used)
-        return Part(self.entry, self.frame.where(rows), chosen)
+        cells = None if self.cells is None else self.cells[rows]
+        return Part(self.entry, self.frame.where(rows), self.stamps.only(rows), cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,26 +95,56 @@ class Facts:
     fuels_empty: tuple[str, ...] = ()
 
 
-def resolved(reader: Reader, options: Any, what: str) -> list[tuple[SeriesEntry, Frame]]:
-    """Every file of a series with the options that hold for it.
+def parts_of(reader: Reader, options: Any, what: str) -> list[Part]:
+    """The files of a series, their rows chosen and their stamps read."""
+    entries = _entries(options, what)
+    paths = expanded(reader.folder, entries[0].file or ())
+    fitting = [_fitting(reader, path, entries) for path in paths]
+    parts = []
+    for entry, whole in fitting:
+        frame, times = _rows(reader, whole, entry)
+        columns = _value_columns(frame, entry)
+        gone = np.logical_and.reduce([missing(cells, entry) for cells in columns])
+        codes: Any = np.zeros(len(frame.cells))
+        if entry.fuel_column is not None:
+            codes = frame.column(entry.fuel_column).astype(str).to_numpy()
+        part = Part(entry, frame, stamps(frame, entry, times, gone, codes))
+        exists = ~np.isnat(part.stamps.moments)
+        parts.append(part if exists.all() else part.only(exists))
+    return parts
 
-    A layout may know several generations of an export; each file takes the first that fits it.
-    """
+
+def _entries(options: Any, what: str) -> list[SeriesEntry]:
+    """What a series' options say, for each generation of an export that its layout knows."""
     if not isinstance(options, Mapping):
         raise DataError(f"{what} must be a number, or a mapping with a file, a time and a unit")
     layout = options.get("layout")
     variants: Sequence[Mapping[str, Any]] = ({},)
     if layout is not None:
         if not isinstance(layout, str) or layout not in LAYOUTS:
-            near = difflib.get_close_matches(str(layout), LAYOUTS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f", expected one of {[*LAYOUTS]}"
+            close = difflib.get_close_matches(str(layout), LAYOUTS, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else f", expected one of {[*LAYOUTS]}"
             raise DataError(f"{what}: there is no layout {shown(layout)}{hint}")
         variants = LAYOUTS[layout]
-    entries = [entry(SeriesEntry, {**variant, **options}, what) for variant in variants]
-    for candidate in entries[:1]:
-        _complete(candidate, what)
-    paths = expanded(reader.folder, entries[0].file or ())
-    return [_fitting(reader, path, entries) for path in paths]
+    entries = [record(SeriesEntry, {**variant, **options}, what) for variant in variants]
+    with about(what):
+        _refuse_incomplete(entries[0])
+    return entries
+
+
+def _refuse_incomplete(entry: SeriesEntry) -> None:
+    """Refuse an entry that lacks what every file needs."""
+    for name in ("file", "time"):
+        if getattr(entry, name) is None:
+            raise DataError(f"{name!r} is missing or not a text")
+    if entry.unit is None and not entry.energy:
+        raise DataError("'unit' is missing or not a text")
+    if entry.time_zone is not None:
+        time_zone(entry.time_zone)
+    if entry.period is not None and len(entry.period) != len(entry.period_minutes):
+        raise DataError("'period_minutes' must be as many numbers as 'period' has columns")
+    if entry.thousands is not None and entry.thousands == entry.decimal:
+        raise DataError(f"decimal and thousands cannot both be {entry.decimal!r}")
 
 
 def _fitting(
@@ -128,134 +157,90 @@ def _fitting(
     DataError
         What is wrong with the first, if none fits.
     """
-    refusal: DataError | None = None
+    refusals: list[DataError] = []
     fitting: list[tuple[tuple[int, int], SeriesEntry, Frame]] = []
-    for candidate in entries:
-        wanted = _wanted(candidate)
+    for entry in entries:
+        columns = _columns_of(entry)
         try:
-            frame = reader.files.frame(path, candidate, wanted)
-            for name in wanted:
+            frame = reader.files.frame(path, entry, columns)
+            for name in columns:
                 frame.column(name)
             if len(entries) > 1 and len(frame.cells):  # generations may differ in their stamps only
-                read_times(frame.where(slice(0, 1)), candidate)
-            fitting.append((_fuels_known(frame, candidate), candidate, frame))
+                read_times(frame.where(slice(0, 1)), entry)
+            fitting.append((_fuels_known(frame, entry), entry, frame))
         except DataError as error:
-            refusal = refusal or error
+            refusals.append(error)
     if not fitting:
-        assert refusal is not None
-        raise refusal
-    _, candidate, frame = max(fitting, key=lambda fit: fit[0])
-    return candidate, frame
+        raise refusals[0]
+    _, entry, frame = max(fitting, key=lambda fit: fit[0])
+    return entry, frame
 
 
-def _complete(candidate: SeriesEntry, what: str) -> None:
-    """Refuse an entry that lacks what every file needs."""
-    for name in ("file", "time"):
-        if getattr(candidate, name) is None:
-            raise DataError(f"{what}: {name!r} is missing or not a text")
-    if candidate.unit is None and not candidate.energy:
-        raise DataError(f"{what}: 'unit' is missing or not a text")
-    if candidate.time_zone is not None:
-        try:
-            time_zone(candidate.time_zone)
-        except DataError as error:
-            raise DataError(f"{what}: {error}") from None
-    if candidate.period is not None and len(candidate.period) != len(candidate.period_minutes):
-        raise DataError(f"{what}: 'period_minutes' must be as many numbers as 'period' has columns")
-    if candidate.thousands is not None and candidate.thousands == candidate.decimal:
-        raise DataError(f"{what}: decimal and thousands cannot both be {candidate.decimal!r}")
-
-
-def _wanted(candidate: SeriesEntry) -> list[str]:
+def _columns_of(entry: SeriesEntry) -> list[str]:
     """Columns that an entry names; those of fuels may be absent."""
-    names = [*(candidate.time or ()), *(candidate.period or ()), *candidate.where]
-    optional = (candidate.column, candidate.fuel_column)
-    flags = (candidate.daylight, candidate.repeated)
-    names += [name for name in optional if name is not None]
-    names += [flag.column for flag in flags if flag is not None]
-    return names + [name for name in candidate.energy if name != "request"]
+    flags = [flag.column for flag in (entry.daylight, entry.repeated) if flag is not None]
+    single = [name for name in (entry.column, entry.fuel_column) if name is not None]
+    amounts = [name for name in entry.energy if name != "request"]
+    return [*(entry.time or ()), *(entry.period or ()), *entry.where, *single, *flags, *amounts]
 
 
-def _fuels_known(frame: Frame, candidate: SeriesEntry) -> tuple[int, int]:
+def _fuels_known(frame: Frame, entry: SeriesEntry) -> tuple[int, int]:
     """How many columns of a wide mix an entry knows, and minus the number that it names."""
-    names = [name for codes in candidate.fuels.values() for name in codes]
-    if not names or candidate.fuel_column is not None:
+    names = [name for codes in entry.fuels.values() for name in codes]
+    if not names or entry.fuel_column is not None:
         return 0, 0
     count = sum(frame.has(name) for name in names)
     if not count:
         raise DataError(
-            f"{frame.file}: none of the fuels {list(candidate.fuels)} has a column, found "
+            f"{frame.file}: none of the fuels {list(entry.fuels)} has a column, found "
             f"{listing(frame.header)}{frame.hint}"
         )
     return count, -len(names)
 
 
-def parts_of(reader: Reader, options: Any, what: str) -> list[Part]:
-    """The files of a series, their rows chosen and their stamps read."""
-    parts = []
-    for candidate, whole in resolved(reader, options, what):
-        frame, times = _rows(reader, whole, candidate)
-        columns = _value_columns(frame, candidate)
-        gone = np.logical_and.reduce([missing(cells, candidate) for cells in columns])
-        codes = None
-        if candidate.fuel_column is not None:
-            codes = frame.column(candidate.fuel_column).astype(str).to_numpy()
-        when = stamps(frame, candidate, times, gone, codes)
-        part = Part(candidate, frame, when)
-        exists = ~np.isnat(when.moments)
-        parts.append(part if exists.all() else part.only(exists))
-    return parts
-
-
-def _rows(reader: Reader, whole: Frame, candidate: SeriesEntry) -> tuple[Frame, Times]:
+def _rows(reader: Reader, whole: Frame, entry: SeriesEntry) -> tuple[Frame, Times]:
     """The chosen rows of a file and their stamps."""
-    key = (
-        id(whole),
-        tuple(sorted(candidate.where.items())),
-        candidate.time,
-        candidate.time_format,
-        candidate.time_zone,  # which says what marks of a clock mean
-        candidate.stamp,
-        candidate.period,
-    )
+    # The zone, too, says what a stamp means: what marks of a clock stand for.
+    stamped = entry.time, entry.time_format, entry.time_zone, entry.stamp, entry.period
+    key = id(whole), tuple(sorted(entry.where.items())), stamped
     if key not in reader.memory:
-        frame = _where(whole, candidate)
-        reader.memory[key] = frame, read_times(frame, candidate)
+        frame = _where(whole, entry)
+        reader.memory[key] = frame, read_times(frame, entry)
     return reader.memory[key]
 
 
-def _where(frame: Frame, candidate: SeriesEntry) -> Frame:
+def _where(frame: Frame, entry: SeriesEntry) -> Frame:
     rows = np.ones(len(frame.cells), dtype=bool)
-    for name, values in candidate.where.items():
+    for name, values in entry.where.items():
         cells = frame.column(name)
-        same = cells.astype(str).str.strip().isin(values).to_numpy(dtype=bool)
+        same = frame.texts(name).isin(values).to_numpy(dtype=bool)
         if not same.any():  # 9 for 09, 1 for 1.0
-            wanted = pd.to_numeric(pd.Series(values), errors="coerce")
-            same = pd.to_numeric(cells, errors="coerce").isin(wanted.dropna()).to_numpy(dtype=bool)
+            numbers = pd.to_numeric(pd.Series(values), errors="coerce").dropna()
+            same = pd.to_numeric(cells, errors="coerce").isin(numbers).to_numpy(dtype=bool)
         if not same.any():
-            there = listing([str(v).strip() for v in pd.unique(cells)[:100]])
+            present = listing([str(v).strip() for v in pd.unique(cells)[:100]])
             raise DataError(
                 f"{frame.file}: there are no rows where {{{name!r}: {listing(values)}}}; column "
-                f"{name!r} holds {there or 'nothing'}"
+                f"{name!r} holds {present or 'nothing'}"
             )
         rows &= same
     if not rows.any():
-        condition = " and ".join(f"{k!r}: {listing(v)}" for k, v in candidate.where.items())
+        condition = " and ".join(f"{k!r}: {listing(v)}" for k, v in entry.where.items())
         raise DataError(
             f"{frame.file}: there are no rows" + (f" where {condition}" if condition else "")
         )
     return frame.where(rows)
 
 
-def _value_columns(frame: Frame, candidate: SeriesEntry) -> list[Any]:
+def _value_columns(frame: Frame, entry: SeriesEntry) -> list[Any]:
     """The cells that hold the values of an entry."""
-    if candidate.energy:
-        return [frame.column(n) for n in candidate.energy if n != "request"] or [
-            frame.column((candidate.time or ("",))[0])
+    if entry.energy:
+        return [frame.column(n) for n in entry.energy if n != "request"] or [
+            frame.column((entry.time or ("",))[0])
         ]
-    if candidate.column is not None:
-        return [frame.column(candidate.column)]
-    names = [name for codes in candidate.fuels.values() for name in codes]
+    if entry.column is not None:
+        return [frame.column(entry.column)]
+    names = [name for codes in entry.fuels.values() for name in codes]
     present = [frame.column(name) for name in names if frame.has(name)]
     if not present:
         raise DataError(f"{frame.file}: the series needs a 'column'")

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from equiload.envs.data.tables.cells import numbers
+from equiload.envs.data.tables.messages import about, cell_error
 from equiload.envs.data.tables.parts import Part, Reader, named
-from equiload.envs.data.tables.slots import Column
+from equiload.envs.data.tables.slots import Intervals
 from equiload.envs.data.tables.units import energy
 from equiload.envs.errors import DataError
 
 _YEAR = 366 * 86_400
 
 
-def read_requests(reader: Reader, parts: Sequence[Part], kind: str, what: str) -> Column:
+def read_requests(reader: Reader, parts: Sequence[Part], kind: str, what: str) -> Intervals:
     """Energy of a log with a row per request, by minute; no row means no request."""
     if kind != "demand":
         raise DataError(f"{what}: only demand is read from requests ('energy')")
@@ -23,21 +24,17 @@ def read_requests(reader: Reader, parts: Sequence[Part], kind: str, what: str) -
     for part in parts:
         total = np.zeros(len(part.frame.cells))
         for name, text in part.entry.energy.items():
-            try:
+            with about(what):
                 per = energy(text)
-            except DataError as error:
-                raise DataError(f"{what}: {error}") from None
             if name == "request":
                 total += per
                 continue
             cells = part.frame.column(name)
-            counts = numbers(cells, part.entry, (part.frame.file, name), "a number of them")
+            counts = numbers(cells, part.entry, part.frame.file, "a number of them")
             if (counts < 0).any():
-                at = int(np.argmax(counts < 0))
-                raise DataError(
-                    f"{part.frame.file}, row {cells.index[at]}, column {name!r}: the value is "
-                    f"{counts[at]:g}, expected at least 0"
-                )
+                row = int(np.argmax(counts < 0))
+                sentence = f"the value is {counts[row]:g}, expected at least 0"
+                raise cell_error(part.frame.file, cells, row, sentence)
             total += per * counts
         amounts.append(total)
         moments.append(part.stamps.moments)
@@ -57,4 +54,4 @@ def read_requests(reader: Reader, parts: Sequence[Part], kind: str, what: str) -
     inside = reader.within(starts, seconds)
     name = named(parts, kind, what)
     amounts_of = np.asarray(sums[inside], np.float64)
-    return Column(name, starts[inside], seconds[inside], amounts_of, (60,), amount=True)
+    return Intervals(name, starts[inside], seconds[inside], amounts_of, (60,), amount=True)

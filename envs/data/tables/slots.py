@@ -8,14 +8,15 @@ cover it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from equiload.envs.data.tables.entries import GapsEntry, entry
+from equiload.envs.data.tables.entries import GapsEntry, record
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
@@ -28,8 +29,12 @@ _RUN = 4
 _ALONE = 4
 
 
+#: UTC: begin and end.
+Span = tuple[np.datetime64, np.datetime64]
+
+
 @dataclass(frozen=True, eq=False)
-class Column:
+class Intervals:
     """A series as read: ``[rows]`` UTC starts, lengths in seconds and values, in time order.
 
     ``what`` names file and series in messages; ``resolutions`` are the steps of the file, seconds,
@@ -46,6 +51,11 @@ class Column:
     amount: bool = False
     local: str | None = None
     blanks: Mapping[Any, str] = field(default_factory=dict)
+
+    @property
+    def span(self) -> Span:
+        """UTC: when the first value begins and the last one ends."""
+        return self.starts[0], self.starts[-1] + np.timedelta64(int(self.seconds[-1]), "s")
 
 
 def lengths(
@@ -104,11 +114,37 @@ def lengths(
     # Before a gap, and at the end, a value lasts as long as the last regular one did.
     last = np.maximum.accumulate(np.where(regular, np.arange(len(starts)), -1))
     usual = np.where(last >= 0, seconds[last], steps[0])
-    limit = np.where(longest > 0, longest, np.where(regular, seconds, usual))
+    limit: IntArray = np.where(longest > 0, longest, np.where(regular, seconds, usual))
     limit[-1] = min(limit[-1], max(steps))
-    ends = np.append(apart, np.iinfo(np.int64).max)
-    lasting: IntArray = np.minimum(ends, limit)
-    return lasting, steps
+    limit[:-1] = np.minimum(apart, limit[:-1])
+    return limit, steps
+
+
+def lasting(
+    moments: TimeArray,
+    declared: IntArray,
+    slot: int,
+    what: str,
+    *,
+    ends: bool,
+    amount: bool,
+    judged: BoolArray,
+) -> tuple[TimeArray, IntArray, tuple[int, ...]]:
+    """UTC starts, seconds and the file's steps, as of :func:`lengths`.
+
+    Values that end at their stamps (``ends``) look backwards.
+    """
+    measured = partial(lengths, slot=slot, what=what, amount=amount)
+    if not ends:
+        return moments, *measured(moments, declared, judged=judged)
+    mirrored = (-moments.astype(np.int64)[::-1]).astype("datetime64[s]")
+    try:
+        seconds, steps = measured(mirrored, declared[::-1], judged=judged[::-1])
+    except DataError:
+        measured(moments, declared, judged=judged)  # whose sentence names the time as it is
+        raise
+    seconds = seconds[::-1]
+    return moments - seconds.astype("timedelta64[s]"), seconds, steps
 
 
 def _resolutions(apart: IntArray, starts: TimeArray, slot: int, whole: int) -> tuple[int, ...]:
@@ -162,7 +198,7 @@ class Slots:
     stamps: TimeArray
     seconds: int
 
-    def place(self, column: Column, gaps: GapsEntry | None) -> tuple[FloatArray, int]:
+    def place(self, column: Intervals, gaps: GapsEntry | None) -> tuple[FloatArray, int]:
         """Values ``[T]`` of a column, and how many of them were filled.
 
         Means are weighed by time; amounts are spread evenly over their length and summed.
@@ -194,7 +230,7 @@ class Slots:
         return self._fill(np.asarray(sums, np.float64), covered == self.seconds, column, gaps)
 
     def _fill(
-        self, value: FloatArray, full: BoolArray, column: Column, gaps: GapsEntry | None
+        self, value: FloatArray, full: BoolArray, column: Intervals, gaps: GapsEntry | None
     ) -> tuple[FloatArray, int]:
         missing = np.flatnonzero(~full)
         if not len(missing):
@@ -213,7 +249,7 @@ class Slots:
         return value, len(missing)
 
     def _sentence(
-        self, missing: IntArray, longest: int, column: Column, gaps: GapsEntry | None
+        self, missing: IntArray, longest: int, column: Intervals, gaps: GapsEntry | None
     ) -> str:
         """Where values are missing, and what may be done about it."""
         allowed = (
@@ -243,7 +279,7 @@ class Slots:
         )
 
 
-def _longest(column: Column) -> int:
+def _longest(column: Intervals) -> int:
     """Minutes of the longest way to a next stamp that a value does not last."""
     apart = np.diff(column.starts).astype(np.int64)
     short = apart[apart > column.seconds[:-1]]
@@ -266,12 +302,17 @@ def gaps_of(options: Any, path: object) -> GapsEntry | None:
             f"{path}: gaps must be 'refuse' or {{method: linear or previous, longest: slots}}, got "
             f"{str(options)[:60]!r}"
         )
-    return entry(GapsEntry, options, f"{path}: gaps")
+    return record(GapsEntry, options, f"{path}: gaps")
 
 
-def common_slots(columns: list[Column], seconds: int, begin: Any, end: Any, path: object) -> Slots:
-    """The slots from ``begin`` to ``end``, or the longest window that every column covers."""
-    spans = [(c.starts[0], c.starts[-1] + np.timedelta64(int(c.seconds[-1]), "s")) for c in columns]
+def common_slots(
+    spans: Sequence[Span],
+    seconds: int,
+    begin: np.datetime64 | None,
+    end: np.datetime64 | None,
+    path: object,
+) -> Slots:
+    """The slots from ``begin`` to ``end``, or the longest window that every span covers."""
     first = max((span[0] for span in spans), default=begin)
     last = min((span[1] for span in spans), default=end)
     if first is None or last is None:
@@ -287,7 +328,7 @@ def common_slots(columns: list[Column], seconds: int, begin: Any, end: Any, path
             f"{path}: from start to end it is {length / 60:g} min, no whole number of slots of "
             f"{seconds // 60} min"
         )
-    if count < 1 or (columns and (start >= last or stop <= first)):
+    if count < 1 or (spans and (start >= last or stop <= first)):
         raise DataError(
             f"{path}: the series have no slot in common"
             + (" with 'start' and 'end'" if begin is not None or end is not None else "")

@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pandas as pd
 
-from equiload.envs.data.tables.entries import SeriesEntry, shown
+from equiload.envs.data.tables.entries import SeriesEntry
 from equiload.envs.data.tables.files import Frame
+from equiload.envs.data.tables.messages import shown
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, IntArray
 
@@ -36,14 +38,8 @@ _DIGITS = re.compile(
     r"(?:19|20)\d\d(?:0\d|1[0-2])(?:[0-2]\d|3[01])(?:[01]\d|2[0-4])(?:[0-5]\d){0,2}"
 )
 _DAYS = (
-    "%d.%m.%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%d-%m-%Y",
-    "%m-%d-%Y",
-    "%d.%m.%y",
-    "%d/%m/%y",
-    "%m/%d/%y",
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y"),
+    *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y"),
 )
 _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 #: What a stamp may be that is not ISO 8601, to be told to the user.
@@ -87,7 +83,6 @@ def read_times(frame: Frame, entry: SeriesEntry) -> Times:
     DataError
         A stamp that is no time: row, value, and what was expected.
     """
-    assert entry.time is not None
     if entry.period is not None and entry.stamp != "start":
         raise DataError(f"{frame.file}: with 'period', 'stamp' is start: periods count from 1")
     if entry.time_format is not None and "%Z" in entry.time_format:  # marks are read apart
@@ -95,7 +90,7 @@ def read_times(frame: Frame, entry: SeriesEntry) -> Times:
         entry = entry.model_copy(update={"time_format": shorter})
     names = entry.time or ()
     columns = [frame.column(name) for name in names]
-    place = Place(frame, " + ".join(repr(name) for name in names))
+    place = StampColumn.of(frame, entry)
     seconds = np.zeros(len(columns[0]), dtype=np.int64)
     marks = np.full(len(columns[0]), np.nan)
     if len(columns) == 1 and pd.api.types.is_datetime64_any_dtype(columns[0]):
@@ -119,62 +114,72 @@ def _piece(cells: Any, at: int, entry: SeriesEntry) -> Any:
 
 
 @dataclass(frozen=True)
-class Place:
+class StampColumn:
     """Where stamps stand, for messages."""
 
-    frame: Frame
+    file: Path
     label: str
 
-    def error(self, row: int, value: object, expected: str) -> DataError:
-        """The sentence on one stamp."""
+    @classmethod
+    def of(cls, frame: Frame, entry: SeriesEntry) -> StampColumn:
+        """The columns that an entry takes the stamps from."""
+        return cls(frame.file, " + ".join(repr(name) for name in entry.time or ()))
+
+    def error(self, text: Any, row: int, expected: str, value: object = None) -> DataError:
+        """The sentence on one of the stamps; ``value`` if more than its text is to be shown."""
+        value = str(text.iloc[row] if value is None else value)
         return DataError(
-            f"{self.frame.file}, row {self.frame.cells.index[row]}, column {self.label}: the time "
-            f"is {shown(str(value))}, expected {expected}"
+            f"{self.file}, row {text.index[row]}, column {self.label}: the time is {shown(value)}, "
+            f"expected {expected}"
         )
 
+    def refuse(self, text: Any, bad: BoolArray, expected: str) -> None:
+        """Raise the sentence on the first of the ``bad`` stamps, if any is."""
+        if bad.any():
+            raise self.error(text, int(np.argmax(bad)), expected)
 
-def _parsed(text: Any, entry: SeriesEntry, place: Place) -> Any:
+
+def _parsed(text: Any, entry: SeriesEntry, place: StampColumn) -> Any:
     """Times with an offset or without, a series."""
-    wanted = entry.time_format
-    since = None if wanted is None else _SINCE.fullmatch(wanted)
+    form = entry.time_format
+    since = None if form is None else _SINCE.fullmatch(form)
     if since is not None:
         return _since(text, since, entry, place)
-    if wanted is not None and "%" not in wanted:
+    if form is not None and "%" not in form:
         raise DataError(
-            f"{place.frame.file}: time_format {wanted!r} has no directive such as %Y; expected "
+            f"{place.file}: time_format {form!r} has no directive such as %Y; expected "
             f"strptime's, '%d.%m.%Y %H:%M' say, or 'seconds since 1970-01-01'"
         )
     offset = text.str.contains(_OFFSET, regex=True).to_numpy(dtype=bool)
-    if wanted is not None:
-        offset = np.full(len(text), "%z" in wanted)
-    _refuse_counts(text, wanted, place)
+    if form is not None:
+        offset = np.full(len(text), "%z" in form)
+    _refuse_counts(text, form, place)
     try:
-        parsed = _read(text, wanted, utc=bool(offset.all()))
+        parsed = _read(text, form, utc=bool(offset.all()))
     except ValueError:
-        other = int(np.argmax(offset != offset[-1]))
         if offset.all() or not offset.any():
-            raise _format_error(text, wanted, place, 0, "") from None
-        raise place.error(
-            other, text.iloc[other], "all times of a file with an offset from UTC, or none"
-        ) from None
-    parsed = _midnights(text, parsed, wanted)
+            raise _format_error(text, form, place, "") from None
+        other = int(np.argmax(offset != offset[-1]))
+        expected = "all times of a file with an offset from UTC, or none"
+        raise place.error(text, other, expected) from None
+    parsed = _midnights(text, parsed, form)
     bad = parsed.isna().to_numpy(dtype=bool)
-    if wanted is None:  # "now" and "today" are times to the parser
+    if form is None:  # "now" and "today" are times to the parser
         bad = bad | ~text.str[:1].str.isdigit().to_numpy(dtype=bool)
     if bad.any():
         names = ~text[bad].str[:1].str.isdigit().to_numpy(dtype=bool)
         around = _around(bad) if names.all() else ""
-        raise _format_error(text[bad], wanted, place, int(np.argmax(bad)), around)
+        raise _format_error(text[bad], form, place, around)
     return parsed
 
 
-def _read(text: Any, wanted: str | None, *, utc: bool) -> Any:
-    return pd.to_datetime(text, format=wanted or "ISO8601", errors="coerce", utc=utc)
+def _read(text: Any, form: str | None, *, utc: bool) -> Any:
+    return pd.to_datetime(text, format=form or "ISO8601", errors="coerce", utc=utc)
 
 
-def _refuse_counts(text: Any, wanted: str | None, place: Place) -> None:
+def _refuse_counts(text: Any, form: str | None, place: StampColumn) -> None:
     """A count of seconds since 1970 is not ISO 8601, though some of its digits may be."""
-    if wanted is not None or not len(text):
+    if form is not None or not len(text):
         return
     digits = str(text.iloc[0])
     if not re.fullmatch(r"\d{1,7}|[34]\d{4}\.\d+|\d{9,13}(\.\d+)?", digits):
@@ -183,12 +188,12 @@ def _refuse_counts(text: Any, wanted: str | None, place: Place) -> None:
         return  # a date, which fits no ISO 8601
     if re.fullmatch(r"[34]\d{4}(\.\d+)?", digits):
         raise place.error(
-            0, digits, "an ISO 8601 time; is it Excel's number? Say 'days since 1899-12-30'"
+            text, 0, "an ISO 8601 time; is it Excel's number? Say 'days since 1899-12-30'"
         )
     unit = "milliseconds" if len(digits.split(".")[0]) >= 12 else "seconds"
     start = "1970-01-01" if len(digits.split(".")[0]) >= 9 else "2024-01-01"
     raise place.error(
-        0, digits, f"an ISO 8601 time; is it a count? Say 'time_format: {unit} since {start}'"
+        text, 0, f"an ISO 8601 time; is it a count? Say 'time_format: {unit} since {start}'"
     )
 
 
@@ -218,26 +223,25 @@ def _usual(text: Any) -> str:
     return f"a 'time_format', which may be {choices}: the file does not tell"
 
 
-def _format_error(bad: Any, wanted: str | None, place: Place, row: int, around: str) -> DataError:
+def _format_error(bad: Any, form: str | None, place: StampColumn, around: str) -> DataError:
     """The sentence on the first of the texts that are no times."""
-    first = bad.iloc[0]
-    if wanted is None:
-        return place.error(row, first, f"an ISO 8601 time{around or f', or {_usual(bad)}'}")
-    unknown = re.findall(r"%(.)", wanted)
+    if form is None:
+        return place.error(bad, 0, f"an ISO 8601 time{around or f', or {_usual(bad)}'}")
+    unknown = re.findall(r"%(.)", form)
     odd = [code for code in unknown if code not in "aAwdbBmyYHIpMSfzZjUWcxX%GuV"]
     hint = f" (%{odd[0]} is no directive of strptime's)" if odd else ""
-    if "%s" in wanted:
+    if "%s" in form:
         hint = " (for seconds since 1970 say 'seconds since 1970-01-01')"
-    if re.search(r"\b2[5-9]$", first) and "%H" in wanted:
+    if re.search(r"\b2[5-9]$", bad.iloc[0]) and "%H" in form:
         hint = "; hours that count to 25 are a 'period' of 60 'period_minutes'"
     if not hint and not around and not _read(bad, None, utc=True).isna().any():
         hint = "; these are ISO 8601, say 'time_format: null'"
     elif not hint and not around and (usual := _usual(bad)) != "a 'time_format'":
         hint = f"; {usual}"
-    return place.error(row, first, f"the time_format {wanted!r}{hint or around}")
+    return place.error(bad, 0, f"the time_format {form!r}{hint or around}")
 
 
-def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: Place) -> Any:
+def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: StampColumn) -> Any:
     """``seconds since 2024-01-01``: counted from a time on the declared clock, by default UTC.
 
     Since 1970 seconds count from UTC whatever is declared; Excel's days are no elapsed time but the
@@ -249,7 +253,7 @@ def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: Place) ->
         origin = pd.NaT
     if origin is pd.NaT:
         raise DataError(
-            f"{place.frame.file}: time_format must be 'seconds since 1970-01-01' say, with a UTC "
+            f"{place.file}: time_format must be 'seconds since 1970-01-01' say, with a UTC "
             f"time, got {since[0]!r}"
         )
     counts = pd.to_numeric(text, errors="coerce")
@@ -261,10 +265,10 @@ def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: Place) ->
         hint = (
             "; are they milliseconds?" if since[1] == "seconds" and counts.iloc[row] > 1e11 else ""
         )
-        raise place.error(row, text.iloc[row], f"a number of {since[0]}{hint}")
+        raise place.error(text, row, f"a number of {since[0]}{hint}")
     passed = pd.to_timedelta(counts, unit=_UNITS[since[1]])
     if origin == _EPOCH and len(passed) and passed.max() < pd.Timedelta(days=3650):
-        raise place.error(0, text.iloc[0], f"{since[0]} later than 1980; are they seconds?")
+        raise place.error(text, 0, f"{since[0]} later than 1980; are they seconds?")
     if since[1] in ("minutes", "hours", "days"):  # whose fractions are never exact
         passed = passed.dt.round("s")
     if origin == _EXCEL:
@@ -275,29 +279,29 @@ def _since(text: Any, since: re.Match[str], entry: SeriesEntry, place: Place) ->
     return origin.tz_convert("UTC") + passed
 
 
-def _midnights(text: Any, parsed: Any, wanted: str | None) -> Any:
+def _midnights(text: Any, parsed: Any, form: str | None) -> Any:
     """Read hour 24 as midnight of the next day."""
     late = np.flatnonzero(parsed.isna().to_numpy(dtype=bool))
     if not len(late):
         return parsed
-    pattern = _HOUR_24 if wanted is None else _hour_pattern(wanted)
+    pattern = _HOUR_24 if form is None else _hour_pattern(form)
     if pattern is None:
         return parsed
     parts = [pattern.fullmatch(str(text.iloc[row])) for row in late]
     rows = [row for row, part in zip(late, parts, strict=True) if part]
     zeroed = [f"{part['before']}00{part['after']}" for part in parts if part]
     if rows:
-        midnight = _read(pd.Series(zeroed), wanted, utc=parsed.dt.tz is not None)
+        midnight = _read(pd.Series(zeroed), form, utc=parsed.dt.tz is not None)
         parsed = parsed.copy()
         parsed.iloc[rows] = (midnight + pd.Timedelta(days=1)).to_numpy()
     return parsed
 
 
 @lru_cache
-def _hour_pattern(wanted: str) -> re.Pattern[str] | None:
+def _hour_pattern(form: str) -> re.Pattern[str] | None:
     """Texts of a strptime format whose hour is 24, split there."""
     pieces, hour = [], False
-    for piece in re.findall(r"%.|[^%]+", wanted):
+    for piece in re.findall(r"%.|[^%]+", form):
         if piece == "%H" and not hour:
             pieces.append(r")24(?P<after>")
             hour = True
@@ -308,15 +312,12 @@ def _hour_pattern(wanted: str) -> re.Pattern[str] | None:
     return re.compile(rf"(?P<before>{''.join(pieces)})") if hour else None
 
 
-def _ranges(text: Any, entry: SeriesEntry, place: Place) -> tuple[Any, IntArray]:
+def _ranges(text: Any, entry: SeriesEntry, place: StampColumn) -> tuple[Any, IntArray]:
     """The first time of ``start - end``, and the seconds between them where they are positive."""
     between = r"\s+(?:[-–—]|to)\s+|/(?=\d{4}-)|\s*[-–—]\s*(?=\d{1,2}(?::\d{2}){0,2}$)"
     both = text.str.split(between, n=1, regex=True)
     first, last = both.str[0], both.str[1]
-    single = last.isna().to_numpy(dtype=bool)
-    if single.any():
-        row = int(np.argmax(single))
-        raise place.error(row, text.iloc[row], "'start - end'")
+    place.refuse(text, last.isna().to_numpy(dtype=bool), "'start - end'")
     short = last.str.fullmatch(r"\d{1,2}(?::\d{2}){0,2}")  # an end without its date: the same day's
     if short.all():
         day = first.str.replace(r"\d{1,2}(?::\d{2}){0,2}$", "", regex=True)
@@ -326,7 +327,7 @@ def _ranges(text: Any, entry: SeriesEntry, place: Place) -> tuple[Any, IntArray]
     return first, np.maximum(apart, 0.0).astype(np.int64)
 
 
-def _marks(text: Any, entry: SeriesEntry, place: Place) -> tuple[Any, Any]:
+def _marks(text: Any, entry: SeriesEntry, place: StampColumn) -> tuple[Any, Any]:
     """Split a mark of the clock in force off the stamps, ``(CEST)`` or ``EST``: its offset, s.
 
     On a fixed offset a mark that never changes says nothing more.
@@ -342,24 +343,17 @@ def _marks(text: Any, entry: SeriesEntry, place: Place) -> tuple[Any, Any]:
     if entry.time_format is None and tails.isin(_UTC).all():
         return text.str.replace(_MARK, "Z", regex=True), nothing
     same = tails.nunique(dropna=False) == 1
-    if entry.time_zone is not None and same and _fixed(entry.time_zone):
+    if entry.time_zone is not None and same and isinstance(time_zone(entry.time_zone), timezone):
         return text.str.replace(_MARK, "", regex=True), nothing
     ahead = _abbreviations(entry.time_zone)
     ahead = ahead | {other: ahead[name] for other, name in _ALSO.items() if name in ahead}
     marked = tails.isin(list(ahead)).to_numpy(dtype=bool)
     foreign = tails.notna().to_numpy(dtype=bool) & ~marked & ~tails.isin(["AM", "PM"]).to_numpy()
-    if foreign.any():
-        row = int(np.argmax(foreign))
-        names = f" ({', '.join(ahead)})" if ahead else ""
-        raise place.error(
-            row, text.iloc[row], f"a mark of the clock of the 'time_zone' {entry.time_zone}{names}"
-        )
+    names = f" ({', '.join(ahead)})" if ahead else ""
+    expected = f"a mark of the clock of the 'time_zone' {entry.time_zone}{names}"
+    place.refuse(text, foreign, expected)
     stripped = text.where(~marked, text.str.replace(_MARK, "", regex=True))
     return stripped, tails.map(ahead).astype(float).to_numpy()
-
-
-def _fixed(zone: str) -> bool:
-    return isinstance(time_zone(zone), timezone)
 
 
 @lru_cache

@@ -4,53 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 
+from equiload.envs.data.tables.entries import number
 from equiload.envs.errors import DataError
 from equiload.envs.footprints import FOOTPRINTS
 from equiload.envs.typing import FloatArray
 
-_ENERGY = {"Wh": 1e-6, "kWh": 1e-3, "MWh": 1.0, "GWh": 1e3, "TWh": 1e6}  # in MWh
+#: Units of amounts, in MWh; of mean power, in MW; and of shares of a region's capacity.
+ENERGY = {"Wh": 1e-6, "kWh": 1e-3, "MWh": 1.0, "GWh": 1e3, "TWh": 1e6}
 _HEAT = {"J": 1 / 3.6e9, "kJ": 1 / 3.6e6, "MJ": 1 / 3600.0, "GJ": 1 / 3.6}  # in MWh
-_POWER = {"W": 1e-6, "kW": 1e-3, "MW": 1.0, "GW": 1e3, "kWh/h": 1e-3, "MWh/h": 1.0}  # in MW
+POWER = {"W": 1e-6, "kW": 1e-3, "MW": 1.0, "GW": 1e3, "kWh/h": 1e-3, "MWh/h": 1.0}
+SHARES = {"share": 1.0, "%": 0.01}
 _POUND = 0.45359237
 _MASS = {  # in kg
     "kg": 1.0,
     "mg": 1e-6,
-    "g": 1e-3,
-    "gram": 1e-3,
-    "grams": 1e-3,
-    "t": 1e3,
-    "tonne": 1e3,
-    "tonnes": 1e3,
-    "ton": 1e3,
-    "tons": 1e3,
-    "metric ton": 1e3,
-    "metric tons": 1e3,
-    "short ton": 2000 * _POUND,
-    "short tons": 2000 * _POUND,
-    "lb": _POUND,
-    "lbs": _POUND,
-    "pound": _POUND,
-    "pounds": _POUND,
+    **dict.fromkeys(("g", "gram", "grams"), 1e-3),
+    **dict.fromkeys(("t", "tonne", "tonnes", "ton", "tons", "metric ton", "metric tons"), 1e3),
+    **dict.fromkeys(("short ton", "short tons"), 2000 * _POUND),
+    **dict.fromkeys(("lb", "lbs", "pound", "pounds"), _POUND),
 }
 _VOLUME = {  # in m³
-    "m³": 1.0,
-    "m3": 1.0,
-    "L": 1e-3,
-    "l": 1e-3,
-    "liter": 1e-3,
-    "liters": 1e-3,
-    "litre": 1e-3,
-    "litres": 1e-3,
+    **dict.fromkeys(("m³", "m3"), 1.0),
+    **dict.fromkeys(("L", "l", "liter", "liters", "litre", "litres"), 1e-3),
     "ML": 1e3,
-    "gal": 3.785411784e-3,
-    "gallon": 3.785411784e-3,
-    "gallons": 3.785411784e-3,
+    **dict.fromkeys(("gal", "gallon", "gallons"), 3.785411784e-3),
 }
-_DOLLARS = ("US$", "USD")
 #: Hundredths of a currency as they are written, alone or behind its name …
 _CENTS = r"(?:ct|cts|cents?|c|¢|p|pence|öre|øre|ore|Rp)"
 #: … or before its sign.
@@ -65,18 +46,17 @@ _GAS = re.compile(
     r"\s*(?:of\s+)?(?:CO2|CO₂|NOx|NOₓ|NO2|SO2)\s*-?\s*(?:eq(?:uivalent)?\.?|e)?$", re.I
 )
 
-_PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
-    {  # factor and what is added before it
-        "temperature": {
-            **dict.fromkeys(("°C", "℃", "C", "degC", "deg C", "Celsius", "celsius"), (1.0, 0.0)),
-            **dict.fromkeys(("°F", "℉", "F", "degF", "deg F", "Fahrenheit"), (5 / 9, -32.0)),
-            "K": (1.0, -273.15),
-        },
-        "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
-        "rate": {"US$": (1.0, 0.0), "USD": (1.0, 0.0)},
-    }
-)
-#: Smallest and largest value that is physically sensible, in the project's unit.
+_PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = {  # factor and what is added before it
+    "temperature": {
+        **dict.fromkeys(("°C", "℃", "C", "degC", "deg C", "Celsius", "celsius"), (1.0, 0.0)),
+        **dict.fromkeys(("°F", "℉", "F", "degF", "deg F", "Fahrenheit"), (5 / 9, -32.0)),
+        "K": (1.0, -273.15),
+    },
+    "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
+    "rate": {"US$": (1.0, 0.0), "USD": (1.0, 0.0)},
+}
+#: Smallest and largest value that is physically sensible, in the project's unit: no market's floor
+#: or cap lies beyond those of prices, and no weather was ever recorded beyond those of temperature.
 _BOUNDS = {
     "price": (-5_000.0, 30_000.0),
     "temperature": (-90.0, 60.0),
@@ -85,7 +65,24 @@ _BOUNDS = {
     "demand": (0.0, np.inf),
     "share": (0.0, 10.0),
 }
-_OWN = {"price": "US$/MWh", "temperature": "°C", "humidity": "1", "rate": "US$", "demand": "MWh"}
+#: What demand and the output of plants may be in: name, factors of amounts and powers, shares.
+_LOADS = {
+    "demand": ("demand", {**ENERGY, **POWER}, SHARES, " (of the region's capacity)"),
+    "mix": ("a generation mix", {**POWER, **ENERGY}, {"%": 1.0, "share": 1.0}, ""),
+}
+_OWN = {
+    "price": "US$/MWh",
+    "temperature": "°C",
+    "humidity": "1",
+    "rate": "US$",
+    "demand": "MWh",
+    "share": "of capacity",
+}
+
+
+def base_kind(kind: str) -> str:
+    """The kind of footprint that a grid's or a site's part is of; any other kind as it is."""
+    return kind.removeprefix("grid_").removeprefix("site_")
 
 
 def bounds(kind: str) -> tuple[float, float]:
@@ -95,9 +92,11 @@ def bounds(kind: str) -> tuple[float, float]:
     return _BOUNDS.get(kind, (-np.inf, np.inf) if kind == "mix" else (0.0, np.inf))
 
 
-def own_unit(kind: str) -> str:
-    """The project's unit of a kind of series, as in messages."""
-    return f"{FOOTPRINTS[kind].unit}/MWh" if kind in FOOTPRINTS else _OWN.get(kind, "units")
+def out_of_bounds(value: float, kind: str) -> str:
+    """The sentence on a value, in the project's unit, that is none of a kind's."""
+    unit = f"{FOOTPRINTS[kind].unit}/MWh" if kind in FOOTPRINTS else _OWN.get(kind, "units")
+    low, high = bounds(kind)
+    return f"the value is {value:g} {unit}, expected {low:g} to {high:g}"
 
 
 def convert(
@@ -125,69 +124,62 @@ def convert(
     if kind in _PLAIN:
         if unit not in _PLAIN[kind]:
             raise DataError(
-                f"the unit of {kind} must be one of {_listing(_PLAIN[kind])}{_got(unit)}"
+                f"the unit of {kind} must be one of {', '.join(_PLAIN[kind])}; got {unit!r}"
             )
         factor, shift = _PLAIN[kind][unit]
         return (values + shift) * factor
-    if kind == "demand":
-        return values * _demand(unit)
-    if kind == "mix":
-        return values * _mix(unit)
+    if kind in _LOADS:
+        name, factors, shares, note = _LOADS[kind]
+        if unit not in factors | shares:
+            raise DataError(
+                f"the unit of {name} must be one of {', '.join(factors)}, {' or '.join(shares)}"
+                f"{note}; got {unit!r}"
+            )
+        return values * (factors | shares)[unit]
     own = FOOTPRINTS[kind].unit if kind in FOOTPRINTS else footprint_unit
     return values * _footprint(kind, unit, own or "units")
 
 
-def is_power(unit: str) -> bool:
-    """Is a demand in this unit a mean power, rather than an amount?"""
-    return unit in _POWER
-
-
-def is_share(unit: str) -> bool:
-    """Is a demand in this unit a share of the region's capacity?"""
-    return unit in ("share", "%")
-
-
-def is_amount(unit: str) -> bool:
-    """Is a demand or an output in this unit an amount of each row?"""
-    return unit in _ENERGY
-
-
 def energy(text: str) -> float:
     """MWh of a text such as ``0.4 J`` or ``2e-3 Wh``."""
-    number, _, unit = text.strip().partition(" ")
-    factor = {**_ENERGY, **_HEAT}.get(unit.strip())
-    try:
-        value = float(number)
-    except ValueError:
-        value = np.nan
-    if factor is None or not (np.isfinite(value) and value >= 0):
+    value, unit = _amount(text)
+    factors = {**ENERGY, **_HEAT}
+    if unit not in factors or np.isnan(value):
         raise DataError(
-            f"an energy must be a number and a unit ({_listing({**_ENERGY, **_HEAT})}), '0.4 J' "
-            f"say, got {text[:60]!r}"
+            f"an energy must be a number and a unit ({', '.join(factors)}), '0.4 J' say, got "
+            f"{text[:60]!r}"
         )
-    return value * factor
+    return value * factors[unit]
 
 
 def capacity(text: str, slot_hours: float) -> float:
     """MWh per slot of ``1.5`` (MWh per slot) or ``20 MW``."""
-    number, _, unit = text.strip().partition(" ")
-    try:
-        value = float(number)
-    except ValueError:
-        value = np.nan
-    unit = unit.strip()
-    known = unit in _POWER or unit in ("", "MWh", "kWh", "GWh")
-    if not (np.isfinite(value) and value >= 0 and known):
+    value, unit = _amount(text)
+    factors = {"": 1.0} | {name: ENERGY[name] for name in ("MWh", "kWh", "GWh")}
+    factors |= {name: factor * slot_hours for name, factor in POWER.items()}
+    if unit not in factors or np.isnan(value):
         raise DataError(f"must be a number of MWh per slot, or '20 MW' say, got {text[:60]!r}")
-    return value * (_POWER[unit] * slot_hours if unit in _POWER else _ENERGY[unit or "MWh"])
+    return value * factors[unit]
+
+
+def _amount(text: str) -> tuple[float, str]:
+    """Number and unit of ``20 MW``; not a number where it is none, infinite or negative."""
+    amount, _, unit = text.strip().partition(" ")
+    value = number(amount)
+    return value if 0 <= value < np.inf else np.nan, unit.strip()
+
+
+def _parted(unit: str) -> tuple[str, str]:
+    """What stands before and after ``/`` or ``per``."""
+    amount, _, per = unit.replace(" per ", "/").partition("/")
+    return amount.strip(), per.strip()
 
 
 def _price(unit: str, rate: FloatArray | float | None) -> FloatArray | float:
-    currency, _, per = unit.replace(" per ", "/").partition("/")
-    currency, per = currency.strip(), per.strip()
-    if per not in _ENERGY:
+    currency, per = _parted(unit)
+    if per not in ENERGY:
         raise DataError(
-            f"the unit {unit!r} of a price must be a currency per {_listing(_ENERGY)}, US$/MWh or "
+            f"the unit {unit!r} of a price must be a currency per {', '.join(ENERGY)}, US$/MWh or "
             f"EUR/MWh say"
         )
     currency, part = _whole_currency(currency)
@@ -197,8 +189,8 @@ def _price(unit: str, rate: FloatArray | float | None) -> FloatArray | float:
             f"the unit {unit!r} of a price must be a currency by its three capitals or its sign, "
             f"or hundredths of it: EUR/MWh, €/MWh, ct/kWh, EURct/kWh, pence/kWh say"
         )
-    scale = part / _ENERGY[per]
-    if currency in (*_DOLLARS, "US"):
+    scale = part / ENERGY[per]
+    if currency in ("US$", "USD", "US"):
         if rate is not None:
             raise DataError(
                 f"the price is in US$ already ({unit}), so 'rate' has nothing to convert"
@@ -228,33 +220,11 @@ def _whole_currency(currency: str) -> tuple[str, float]:
     return currency, 1.0
 
 
-def _demand(unit: str) -> float:
-    if is_share(unit):
-        return 0.01 if unit == "%" else 1.0
-    if unit not in {**_ENERGY, **_POWER}:
-        raise DataError(
-            f"the unit of demand must be one of {_listing({**_ENERGY, **_POWER})}, share or % (of "
-            f"the region's capacity){_got(unit)}"
-        )
-    return {**_ENERGY, **_POWER}[unit]
-
-
-def _mix(unit: str) -> float:
-    if unit in ("%", "share"):
-        return 1.0
-    if unit not in {**_ENERGY, **_POWER}:
-        raise DataError(
-            f"the unit of a generation mix must be one of {_listing({**_POWER, **_ENERGY})}, % or "
-            f"share{_got(unit)}"
-        )
-    return {**_ENERGY, **_POWER}[unit]
-
-
 def _footprint(kind: str, unit: str, own: str) -> float:
     """Factor to ``own`` per MWh."""
-    amount, _, per = unit.replace(" per ", "/").partition("/")
-    amount, per = _GAS.sub("", amount.strip()).strip(), per.strip()
-    energies = {**_ENERGY, **_HEAT}
+    amount, per = _parted(unit)
+    amount = _GAS.sub("", amount).strip()
+    energies = {**ENERGY, **_HEAT}
     sizes: dict[str, float] = {own: 1.0}
     for family in (_MASS, _VOLUME):
         if own in family:
@@ -262,14 +232,6 @@ def _footprint(kind: str, unit: str, own: str) -> float:
     if amount not in sizes or per not in energies:
         raise DataError(
             f"the unit of {kind} must be an amount per energy, {own}/MWh say, of "
-            f"{_listing(sizes)} and {_listing(energies)}{_got(unit)}"
+            f"{', '.join(sizes)} and {', '.join(energies)}; got {unit!r}"
         )
     return sizes[amount] / energies[per]
-
-
-def _listing(names: Mapping[str, object]) -> str:
-    return ", ".join(names)
-
-
-def _got(unit: str) -> str:
-    return f"; got {unit!r}"

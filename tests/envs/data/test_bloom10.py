@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from equiload.envs import DataError
 from equiload.envs.data import bloom10
 from equiload.envs.data.bloom10 import SLOTS, START, read_hourly
-from equiload.envs.data.regions import PAPER_REGIONS, paper_distance, paper_reachability
+from equiload.envs.data.regions import PAPER_REGIONS, great_circle, location, paper_reachability
 
 SERIES = {
     "price": ("Price", "Price (USD/MWh)"),
@@ -159,7 +159,8 @@ def test_any_bytes_end_in_data_or_in_a_data_error(
 
 
 def test_distances_are_those_of_a_globe() -> None:
-    distance = paper_distance()
+    place = location(PAPER_REGIONS)
+    distance = great_circle(place, place)
     np.testing.assert_allclose(distance, distance.T)
     assert (np.diag(distance) == 0).all()
     names = {name: i for i, name in enumerate(PAPER_REGIONS)}

@@ -10,7 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from equiload.envs import DataError
-from equiload.envs.data.table import RegionTable, read_table
+from equiload.envs.data.table import read_table
+from equiload.envs.data.tables.assemble import RegionTable
 from equiload.envs.instance import Instance
 
 CASES = Path(__file__).parent / "cases"

@@ -19,7 +19,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from equiload.envs import DataError
-from equiload.envs.data.table import RegionTable, read_table
+from equiload.envs.data.table import read_table
+from equiload.envs.data.tables.assemble import RegionTable
 
 DOLLARS = {"column": "v", "unit": "US$/MWh", "time": "t"}
 UTC_DOLLARS = DOLLARS | {"time_zone": "UTC"}

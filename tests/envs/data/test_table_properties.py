@@ -13,16 +13,16 @@ from ruamel.yaml import YAML
 from equiload.envs import EquiloadError
 from equiload.envs.data.table import read_table
 from equiload.envs.data.tables.entries import GapsEntry, RegionEntry, SeriesEntry, WorldEntry
-from equiload.envs.data.tables.slots import Column, Slots, lengths
+from equiload.envs.data.tables.slots import Intervals, Slots, lengths
 
 START = np.datetime64("2024-05-01T00:00", "s")
 
 
-def column(minutes: list[int], step: int, slot: int, *, amount: bool = False) -> Column:
+def column(minutes: list[int], step: int, slot: int, *, amount: bool = False) -> Intervals:
     """Values 1, 2, … at these minutes, each as long as the file says."""
     starts = START + 60 * np.array(minutes).astype("timedelta64[s]")
     seconds, steps = lengths(starts, 0, slot, "x", amount=amount)
-    return Column("x", starts, seconds, np.arange(1.0, len(starts) + 1), steps, amount)
+    return Intervals("x", starts, seconds, np.arange(1.0, len(starts) + 1), steps, amount)
 
 
 @settings(max_examples=300, deadline=None)
@@ -64,8 +64,8 @@ def test_amounts_keep_their_sum_and_means_their_weight(steps, slot, seed) -> Non
     slots = Slots(
         START + np.arange(minutes[-1] // slot) * np.timedelta64(slot * 60, "s"), slot * 60
     )
-    amounts, _ = slots.place(Column("x", at, seconds, values, (60,), amount=True), None)
-    means, filled = slots.place(Column("x", at, seconds, values, (60,)), None)
+    amounts, _ = slots.place(Intervals("x", at, seconds, values, (60,), amount=True), None)
+    means, filled = slots.place(Intervals("x", at, seconds, values, (60,)), None)
     assert amounts.sum() == pytest.approx(values.sum())
     by_minute = np.repeat(values, seconds // 60)
     np.testing.assert_allclose(means, by_minute.reshape(-1, slot).mean(axis=1))
