@@ -26,18 +26,18 @@ Trust: TypeAlias = bool | Collection[type]
 _OURS = ("equiload.envs.", "equiload.robust.", "equiload.agents.")
 
 
-def make(kind: str, what: Any, /, *given: Any, trust: Trust = True, **offered: Any) -> Any:
+def make(kind: str, spec: Any, /, *positional: Any, trust: Trust = True, **offered: Any) -> Any:
     """Build a ``reward``, ``feature``, ``action``, ``network``, ``agent`` or ``method``.
 
     Parameters
     ----------
     kind
         A heading of ``conf/names.yaml``.
-    what
-        A :data:`Spec`, or an object, which is passed through; where something is ``given``, it is
-        what makes the object: a class, or any callable. Arguments that are null are left out, and
-        with ``_target_`` those that only the ``kind`` beside it takes.
-    given
+    spec
+        A :data:`Spec`, or an object, which is passed through; where there are ``positional``
+        arguments, it is what makes the object: a class, or any callable. Arguments that are null
+        are left out, and with ``_target_`` those that only the ``kind`` beside it takes.
+    positional
         Positional arguments of everything of this kind.
     trust
         False, or the classes besides our own that may be used: for what a stranger wrote.
@@ -50,18 +50,18 @@ def make(kind: str, what: Any, /, *given: Any, trust: Trust = True, **offered: A
         For a name that is not known, a target that cannot be found or is not trusted, and
         arguments that it does not take.
     """
-    if what is None:
+    if spec is None:
         known = ", ".join(names_of(kind))
         raise DataError(f"the {kind} must be one of {known} or a _target_, got none")
-    specified = isinstance(what, str | Mapping)
-    if not specified and not given:
-        return what
-    target, arguments = _read(kind, what, trust) if specified else (what, {})
+    specified = isinstance(spec, str | Mapping)
+    if not specified and not positional:
+        return spec
+    target, arguments = _read(kind, spec, trust) if specified else (spec, {})
     takes = inspect.signature(target).parameters
-    more = {key: value for key, value in offered.items() if key in takes and key not in arguments}
+    offers = {key: value for key, value in offered.items() if key in takes and key not in arguments}
     built = {key: instantiated(value, trust) for key, value in arguments.items()}
-    label = label_of(what) if specified else getattr(what, "__name__", what)
-    return called(f"the {kind} {label}", target, *given, **more, **built)
+    label = label_of(spec) if specified else getattr(spec, "__name__", spec)
+    return called(f"the {kind} {label}", target, *positional, **offers, **built)
 
 
 def instantiated(value: Any, trust: Trust = True) -> Any:
@@ -82,20 +82,20 @@ def instantiated(value: Any, trust: Trust = True) -> Any:
     return called(label_of(value), target, **built)
 
 
-def target_of(kind: str, what: Any) -> Any:
+def target_of(kind: str, spec: Any) -> Any:
     """What would be called to make it: a class, usually."""
-    return _read(kind, what, True)[0] if isinstance(what, str | Mapping) else what
+    return _read(kind, spec, True)[0] if isinstance(spec, str | Mapping) else spec
 
 
-def called(label: str, target: Callable[..., Any], /, *given: Any, **arguments: Any) -> Any:
+def called(label: str, target: Callable[..., Any], /, *positional: Any, **arguments: Any) -> Any:
     """Call ``target``; arguments that it does not take become a :class:`DataError`."""
     try:
-        inspect.signature(target).bind(*given, **arguments)
+        inspect.signature(target).bind(*positional, **arguments)
     except ValueError:  # of C, without a signature
         pass
     except TypeError as error:
         raise DataError(f"{label} cannot be made: {error}") from None
-    return target(*given, **arguments)
+    return target(*positional, **arguments)
 
 
 def locate(path: str) -> Any:
@@ -130,18 +130,18 @@ def _names() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     return names
 
 
-def _read(kind: str, what: Spec, trust: Trust) -> tuple[Any, dict[str, Any]]:
+def _read(kind: str, spec: Spec, trust: Trust) -> tuple[Any, dict[str, Any]]:
     """The target of a specification, and its arguments as they stand."""
-    spec = {"kind": what} if isinstance(what, str) else what
-    own = {key: value for key, value in spec.items() if value is not None and key != "kind"}
-    name, named = spec.get("kind"), dict[str, Any]()
+    choices = {"kind": spec} if isinstance(spec, str) else spec
+    own = {key: value for key, value in choices.items() if value is not None and key != "kind"}
+    name, named = choices.get("kind"), dict[str, Any]()
     if name is not None:
         if not isinstance(name, str) or name not in names_of(kind):
             known = ", ".join(names_of(kind))
             raise DataError(f"the {kind} must be one of {known} or a _target_, got {name!r}")
         named = dict(names_of(kind)[name])
     elif "_target_" not in own:
-        raise DataError(f"the {kind} needs a name or a _target_, got {what!r}")
+        raise DataError(f"the {kind} needs a name or a _target_, got {spec!r}")
     if "_target_" not in own or name is None:
         arguments = {**named, **own}
         return _trusted(arguments.pop("_target_"), trust, arguments), arguments
@@ -170,6 +170,6 @@ def _trusted(path: Any, trust: Trust, arguments: Mapping[str, Any]) -> Any:
     )
 
 
-def label_of(what: Spec) -> str:
+def label_of(spec: Spec) -> str:
     """Its name, or the import path of its target."""
-    return what if isinstance(what, str) else str(what.get("_target_") or what.get("kind"))
+    return spec if isinstance(spec, str) else str(spec.get("_target_") or spec.get("kind"))

@@ -29,18 +29,18 @@ def frozen(array: _A) -> _A:
     return array
 
 
-def names_of(what: str, names: Sequence[str]) -> tuple[str, ...]:
+def names_of(kind: str, names: Sequence[str]) -> tuple[str, ...]:
     """Names as a tuple: at least one, printable, none twice."""
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise DataError(f"the {what} names must be a sequence of texts, got {names!r}")
+        raise DataError(f"the {kind} names must be a sequence of texts, got {names!r}")
     names = tuple(str(name) for name in names)
     if not names:
-        raise DataError(f"at least one {what} is needed")
+        raise DataError(f"at least one {kind} is needed")
     for name, count in Counter(names).items():
         if not name.strip() or not name.isprintable():
-            raise DataError(f"a {what} needs a name that can be printed, got {name!r}")
+            raise DataError(f"a {kind} needs a name that can be printed, got {name!r}")
         if count > 1:
-            raise DataError(f"{what} {name!r} is named more than once")
+            raise DataError(f"{kind} {name!r} is named more than once")
     return names
 
 
@@ -52,18 +52,18 @@ def integers(values: Any) -> IntArray:
     return frozen(array.astype(np.int64))
 
 
-def booleans(what: str, values: Any, shape: tuple[int, ...]) -> BoolArray:
+def booleans(name: str, values: Any, shape: tuple[int, ...]) -> BoolArray:
     """Read-only ``array`` of 0 and 1."""
-    array = regular_array(what, values)
+    array = regular_array(name, values)
     if array.shape != shape:
-        raise DataError(f"{what} must have shape {shape}, got {array.shape}")
+        raise DataError(f"{name} must have shape {shape}, got {array.shape}")
     if not np.isin(array, (0, 1)).all():
-        raise DataError(f"{what} must hold only 0 and 1")
+        raise DataError(f"{name} must hold only 0 and 1")
     return frozen(array.astype(np.bool_))
 
 
 def numbers(
-    what: str,
+    name: str,
     values: Any,
     shape: tuple[int, ...],
     *,
@@ -71,11 +71,11 @@ def numbers(
     maximum: float = np.inf,
 ) -> FloatArray:
     """Read-only finite numbers within bounds; copied unless nobody can change them."""
-    array = regular_array(what, values, np.float64)
+    array = regular_array(name, values, np.float64)
     if not frozen_throughout(array):
         array = array.copy()
     if array.shape != shape:
-        raise DataError(f"{what} must have shape {shape}, got {array.shape}")
+        raise DataError(f"{name} must have shape {shape}, got {array.shape}")
     good = (np.abs(array) <= LARGEST) & (array >= minimum) & (array <= maximum)
     if not good.all():
         place = tuple(int(i) for i in np.argwhere(~good)[0])
@@ -83,16 +83,16 @@ def numbers(
         bounds += "" if np.isinf(maximum) else f" and at most {maximum:g}"
         if np.isfinite(array[place]) and not bounds:
             bounds = f" below {LARGEST:g} in size"
-        raise DataError(f"{what}{list(place)} is {array[place]}, expected a finite number{bounds}")
+        raise DataError(f"{name}{list(place)} is {array[place]}, expected a finite number{bounds}")
     return frozen(array)
 
 
-def regular_array(what: str, values: Any, dtype: type | None = None) -> Any:
+def regular_array(name: str, values: Any, dtype: type | None = None) -> Any:
     """Return ``np.asarray``, or one sentence on why it is none."""
     try:
         return np.asarray(values, dtype=dtype)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must hold numbers in a regular array: {error}") from None
+        raise DataError(f"{name} must hold numbers in a regular array: {error}") from None
 
 
 def frozen_throughout(array: np.ndarray[Any, Any]) -> bool:

@@ -308,15 +308,21 @@ def fill_reach(
     out: FloatArray,
 ) -> float:
     """Loads ``out [B, N]`` of what :func:`assign` gives, without keeping any allocation."""
-    G, N = reachable.shape
-    flow, unserved = np.empty((1, G, N)), np.empty((1, G))
+    B, N = unit_cost.shape
+    G = reachable.shape[0]
+    order, reach = np.empty(N, np.int64), reachable.T.copy()
+    flow, used, count = np.empty((G, N)), np.empty((G, N), np.int64), np.empty(G, np.int64)
     worst = 0.0
-    for b in range(unit_cost.shape[0]):
-        d, c = b % demand.shape[0], b % capacity.shape[0]
-        need, room = demand[d : d + 1], capacity[c : c + 1]
-        short = assign(unit_cost[b : b + 1], need, room, reachable, flow, unserved)
-        worst = max(worst, short)
-        out[b] = np.minimum(flow[0].sum(0), room[0])  # rounding may pass the limit
+    for b in range(B):
+        flow[:], count[:] = 0.0, 0
+        need, cap = demand[b % demand.shape[0]], capacity[b % capacity.shape[0]]
+        unserved, room = need.copy(), cap.copy()
+        _sort(unit_cost[b], order)
+        _place(order, reach, flow, unserved, room, used, count)
+        unplaced = unserved.sum()
+        if unplaced > 0.0:
+            worst = max(worst, unplaced / need.sum())
+        out[b] = np.minimum(flow.sum(0), cap)  # rounding may pass the limit
     return worst
 
 
@@ -492,7 +498,7 @@ def _cheapest_paths(
     return exact
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _take_back(
     room: FloatArray, served: FloatArray, flow: FloatArray, unserved: FloatArray
 ) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from gymnasium import spaces
 
+from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision, namespace, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.routing import feasible_routing
@@ -15,6 +16,9 @@ from equiload.envs.instance import Instance
 from equiload.envs.make import Spec, Trust, make
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array, FloatArray
+
+if TYPE_CHECKING:  # needs torch
+    from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 
 # Beyond it differences of logits could overflow; softmax cannot tell anyway.
 _HUGE = 1e100
@@ -58,14 +62,6 @@ class Layer(Protocol):
         ...
 
 
-class Dispatcher(Protocol):
-    """The cheapest loads: :class:`~equiload.envs.Dispatch`, or its like on tensors."""
-
-    def loads(self, unit_cost: Array, demand: Array, capacity: Array) -> tuple[Array, Array]:
-        """Loads ``[..., N]``, MWh, and what routing them costs ``[...]``, US$."""
-        ...
-
-
 class ShadowPriceAction:
     """Actions ``[K, R]``: weights ``w = softmax(scale · action)`` over regions, then dispatch.
 
@@ -87,11 +83,11 @@ class ShadowPriceAction:
         setting: Setting,
         scale: float,
         physics: Physics | None = None,
-        dispatch: Dispatcher | None = None,
+        dispatch: TorchDispatch | None = None,
     ) -> None:
         self.shape = setting.footprint_shape[-2:]
         self._dispatch = setting.fleet.dispatch
-        self._loads: Dispatcher = dispatch or self._dispatch
+        self._loads: Dispatch | TorchDispatch = dispatch or self._dispatch
         self._physics, self._scale = physics or setting.physics, scale
 
     def weights(self, action: Array) -> Array:
@@ -166,8 +162,8 @@ def make_action(
     """
     if not (np.isfinite(scale) and scale > 0):
         raise DataError(f"action_scale must be a number above 0, got {scale}")
-    made: Action = make("action", action, setting, float(scale), trust=trust, **tensors)
-    return made
+    space: Action = make("action", action, setting, float(scale), trust=trust, **tensors)
+    return space
 
 
 def action_box(action: Action) -> spaces.Box:

@@ -179,5 +179,5 @@ class HindsightDual:
 
 def make_reward(reward: Spec | Reward) -> Reward:
     """Build a reward scheme (:func:`~equiload.envs.make.make`), or pass one through."""
-    made: Reward = make("reward", reward)
-    return made
+    scheme: Reward = make("reward", reward)
+    return scheme

@@ -67,8 +67,8 @@ def _complete(
     if not stuck.any():
         return allocation
     allocation = allocation.copy()
-    flow, rest = np.ascontiguousarray(allocation[stuck]), np.ascontiguousarray(remaining[stuck])
+    flow, unserved = np.ascontiguousarray(allocation[stuck]), np.ascontiguousarray(remaining[stuck])
     room = np.maximum(capacity[stuck] - flow.sum(-2), 0.0)
-    kernels.augment(flow, rest, room, reachable.astype(np.float64))
+    kernels.augment(flow, unserved, room, reachable.astype(np.float64))
     allocation[stuck] = flow
     return allocation
