@@ -63,22 +63,12 @@ def main(cfg: PredictionsConfig) -> None:
     study.need_rows()
     rows = study.by_key()
     scores = [_score(case, own, errors, cfg.confidence) for case, own in rows.items()]
-    _write(cfg, study, len(draws), scores)
-    drawn = f"{len(draws)} {cfg.split} draws of {source.name}"
-    title = f"{instance.name if cfg.draws is None else drawn}: gap to eGLB-Off, %"
-    show(prediction_table(scores, title, study.left_out), study.left_out)
-
-
-def _write(
-    cfg: PredictionsConfig, study: Study, count: int, scores: Sequence[PredictionScore]
-) -> None:
-    folder = run_folder()
-    rows = [row for own in study.by_key().values() for row in own]
-    parquet.write(folder, rows, parquet.Origin.of(cfg))
     lines = [asdict(score) for score in scores]
+    folder = run_folder()
+    parquet.write(folder, [row for own in rows.values() for row in own], parquet.Origin.of(cfg))
     write_csv(folder / "predictions.csv", lines)
     content = {
-        "draws": count,
+        "draws": len(draws),
         "split": None if cfg.draws is None else cfg.split,
         "confidence": cfg.confidence,
         "scores": lines,
@@ -89,6 +79,9 @@ def _write(
         from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
 
         write_figures(folder)
+    drawn = f"{len(draws)} {cfg.split} draws of {source.name}"
+    title = f"{instance.name if cfg.draws is None else drawn}: gap to eGLB-Off, %"
+    show(prediction_table(scores, title, study.left_out), study.left_out)
 
 
 def run_draw(

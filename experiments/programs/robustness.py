@@ -70,14 +70,6 @@ def main(cfg: RobustnessConfig) -> None:
     (reachability,) = reachabilities(source, [cfg.reachability])
     instance = one_instance(source, reachability)
     trials, study = run_trials(cfg, instance, reachability)
-    _write(cfg, trials, study)
-    title = f"{instance.name}: {instance.horizon} slots"
-    show(_table(trials, title, study.left_out), study.left_out)
-    if not all(trial.verified for trial in trials if trial.method != "fixed"):
-        sys.exit(1)
-
-
-def _write(cfg: RobustnessConfig, trials: Sequence[Trial], study: Study) -> None:
     folder = run_folder()
     parquet.write(folder, study.rows, parquet.Origin.of(cfg))
     lines = [asdict(trial) for trial in trials]
@@ -88,6 +80,10 @@ def _write(cfg: RobustnessConfig, trials: Sequence[Trial], study: Study) -> None
         from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
 
         write_figures(folder)
+    title = f"{instance.name}: {instance.horizon} slots"
+    show(_table(trials, title, study.left_out), study.left_out)
+    if not all(trial.verified for trial in trials if trial.method != "fixed"):
+        sys.exit(1)
 
 
 def run_trials(

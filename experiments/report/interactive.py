@@ -104,6 +104,7 @@ def trace(mark: Any) -> Any:
 def _(mark: Line) -> go.Scatter:
     words = isinstance(mark.x, list)
     point = "%{x}: %{y:.5~g}" if words else "%{x:.5~g}, %{y:.5~g}"
+    shape = "hv" if mark.step else "linear"
     named = "" if words or mark.names is None else "%{text}<br>"
     return go.Scatter(
         name=_text(mark.label),
@@ -111,8 +112,7 @@ def _(mark: Line) -> go.Scatter:
         y=_short(mark.y),
         text=_text(mark.names) if isinstance(mark.names, str) else _texts(mark.names),
         mode="lines+markers" if mark.marks else "lines",
-        line={"color": mark.colour, "width": mark.width, "dash": mark.dash}
-        | {"shape": "hv" if mark.step else "linear"},
+        line={"color": mark.colour, "width": mark.width, "dash": mark.dash, "shape": shape},
         marker={"size": 7},
         hovertemplate=f"{named}{point}<extra>%{{fullData.name}}</extra>",
     )
