@@ -50,7 +50,7 @@ def odd_problems() -> dict[str, Instance]:
         ))),
         "an outage": plain.replace(trace=replace(trace, availability=up)),
         "quarters of an hour": plain.replace(
-            trace=replace(trace, timestamps=_clock(plain.horizon, 900))
+            trace=replace(trace, timestamps=clock_of(plain.horizon, 900))
         ),
         "three kinds": _problem(kinds=3),
     }  # fmt: skip
@@ -94,10 +94,7 @@ def random_problems(rng: np.random.Generator, batch: int) -> Instance:
             price=numbers((batch, T, N), -3, 9) * money,
             intensity=intensity,
             demand=planned.sum(-1),
-            timestamps=np.broadcast_to(
-                np.datetime64("2024-01-01T00", "s") + np.arange(T) * np.timedelta64(1, "h"),
-                (batch, T),
-            ),
+            timestamps=np.broadcast_to(clock_of(T), (batch, T)),
             footprints=tuple(kinds),
             availability=np.minimum(1.0, need * (1 + 1e-9) + rng.uniform(0, 0.3, load.shape))
             if rng.random() < 0.5
@@ -141,7 +138,7 @@ def _problem(
             price=rng.uniform(10.0, 90.0, (*batch, T, N)),
             intensity=rng.uniform(0.05, 0.9, (*batch, kinds, T, N)),
             demand=rng.uniform(0.2, 1.0, (*batch, T, J)),
-            timestamps=np.broadcast_to(_clock(T, 3600), (*batch, T)),
+            timestamps=np.broadcast_to(clock_of(T), (*batch, T)),
             footprints=names,
         ),
         objective=Objective(equity_weight={name: _WEIGHT[name] for name in names}),
@@ -149,5 +146,6 @@ def _problem(
     )
 
 
-def _clock(slots: int, seconds: int) -> np.ndarray:
+def clock_of(slots: int, seconds: int = 3600) -> np.ndarray:
+    """``[slots]`` timestamps, from an evening before a leap day on."""
     return np.datetime64("2024-02-28T20:00:00") + np.arange(slots) * np.timedelta64(seconds, "s")

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from equiload.envs import Fleet, Instance, Objective, Trace
+from equiload.testing.problems import clock_of
 
 
 @st.composite
@@ -26,10 +27,8 @@ def instances(
     ``routing`` and ``full`` fix whether there is a routing cost and full reachability; by default
     either occurs. Money and footprints are multiplied by ``scale``.
     """
-    T = draw(st.integers(1, most_slots))
-    N = draw(st.integers(1, most_datacenters))
-    J = draw(st.integers(1, most_gateways))
-    K = draw(st.integers(1, most_footprints))
+    most = (most_slots, most_datacenters, most_gateways, most_footprints)
+    T, N, J, K = (draw(st.integers(1, count)) for count in most)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     coarse = draw(st.booleans())  # whole numbers make ties
 
@@ -70,10 +69,7 @@ def instances(
             price=numbers((*batch, T, N), -3, 9) * scale,
             intensity=numbers((*batch, K, T, N), 0, 4) * scale,
             demand=planned.sum(-1),
-            timestamps=np.broadcast_to(
-                np.datetime64("2024-01-01T00", "s") + np.arange(T) * np.timedelta64(1, "h"),
-                (*batch, T),
-            ),
+            timestamps=np.broadcast_to(clock_of(T), (*batch, T)),
             footprints=tuple(f"kind{k}" for k in range(K)),
             availability=availability,
         ),
