@@ -81,10 +81,10 @@ RESULTS = ("sweep.json", "results.json", "evaluation.json", "best.json")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    name, rest = (given[0], given[1:]) if given else ("", [])
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name, rest = (words[0], words[1:]) if words else ("", [])
     if name not in COMMANDS or (name == "sweep" and {"-h", "--help"}.intersection(rest)):
-        _parser().parse_args(given)  # help, the version, or what is wrong
+        _parser().parse_args(words)  # help, the version, or what is wrong
         return 2
     if name not in (*PROGRAMS, "sweep"):  # its options are its own
         return start(name, rest)

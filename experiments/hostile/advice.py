@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 import torch
 
-from equiload.agents import EGLBOff, ShadowPrices
+from equiload.agents import ShadowPrices
 from equiload.envs import Instance, Policy, Setting, Slot, State, rollout, shadow_cost
 from equiload.envs.typing import FloatArray
 from equiload.robust import SafeSet, blend
@@ -107,8 +107,8 @@ def _harm(
         ledger = blend(safe.turn(ledger, tensors, own[t]), advice[t]).ledger
     assert ledger is not None
     mu = torch.as_tensor(instance.objective.mu.copy())
-    mine, his = ledger.footprint + ledger.high, ledger.high
-    harm: torch.Tensor = ledger.cost + (mu * (mine.amax(-1) - his.amax(-1))).sum(-1)
+    played, expert = ledger.footprint + ledger.high, ledger.high
+    harm: torch.Tensor = ledger.cost + (mu * (played.amax(-1) - expert.amax(-1))).sum(-1)
     return harm
 
 
@@ -124,8 +124,3 @@ def _corners(instance: Instance) -> list[FloatArray]:
         fleet.dispatch.allocation(unit, trace.demand, instance.capacity)
         for unit in (-all_in, all_in, *crowded)
     ]
-
-
-def perfect_weights(instance: Instance) -> FloatArray:
-    """``w*`` of eGLB-Off, from the whole instance."""
-    return EGLBOff().solve(instance).weights

@@ -25,21 +25,16 @@ from equiload.envs import (
 )
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import FloatArray
-from equiload.robust import (
-    EnvironmentLayer,
-    Method,
-    RobustPolicy,
-    Verification,
-    pooled,
-    verify,
-)
+from equiload.robust import EnvironmentLayer, Method, RobustPolicy, Verification, pooled, verify
 from equiload.testing.problems import random_problems
 
+# Projection solves a program per episode and slot, the others are arithmetic on the whole batch.
 _METHODS = ("blend", "environment", "switch", "project")
 _BATCH = {"blend": 4096, "environment": 4096, "switch": 4096, "project": 256}
 #: On average.
 EPISODES_PER_BATCH = 3136
 
+# Half of them leave no slack, or next to none: there rounding decides.
 _RHO = (0.0, 0.0, 1e-9, 0.01, 0.1, 1.0)
 _KINDS = 6  # of hostile advice
 _SPOT_CHECKS = 8  # of each batch, in rational arithmetic in any case
@@ -47,7 +42,7 @@ _SPOT_CHECKS = 8  # of each batch, in rational arithmetic in any case
 
 @dataclass
 class Tally:
-    """What the campaign has found so far."""
+    """What the campaign has verified so far."""
 
     episodes: int = 0
     slots: int = 0
@@ -55,13 +50,13 @@ class Tally:
     exact: int = 0
     smallest_slack: float = np.inf
 
-    def add(self, found: Verification, problem: str) -> None:
+    def add(self, batch: Verification, problem: str) -> None:
         """Count one batch."""
-        self.episodes += found.episodes
-        self.slots += found.slots
-        self.exact += found.exact
-        self.smallest_slack = min(self.smallest_slack, found.smallest_slack)
-        self.violations += [f"{problem}: {violation}" for violation in found.violations]
+        self.episodes += batch.episodes
+        self.slots += batch.slots
+        self.exact += batch.exact
+        self.smallest_slack = min(self.smallest_slack, batch.smallest_slack)
+        self.violations += [f"{problem}: {violation}" for violation in batch.violations]
 
     def __str__(self) -> str:
         return (
@@ -140,18 +135,14 @@ def campaign(episodes: int, seed: int) -> Iterator[Tally]:
         method = _METHODS[chunk % 4]
         batch = min(_BATCH[method], episodes - tally.episodes)
         instance = random_problems(rng, batch)
-        found = attack(instance, rng, method, horizon_aware=bool(rng.integers(2)))
-        tally.add(found, f"batch {chunk} of seed {seed}")
+        verification = attack(instance, rng, method, horizon_aware=bool(rng.integers(2)))
+        tally.add(verification, f"batch {chunk} of seed {seed}")
         chunk += 1
         yield tally
 
 
 def attack(
-    instance: Instance,
-    rng: np.random.Generator,
-    method: str | Method,
-    *,
-    horizon_aware: bool,
+    instance: Instance, rng: np.random.Generator, method: str | Method, *, horizon_aware: bool
 ) -> Verification:
     """Run hostile advice against an expert on a batch of problems, and verify every episode.
 

@@ -24,7 +24,7 @@ from equiload.experiments.results.tables import comparison_table, show
 from equiload.experiments.running.config import BenchmarkConfig
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import write_csv, write_record
-from equiload.experiments.running.progress import bars
+from equiload.experiments.running.progress import bars, tracker
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
 
 #: More regions stand in ``regions.csv`` alone.
@@ -46,13 +46,13 @@ def main(cfg: BenchmarkConfig) -> None:
         write_results(folder, study.rows, origin, study.left_out)
 
     study = Study(finished=write)
-    with bars() as shown:
+    with bars() as progress:
         for name, instance in instances.items():
             study.compare(
                 agents,
                 instance,
                 reachability=name,
-                track=lambda algorithm, name=name: shown.track(f"{algorithm}, {name}"),  # type: ignore[misc]
+                track=lambda algorithm, name=name: tracker(progress, f"{algorithm}, {name}"),  # type: ignore[misc]
             )
     study.need_rows()
     write()  # what was left out last is in none yet
@@ -91,10 +91,7 @@ def _print_tables(study: Study, instances: Mapping[str, Instance], *, by_region:
 
 
 def write_results(
-    folder: Path,
-    rows: Sequence[Row],
-    origin: parquet.Origin,
-    left_out: Sequence[LeftOut] = (),
+    folder: Path, rows: Sequence[Row], origin: parquet.Origin, left_out: Sequence[LeftOut] = ()
 ) -> None:
     """Write ``results.json`` (the contract is in the README), CSV and Parquet."""
     content = {

@@ -25,7 +25,7 @@ from rich.table import Table
 from equiload.envs import DataError, EquiloadError
 from equiload.experiments.results import parquet
 from equiload.experiments.results.statistics import summary
-from equiload.experiments.results.tables import show, text_table
+from equiload.experiments.results.tables import percent, show, text_table
 from equiload.experiments.running.files import replacing
 from equiload.experiments.running.jobs import record
 
@@ -42,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         table, skipped = collect(options.folder)
         output = options.output or options.folder / NAME
-        write(output, table)
+        with replacing(output.with_name(f"{output.name}.parquet")) as draft:
+            pq.write_table(table, draft)
+        with replacing(output.with_name(f"{output.name}.csv")) as draft:
+            pyarrow.csv.write_csv(table, draft)
         show(gap_table(table.to_pandas(), options.by))
     except EquiloadError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -107,18 +110,8 @@ def gap_table(rows: pd.DataFrame, by: Sequence[str] = ()) -> Table:
     names = [*by, "reachability", "algorithm"]
     table = text_table("", names, ["runs", "gap to eGLB-Off, %"])
     for line in summary(rows, names).to_dict("records"):
-        value, low, high = (
-            f"{100 * line[end]:.2f}".replace("-0.00", "0.00") for end in ("value", "low", "high")
-        )
+        value, low, high = (percent(line[end]) for end in ("value", "low", "high"))
         cells = [escape(str(line[name])) for name in names]
         interval = f" \\[{low}, {high}]" if line["runs"] > 1 else ""
         table.add_row(*cells, str(line["runs"]), value + interval)
     return table
-
-
-def write(output: Path, table: pa.Table) -> None:
-    """Write ``output.parquet`` and ``output.csv``."""
-    with replacing(output.with_name(f"{output.name}.parquet")) as draft:
-        pq.write_table(table, draft)
-    with replacing(output.with_name(f"{output.name}.csv")) as draft:
-        pyarrow.csv.write_csv(table, draft)

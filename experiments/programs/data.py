@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def load(what: str) -> tuple[Instance, list[RegionTable]]:
+def load(name: str) -> tuple[Instance, list[RegionTable]]:
     """Read what the command line names; the tables' raw series where there are any.
 
     Raises
@@ -44,7 +44,7 @@ def load(what: str) -> tuple[Instance, list[RegionTable]]:
     DataError
         If it names nothing that can be read.
     """
-    source = named_source(what)
+    source = named_source(name)
     if isinstance(source, TableSource):
         return read_table(source.path)
     return source.instance(), []
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="equiload data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="physics and plausibility, a verdict per series")
-    check.add_argument("what", help=NAMES)
+    check.add_argument("instance", metavar="what", help=NAMES)
     check.add_argument("--all", action="store_true", help="show what is in order, too")
     check.add_argument("--strict", action="store_true", help="exit code 1 if anything is wrong")
     check.set_defaults(run=_check)
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument("--base", help="another address that holds the same files")
     get.set_defaults(run=_fetch)
     portrait = commands.add_parser("portrait", help="one page about an instance")
-    portrait.add_argument("what", help=NAMES)
+    portrait.add_argument("instance", metavar="what", help=NAMES)
     portrait.add_argument("--output", type=Path, default=Path("portrait.png"))
     portrait.set_defaults(run=_portrait)
     example = commands.add_parser("example", help="copy the worked example of a table")
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> int:
     from equiload.envs.data.checks import Verdict, check_table
 
-    instance, regions = load(options.what)
+    instance, regions = load(options.instance)
     findings = check_table(instance, regions)
     bad = [f for f in findings if f.verdict in (Verdict.SUSPICIOUS, Verdict.BROKEN)]
     shown = [f for f in findings if options.all or f in bad or f.verdict is Verdict.NOTED]
@@ -109,7 +109,7 @@ def _fetch(options: argparse.Namespace) -> int:
 def _portrait(options: argparse.Namespace) -> int:
     from equiload.experiments.worlds.portrait import portrait
 
-    instance, _ = load(options.what)
+    instance, _ = load(options.instance)
     if options.output.suffix not in (".png", ".svg", ".pdf"):
         raise DataError(f"{options.output}: expected a name that ends in .png, .svg or .pdf")
     write_whole(options.output, lambda draft: portrait(instance).savefig(draft, dpi=110))

@@ -29,12 +29,12 @@ from equiload.experiments.running.files import write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import (
     chosen_draws,
-    instance_of,
     make_source,
+    one_instance,
     reachabilities,
     say,
 )
-from equiload.experiments.trainers.lineage import told_of
+from equiload.experiments.trainers.lineage import sentences_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def main(cfg: EvaluateConfig) -> None:
     if cfg.baseline not in agents:
         raise DataError(f"the baseline {cfg.baseline!r} is none of {', '.join(agents)}")
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
-    for sentence in told_of(agents.values(), source, None if cfg.draws is None else cfg.split):
+    for sentence in sentences_of(agents.values(), source, None if cfg.draws is None else cfg.split):
         say(sentence)
     study = run_all(cfg, source, agents)
     folder = run_folder()
@@ -99,13 +99,12 @@ def run_all(cfg: EvaluateConfig, source: Source, agents: Mapping[str, Agent]) ->
     """Every reachability, draw and algorithm."""
     names, study = reachabilities(source, cfg.reachability), Study()
     draws = chosen_draws(source, cfg.split, cfg.draws, first=cfg.first)
-    with bars() as shown:
-        bar = shown.bar("draws", len(draws) * len(names))
-        for reachability, draw in itertools.product(names, draws):
+    runs = list(itertools.product(names, draws))
+    with bars() as progress:
+        for reachability, draw in progress.track(runs, description="draws"):
             if not all(study.is_out(name, reachability) for name in agents):
-                instance = instance_of(source, draw, reachability)
+                instance = one_instance(source, reachability, draw)
                 study.compare(agents, instance, reachability=reachability)
-            bar.advance()
     study.need_rows()
     return study
 
@@ -137,7 +136,7 @@ def _score(
         )
         closed = float(1 - gap.mean() / reference.mean())
     known = theirs is not None and bool(np.isfinite([closed, low[1], high[1]]).all())
-    held = [bool(row.certificate.holds.all()) for row in own if row.certificate is not None]
+    holds = [bool(row.certificate.holds.all()) for row in own if row.certificate is not None]
     return Score(
         algorithm=own[0].algorithm,
         reachability=own[0].reachability,
@@ -149,7 +148,7 @@ def _score(
         closed_low=float(low[1]) if known else None,
         closed_high=float(high[1]) if known else None,
         better=None if theirs is None else float((gap < theirs).mean()),
-        certified=float(np.mean(held)) if held else None,
+        certified=float(np.mean(holds)) if holds else None,
     )
 
 

@@ -21,9 +21,9 @@ from equiload.agents import EGLBOff
 from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
 from equiload.envs import DataError, Instance, Policy, SolverError
 from equiload.experiments.results import parquet
-from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Cell, Score
+from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Case, PredictionScore
 from equiload.experiments.results.rows import LeftOut, Row
-from equiload.experiments.results.statistics import interval
+from equiload.experiments.results.statistics import Interval, interval
 from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import PredictionsConfig
@@ -32,8 +32,8 @@ from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import (
     chosen_draws,
-    instance_of,
     make_source,
+    one_instance,
     reachabilities,
 )
 from equiload.robust import RobustPolicy
@@ -56,29 +56,19 @@ def main(cfg: PredictionsConfig) -> None:
     (reachability,) = reachabilities(source, [cfg.reachability])
     draws = chosen_draws(source, cfg.split, cfg.draws)
     study, errors = Study(), Mapes(list)
-    with bars() as shown:
-        for number in shown.track("draws")(range(len(draws))):
-            instance = instance_of(source, draws[number], reachability)
+    with bars() as progress:
+        for number, draw in enumerate(progress.track(draws, description="draws")):
+            instance = one_instance(source, reachability, draw)
             run_draw(cfg, number, instance, reachability, study, errors)
     study.need_rows()
     rows = study.by_key()
-    scores = [_score(cell, own, errors, cfg.confidence) for cell, own in rows.items()]
-    _write(cfg, study, len(draws), scores)
-    name = (
-        instance.name if cfg.draws is None else f"{len(draws)} {cfg.split} draws of {source.name}"
-    )
-    title = f"{name}: gap to eGLB-Off, %"
-    show(prediction_table(scores, title, study.left_out), study.left_out)
-
-
-def _write(cfg: PredictionsConfig, study: Study, count: int, scores: Sequence[Score]) -> None:
-    folder = run_folder()
-    rows = [row for own in study.by_key().values() for row in own]
-    parquet.write(folder, rows, parquet.Origin.of(cfg))
+    scores = [_score(case, own, errors, cfg.confidence) for case, own in rows.items()]
     lines = [asdict(score) for score in scores]
+    folder = run_folder()
+    parquet.write(folder, [row for own in rows.values() for row in own], parquet.Origin.of(cfg))
     write_csv(folder / "predictions.csv", lines)
     content = {
-        "draws": count,
+        "draws": len(draws),
         "split": None if cfg.draws is None else cfg.split,
         "confidence": cfg.confidence,
         "scores": lines,
@@ -89,6 +79,9 @@ def _write(cfg: PredictionsConfig, study: Study, count: int, scores: Sequence[Sc
         from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
 
         write_figures(folder)
+    drawn = f"{len(draws)} {cfg.split} draws of {source.name}"
+    title = f"{instance.name if cfg.draws is None else drawn}: gap to eGLB-Off, %"
+    show(prediction_table(scores, title, study.left_out), study.left_out)
 
 
 def run_draw(
@@ -99,20 +92,20 @@ def run_draw(
     study: Study,
     errors: Mapes,
 ) -> None:
-    """Run every cell on one draw."""
+    """Run every case on one draw."""
     bound = EGLBOff().solve(instance).lower_bound
 
-    def run(cell: Cell, name: str, policy: Policy) -> None:
-        of = {"name": name, "reachability": reachability, "lower_bound": bound}
-        study.run(policy, instance, key=cell, group=cell.label, **of)
+    def run(case: Case, name: str, policy: Policy) -> None:
+        options = {"name": name, "reachability": reachability, "lower_bound": bound}
+        study.run(policy, instance, key=case, group=case.label, **options)
 
-    for name, node in _given(cfg.references):
-        run(Cell(REFERENCE, 0.0, name), name, build(node))
+    for name, node in _enabled(cfg.references):
+        run(Case(REFERENCE, 0.0, name), name, build(node))
     for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), number):
         errors[kind, size].append(_mapes(forecaster, instance))
         for name, rho, policy in advised(cfg, forecaster):
-            cell = Cell(kind, size, name, rho)
-            run(cell, f"{cell.label}, {kind} {size:g}", policy)
+            case = Case(kind, size, name, rho)
+            run(case, f"{case.label}, {kind} {size:g}", policy)
     for row in study.rows:
         if row.certificate is not None and not row.certificate.holds.all():
             raise SolverError(f"the robust layer's certificate does not hold on {instance.name}")
@@ -137,7 +130,7 @@ def forecasters(
     Errors that are random have a ``seed``, which is then the draw's.
     """
     yield PERFECT, 0.0, truth
-    for kind, error in _given(errors):
+    for kind, error in _enabled(errors):
         node = dict(error["forecaster"])
         if "seed" in node:
             node["seed"] = draw
@@ -149,41 +142,40 @@ def advised(
     cfg: PredictionsConfig, forecaster: Forecaster
 ) -> Iterator[tuple[str, float | None, Policy]]:
     """Yield every algorithm that takes a forecast, alone and as asked for with the guarantee."""
-    for name, node in _given(cfg.algorithms):
+    for name, node in _enabled(cfg.algorithms):
         yield name, None, build(node, forecaster=forecaster)
         for rho in cfg.rho if name in cfg.wrapped else ():
             advice, expert = build(node, forecaster=forecaster), build(cfg.expert)
             yield name, rho, RobustPolicy(advice, expert, rho=rho)
 
 
-def _given(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _enabled(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Entries that are not null: so a preset leaves out what the defaults hold."""
     return ((name, node) for name, node in nodes.items() if node is not None)
 
 
-def _score(cell: Cell, rows: Sequence[Row], errors: Mapes, confidence: float) -> Score:
+def _score(case: Case, rows: Sequence[Row], errors: Mapes, confidence: float) -> PredictionScore:
     gaps = np.array([row.gap for row in rows])
-    value = low = high = float(gaps.mean())
+    mean = Interval(*np.full(3, gaps.mean()).tolist())  # of one draw: no wider than itself
     if len(gaps) > 1:
-        middle = interval([gaps], np.mean, rng=np.random.default_rng(0), confidence=confidence)
-        value, low, high = middle.value, middle.low, middle.high
-    price, footprint = np.mean(errors.get((cell.error, cell.size), [(0.0, 0.0)]), axis=0)
-    return Score(
-        error=cell.error,
-        size=cell.size,
-        algorithm=cell.label,
-        advice=cell.algorithm,
-        rho=cell.rho,
-        gap=value,
-        low=low,
-        high=high,
+        mean = interval([gaps], np.mean, rng=np.random.default_rng(0), confidence=confidence)
+    price, footprint = np.mean(errors.get((case.error, case.size), [(0.0, 0.0)]), axis=0)
+    return PredictionScore(
+        error=case.error,
+        size=case.size,
+        algorithm=case.label,
+        advice=case.algorithm,
+        rho=case.rho,
+        gap=mean.value,
+        low=mean.low,
+        high=mean.high,
         price_mape=float(price),
         footprint_mape=float(footprint),
     )
 
 
 def prediction_table(
-    scores: Sequence[Score], title: str, left_out: Sequence[LeftOut] = ()
+    scores: Sequence[PredictionScore], title: str, left_out: Sequence[LeftOut] = ()
 ) -> Table:
     """Table for the terminal: a line per error and size, a column per algorithm."""
     columns = list(dict.fromkeys(s.algorithm for s in scores if s.error != REFERENCE))
@@ -192,7 +184,7 @@ def prediction_table(
     for score in scores:
         if score.error == REFERENCE:
             table.add_row(escape(score.algorithm), "", "", "", _text(score))
-    lines: dict[tuple[str, float], dict[str, Score]] = {}
+    lines: dict[tuple[str, float], dict[str, PredictionScore]] = {}
     for score in scores:
         if score.error != REFERENCE:
             lines.setdefault((score.error, score.size), {})[score.algorithm] = score
@@ -205,7 +197,7 @@ def prediction_table(
     return table
 
 
-def _text(score: Score) -> str:
+def _text(score: PredictionScore) -> str:
     if score.low == score.high:  # of one draw
         return f"{100 * score.gap:.2f}"
     return f"{100 * score.gap:.2f} [{100 * score.low:.2f}, {100 * score.high:.2f}]"

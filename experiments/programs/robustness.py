@@ -11,23 +11,17 @@ import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich.table import Table
 
+from equiload.agents import EGLBOff
 from equiload.envs import DataError, Instance, Policy, Setting, dual_bound, rollout
 from equiload.envs.make import label_of
 from equiload.envs.typing import FloatArray
-from equiload.experiments.hostile.advice import (
-    Dearest,
-    Replay,
-    Stale,
-    hostile,
-    noisy,
-    perfect_weights,
-)
-from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, Tally, campaign
+from equiload.experiments.hostile.advice import Dearest, Replay, Stale, hostile, noisy
+from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, campaign
 from equiload.experiments.results import parquet
 from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.results.study import Study
@@ -39,6 +33,7 @@ from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
 from equiload.robust import RobustPolicy, SafeSet, footprint_bound, verify
 
+#: From the best to the worst; ``learned`` is the user's own.
 KINDS = ("perfect", "noisy", "stale", "greedy", "adversarial", "learned")
 
 
@@ -65,9 +60,9 @@ def main(cfg: RobustnessConfig) -> None:
     if cfg.campaign is not None:
         _campaign(cfg)
         return
-    for what in ("advice", "rho", "allowance", "method"):
-        if not getattr(cfg, what):
-            raise DataError(f"{what} names nothing to try")
+    for option in ("advice", "rho", "allowance", "method"):
+        if not getattr(cfg, option):
+            raise DataError(f"{option} names nothing to try")
     unknown = sorted(set(cfg.advice) - set(KINDS))
     if unknown:
         raise DataError(f"advice must be among {', '.join(KINDS)}, got {unknown[0]!r}")
@@ -75,14 +70,6 @@ def main(cfg: RobustnessConfig) -> None:
     (reachability,) = reachabilities(source, [cfg.reachability])
     instance = one_instance(source, reachability)
     trials, study = run_trials(cfg, instance, reachability)
-    _write(cfg, trials, study)
-    title = f"{instance.name}: {instance.horizon} slots"
-    show(_table(trials, title, study.left_out), study.left_out)
-    if not all(trial.verified for trial in trials if trial.method != "fixed"):
-        sys.exit(1)
-
-
-def _write(cfg: RobustnessConfig, trials: Sequence[Trial], study: Study) -> None:
     folder = run_folder()
     parquet.write(folder, study.rows, parquet.Origin.of(cfg))
     lines = [asdict(trial) for trial in trials]
@@ -93,6 +80,10 @@ def _write(cfg: RobustnessConfig, trials: Sequence[Trial], study: Study) -> None
         from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
 
         write_figures(folder)
+    title = f"{instance.name}: {instance.horizon} slots"
+    show(_table(trials, title, study.left_out), study.left_out)
+    if not all(trial.verified for trial in trials if trial.method != "fixed"):
+        sys.exit(1)
 
 
 def run_trials(
@@ -102,15 +93,15 @@ def run_trials(
     expert: Policy = build(cfg.expert)
     alone = rollout(expert, instance, keep=True)
     base = float(alone.objective)
-    weights = perfect_weights(instance)
+    weights = EGLBOff().solve(instance).weights  # w*, of the whole instance
     # The expert is deterministic and sees nothing of the layer: its allocations are made once.
     own = Replay(alone.allocation)
     lower_bound = float(dual_bound(instance, weights).value)
     bound = footprint_bound(instance.fleet, instance.trace.intensity.max(-2))
     settings = list(itertools.product(cfg.advice, cfg.rho, cfg.allowance))
     study = Study()
-    with bars() as shown:
-        bar = shown.bar("trials", len(settings) * len(cfg.method))
+    with bars() as progress:
+        bar = progress.add_task("trials", total=len(settings) * len(cfg.method))
         for kind, rho, share in settings:
             if study.is_out(kind, reachability):
                 continue
@@ -132,7 +123,7 @@ def run_trials(
                     lower_bound=lower_bound,
                     keep=True,
                 )
-                bar.advance()
+                progress.advance(bar)
     study.need_rows("advice")
     trials = [_trial(key, row, base, weights) for key, (row,) in study.by_key().items()]
     return trials, study
@@ -158,8 +149,7 @@ def _advice(
     if kind == "learned":
         if cfg.learned is None:
             raise DataError("advice 'learned' needs a policy: learned._target_=…")
-        policy: Policy = build(cfg.learned)
-        return policy
+        return cast("Policy", build(cfg.learned))
     return noisy(weights, cfg.seed, spread=0.0)
 
 
@@ -190,12 +180,10 @@ def _campaign(cfg: RobustnessConfig) -> None:
         raise DataError(f"campaign must be 'adversarial', got {cfg.campaign!r}")
     if cfg.episodes < 1:
         raise DataError(f"episodes must be at least 1, got {cfg.episodes}")
-    tally = Tally()
-    with bars() as shown:
-        bar = shown.bar("batches", -(-cfg.episodes // EPISODES_PER_BATCH))
-        for so_far in campaign(cfg.episodes, cfg.seed):
-            tally = so_far
-            bar.advance()
+    batches = -(-cfg.episodes // EPISODES_PER_BATCH)  # about: some hold fewer
+    with bars() as progress:
+        attacks = campaign(cfg.episodes, cfg.seed)
+        *_, tally = progress.track(attacks, total=batches, description="batches")
     for violation in tally.violations[:20]:
         print(violation, file=sys.stderr)  # noqa: T201
     print(f"settled in rational arithmetic: {tally.exact} episodes")  # noqa: T201
@@ -208,17 +196,9 @@ def _table(trials: list[Trial], title: str, left_out: Sequence[LeftOut]) -> Tabl
     headers = ["ρ", "B / J^π", "J / J^π", "Bound", "J / lower bound", "Mean α", "Verified"]
     table = text_table(title, ["Advice", "Method"], headers)
     for t in trials:
-        table.add_row(
-            t.advice,
-            t.method,
-            f"{t.rho:g}",
-            f"{t.allowance:g}",
-            f"{t.ratio:.4f}",
-            f"{t.bound:.4f}",
-            f"{t.certified:.4f}",
-            f"{t.alpha:.3f}",
-            "yes" if t.verified else "no",
-        )
+        ratios = [f"{ratio:.4f}" for ratio in (t.ratio, t.bound, t.certified)]
+        names = (t.advice, t.method, f"{t.rho:g}", f"{t.allowance:g}")
+        table.add_row(*names, *ratios, f"{t.alpha:.3f}", "yes" if t.verified else "no")
     for row in left_out:
         table.add_row(row.algorithm, *["–"] * 8)
     return table

@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -73,9 +73,9 @@ class Session:
 
     def __init__(self, cfg: TrainConfig, source: Source, folder: Path, command: str) -> None:
         self._cfg, self._folder, self._command = cfg, folder, command
-        device = (
-            ("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else cfg.device
-        )
+        device = cfg.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         saved = folder / STATE
         goes_on = cfg.resume == "auto" and saved.is_file()
         if cfg.resume == "auto" and not goes_on and (folder / "training.safetensors").is_file():
@@ -83,22 +83,22 @@ class Session:
                 f"{folder}: the run there was saved by an earlier version and cannot go on: give "
                 "another hydra.run.dir, or begin anew with resume=never"
             )
-        kept = read_tensors(saved) if goes_on else None
+        before = read_tensors(saved) if goes_on else None
         self._source = fingerprint(source)
-        if kept is not None and kept.get("source", self._source) != self._source:
+        if before is not None and before.get("source", self._source) != self._source:
             raise DataError(
                 f"{folder}: the run there was trained on other data than {source.name} as it is "
                 "now: give another hydra.run.dir, or begin anew with resume=never"
             )
-        told = kept and kept.get("data")  # the checkpoint to begin with may be gone by now
-        self._data = json.loads(told or json_text(origin_of(cfg, source)))
+        data = before and before.get("data")  # the checkpoint to begin with may be gone by now
+        self._data = json.loads(data or json_text(origin_of(cfg, source)))
         self._validation = Validation(cfg.validation, source)
-        self._trainer: Trainer = make_trainer(cfg, source, device, warm=kept is None)
+        self._trainer: Trainer = make_trainer(cfg, source, device, warm=before is None)
         self._rows: list[dict[str, Any]] = []
         self._best, self._seconds = np.inf, 0.0
-        if kept is not None:
-            self._restore(kept["trainer"])
-            self._best, self._seconds = float(kept["best"]), float(kept["seconds"])
+        if before is not None:
+            self._restore(before["trainer"])
+            self._best, self._seconds = float(before["best"]), float(before["seconds"])
             self._rows = _read_rows(folder / "progress.csv", self._trainer.done)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -115,32 +115,32 @@ class Session:
         """Train to the end."""
         trainer, cfg = self._trainer, self._cfg
         begin = time.monotonic() - self._seconds
-        told: dict[str, list[float]] = defaultdict(list)
+        metrics: dict[str, list[float]] = defaultdict(list)  # since the last evaluation
         board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=trainer.done)
-        with bars() as shown, preemption_warning() as warning:
-            bar = shown.bar("training", trainer.total, initial=trainer.done)
+        with bars() as progress, preemption_warning() as warning:
+            bar = progress.add_task("training", total=trainer.total, completed=trainer.done)
             while trainer.done < trainer.total:
                 for name, value in trainer.advance().items():
-                    told[name].append(value)
+                    metrics[name].append(value)
                     board.add_scalar(f"train/{name}", value, trainer.done)
-                bar.advance()
+                progress.advance(bar)
                 over = trainer.done >= trainer.total
                 if trainer.done % cfg.evaluate_every == 0 or over or warning:
                     self._seconds = time.monotonic() - begin
-                    self._note(
-                        {name: float(np.mean(values)) for name, values in told.items()}, board
-                    )
-                    told.clear()
+                    means = {name: float(np.mean(values)) for name, values in metrics.items()}
+                    self._note(means, board)
+                    metrics.clear()
                 if warning:
                     warning.obey()
         board.close()
         print(f"best validation gap {self._best:.3%}; written to {self._folder}")  # noqa: T201
 
-    def _note(self, told: dict[str, float], board: SummaryWriter) -> None:
+    def _note(self, metrics: dict[str, float], board: SummaryWriter) -> None:
         """Evaluate, and write everything down."""
-        checkpoint = self._checkpoint({})
+        checkpoint = self._checkpoint()
         scores = self._validation.scores(_policy(checkpoint, self._cfg))
-        row = {"step": self._trainer.done, "seconds": round(self._seconds, 2), **told, **scores}
+        row = {"step": self._trainer.done, "seconds": round(self._seconds, 2)}
+        row |= metrics | scores
         self._rows.append(row)
         for name, value in scores.items():
             board.add_scalar(f"validation/{name}", value, self._trainer.done)
@@ -150,21 +150,17 @@ class Session:
         if scores["gap"] < self._best:
             self._best = scores["gap"]
             save_checkpoint(self._folder / "best", checkpoint)
-        names = list(dict.fromkeys(name for row in self._rows for name in row))
-        write_csv(
-            self._folder / "progress.csv",
-            [{name: row.get(name, "") for name in names} for row in self._rows],
-        )
+        write_csv(self._folder / "progress.csv", self._rows)
         state = {"trainer": self._trainer.state(), "best": self._best, "seconds": self._seconds}
         state |= {"source": self._source, "data": json_text(self._data)}
         write_tensors(self._folder / STATE, state)
-        text = f"step {row['step']}/{self._trainer.total}, {self._seconds:.0f} s: validation gap "
-        text += (
-            f"{scores['gap']:.2%} (eGLB {scores['eglb_gap']:.2%}, closed {scores['closed']:.1%})"
+        print(  # noqa: T201
+            f"step {row['step']}/{self._trainer.total}, {self._seconds:.0f} s: validation gap "
+            f"{scores['gap']:.2%} (eGLB {scores['eglb_gap']:.2%}, closed {scores['closed']:.1%})",
+            file=sys.stderr,
         )
-        print(text, file=sys.stderr)  # noqa: T201
 
-    def _checkpoint(self, scores: dict[str, Any]) -> Checkpoint:
+    def _checkpoint(self) -> Checkpoint:
         cfg, network = self._cfg, self._trainer.network()
         layout = network.layout
         observation: dict[str, Any] = {
@@ -178,11 +174,7 @@ class Session:
         return Checkpoint(
             network=at_scale(cfg.network, cfg.action_scale),
             observation=observation,
-            action={
-                "kind": cfg.action,
-                "scale": cfg.action_scale,
-                "squash": self._trainer.squash,
-            },
+            action={"kind": cfg.action, "scale": cfg.action_scale, "squash": self._trainer.squash},
             weights={k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()},
             training={
                 "command": self._command,
@@ -191,7 +183,7 @@ class Session:
                 "configuration": dataclasses.asdict(cfg),
                 "data": self._data,
             },
-            scores=scores,
+            scores={},
             versions=versions(),
         )
 
@@ -251,8 +243,7 @@ def _policy(checkpoint: Checkpoint, cfg: TrainConfig) -> Any:
 
 def _plain(cfg: Any) -> TrainConfig:
     """The configuration as dataclasses of plain values."""
-    plain: TrainConfig = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-    return plain
+    return cast("TrainConfig", OmegaConf.to_object(cfg))
 
 
 def _read_rows(path: Path, done: int) -> list[dict[str, Any]]:
@@ -260,5 +251,4 @@ def _read_rows(path: Path, done: int) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        rows: Sequence[dict[str, Any]] = list(csv.DictReader(file))
-    return [dict(row) for row in rows if int(row["step"]) <= done]
+        return [dict(row) for row in csv.DictReader(file) if int(row["step"]) <= done]

@@ -28,7 +28,7 @@ from equiload.experiments.running.sources import count_draws, make_source, reach
 
 
 @dataclass(frozen=True)
-class Trial:
+class Combination:
     """One combination, and its mean gap to eGLB-Off over the draws with its standard error."""
 
     mirror: str
@@ -57,17 +57,18 @@ def main(cfg: TuneConfig) -> None:
         for name in names
         for number in range(count)
     ]
-    every = []
-    with bars() as shown:
-        for place in shown.track("draws")(range(len(draws))):
-            horizon, name, draw = draws[place]
-            instance = source.draw(draw, horizon=horizon, reachability=name)
-            every.append(gaps_of(instance, families, grid))
-    gaps = np.concatenate(every, axis=-1)  # families × grid × draws
+    with bars() as progress:
+        of_draws = [
+            gaps_of(source.draw(draw, horizon=horizon, reachability=name), families, grid)
+            for horizon, name, draw in progress.track(draws, description="draws")
+        ]
+    gaps = np.concatenate(of_draws, axis=-1)  # families × grid × draws
     count = gaps.shape[-1]
     error = gaps.std(-1, ddof=min(1, count - 1)) / np.sqrt(count)  # 0 for a single draw
     trials = [
-        Trial(mirror, schedule, float(size), float(z_max), float(gaps[f, g].mean()), error[f, g])
+        Combination(
+            mirror, schedule, float(size), float(z_max), float(gaps[f, g].mean()), error[f, g]
+        )
         for f, (mirror, schedule) in enumerate(families)
         for g, (size, z_max) in enumerate(grid)
     ]
@@ -96,7 +97,7 @@ def _eglb(family: tuple[Any, Any], grid: FloatArray) -> EGLB:
     return EGLB(step_size=grid[:, 0], z_max=grid[:, 1], mirror=mirror, schedule=schedule)
 
 
-def _table(trials: list[Trial], draws: str) -> Table:
+def _table(trials: list[Combination], draws: str) -> Table:
     title = f"eGLB: mean gap to eGLB-Off over {draws}, best first"
     table = text_table(title, ["Mirror", "Schedule"], ["Step size", "z_max", "Gap", "± s.e."])
     for trial in trials:

@@ -1,8 +1,8 @@
 """Reports: what runs found, as a folder that opens offline in any browser.
 
-:mod:`~equiload.experiments.report.found` reads the runs, ``episodes``, ``overview`` and ``studies``
-make charts of them, ``interactive`` and ``printed`` draw a chart for the screen and for paper, and
-``page`` puts the folder together.
+``contents`` reads the runs, ``episodes``, ``overview`` and ``studies`` make charts of them,
+``interactive`` and ``printed`` draw a chart for the screen and for paper, and ``page`` puts the
+folder together.
 """
 
 from equiload.experiments.report.page import write_report

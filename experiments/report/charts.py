@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -123,14 +123,13 @@ class Chart:
     variant: str
     panels: Sequence[Panel]
 
-    def legend(self) -> Iterator[Line | Bars | Scale]:
-        """Yield one mark or scale for each entry of the legend."""
-        seen = set()
+    def legend(self) -> list[Line | Bars | Scale]:
+        """One mark or scale for each entry of the legend."""
+        entries: dict[str, Line | Bars | Scale] = {}  # the first of each label
         for mark in (mark for panel in self.panels for mark in panel.marks):
             entry = mark if isinstance(mark, Line | Bars) else mark.scale
-            if entry.label and entry.label not in seen:
-                seen.add(entry.label)
-                yield entry
+            entries.setdefault(entry.label, entry)
+        return [entry for label, entry in entries.items() if label]
 
     def frame(self) -> pd.DataFrame:
         """Return what is drawn, one line per point."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -22,9 +22,10 @@ from equiload.experiments.report.charts import (
     Section,
     look,
 )
-from equiload.experiments.results.history import History
+from equiload.experiments.results.history import EpisodeHistory
 from equiload.experiments.results.regions import highest
 
+Histories = Sequence[EpisodeHistory]
 #: Points of a line over time; more cannot be told apart on a panel.
 _POINTS = 160
 _FAINT = "#b4b9c2"
@@ -32,10 +33,10 @@ _CIVIDIS = tuple(to_hex(mpl.colormaps["cividis"](x)) for x in np.linspace(0, 1, 
 
 
 @dataclass(frozen=True, eq=False)
-class Episodes:
+class RunEpisodes:
     """Histories of one run, and its instance as ``results.json`` describes it."""
 
-    histories: Sequence[History]
+    histories: Sequence[EpisodeHistory]
     instance: Mapping[str, Any]
 
     @property
@@ -46,43 +47,52 @@ class Episodes:
     @property
     def membership(self) -> FloatArray:
         """``[N, R]``: 1 where a data center lies in a region."""
-        one: FloatArray = np.eye(len(self.regions))[np.asarray(self.instance["region_of"])]
-        return one
+        return cast("FloatArray", np.eye(len(self.regions))[self.instance["region_of"]])
 
-    def by_reachability(self) -> Iterator[tuple[str, list[History]]]:
+    def by_reachability(self) -> Iterator[tuple[str, list[EpisodeHistory]]]:
         """Yield each reachability with its episodes."""
         for name in dict.fromkeys(history.reachability for history in self.histories):
             yield name, [history for history in self.histories if history.reachability == name]
 
 
-def footprints_over_time(episodes: Episodes) -> Section:
+def footprints_over_time(episodes: RunEpisodes) -> Section:
     """Cumulative regional footprints, a panel per algorithm, the highest followed."""
-    charts = []
-    for reachability, histories in episodes.by_reachability():
-        for kind, unit in episodes.instance["footprints"].items():
-            totals = [h.footprint[kind].cumsum(0) @ episodes.membership for h in histories]
-            label = f"cumulative {kind}, {unit}"
-            top = 1.04 * max(total.max() for total in totals)
-            panels = [
-                Panel(
-                    title=history.algorithm,
-                    marks=_followed(history, total, episodes.regions),
-                    x="day",
-                    y=label,
-                    y_range=(0.0, top),
-                    note=f"highest: {episodes.regions[int(highest(total[-1]))]}",
-                )
-                for history, total in zip(histories, totals, strict=True)
-            ]
-            charts.append(Chart(variant=f"{kind}, {reachability} reachability", panels=panels))
+
+    def panels(kind: str, unit: str, histories: Histories) -> list[Panel]:
+        totals = [h.footprint[kind].cumsum(0) @ episodes.membership for h in histories]
+        top = 1.04 * max(total.max() for total in totals)
+        return [
+            Panel(
+                title=history.algorithm,
+                marks=_followed(history, total, episodes.regions),
+                x="day",
+                y=f"cumulative {kind}, {unit}",
+                y_range=(0.0, top),
+                note=f"highest: {episodes.regions[int(highest(total[-1]))]}",
+            )
+            for history, total in zip(histories, totals, strict=True)
+        ]
+
     text = (
         "Every region's running footprint. The equity term charges the highest line alone; "
         "an equitable algorithm keeps it close to the mean."
     )
+    charts = _by_kind(episodes, panels)
     return Section(key="footprints", title="Footprints over time", text=text, charts=charts)
 
 
-def _followed(history: History, total: FloatArray, regions: list[str]) -> list[Line]:
+def _by_kind(
+    episodes: RunEpisodes, panels: Callable[[str, str, Histories], Sequence[Panel]]
+) -> list[Chart]:
+    """A chart per reachability and footprint kind."""
+    return [
+        Chart(variant=f"{kind}, {reachability} reachability", panels=panels(kind, unit, histories))
+        for reachability, histories in episodes.by_reachability()
+        for kind, unit in episodes.instance["footprints"].items()
+    ]
+
+
+def _followed(history: EpisodeHistory, total: FloatArray, regions: list[str]) -> list[Line]:
     shown = _shown(len(total), _POINTS)
     day, lines = _days(history)[shown], total[shown]
     leader = np.asarray(regions)[highest(lines)]
@@ -103,7 +113,7 @@ def _followed(history: History, total: FloatArray, regions: list[str]) -> list[L
     ]
 
 
-def where_the_load_went(episodes: Episodes) -> Section:
+def where_the_load_went(episodes: RunEpisodes) -> Section:
     """Mean load by hour of the day and region, as a share of capacity."""
     scale = Scale(
         label="share of capacity in use", low=0, high=1, colours=_CIVIDIS, ends=("0 %", "100 %")
@@ -118,11 +128,7 @@ def where_the_load_went(episodes: Episodes) -> Section:
             share = history.load @ episodes.membership / capacity
             mean = np.stack([share[hour == h].mean(0) for h in hours], axis=1)
             cells = Heat(
-                label="load",
-                x=[f"{h:02d}" for h in hours],
-                y=episodes.regions,
-                z=mean,
-                scale=scale,
+                label="load", x=[f"{h:02d}" for h in hours], y=episodes.regions, z=mean, scale=scale
             )
             panels.append(Panel(title=history.algorithm, marks=[cells], x="hour of the day, UTC"))
         charts.append(Chart(variant=f"{reachability} reachability", panels=panels))
@@ -130,7 +136,7 @@ def where_the_load_went(episodes: Episodes) -> Section:
     return Section(key="load", title="Where the load went", text=text, charts=charts)
 
 
-def world_map(episodes: Episodes) -> Section:
+def world_map(episodes: RunEpisodes) -> Section:
     """Regions on the map: footprint as size, share of the mean as colour."""
     scale = Scale(
         label="footprint over the mean of the regions",
@@ -141,52 +147,44 @@ def world_map(episodes: Episodes) -> Section:
     )
     first = np.unique(episodes.instance["region_of"], return_index=True)[1]
     location = np.asarray(episodes.instance["location"])[first]
-    charts = []
-    for reachability, histories in episodes.by_reachability():
-        for kind, unit in episodes.instance["footprints"].items():
-            totals = [h.footprint[kind].sum(0) @ episodes.membership for h in histories]
-            largest = max(total.max() for total in totals)
-            panels = [
-                Panel(
-                    title=history.algorithm,
-                    marks=[
-                        Bubbles(
-                            label=f"{kind}, {unit}",
-                            names=episodes.regions,
-                            location=location,
-                            size=total,
-                            value=total / (total.mean() or 1.0),
-                            scale=scale,
-                            largest=float(largest) or 1.0,
-                        )
-                    ],
-                    note=f"PAR {total.max() / (total.mean() or 1.0):.2f}",
-                )
-                for history, total in zip(histories, totals, strict=True)
-            ]
-            charts.append(Chart(variant=f"{kind}, {reachability} reachability", panels=panels))
+
+    def panels(kind: str, unit: str, histories: Histories) -> list[Panel]:
+        totals = [h.footprint[kind].sum(0) @ episodes.membership for h in histories]
+        bubbles = [
+            Bubbles(
+                label=f"{kind}, {unit}",
+                names=episodes.regions,
+                location=location,
+                size=total,
+                value=total / (total.mean() or 1.0),
+                scale=scale,
+                largest=float(max(map(np.max, totals))) or 1.0,
+            )
+            for total in totals
+        ]
+        return [
+            Panel(title=h.algorithm, marks=[b], note=f"PAR {b.value.max():.2f}")
+            for h, b in zip(histories, bubbles, strict=True)
+        ]
+
     text = (
         "Area is a region's footprint, on one scale for all maps of a choice; colour is its share: "
         "grey carries the mean, orange more, blue less. Coastlines: Natural Earth."
     )
+    charts = _by_kind(episodes, panels)
     return Section(key="map", title="Who carries it", text=text, charts=charts, wide=True)
 
 
-def slack_over_time(episodes: Episodes) -> Section:
+def slack_over_time(episodes: RunEpisodes) -> Section:
     """US$ that the robust layer's condition leaves in each slot."""
     panels = []
     for reachability, histories in episodes.by_reachability():
-        certified = [history for history in histories if history.slack is not None]
-        marks = [
-            Line(
-                label=history.algorithm,
-                x=_days(history)[_shown(len(history.time), 10 * _POINTS)],
-                y=history.slack[_shown(len(history.time), 10 * _POINTS)],
-                **look(number),
-            )
-            for number, history in enumerate(certified)
-            if history.slack is not None
-        ]
+        certified = [(h, h.slack) for h in histories if h.slack is not None]
+        marks = []
+        for number, (history, slack) in enumerate(certified):
+            shown = _shown(len(slack), 10 * _POINTS)
+            x, y = _days(history)[shown], slack[shown]
+            marks.append(Line(label=history.algorithm, x=x, y=y, **look(number)))
         if marks:
             title = f"{reachability} reachability"
             panels.append(Panel(title=title, marks=marks, x="day", y="slack, US$"))
@@ -198,7 +196,7 @@ def slack_over_time(episodes: Episodes) -> Section:
     return Section(key="slack", title="Certificate slack", text=text, charts=charts, wide=True)
 
 
-def _days(history: History) -> FloatArray:
+def _days(history: EpisodeHistory) -> FloatArray:
     """``[T]``: days from the first slot's beginning to each slot's end."""
     seconds = (history.time - history.time[0]).astype("timedelta64[s]").astype(np.float64)
     slot = seconds[1] if len(seconds) > 1 else 3600.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from equiload.experiments.report import episodes, overview, studies
 from equiload.experiments.report.charts import Chart
-from equiload.experiments.report.found import find
+from equiload.experiments.report.contents import read_contents
 from equiload.experiments.report.printed import write_column
 from equiload.experiments.report.summary import rows_of, summarise
 from equiload.experiments.results.history import read_history
@@ -22,20 +22,20 @@ def write_figures(folder: Path) -> None:
 
 def charts_of(folder: Path) -> Iterator[tuple[str, Chart]]:
     """Yield the name and the chart of every figure that a run's files make."""
-    found = find(folder)
-    for run in found.runs:
+    contents = read_contents(folder)
+    for run in contents.runs:
         summary = summarise(rows_of([run]))
         kinds = run.results["instance"]["footprints"]
         yield "peak_to_average", overview.peak_to_average(summary, kinds).charts[0]
         yield "objective", overview.objective(summary, kinds).charts[0]
         histories = list(read_history(run.folder / "history.parquet"))
-        played = episodes.Episodes(histories, run.results["instance"])
+        played = episodes.RunEpisodes(histories, run.results["instance"])
         names = [
             f"cumulative_{kind}_{name}" for name, _ in played.by_reachability() for kind in kinds
         ]
         yield from zip(names, episodes.footprints_over_time(played).charts, strict=True)
     for section in (
-        studies.consistency_robustness(found.of("robustness")),
-        studies.gap_by_error(found.of("predictions")),
+        studies.consistency_robustness(contents.of("robustness")),
+        studies.gap_by_error(contents.of("predictions")),
     ):
         yield from ((section.key, chart) for chart in section.charts)

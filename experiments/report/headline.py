@@ -1,4 +1,4 @@
-"""The table that a report opens with, and its findings in words."""
+"""The report's tables, of algorithms and of regions, and its findings in words."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from equiload.envs.footprints import title_of
+from equiload.experiments.report.episodes import RunEpisodes
+from equiload.experiments.results.regions import regional
 
 
 @dataclass(frozen=True)
-class Column:
+class NumberColumn:
     """A number of the table: its name in the summary, its heading, its unit, its format."""
 
     name: str
@@ -24,7 +26,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """What a cell shows, what it sorts by, and whether no online algorithm is better."""
 
     text: str
@@ -34,11 +36,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """A line of the table."""
 
     labels: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Headline:
     """The table. ``labels`` head the columns of text, ``columns`` those of numbers."""
 
     labels: tuple[str, ...]
-    columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    columns: tuple[NumberColumn, ...]
+    lines: tuple[TableLine, ...]
     repeated: bool
 
 
@@ -67,8 +69,27 @@ def headline_table(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Head
             names += (f"{row['n']:g}",) if repeated else ()
             among = online if not row["offline"] and len(online) > 1 else None
             cells = tuple(_cell(row, column, among) for column in columns)
-            lines.append(Line(tuple(map(str, names)), cells))
+            lines.append(TableLine(tuple(map(str, names)), cells))
     return Headline(labels, columns, tuple(lines), repeated)
+
+
+def regional_table(episodes: RunEpisodes) -> Headline:
+    """Load, energy cost and footprints by region, the latter also as a share of the highest."""
+    columns = [
+        NumberColumn("load", "Load", "MWh", "{:,.1f}"),
+        NumberColumn("energy_cost", "Energy", "US$", "{:,.0f}"),
+    ]
+    for kind, unit in episodes.instance["footprints"].items():
+        columns.append(NumberColumn(kind, title_of(kind), unit, "{:,.2f}"))
+        columns.append(NumberColumn(f"{kind}_share", "of max", "%", "{:.0f}", factor=100.0))
+    lines = []
+    for history in episodes.histories:
+        totals = regional(history, episodes.membership)
+        for r, region in enumerate(episodes.regions):
+            numbers = [(column, column.factor * totals[column.name][r]) for column in columns]
+            cells = tuple(TableCell(column.form.format(n), float(n)) for column, n in numbers)
+            lines.append(TableLine((region, history.algorithm, history.reachability), cells))
+    return Headline(("Region", "Algorithm", "Reach"), tuple(columns), tuple(lines), repeated=False)
 
 
 def sentences(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Iterator[str]:
@@ -103,27 +124,27 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
-def _columns(footprints: Mapping[str, str]) -> Iterator[Column]:
-    yield Column("objective", "J", "US$", ",.0f")
-    yield Column("gap", "Gap", "%", ".2f", 100.0)
-    yield Column("energy_cost", "Energy", "US$", ",.0f")
+def _columns(footprints: Mapping[str, str]) -> Iterator[NumberColumn]:
+    yield NumberColumn("objective", "J", "US$", ",.0f")
+    yield NumberColumn("gap", "Gap", "%", ".2f", 100.0)
+    yield NumberColumn("energy_cost", "Energy", "US$", ",.0f")
     for kind, unit in footprints.items():
         title = title_of(kind)
-        yield Column(f"{kind}_max", f"{title} max", unit, ",.4g")
-        yield Column(f"{kind}_mean", f"{title} mean", unit, ",.4g")
-        yield Column(f"{kind}_par", f"{title} PAR", "", ".3f")
-    yield Column("seconds", "Time", "s", ".2f")
+        yield NumberColumn(f"{kind}_max", f"{title} max", unit, ",.4g")
+        yield NumberColumn(f"{kind}_mean", f"{title} mean", unit, ",.4g")
+        yield NumberColumn(f"{kind}_par", f"{title} PAR", "", ".3f")
+    yield NumberColumn("seconds", "Time", "s", ".2f")
 
 
-def _cell(row: pd.Series[Any], column: Column, among: pd.DataFrame | None) -> Cell:
+def _cell(row: pd.Series[Any], column: NumberColumn, among: pd.DataFrame | None) -> TableCell:
     value = float(row[column.name])
     low, high = (float(row[f"{column.name}_{end}"]) for end in ("low", "high"))
     interval = "" if np.isnan(low) else f"{_text(low, column)}–{_text(high, column)}"
     best = among is not None and column.name != "seconds" and value == among[column.name].min()
-    return Cell(_text(value, column), value, interval, best)
+    return TableCell(_text(value, column), value, interval, best)
 
 
-def _text(value: float, column: Column) -> str:
+def _text(value: float, column: NumberColumn) -> str:
     if np.isnan(value):
         return "–"  # a footprint that these runs have none of
     scaled = column.factor * value

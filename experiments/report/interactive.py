@@ -5,14 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from functools import singledispatch
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
-from equiload.experiments.report.charts import Bars, Bubbles, Heat, Line, Panel, Scale
-from equiload.experiments.worlds.land import land
+from equiload.experiments.report.charts import NEUTRAL, Bars, Bubbles, Heat, Line, Panel, Scale
+from equiload.experiments.worlds.land import coastlines
 
 #: Diameter in pixels of the map's largest bubble.
 _BUBBLE = 26
@@ -21,16 +20,10 @@ _SHORT = 5
 _AXIS: dict[str, Any] = {"zeroline": False, "automargin": True, "title": {"standoff": 6}}
 
 
-def library() -> str:
-    """Return the library that draws the panels, as JavaScript."""
-    return str(get_plotlyjs())
-
-
 def coastline() -> dict[str, Any]:
     """Return the trace that lies under every map; the page holds it once."""
-    gap = np.full((1, 2), np.nan)
-    points = np.vstack([part for line in land() for part in (line, gap)])
-    trace = go.Scatter(
+    points = coastlines()
+    outline = go.Scatter(
         x=points[:, 0].round(1),
         y=points[:, 1].round(1),
         mode="lines",
@@ -40,8 +33,7 @@ def coastline() -> dict[str, Any]:
         hoverinfo="skip",
         showlegend=False,
     )
-    content: dict[str, Any] = trace.to_plotly_json()
-    return content
+    return cast("dict[str, Any]", outline.to_plotly_json())
 
 
 def figure(panel: Panel) -> dict[str, Any]:
@@ -110,26 +102,19 @@ def trace(mark: Any) -> Any:
 
 @trace.register
 def _(mark: Line) -> go.Scatter:
-    named = mark.names is not None
+    words = isinstance(mark.x, list)
+    point = "%{x}: %{y:.5~g}" if words else "%{x:.5~g}, %{y:.5~g}"
+    shape = "hv" if mark.step else "linear"
+    named = "" if words or mark.names is None else "%{text}<br>"
     return go.Scatter(
         name=_text(mark.label),
-        x=[_text(x) for x in mark.x] if isinstance(mark.x, list) else _short(mark.x),
+        x=_texts(mark.x) if words else _short(mark.x),
         y=_short(mark.y),
         text=_text(mark.names) if isinstance(mark.names, str) else _texts(mark.names),
         mode="lines+markers" if mark.marks else "lines",
-        line={
-            "color": mark.colour,
-            "width": mark.width,
-            "dash": mark.dash,
-            "shape": "hv" if mark.step else "linear",
-        },
+        line={"color": mark.colour, "width": mark.width, "dash": mark.dash, "shape": shape},
         marker={"size": 7},
-        hovertemplate=(
-            ("%{text}<br>" if named else "") + "%{x:.5~g}, %{y:.5~g}"
-            if not isinstance(mark.x, list)
-            else "%{x}: %{y:.5~g}"
-        )
-        + "<extra>%{fullData.name}</extra>",
+        hovertemplate=f"{named}{point}<extra>%{{fullData.name}}</extra>",
     )
 
 
@@ -140,12 +125,12 @@ def _(mark: Bars) -> go.Bar:
         whiskers = {"array": mark.high - mark.y, "arrayminus": mark.y - mark.low, "thickness": 1.2}
     return go.Bar(
         name=_text(mark.label),
-        x=[_text(x) for x in mark.x],
+        x=_texts(mark.x),
         y=mark.y,
         base=mark.base,
         offsetgroup="stack" if mark.base is not None else None,
         marker={"color": mark.colour},
-        error_y={**whiskers, "color": "#8a8f98"} if whiskers else None,
+        error_y={**whiskers, "color": NEUTRAL} if whiskers else None,
         customdata=mark.y,
         hovertemplate="%{x}: %{customdata:.4~g}<extra>%{fullData.name}</extra>",
     )
@@ -155,7 +140,7 @@ def _(mark: Bars) -> go.Bar:
 def _(mark: Heat) -> go.Heatmap:
     return go.Heatmap(
         x=list(mark.x),
-        y=[_text(y) for y in mark.y],
+        y=_texts(mark.y),
         z=mark.z,
         zmin=mark.scale.low,
         zmax=mark.scale.high,
@@ -172,7 +157,7 @@ def _(mark: Bubbles) -> go.Scatter:
         name=_text(mark.label),
         x=mark.location[order, 1],
         y=mark.location[order, 0],
-        text=[_text(mark.names[i]) for i in order],
+        text=_texts(np.asarray(mark.names)[order].tolist()),
         customdata=np.stack([mark.size[order], mark.value[order]], axis=-1),
         mode="markers",
         marker={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -22,117 +22,114 @@ from equiload.experiments.results.tables import money_unit
 
 _FEW_RUNS = 4  # fewer make no profile
 _FARTHEST = 5.0  # times the best algorithm's median gap: where profiles end
-_RESAMPLES = 2000
+_RESAMPLES = 2000  # as the summary's
+
+
+def _by_setting(
+    frame: pd.DataFrame, panel: Callable[[str, pd.DataFrame, pd.DataFrame], Panel | None]
+) -> list[Chart]:
+    """A chart per setting, a panel per reachability, of what there is a panel of.
+
+    ``panel`` is given its title, its rows, and those of all reachabilities of the setting.
+    """
+    charts = []
+    for setting, here in frame.groupby("setting", sort=False):
+        groups = here.groupby("reachability", sort=False)
+        panels = [panel(f"{name} reachability", group, here) for name, group in groups]
+        drawn = [one for one in panels if one is not None]
+        charts += [Chart(variant=str(setting), panels=drawn)] if drawn else []
+    return charts
 
 
 def peak_to_average(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
     """Bars by algorithm, a colour per kind, a panel per reachability (paper, table 1)."""
     kinds = list(kinds)
     highest = max(_most(summary, f"{kind}_par") for kind in kinds)
-    charts = []
-    for setting, here in summary.groupby("setting", sort=False):
-        panels = []
-        for reachability, group in here.groupby("reachability", sort=False):
-            names = list(group.index.get_level_values("algorithm"))
-            bars = [
-                Bars(
-                    label=kind,
-                    x=names,
-                    y=group[f"{kind}_par"].to_numpy(),
-                    low=_bound(group, f"{kind}_par_low"),
-                    high=_bound(group, f"{kind}_par_high"),
-                    colour=SERIES[k % len(SERIES)],
-                )
-                for k, kind in enumerate(kinds)
-            ]
-            panels.append(
-                Panel(
-                    title=f"{reachability} reachability",
-                    marks=bars,
-                    y="peak-to-average ratio",
-                    y_range=(1.0, 1 + 1.06 * (highest - 1)),
-                )
+
+    def panel(title: str, group: pd.DataFrame, _: pd.DataFrame) -> Panel:
+        bars = [
+            Bars(
+                label=kind,
+                x=list(group.index.get_level_values("algorithm")),
+                y=group[f"{kind}_par"].to_numpy(),
+                low=_bound(group, f"{kind}_par_low"),
+                high=_bound(group, f"{kind}_par_high"),
+                colour=SERIES[k % len(SERIES)],
             )
-        charts.append(Chart(variant=str(setting), panels=panels))
+            for k, kind in enumerate(kinds)
+        ]
+        y_range = (1.0, 1 + 1.06 * (highest - 1))
+        return Panel(title=title, marks=bars, y="peak-to-average ratio", y_range=y_range)
+
     text = (
         "The highest regional footprint over the mean: 1 is equal shares. "
         "Whiskers are 95 % bootstrap intervals over runs, where there are several."
     )
+    charts = _by_setting(summary, panel)
     return Section(key="par", title="Peak-to-average ratio", text=text, charts=charts, wide=True)
 
 
 def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
     """What ``J`` is made of: energy cost and each kind's equity cost, and the lower bound."""
     kinds = list(kinds)
-    charts = []
-    for setting, here in summary.groupby("setting", sort=False):
-        panels = []
-        top = 1.05 * _most(here, "objective")
+
+    def panel(title: str, group: pd.DataFrame, setting: pd.DataFrame) -> Panel:
+        top = 1.05 * _most(setting, "objective")
         unit, money = money_unit(top)
-        for reachability, group in here.groupby("reachability", sort=False):
-            names = list(group.index.get_level_values("algorithm"))
-            bound = np.full(len(names), group["lower_bound"].mean() / unit)
-            parts = {"energy": group["energy_cost"].to_numpy() / unit}
-            for kind in kinds:  # one that these runs do not weigh costs nothing
-                parts[f"equity: {kind}"] = group[f"{kind}_equity"].fillna(0.0).to_numpy() / unit
-            base = np.zeros(len(names))
-            marks: list[Bars | Line] = []
-            for label, y in parts.items():
-                colour = SERIES[(len(marks) - 1) % len(SERIES)] if marks else NEUTRAL
-                marks.append(Bars(label=label, x=names, y=y, base=base, colour=colour))
-                base = base + y
-            label = "lower bound on eGLB-Off"
-            marks.append(Line(label=label, x=names, y=bound, colour=SERIES[5], dash="dash"))
-            panels.append(
-                Panel(
-                    title=f"{reachability} reachability",
-                    marks=marks,
-                    y=f"objective J, {money}",
-                    y_range=(min(0.0, *(part.min() for part in parts.values())), top / unit),
-                )
-            )
-        charts.append(Chart(variant=str(setting), panels=panels))
+        names = list(group.index.get_level_values("algorithm"))
+        bound = np.full(len(names), group["lower_bound"].mean() / unit)
+        parts = {"energy": group["energy_cost"].to_numpy() / unit}
+        for kind in kinds:  # one that these runs do not weigh costs nothing
+            parts[f"equity: {kind}"] = group[f"{kind}_equity"].fillna(0.0).to_numpy() / unit
+        base = np.zeros(len(names))
+        marks: list[Bars | Line] = []
+        for label, y in parts.items():
+            colour = SERIES[(len(marks) - 1) % len(SERIES)] if marks else NEUTRAL
+            marks.append(Bars(label=label, x=names, y=y, base=base, colour=colour))
+            base = base + y
+        label = "lower bound on eGLB-Off"
+        marks.append(Line(label=label, x=names, y=bound, colour=SERIES[5], dash="dash"))
+        y_range = (min(0.0, *(part.min() for part in parts.values())), top / unit)
+        return Panel(title=title, marks=marks, y=f"objective J, {money}", y_range=y_range)
+
     text = (
         "The objective J: energy cost plus each footprint's highest regional cost. "
         "No allocation can end below the dashed line."
     )
+    charts = _by_setting(summary, panel)
     return Section(key="objective", title="What J is made of", text=text, charts=charts, wide=True)
 
 
 def profiles(rows: pd.DataFrame) -> Section:
     """Performance profiles of the gap over runs (Dolan and Moré 2002; Agarwal et al. 2021)."""
-    charts, told = [], []
-    for setting, here in rows[~rows["offline"]].groupby("setting", sort=False):
-        panels = []
-        for reachability, group in here.groupby("reachability", sort=False):
-            names = group.groupby("algorithm", sort=False)["gap"]
-            gaps = {str(name): runs.to_numpy() for name, runs in names}
-            if min(map(len, gaps.values())) >= _FEW_RUNS:
-                panels.append(_profile(f"{reachability} reachability", gaps))
-                told.append(f"{setting} {reachability}: {_middles(gaps)}.".strip())
-        if panels:
-            charts.append(Chart(variant=str(setting), panels=panels))
+    middles = []
+
+    def panel(title: str, group: pd.DataFrame, _: pd.DataFrame) -> Panel | None:
+        algorithms = group.groupby("algorithm", sort=False)["gap"]
+        gaps = {str(name): runs.to_numpy() for name, runs in algorithms}
+        if min(map(len, gaps.values())) < _FEW_RUNS:
+            return None
+        names = f"{group['setting'].iloc[0]} {group['reachability'].iloc[0]}"
+        middles.append(f"{names}: {_middles(gaps)}.".strip())
+        return _profile(title, gaps)
+
+    charts = _by_setting(rows[~rows["offline"]], panel)
     text = (
         "The share of runs (draws, seeds) in which an algorithm's gap to eGLB-Off is at most so "
         "much; up and to the left is better. Interquartile means with 95 % bootstrap intervals, "
         "and the share of pairs of runs in which an algorithm's gap is below eGLB's: "
     )
-    text += " ".join(told)
+    text += " ".join(middles)
     return Section(key="profile", title="How often how close", text=text, charts=charts, wide=True)
 
 
 def _profile(title: str, gaps: Mapping[str, np.ndarray]) -> Panel:
     nearest = min(float(np.median(runs)) for runs in gaps.values())
     thresholds = np.linspace(0.0, _FARTHEST * max(nearest, 1e-4), 200)
-    marks = [
-        Line(
-            label=name,
-            x=100 * thresholds,
-            y=performance_profile([runs], thresholds),
-            **look(number),
-        )
-        for number, (name, runs) in enumerate(gaps.items())
-    ]
+    marks = []
+    for number, (name, runs) in enumerate(gaps.items()):
+        share = performance_profile([runs], thresholds)
+        marks.append(Line(label=name, x=100 * thresholds, y=share, **look(number)))
     return Panel(
         title=title, marks=marks, x="gap to eGLB-Off, %", y="share of runs", y_range=(0.0, 1.02)
     )

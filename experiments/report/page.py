@@ -12,15 +12,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 from plotly.io.json import to_json_plotly
+from plotly.offline import get_plotlyjs
 
 from equiload.envs import DataError
 from equiload.envs.footprints import in_order
 from equiload.experiments.report import episodes, interactive, overview, studies
 from equiload.experiments.report.charts import Chart, Scale, Section
-from equiload.experiments.report.found import Found, Run, find
-from equiload.experiments.report.headline import headline_table, sentences
+from equiload.experiments.report.contents import Contents, Run, read_contents
+from equiload.experiments.report.headline import headline_table, regional_table, sentences
 from equiload.experiments.report.printed import write_column
-from equiload.experiments.report.regions import regional_table
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
 from equiload.experiments.results.history import read_history
 from equiload.experiments.running.files import json_text, versions, write_text
@@ -42,80 +42,82 @@ def write_report(root: Path, folder: Path | None = None) -> Path:
         Where there is nothing to report on, or the folder cannot be written.
     """
     folder = root / "report" if folder is None else folder
-    found = find(root)
-    content = _content(found)
+    values = _values(read_contents(root))
     try:
-        for section in content["sections"]:
+        for section in values["sections"]:
             for chart in section.charts:
                 _write_files(folder / "figures", _slug(section, chart), chart)
-        write_text(folder / "plotly.min.js", interactive.library())
-        write_text(folder / "index.html", _render(content))  # last: a page has all that it names
+        write_text(folder / "plotly.min.js", get_plotlyjs())
+        write_text(folder / "index.html", _render(values))  # last: a page has all that it names
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror or error})") from None
     return folder / "index.html"
 
 
-def _content(found: Found) -> dict[str, Any]:
-    content: dict[str, Any] = {"found": found, "versions": versions()}
-    content |= {"headline": None, "regional": None}
-    sections = [*_of_runs(found, content), *_of_studies(found)]
-    content["sections"] = [section for section in sections if section.charts]
-    content["settings"] = setting_labels(found.runs) if found.runs else []
-    content["written"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    return content
+def _values(contents: Contents) -> dict[str, Any]:
+    """What the page's template is filled with."""
+    values: dict[str, Any] = {"headline": None, "regional": None}
+    sections = [*_of_runs(contents, values), *_of_studies(contents)]  # which add to the values
+    return values | {
+        "contents": contents,
+        "versions": versions(),
+        "sections": [section for section in sections if section.charts],
+        "settings": setting_labels(contents.runs) if contents.runs else [],
+        "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    }
 
 
-def _of_runs(found: Found, content: dict[str, Any]) -> Iterator[Section]:
-    if not found.runs:
+def _of_runs(contents: Contents, values: dict[str, Any]) -> Iterator[Section]:
+    if not contents.runs:
         return
-    rows = rows_of(found.runs)
+    rows = rows_of(contents.runs)
     summary = summarise(rows)
-    units = {k: u for run in found.runs for k, u in run.results["instance"]["footprints"].items()}
+    units = {
+        k: u for run in contents.runs for k, u in run.results["instance"]["footprints"].items()
+    }
     footprints = {kind: units[kind] for kind in in_order(tuple(units))}
-    content["headline"] = headline_table(summary, footprints)
-    content["sentences"] = list(sentences(summary, footprints))
-    content["could_not_act"] = list(
-        dict.fromkeys(sentence for run in found.runs for sentence in run.left_out)
-    )
+    values["headline"] = headline_table(summary, footprints)
+    values["sentences"] = list(sentences(summary, footprints))
+    values["could_not_act"] = dict.fromkeys(s for run in contents.runs for s in run.left_out)
     yield overview.peak_to_average(summary, footprints)
     yield overview.objective(summary, footprints)
     yield overview.profiles(rows)
-    if len({str(run.results["instance"]["equity_weight"]) for run in found.runs}) > 1:
+    if len({str(run.results["instance"]["equity_weight"]) for run in contents.runs}) > 1:
         yield overview.pareto(summary, footprints)
-    shown = _shown_run(found)
-    content["shown"] = shown
+    shown = _shown_run(contents)
+    values["shown"] = shown
     if shown is not None:
-        yield from _of_episodes(shown, content)
+        yield from _of_episodes(shown, values)
 
 
-def _of_episodes(run: Run, content: dict[str, Any]) -> Iterator[Section]:
+def _of_episodes(run: Run, values: dict[str, Any]) -> Iterator[Section]:
     histories = list(read_history(run.folder / "history.parquet"))
-    told = episodes.Episodes(histories, run.results["instance"])
-    content["regional"] = regional_table(told)
-    yield episodes.footprints_over_time(told)
+    played = episodes.RunEpisodes(histories, run.results["instance"])
+    values["regional"] = regional_table(played)
+    yield episodes.footprints_over_time(played)
     if run.results["instance"].get("location") is not None:
-        yield episodes.world_map(told)
-    yield episodes.where_the_load_went(told)
+        yield episodes.world_map(played)
+    yield episodes.where_the_load_went(played)
     if any(history.slack is not None for history in histories):
-        yield episodes.slack_over_time(told)
+        yield episodes.slack_over_time(played)
 
 
-def _of_studies(found: Found) -> Iterator[Section]:
-    yield studies.consistency_robustness(found.of("robustness"))
-    yield studies.gap_by_error(found.of("predictions"))
-    if found.curves:
-        yield studies.learning_curves(found.curves)
+def _of_studies(contents: Contents) -> Iterator[Section]:
+    yield studies.consistency_robustness(contents.of("robustness"))
+    yield studies.gap_by_error(contents.of("predictions"))
+    if contents.curves:
+        yield studies.learning_curves(contents.curves)
 
 
-def _shown_run(found: Found) -> Run | None:
+def _shown_run(contents: Contents) -> Run | None:
     """Return the first run that has a history: its episodes stand for the others'."""
-    for run in found.runs:
+    for run in contents.runs:
         path = run.folder / "history.parquet"
         try:
             if path.is_file() and next(read_history(path), None) is not None:
                 return run
         except DataError as error:
-            found.left_out.append(str(error))
+            contents.left_out.append(str(error))
     return None
 
 
@@ -124,7 +126,7 @@ def _write_files(folder: Path, slug: str, chart: Chart) -> None:
     write_column(chart, folder / slug)
 
 
-def _render(content: dict[str, Any]) -> str:
+def _render(values: dict[str, Any]) -> str:
     here = files(__package__)
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (here / name).read_text(encoding="utf-8")),
@@ -136,7 +138,7 @@ def _render(content: dict[str, Any]) -> str:
     environment.filters |= {"json_text": json_text}
     template = environment.get_template("page.html")
     return template.render(
-        **content,
+        **values,
         slug=_slug,
         scales=lambda chart: [entry for entry in chart.legend() if isinstance(entry, Scale)],
         marks=lambda chart: [entry for entry in chart.legend() if not isinstance(entry, Scale)],

@@ -27,7 +27,7 @@ from equiload.experiments.report.charts import (
     Scale,
 )
 from equiload.experiments.running.files import replacing
-from equiload.experiments.worlds.land import land
+from equiload.experiments.worlds.land import coastlines
 
 #: Inches, the width of a column in two-column proceedings.
 COLUMN = 3.5
@@ -162,7 +162,7 @@ def _(mark: Heat, axes: Axes, place: tuple[int, int]) -> None:
 @draw.register
 def _(mark: Bubbles, axes: Axes, place: tuple[int, int]) -> None:
     del place
-    coast = np.vstack([part for line in land() for part in (line, np.full((1, 2), np.nan))])
+    coast = coastlines()
     axes.plot(coast[:, 0], coast[:, 1], color="0.7", lw=0.25)
     order = np.argsort(-mark.size)
     axes.scatter(

@@ -18,10 +18,10 @@ from equiload.experiments.report.charts import (
     Section,
     look,
 )
-from equiload.experiments.report.found import Curve, Experiment
+from equiload.experiments.report.contents import Curve, Experiment
 from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE
 
-_MOST_PANELS = 12
+_MOST_PANELS = 12  # as many as one looks through on a page
 
 
 def consistency_robustness(studies: Sequence[Experiment]) -> Section:
@@ -76,10 +76,12 @@ def gap_by_error(studies: Sequence[Experiment]) -> Section:
 
 
 def _gaps(scores: pd.DataFrame, kind: str) -> Panel:
-    told = scores[scores["error"] != REFERENCE]
-    names = list(told["advice"].unique())
-    rhos = sorted(told["rho"].dropna().unique())
-    here = told[told["error"].isin([PERFECT, kind])].sort_values("footprint_mape", kind="stable")
+    advised = scores[scores["error"] != REFERENCE]
+    names = list(advised["advice"].unique())
+    rhos = sorted(advised["rho"].dropna().unique())
+    here = advised[advised["error"].isin([PERFECT, kind])].sort_values(
+        "footprint_mape", kind="stable"
+    )
     marks = []
     for label, line in here.groupby("algorithm", sort=False):
         rho, alone = line["rho"].iloc[0], bool(line["rho"].isna().all())

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from equiload.experiments.report.found import Run
+from equiload.experiments.report.contents import Run
+from equiload.experiments.results.rows import flat
 from equiload.experiments.results.statistics import ends
 
 GROUP = ["setting", "reachability", "algorithm"]
-_RESAMPLES = 2000
+_RESAMPLES = 2000  # of means, by group and number: a report must not take minutes
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 
 
@@ -22,13 +23,10 @@ def rows_of(runs: Sequence[Run]) -> pd.DataFrame:
     lines = []
     for run, setting in zip(runs, setting_labels(runs), strict=True):
         for row in run.results["rows"]:
-            numbers = ("energy_cost", "objective", "lower_bound", "gap", "seconds")
-            line = {"run": run.name, "setting": setting, "offline": "solver" in row}
-            line |= {name: row[name] for name in ("algorithm", "reachability", *numbers)}
-            for kind, values in row["footprints"].items():
+            line = {"run": run.name, "setting": setting, "offline": "solver" in row, **flat(row)}
+            for kind in row["footprints"]:
                 weight = run.results["instance"]["equity_weight"][kind]
-                line |= {f"{kind}_{what}": value for what, value in values.items()}
-                line[f"{kind}_equity"] = weight * values["max"]
+                line[f"{kind}_equity"] = weight * line[f"{kind}_max"]
             lines.append(line)
     lines.sort(key=lambda line: _natural(str(line["setting"])))
     return pd.DataFrame(lines)

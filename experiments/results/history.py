@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ _TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class History:
+class EpisodeHistory:
     """One algorithm's episode.
 
     Parameters
@@ -54,8 +54,8 @@ class History:
     slack: FloatArray | None
 
     @classmethod
-    def of(cls, row: Row) -> History:
-        """History of one row of a comparison."""
+    def of(cls, row: Row) -> EpisodeHistory:
+        """EpisodeHistory of one row of a comparison."""
         trace, fleet = row.outcome.instance.trace, row.outcome.instance.fleet
         drawn = row.outcome.load * fleet.pue
         return cls(
@@ -79,11 +79,11 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
     """
     schema = _schema(rows[0].outcome.instance.trace.footprints)
     with replacing(path) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for history in map(History.of, rows):  # one at a time in memory
+        for history in map(EpisodeHistory.of, rows):  # one at a time in memory
             writer.write_table(_table(history, schema), row_group_size=history.load.size)
 
 
-def read_history(path: Path) -> Iterator[History]:
+def read_history(path: Path) -> Iterator[EpisodeHistory]:
     """Yield the episodes of a file, one at a time.
 
     Raises
@@ -93,9 +93,9 @@ def read_history(path: Path) -> Iterator[History]:
     """
     try:
         with pq.ParquetFile(path) as file:
-            found = (file.schema_arrow.metadata or {}).get(b"equiload.schema", b"?").decode()
-            if found != str(SCHEMA):
-                raise DataError(f"{path}: schema {found}, expected {SCHEMA}")
+            version = (file.schema_arrow.metadata or {}).get(b"equiload.schema", b"?").decode()
+            if version != str(SCHEMA):
+                raise DataError(f"{path}: schema {version}, expected {SCHEMA}")
             for group in range(file.num_row_groups):
                 yield _episode(file.read_row_group(group))
     except (OSError, pa.ArrowException) as error:
@@ -103,50 +103,43 @@ def read_history(path: Path) -> Iterator[History]:
 
 
 def _schema(kinds: Sequence[str]) -> pa.Schema:
-    fields = [("algorithm", _TEXT), ("reachability", _TEXT), ("slot", pa.int32())]
-    fields += [("time", pa.timestamp("s", tz="UTC")), ("datacenter", _TEXT)]
-    fields += [("load", pa.float32()), ("energy_cost", pa.float32())]
-    fields += [(_KIND + kind, pa.float32()) for kind in kinds]
-    fields += [("slack", pa.float32())]
-    return pa.schema(fields, metadata={"equiload.schema": str(SCHEMA)})
+    names = {"algorithm": _TEXT, "reachability": _TEXT, "slot": pa.int32()}
+    names |= {"time": pa.timestamp("s", tz="UTC"), "datacenter": _TEXT}
+    numbers = ["load", "energy_cost", *(_KIND + kind for kind in kinds), "slack"]
+    names |= dict.fromkeys(numbers, pa.float32())
+    return pa.schema(names.items(), metadata={"equiload.schema": str(SCHEMA)})
 
 
-def _table(history: History, schema: pa.Schema) -> pa.Table:
+def _table(history: EpisodeHistory, schema: pa.Schema) -> pa.Table:
     T, N = history.load.shape
     slot, datacenter = (axis.ravel() for axis in np.indices((T, N), dtype=np.int32))
-    slack = None if history.slack is None else np.repeat(history.slack, N)
+    first = np.zeros_like(slot)  # the one word of a column that is the same throughout
+    numbers = [history.load, history.energy_cost, *history.footprint.values()]
+    slack = pa.nulls(T * N)
+    if history.slack is not None:
+        slack = np.repeat(history.slack, N).astype(np.float32)
     columns = [
-        _constant(history.algorithm, T * N),
-        _constant(history.reachability, T * N),
+        pa.DictionaryArray.from_arrays(first, [history.algorithm]),
+        pa.DictionaryArray.from_arrays(first, [history.reachability]),
         slot,
         history.time.astype("datetime64[s]")[slot],
         pa.DictionaryArray.from_arrays(datacenter, list(history.datacenters)),
-        *(_narrow(history.load), _narrow(history.energy_cost)),
-        *(_narrow(values) for values in history.footprint.values()),
-        pa.nulls(T * N, pa.float32()) if slack is None else _narrow(slack),
+        *(values.astype(np.float32).ravel() for values in numbers),
+        slack,
     ]
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _constant(text: str, count: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(np.zeros(count, dtype=np.int32), [text])
-
-
-def _narrow(values: FloatArray) -> Any:
-    return values.astype(np.float32).ravel()
-
-
-def _episode(table: pa.Table) -> History:
+def _episode(table: pa.Table) -> EpisodeHistory:
     slot = table["slot"].to_numpy()
     T = int(slot[-1]) + 1
     N = len(slot) // T
 
     def array(name: str) -> FloatArray:
-        wide: FloatArray = table[name].to_numpy().astype(np.float64).reshape(T, N)
-        return wide
+        return cast("FloatArray", table[name].to_numpy().astype(np.float64).reshape(T, N))
 
-    return History(
+    return EpisodeHistory(
         algorithm=table["algorithm"][0].as_py(),
         reachability=table["reachability"][0].as_py(),
         time=table["time"].to_numpy().reshape(T, N)[:, 0],

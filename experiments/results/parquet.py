@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hydra.core.hydra_config import HydraConfig
 
-from equiload.envs import DataError, Instance
+from equiload.envs import DataError
 from equiload.experiments.results.rows import Row
 from equiload.experiments.running.files import replacing, versions
 from equiload.experiments.running.jobs import config_hash
@@ -30,8 +30,15 @@ SCHEMA = 1
 FILE = "results.parquet"
 _MARK = b"equiload.results"  # key of the version in the file's own metadata
 
-_TEXT = ("algorithm", "instance", "draw", "split", "reachability", "config_hash", "overrides")
+# Types of the columns that are no ``float64``: a column of nulls alone does not show its own.
+_WORDS = ("algorithm", "instance", "draw", "split", "reachability")
+_TEXT = (*_WORDS, "config_hash", "overrides", "versions")
 _WHOLE = ("schema", "seed", "slots", "regions")
+_TYPES = {
+    **dict.fromkeys(_TEXT, pa.string()),
+    **dict.fromkeys(_WHOLE, pa.int64()),
+    "certificate_holds": pa.bool_(),
+}
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,16 @@ class Origin:
 def line(row: Row, origin: Origin) -> dict[str, Any]:
     """Return one row of ``results.parquet``."""
     certificate = {} if row.certificate is None else row.certificate.verdict()
-    weight = row.outcome.instance.objective.equity_weight
+    instance = row.outcome.instance
+    draw, weight = instance.trace.provenance.get("draw"), instance.objective.equity_weight
     return {
         "schema": SCHEMA,
         "algorithm": row.algorithm,
-        **_of_instance(row.outcome.instance),
+        "instance": instance.name,
+        "draw": draw,
+        "split": draw and draw.split("/")[0],
+        "slots": instance.horizon,
+        "regions": len(instance.fleet.regions),
         "seed": origin.seed,
         **row.flat(),
         **{f"{kind}_weight": mu for kind, mu in weight.items()},
@@ -67,32 +79,13 @@ def line(row: Row, origin: Origin) -> dict[str, Any]:
     }
 
 
-def _of_instance(instance: Instance) -> dict[str, Any]:
-    draw = instance.trace.provenance.get("draw")
-    return {
-        "instance": instance.name,
-        "draw": draw,
-        "split": draw and draw.split("/")[0],
-        "slots": instance.horizon,
-        "regions": len(instance.fleet.regions),
-    }
-
-
 def write(folder: Path, rows: Sequence[Row], origin: Origin) -> None:
     """Write a run's rows into its folder, whole or not at all."""
     lines = [line(row, origin) for row in rows]
-    fields = [pa.field(name, _type(name)) for name in lines[0]]
+    fields = [pa.field(name, _TYPES.get(name, pa.float64())) for name in lines[0]]
     schema = pa.schema(fields, metadata={_MARK: str(SCHEMA)})
     with replacing(folder / FILE) as draft:
         pq.write_table(pa.Table.from_pylist(lines, schema=schema), draft)
-
-
-def _type(name: str) -> pa.DataType:
-    if name in _WHOLE:
-        return pa.int64()
-    if name == "certificate_holds":
-        return pa.bool_()
-    return pa.string() if name in (*_TEXT, "versions") else pa.float64()
 
 
 def read(path: Path) -> pa.Table:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 REFERENCE, PERFECT = "none", "perfect"
 
 
-class Cell(NamedTuple):
+class Case(NamedTuple):
     """What was run: an error, its size, an algorithm and, under the robust layer, its ρ."""
 
     error: str
@@ -24,10 +24,10 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
-    """A cell over the draws.
+class PredictionScore:
+    """A case over the draws.
 
-    ``algorithm`` is the cell's label, ``advice`` its algorithm without the robust layer. ``gap`` is
+    ``algorithm`` is the case's label, ``advice`` its algorithm without the robust layer. ``gap`` is
     the mean of ``(J − bound) / |bound|`` with eGLB-Off's certified bound, ``low`` to ``high`` its
     bootstrap interval. ``price_mape`` and ``footprint_mape`` say how wrong the forecasts were
     (weighted MAPE, the mean over footprint kinds); 0 for references, which see none.

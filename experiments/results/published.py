@@ -19,7 +19,7 @@ from equiload.experiments.results.tables import text_table
 
 
 @dataclass(frozen=True)
-class Cell:
+class PublishedNumber:
     """One published number and ours."""
 
     reachability: str
@@ -33,7 +33,7 @@ class Cell:
 
 def beside(
     rows: Sequence[Row], published: Mapping[str, Any], left_out: Sequence[LeftOut] = ()
-) -> list[Cell]:
+) -> list[PublishedNumber]:
     """Return every published cell: ``{reachability: {algorithm: {quantity: number}}}``.
 
     Quantities are the columns of ``results.csv`` and ``cost_per_datacenter`` (US$). Algorithms that
@@ -51,7 +51,7 @@ def beside(
         for algorithm, numbers in lines.items():
             row = by_name.get((reachability, algorithm))
             if row is not None:
-                cells += [_cell(reachability, row, what, float(n)) for what, n in numbers.items()]
+                cells += [_cell(reachability, row, name, float(n)) for name, n in numbers.items()]
             elif (reachability, algorithm) not in absent:
                 raise DataError(
                     f"published.{reachability} has {algorithm}, which does not run here"
@@ -59,7 +59,7 @@ def beside(
     return cells
 
 
-def _cell(reachability: str, row: Row, quantity: str, number: float) -> Cell:
+def _cell(reachability: str, row: Row, quantity: str, number: float) -> PublishedNumber:
     datacenters = len(row.outcome.instance.fleet.datacenters)
     values = {**row.flat(), "cost_per_datacenter": float(row.outcome.energy_cost) / datacenters}
     if not isinstance(values.get(quantity), float):
@@ -69,15 +69,17 @@ def _cell(reachability: str, row: Row, quantity: str, number: float) -> Cell:
     unit = 1.0 if number == round(number) else unit
     matches = abs(ours - number) <= unit / 2
     verdict = "matches" if matches else "better" if ours < number else "higher"
-    return Cell(reachability, row.algorithm, quantity, number, ours, ours / number - 1, verdict)
+    return PublishedNumber(
+        reachability, row.algorithm, quantity, number, ours, ours / number - 1, verdict
+    )
 
 
-def published_table(cells: Sequence[Cell]) -> Table:
+def published_table(cells: Sequence[PublishedNumber]) -> Table:
     """Table for the terminal: a line per row, published → ours and the difference per cell."""
     quantities = list(dict.fromkeys(cell.quantity for cell in cells))
     headers = ["Reachability", "Algorithm", *(name.replace("_", " ") for name in quantities)]
     table = text_table("Published, ours, difference", headers)
-    lines: dict[tuple[str, str], dict[str, Cell]] = {}
+    lines: dict[tuple[str, str], dict[str, PublishedNumber]] = {}
     for cell in cells:
         lines.setdefault((cell.reachability, cell.algorithm), {})[cell.quantity] = cell
     for names, line in lines.items():
@@ -85,6 +87,6 @@ def published_table(cells: Sequence[Cell]) -> Table:
     return table
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: PublishedNumber) -> str:
     ours = f"{cell.ours:.0f}" if cell.published >= 1000 else f"{cell.ours:.3f}"
     return f"{cell.published:g}, {ours}, {cell.difference:+.2%} {cell.verdict}"

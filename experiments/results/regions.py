@@ -12,7 +12,7 @@ from rich.table import Table
 
 from equiload.envs.footprints import title_of
 from equiload.envs.typing import FloatArray, IntArray
-from equiload.experiments.results.history import History
+from equiload.experiments.results.history import EpisodeHistory
 from equiload.experiments.results.rows import Row
 from equiload.experiments.results.tables import amount, text_table
 from equiload.experiments.running.files import write_csv
@@ -20,7 +20,7 @@ from equiload.experiments.running.files import write_csv
 FILE = "regions.csv"
 
 
-def regional(history: History, membership: FloatArray) -> dict[str, FloatArray]:
+def regional(history: EpisodeHistory, membership: FloatArray) -> dict[str, FloatArray]:
     """``[R]`` each: ``load``, MWh of server energy; ``energy_cost``, US$ without routing.
 
     And by footprint kind the region's total, and as ``KIND_share`` its share of the highest
@@ -53,7 +53,7 @@ def lines_of(row: Row) -> Iterator[dict[str, Any]]:
     fleet, trace = row.outcome.instance.fleet, row.outcome.instance.trace
     units = {"load": "load_MWh", "energy_cost": "energy_cost_US$"}
     units |= {k: f"{k}_{unit}" for k, unit in zip(trace.footprints, trace.units, strict=True)}
-    totals = regional(History.of(row), fleet.membership)
+    totals = regional(EpisodeHistory.of(row), fleet.membership)
     for r, region in enumerate(fleet.regions):
         names = {"reachability": row.reachability, "algorithm": row.algorithm, "region": region}
         yield names | {units.get(k, k): float(total[r]) for k, total in totals.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +67,15 @@ class Row:
 
     def flat(self) -> dict[str, Any]:
         """Return the row as one line of a table: ``carbon_max``, ``carbon_par``, …."""
-        line = self.as_dict()
-        footprints = line.pop("footprints")
-        for nested in ("solver", "certificate"):
-            line.pop(nested, None)
-        for kind, values in footprints.items():
-            line |= {f"{kind}_{what}": value for what, value in values.items()}
-        return line
+        return flat(self.as_dict())
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of ``results.json`` as one line: ``carbon_max``, ``carbon_par``, …; nothing nested."""
+    line = {name: value for name, value in row.items() if not isinstance(value, Mapping)}
+    for kind, values in row["footprints"].items():
+        line |= {f"{kind}_{measure}": value for measure, value in values.items()}
+    return line
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from equiload.envs.typing import FloatArray
 #: Reduces an axis of an array of scores; given every stratum's scores, pooled.
 Statistic = Callable[..., Any]
 
+#: scipy's own default.
 RESAMPLES = 9999
 
 
@@ -110,7 +111,6 @@ def ends(
     ``rows [runs, ·]``; ``statistic`` makes ``[resamples, ·]`` of ``[resamples, runs, ·]``. The
     resampling is the same whenever it is done, so that it does not matter what a result stands by.
     """
-    # scipy's paired bootstrap resamples alike, but its percentiles differ in the last bit.
     # scipy's paired bootstrap resamples alike, but its percentiles differ in the last bit.
     chosen = np.random.default_rng(0).integers(len(rows), size=(resamples, len(rows)))
     tail = (1 - confidence) / 2

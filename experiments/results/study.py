@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -14,18 +14,8 @@ from equiload.envs import DataError, EquiloadError, Instance, Policy, dual_bound
 from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.running.entry import build
 from equiload.experiments.running.progress import Track
-from equiload.robust import Certificate
 
 Agent = Policy | OfflineSolver
-
-
-@runtime_checkable
-class Certified(Protocol):
-    """A policy that can prove something about the episode it has played."""
-
-    def certificate(self) -> Certificate:
-        """Return what it can prove."""
-        ...
 
 
 class Study:
@@ -65,7 +55,7 @@ class Study:
         """Tell whether a group has been left out."""
         return any((o.algorithm, o.reachability) == (group, reachability) for o in self.left_out)
 
-    def need_rows(self, what: str = "algorithm") -> None:
+    def need_rows(self, actor: str = "algorithm") -> None:
         """Refuse to go on without any row.
 
         Raises
@@ -75,17 +65,17 @@ class Study:
         """
         if not self._rows:
             first = self.left_out[0]
-            raise DataError(f"no {what} can act: {first.algorithm}: {first.reason}")
+            raise DataError(f"no {actor} can act: {first.algorithm}: {first.reason}")
 
     def run(
-        self, agent: Agent, instance: Instance, *, key: Hashable, group: str, **of: Any
+        self, agent: Agent, instance: Instance, *, key: Hashable, group: str, **options: Any
     ) -> None:
         """Run one algorithm, measured against a bound that is known.
 
         Its row is told from others by ``key``; ``group`` is left out as a whole where one of it
         cannot act. All else is for :func:`play`.
         """
-        row = self._attempt(group, agent, instance, **of)
+        row = self._attempt(group, agent, instance, **options)
         if row is not None:
             self._add(key, group, row)
 
@@ -115,8 +105,8 @@ class Study:
                 )
 
         def attempt(name: str) -> Row | None:
-            of = {"name": name, "reachability": reachability, "track": track(name)}
-            return self._attempt(name, agents[name], instance, **of)
+            options = {"name": name, "reachability": reachability, "track": track(name)}
+            return self._attempt(name, agents[name], instance, **options)
 
         able = [name for name in agents if not self.is_out(name, reachability)]
         offline = {name: attempt(name) for name in able if not isinstance(agents[name], Policy)}
@@ -124,27 +114,27 @@ class Study:
         # A solver's claim is taken for what the dispatch confirms of it.
         weights = [s.weights for s in solutions] or [EGLBOff().solve(instance).weights]
         bound = max(float(dual_bound(instance, w).value) for w in weights)
-        done = 0
+        added = 0
         for name in [*offline, *(name for name in able if name not in offline)]:
             row = offline[name] if name in offline else attempt(name)
             if row is not None:
                 self._add(name, name, replace(row, lower_bound=bound))
-                done += 1
-        places = {name: place for place, name in enumerate(agents)}
-        if done:
-            self._rows[-done:] = sorted(self._rows[-done:], key=lambda line: places[line[0]])
+                added += 1
+        if added:  # offline solvers ran first: back to the order of the agents
+            order = list(agents).index
+            self._rows[-added:] = sorted(self._rows[-added:], key=lambda entry: order(entry[0]))
 
-    def _attempt(self, group: str, agent: Agent, instance: Instance, **of: Any) -> Row | None:
-        out = (group, of["reachability"])
-        if self.is_out(*out):
+    def _attempt(self, group: str, agent: Agent, instance: Instance, **options: Any) -> Row | None:
+        excluded = (group, options["reachability"])
+        if self.is_out(*excluded):
             return None
         try:
-            return play(agent, instance, **of)
+            return play(agent, instance, **options)
         except EquiloadError as error:
             if self._strict:
                 raise
-            self.left_out.append(LeftOut.of(*out, error))
-        self._rows = [(k, g, row) for k, g, row in self._rows if (g, row.reachability) != out]
+            self.left_out.append(LeftOut.of(*excluded, error))
+        self._rows = [(k, g, row) for k, g, row in self._rows if (g, row.reachability) != excluded]
         return None
 
     def _add(self, key: Hashable, group: str, row: Row) -> None:
@@ -174,6 +164,7 @@ def play(
     A run on the first slot comes before the clock starts, so that compiling is not counted.
     """
     solution, first = None, instance.window(0, 1)
+    certificate = getattr(agent, "certificate", None)  # of policies that prove something
     if isinstance(agent, Policy):
         rollout(agent, first)
         begin = time.perf_counter()
@@ -190,7 +181,7 @@ def play(
         lower_bound=lower_bound,
         seconds=time.perf_counter() - begin,
         solution=solution,
-        certificate=agent.certificate() if isinstance(agent, Certified) else None,
+        certificate=None if certificate is None else certificate(),
     )
 
 

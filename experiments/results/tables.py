@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -19,25 +19,29 @@ def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut
     Algorithms that could not act stand at its end without numbers; :func:`show` says why.
     """
     trace = rows[0].outcome.instance.trace
-    headers = ["Energy\nUS$"]
+    # Heading, column of ``results.csv``, format.
+    columns: list[tuple[str, str, Callable[[float], str]]] = [
+        ("Energy\nUS$", "energy_cost", amount)
+    ]
     for kind, unit in zip(trace.footprints, trace.units, strict=True):
         name = escape(title_of(kind))
-        headers += [f"{name}\nmax {unit}", f"{name}\nmean {unit}", f"{name}\nPAR"]
-    headers += ["J\nUS$", "Gap\n%", "Time\ns"]
-    table = text_table(title, ["Algorithm"], headers, narrow=True)
+        columns.append((f"{name}\nmax {unit}", f"{kind}_max", amount))
+        columns.append((f"{name}\nmean {unit}", f"{kind}_mean", amount))
+        columns.append((f"{name}\nPAR", f"{kind}_par", "{:.3f}".format))
+    columns += [("J\nUS$", "objective", amount), ("Gap\n%", "gap", percent)]
+    columns.append(("Time\ns", "seconds", "{:.2f}".format))
+    table = text_table(title, ["Algorithm"], [heading for heading, *_ in columns], narrow=True)
     lines = [row.flat() for row in rows]
-    numbers = [[line[name] for name in _columns(trace.footprints)] for line in lines]
-    texts = [_texts(line) for line in numbers]
-    online = [i for i, row in enumerate(rows) if row.solution is None]
-    for column in range(len(headers) - 1) if len(online) > 1 else ():
-        best = min(numbers[i][column] for i in online)
-        for i in online:
-            if numbers[i][column] == best:
-                texts[i][column] = f"[bold]{texts[i][column]}[/bold]"
-    for row, text in zip(rows, texts, strict=True):
-        table.add_row(escape(row.algorithm), *text)
+    online = [line for row, line in zip(rows, lines, strict=True) if row.solution is None]
+    compared = columns[:-1] if len(online) > 1 else []  # time is no merit
+    best = {name: min(line[name] for line in online) for _, name, _ in compared}
+    for row, line in zip(rows, lines, strict=True):
+        bold = {name for name in best if row.solution is None and line[name] == best[name]}
+        texts = [(name, text(line[name])) for _, name, text in columns]
+        cells = [f"[bold]{text}[/bold]" if name in bold else text for name, text in texts]
+        table.add_row(escape(row.algorithm), *cells)
     for absent in left_out:
-        table.add_row(escape(absent.algorithm), *["–"] * len(headers))
+        table.add_row(escape(absent.algorithm), *["–"] * len(columns))
     return table
 
 
@@ -73,29 +77,14 @@ def show(table: Table, left_out: Sequence[LeftOut] = ()) -> None:
         print()  # noqa: T201
 
 
-def _columns(kinds: Sequence[str]) -> list[str]:
-    footprints = [f"{kind}_{what}" for kind in kinds for what in ("max", "mean", "par")]
-    return ["energy_cost", *footprints, "objective", "gap", "seconds"]
-
-
-def _texts(numbers: Sequence[float]) -> list[str]:
-    kinds = (len(numbers) - 4) // 3
-    texts = [amount(numbers[0])]
-    for k in range(kinds):
-        highest, mean, par = numbers[1 + 3 * k : 4 + 3 * k]
-        texts += [amount(highest), amount(mean), f"{par:.3f}"]
-    objective, gap, seconds = numbers[-3:]
-    return [
-        *texts,
-        amount(objective),
-        f"{100 * gap:.2f}".replace("-0.00", "0.00"),
-        f"{seconds:.2f}",
-    ]
-
-
 def amount(value: float) -> str:
     """A number of any size as text: whole numbers from 1,000 on, four significant digits below."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def percent(share: float) -> str:
+    """A share in per cent, two digits; what rounds to nothing has no sign."""
+    return f"{100 * share:.2f}".replace("-0.00", "0.00")
 
 
 def money_unit(largest: float) -> tuple[float, str]:

@@ -28,8 +28,8 @@ class ProgramConfig:
 
 
 @dataclass
-class BenchmarkConfig(ProgramConfig):
-    """``equiload benchmark``."""
+class AlgorithmsConfig:
+    """Of the programs that compare algorithms."""
 
     #: Rows by key: each a ``name``, as it stands in tables and results, and an ``agent``, the
     #: ``_target_`` and arguments of a :class:`~equiload.envs.Policy` or an offline solver.
@@ -39,6 +39,12 @@ class BenchmarkConfig(ProgramConfig):
     #: Whether a checkpoint's own classes may be imported: code of whoever wrote it.
     trust: bool = False
     reachability: list[str] = MISSING
+
+
+@dataclass
+class BenchmarkConfig(AlgorithmsConfig, ProgramConfig):
+    """``equiload benchmark``."""
+
     #: Numbers to put beside ours: by reachability, algorithm and quantity.
     published: Any = None
     figures: bool = True
@@ -209,16 +215,9 @@ class TrainConfig(ProgramConfig):
 
 
 @dataclass
-class EvaluateConfig(ProgramConfig):
+class EvaluateConfig(AlgorithmsConfig, ProgramConfig):
     """``equiload evaluate``."""
 
-    #: As for the benchmark.
-    algorithms: dict[str, Any] = field(default_factory=dict)
-    #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.
-    checkpoint: str = "default"
-    #: Whether a checkpoint's own classes may be imported: code of whoever wrote it.
-    trust: bool = False
-    reachability: list[str] = MISSING
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: str = MISSING
     #: How many; none: the instance as it is.

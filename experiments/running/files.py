@@ -17,12 +17,7 @@ from typing import Any
 import numpy as np
 
 #: Version of the layout of each record that programs write.
-SCHEMAS = {
-    "results.json": 1,
-    "evaluation.json": 1,
-    "predictions.json": 1,
-    "robustness.json": 1,
-}
+SCHEMAS = {"results.json": 1, "evaluation.json": 1, "predictions.json": 1, "robustness.json": 1}
 _PACKAGES = ("equiload", "numpy", "scipy", "numba", "highspy", "cvxpy", "torch", "gymnasium")
 
 
@@ -70,9 +65,10 @@ def _plain(value: Any) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write dictionaries of equal keys as CSV with a header."""
+    """Write dictionaries as CSV with a header; where a row lacks a key, its cell is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, fieldnames=list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

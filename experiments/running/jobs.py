@@ -41,20 +41,12 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _hash_of_root(*, _root_: DictConfig) -> str:
-    return config_hash(_root_)
-
-
 #: ``${config_hash:}`` in a configuration, for the folders of a sweep.
-OmegaConf.register_new_resolver("config_hash", _hash_of_root, replace=True)
-
-
-def _first_draws(split: str, count: int) -> str:
-    return ",".join(f"{split}/{number}" for number in range(count))
-
-
+OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
 #: ``${draws:test,8}``, for what a sweep goes over: ``test/0,…,test/7``.
-OmegaConf.register_new_resolver("draws", _first_draws, replace=True)
+OmegaConf.register_new_resolver(
+    "draws", lambda split, count: ",".join(f"{split}/{n}" for n in range(count)), replace=True
+)
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -68,8 +60,8 @@ def record(folder: Path) -> dict[str, Any]:
 
 def is_done(folder: Path, name: str) -> bool:
     """Tell whether this folder holds the finished job of that name."""
-    found = record(folder)
-    return (found.get("state"), found.get("config_hash")) == ("done", name)
+    job = record(folder)
+    return (job.get("state"), job.get("config_hash")) == ("done", name)
 
 
 class Job:

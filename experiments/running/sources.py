@@ -5,18 +5,12 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig
 
 from equiload.envs import DataError, Instance
-from equiload.envs.data import (
-    GeneratedSource,
-    RecordedSource,
-    ShiftedSource,
-    Source,
-    source_of,
-)
+from equiload.envs.data import GeneratedSource, RecordedSource, ShiftedSource, Source, source_of
 from equiload.envs.make import instantiated, locate
 from equiload.experiments.running.entry import build, plain
 
@@ -107,15 +101,10 @@ def chosen_draws(
     return [f"{split}/{number}" for number in range(first, first + count)]
 
 
-def instance_of(source: Source, draw: str | None, reachability: str) -> Instance:
-    """A draw, or the configured instance where ``draw`` is None."""
-    if draw is None:
-        return one_instance(source, reachability)
-    return source.draw(draw, reachability=reachability)
-
-
-def one_instance(source: Source, reachability: str) -> Instance:
-    """The source's configured instance, refused if it is a batch."""
+def one_instance(source: Source, reachability: str, draw: str | None = None) -> Instance:
+    """A draw, or the source's configured instance, refused if it is a batch."""
+    if draw is not None:
+        return source.draw(draw, reachability=reachability)
     instance = source.instance(reachability=reachability)
     if instance.batch:
         raise DataError(f"{source.name}: one instance is needed here, not a batch")
@@ -163,16 +152,15 @@ def _function(node: Any) -> Any:
 
 def _options(node: Any) -> dict[str, Any]:
     options = {key: value for key, value in plain(node).items() if key != "_target_"}
-    built: dict[str, Any] = instantiated(options)
-    return built
+    return cast("dict[str, Any]", instantiated(options))
 
 
-def _weights(given: Any) -> Mapping[str, float] | None:
-    if given is None:
+def _weights(node: Any) -> Mapping[str, float] | None:
+    if node is None:
         return None
     try:
-        return {str(kind): float(weight) for kind, weight in given.items()}
+        return {str(kind): float(weight) for kind, weight in node.items()}
     except (AttributeError, TypeError, ValueError):
         raise DataError(
-            f"equity_weight must map footprint kinds to numbers, got {given!r}"
+            f"equity_weight must map footprint kinds to numbers, got {node!r}"
         ) from None

@@ -60,9 +60,9 @@ def run_sweep(sweeper: BasicSweeper, arguments: list[str]) -> None:
     except (EquiloadError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    todo = [job for job in jobs if not job.done]
-    log.info("%d jobs, %d of them done before", len(jobs), len(jobs) - len(todo))
-    failed = _run(sweeper.launcher, todo)
+    remaining = [job for job in jobs if not job.done]
+    log.info("%d jobs, %d of them done before", len(jobs), len(jobs) - len(remaining))
+    failed = _run(sweeper.launcher, remaining)
     _report(folder, jobs, failed)
     if failed:
         sys.exit(1)
@@ -73,8 +73,8 @@ def _plan(sweeper: BasicSweeper, folder: Path, arguments: list[str]) -> list[Pla
     assert sweeper.config is not None
     assert sweeper.hydra_context is not None
     loader = sweeper.hydra_context.config_loader
-    given = [*(f"{key}={value}" for key, value in sweeper.params.items()), *arguments]
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
+    assignments = [*(f"{key}={value}" for key, value in sweeper.params.items()), *arguments]
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(assignments)
     (combinations,) = sweeper.split_arguments(overrides, None)
     jobs: dict[Path, Planned] = {}
     for combination in combinations:
@@ -118,9 +118,9 @@ def _reason(result: Any) -> str | None:
 def _sort(batch: Sequence[Planned], error: str) -> tuple[list[list[Planned]], dict[Planned, str]]:
     """What to launch again after a launcher died, and what has failed."""
     records = {job: record(job.folder) for job in batch if not job.done}
-    failed = {job: str(found["reason"]) for job, found in records.items() if "reason" in found}
-    begun = [job for job, found in records.items() if found and job not in failed]
-    waiting = [job for job, found in records.items() if not found]
+    failed = {job: str(entry["reason"]) for job, entry in records.items() if "reason" in entry}
+    begun = [job for job, entry in records.items() if entry and job not in failed]
+    waiting = [job for job, entry in records.items() if not entry]
     if len(batch) == 1:
         return [], failed | dict.fromkeys(begun + waiting, f"it ended without a result ({error})")
     nothing_began = len(waiting) == len(batch)

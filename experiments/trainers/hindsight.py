@@ -17,7 +17,7 @@ from equiload.envs.gym import DifferentiableSimulator, Observer
 from equiload.envs.gym.actions import make_action
 from equiload.envs.make import called
 from equiload.experiments.running.config import TrainConfig
-from equiload.experiments.trainers.parts import features_of, given_weights, layer_of, make_stream
+from equiload.experiments.trainers.parts import features_of, init_weights, layer_of, make_stream
 
 
 class HindsightTrainer:
@@ -38,7 +38,7 @@ class HindsightTrainer:
             raise DataError("agent=hindsight needs no reward: it learns from the objective itself")
         chosen = called("agent.options", HindsightOptions, **options)
         stream = make_stream(cfg, source)
-        first, weights = stream(0), given_weights(cfg) if warm else None
+        first, weights = stream(0), init_weights(cfg) if warm else None
         observer = Observer(price_scale=cfg.price_scale, features=features_of(cfg, first))
         setting = Setting.of(first)
         observer.reset(setting)

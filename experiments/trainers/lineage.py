@@ -24,11 +24,11 @@ def origin_of(cfg: TrainConfig, source: Source) -> dict[str, Any]:
 
     ``init`` holds the same of the checkpoint that training began with, if there was one.
     """
-    told = {**source.provenance, "synthetic": synthetic_share(cfg, source)}
+    origin = {**source.provenance, "synthetic": synthetic_share(cfg, source)}
     if cfg.init is None:
-        return told
+        return origin
     before = load_checkpoint(shipped(str(cfg.init))).training.get("data")
-    return {**told, "init": before} if before else told
+    return {**origin, "init": before} if before else origin
 
 
 def fingerprint(source: Source) -> str:
@@ -64,7 +64,7 @@ def seen_in_training(checkpoint: Checkpoint, source: Source, split: str | None) 
     return None
 
 
-def told_of(agents: Iterable[object], source: Source, split: str | None) -> list[str]:
+def sentences_of(agents: Iterable[object], source: Source, split: str | None) -> list[str]:
     """What :func:`seen_in_training` says of the learned policies among some agents, each once."""
     learned = [getattr(agent, "advice", agent) for agent in agents]
     sentences = [

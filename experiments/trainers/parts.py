@@ -98,8 +98,8 @@ def _streams(cfg: TrainConfig, source: Source) -> tuple[SyntheticStream, WindowS
     generator, windows = _generator(source), None
     if generator is not None:
         options["regions"] = generator.options.get("regions", options.get("regions", 10))
-        given = generator.options.get("ranges")
-        options["ranges"] = options.get("ranges") or ({} if given is None else given)
+        ranges = generator.options.get("ranges")
+        options["ranges"] = options.get("ranges") or ({} if ranges is None else ranges)
     else:
         windows = WindowStream(source=source, **common)
         generator = _like(source.draw(Draw.train(0), horizon=min(windows.horizons)))
@@ -150,7 +150,7 @@ def layer_of(cfg: TrainConfig) -> Callable[[], EnvironmentLayer] | None:
     return lambda: EnvironmentLayer(EGLB(), rho=robust.rho, allowance=robust.allowance)
 
 
-def given_weights(cfg: TrainConfig) -> dict[str, Tensor] | None:
+def init_weights(cfg: TrainConfig) -> dict[str, Tensor] | None:
     """Weights of the checkpoint to begin with; none if there is none."""
     if cfg.init is None:
         return None

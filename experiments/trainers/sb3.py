@@ -23,11 +23,12 @@ from equiload.experiments.trainers.hindsight import HindsightTrainer
 from equiload.experiments.trainers.parts import (
     episodes_of,
     features_of,
-    given_weights,
+    init_weights,
     layer_of,
     synthetic_share,
 )
 
+#: What a replay buffer holds, by stable-baselines3's names: saved, off-policy learning goes on.
 _REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -101,8 +102,8 @@ class SB3Trainer:
         self.model.learn(steps, reset_num_timesteps=False)
         self._done += 1
         ended = [info["r"] for info in self.model.ep_info_buffer or ()]
-        told = {"return": float(np.mean(ended[-self.envs.num_envs :]))} if ended else {}
-        return told | {
+        returns = {"return": float(np.mean(ended[-self.envs.num_envs :]))} if ended else {}
+        return returns | {
             name.replace("train/", ""): float(value)
             for name, value in self.model.logger.name_to_value.items()
             if name.startswith("train/")
@@ -115,20 +116,20 @@ class SB3Trainer:
     def state(self) -> dict[str, Any]:
         """See :class:`Trainer`."""
         model = self.model
-        found: dict[str, Any] = {
+        state: dict[str, Any] = {
             "done": self.done,
             "timesteps": model.num_timesteps,
             "updates": model._n_updates,  # noqa: SLF001
-            "parameters": {name: dict(state) for name, state in model.get_parameters().items()},
+            "parameters": {name: dict(own) for name, own in model.get_parameters().items()},
         }
         if getattr(model, "log_ent_coef", None) is not None:
-            found["log_ent_coef"] = model.log_ent_coef  # type: ignore[attr-defined]
+            state["log_ent_coef"] = model.log_ent_coef  # type: ignore[attr-defined]
         if isinstance(model, OffPolicyAlgorithm):
             buffer = model.replay_buffer
             assert buffer is not None
-            found["replay"] = {name: getattr(buffer, name) for name in _REPLAY}
-            found["place"] = [buffer.pos, buffer.full]
-        return found
+            state["replay"] = {name: getattr(buffer, name) for name in _REPLAY}
+            state["place"] = [buffer.pos, buffer.full]
+        return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """See :class:`Trainer`."""
@@ -148,7 +149,7 @@ class SB3Trainer:
 def _warm(cfg: TrainConfig, source: Source, device: str, steps: int) -> Mapping[str, Tensor] | None:
     """Weights of a network that has imitated eGLB-Off for some steps; none if not asked for."""
     if not steps:
-        return given_weights(cfg)
+        return init_weights(cfg)
     problems = dataclasses.replace(cfg.problems, synthetic=0.0)  # one fleet, as what follows
     imitation = dataclasses.replace(
         cfg, agent={"kind": "hindsight"}, reward=None, problems=problems

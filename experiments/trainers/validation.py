@@ -54,8 +54,8 @@ class Validation:
 
         ``make`` is given a forecaster that an online policy may use.
         """
-        mine = [gaps(make(PastDays(samples=2)), batch, bound) for batch, bound, _ in self._batches]
-        gap, eglb = np.mean(mine), np.mean([theirs for *_, theirs in self._batches])
+        own = [gaps(make(PastDays(samples=2)), batch, bound) for batch, bound, _ in self._batches]
+        gap, eglb = np.mean(own), np.mean([theirs for *_, theirs in self._batches])
         # Where eGLB leaves nothing to close (a fleet without a choice), nothing is closed.
         closed = 1 - gap / eglb if eglb > 0 else 0.0
         return {"gap": float(gap), "eglb_gap": float(eglb), "closed": float(closed)}
@@ -76,10 +76,9 @@ def drawn_of(options: ValidationConfig, split: str, source: Source) -> list[int]
     DataError
         For options that cannot be, and where the source has no such draw.
     """
-    for what in ("draws", "horizon"):
-        if getattr(options, what) < 1:
-            value = getattr(options, what)
-            raise DataError(f"{split}: {what} must be a whole number from 1, got {value}")
+    for name in ("draws", "horizon"):
+        if (value := getattr(options, name)) < 1:
+            raise DataError(f"{split}: {name} must be a whole number from 1, got {value}")
     count = count_draws(source, split, options.draws, horizon=options.horizon)
     there_are = source.draws(split, options.horizon)
     spread = range(count) if there_are is None else np.linspace(0, there_are - 1, count).round()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from equiload.envs.errors import DataError
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 16  # bytes read at a time: what has come is on disk when the connection ends
 _REPOSITORY = "Ren-Research/Environmentally-Equitable-AI"
 _COMMIT = "f8f562912921e62f1989030c7715fab8e8b88d5f"  # that published the data
 
@@ -77,40 +77,36 @@ def fetch(
         No connection, a file that is not there, or one that is not what was published.
     """
     base = (base or dataset.base).rstrip("/") + "/"
-    done = 0
+    downloaded = 0
     for remote in dataset.files:
         target = folder / remote.path
         if target.is_file() and sha256(target) == remote.sha256:
             report(f"{remote.path}: already there")
             continue
-        _make(target.parent)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{target.parent}: cannot be made ({error.strerror})") from None
         address = base + urllib.parse.quote(remote.path)
         part = target.with_name(target.name + ".part")
         _download(address, part, remote, dataset.home, timeout)
-        found = sha256(part)
-        if found != remote.sha256:
+        checksum = sha256(part)
+        if checksum != remote.sha256:
             part.unlink()
             raise DataError(
-                f"{address}: the checksum is {found[:12]}…, expected {remote.sha256[:12]}…; the "
+                f"{address}: the checksum is {checksum[:12]}…, expected {remote.sha256[:12]}…; the "
                 f"file is not the published one, so it was not kept"
             )
         part.replace(target)
-        done += 1
+        downloaded += 1
         report(f"{remote.path}: {remote.size} bytes, checksum right")
-    return done
+    return downloaded
 
 
 def sha256(path: Path) -> str:
     """Checksum of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error.strerror})") from None
 
 
 def _download(address: str, part: Path, remote: Remote, home: str, timeout: float) -> None:

@@ -16,6 +16,11 @@ def land() -> list[FloatArray]:
     return [part for ring in rings for part in _cut(ring.reshape(-1, 2))]
 
 
+def coastlines() -> FloatArray:
+    """All lines as one, ``[·, 2]``, NaN between them: what draws lines leaves gaps there."""
+    return np.vstack([part for line in land() for part in (line, np.full((1, 2), np.nan))])
+
+
 def _cut(ring: FloatArray) -> list[FloatArray]:
     """A ring's parts on either side of the date line."""
     jumps = np.flatnonzero(np.abs(np.diff(ring[:, 0])) > 180) + 1

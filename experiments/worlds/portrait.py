@@ -43,10 +43,10 @@ def portrait(instance: Instance) -> Figure:
     _map(figure.add_subplot(grid[0, :4]), instance, colours)
     _facts(figure.add_subplot(grid[0, 4:]), instance)
     for row, (label, names, values) in enumerate(series.values(), start=1):
-        of = _region_colours(instance, names, colours)
-        _week(figure.add_subplot(grid[row, :3]), instance, label, values, of)
-        _day(figure.add_subplot(grid[row, 3:5]), instance, values, of)
-        _duration(figure.add_subplot(grid[row, 5]), values, of)
+        shades = _region_colours(instance, names, colours)
+        _week(figure.add_subplot(grid[row, :3]), instance, label, values, shades)
+        _day(figure.add_subplot(grid[row, 3:5]), instance, values, shades)
+        _duration(figure.add_subplot(grid[row, 5]), values, shades)
     for at, kind in enumerate(related):
         label, names, values = series[kind]
         row, column = 1 + len(series) + at // _PER_ROW, 2 * (at % _PER_ROW)
@@ -97,17 +97,14 @@ def _map(axes: Axes, instance: Instance, colours: list[Any]) -> None:
         return
     first = np.unique(fleet.region_of, return_index=True)[1]
     counts = np.bincount(fleet.region_of)
-    for r, i in enumerate(first):
-        latitude, longitude = fleet.location[i]
-        axes.plot(
-            longitude, latitude, "o", color=colours[r], markersize=5 + 2 * counts[r] ** 0.5, mec="k"
-        )
+    dot: Any = {"marker": "o", "ls": "", "mec": "k"}
+    where = zip(fleet.location[first], counts, colours, strict=True)
+    for (latitude, longitude), count, colour in where:
+        axes.plot(longitude, latitude, color=colour, markersize=5 + 2 * count**0.5, **dot)
+    named = zip(fleet.regions, counts, strict=True)
     axes.legend(
-        [Line2D([], [], marker="o", ls="", color=c, mec="k") for c in colours],
-        [
-            name if counts[r] == 1 else f"{name} ({counts[r]})"
-            for r, name in enumerate(fleet.regions)
-        ],
+        [Line2D([], [], color=colour, **dot) for colour in colours],
+        [name if count == 1 else f"{name} ({count})" for name, count in named],
         ncols=2 if len(colours) <= _MOST_NAMED else 4,
         fontsize=8 if len(colours) <= _MOST_NAMED else 6,
         loc="lower left",
@@ -134,16 +131,11 @@ def _facts(axes: Axes, instance: Instance) -> None:
         ("lowest, highest", f"{price.min():.0f}, {price.max():.0f}"),
         ("slots at or below 0 US$/MWh", f"{(price <= 0).mean():.1%}"),
     ]
-    for k, kind in enumerate(trace.footprints):
-        mean = trace.intensity[k].mean(0)
-        rows.append(
-            (
-                f"{kind}: least, most region",
-                f"{mean.min():.3g}, {mean.max():.3g} {trace.units[k]}/MWh",
-            )
-        )
-        weight = instance.objective.equity_weight[kind]
-        rows.append((f"equity weight of {kind}", f"{weight:g} US$/{trace.units[k]}"))
+    for kind, unit, intensity in zip(trace.footprints, trace.units, trace.intensity, strict=True):
+        mean, weight = intensity.mean(0), instance.objective.equity_weight[kind]
+        ends = f"{mean.min():.3g}, {mean.max():.3g} {unit}/MWh"
+        rows.append((f"{kind}: least, most region", ends))
+        rows.append((f"equity weight of {kind}", f"{weight:g} US$/{unit}"))
     axes.axis("off")
     step = min(0.083, 0.913 / (len(rows) - 1))
     for at, (name, value) in enumerate(rows):
@@ -169,12 +161,12 @@ def _week(
 
 
 def _day(axes: Axes, instance: Instance, values: FloatArray, colours: list[Any]) -> None:
-    """The average day: mean over all days at each hour of the day."""
+    """The median over all days at each hour of the day."""
     hour = (instance.trace.timestamps.astype("datetime64[h]").astype(np.int64)) % 24
     hours = np.unique(hour)
     for column, colour in zip(values.T, colours, strict=True):
-        mean = [np.median(column[hour == h]) for h in hours]
-        axes.plot(hours + 0.5, mean, color=colour, linewidth=1.3)
+        medians = [np.median(column[hour == h]) for h in hours]
+        axes.plot(hours + 0.5, medians, color=colour, linewidth=1.3)
     axes.set(xlim=(0, 24), xticks=range(0, 25, 6))
     axes.set_title("median by hour of the day, UTC", fontsize=9)
 

@@ -20,8 +20,8 @@ from equiload.envs.gym import AgentPolicy, GLBEnv, GLBVectorEnv
 from equiload.experiments.programs import benchmark
 from equiload.experiments.programs.collect import collect
 from equiload.experiments.report import write_report
+from equiload.experiments.report.contents import read_contents
 from equiload.experiments.report.figures import write_figures
-from equiload.experiments.report.found import find
 from equiload.experiments.report.summary import setting_labels
 from equiload.experiments.results.history import read_history
 from equiload.experiments.results.parquet import Origin
@@ -137,7 +137,7 @@ def test_runs_of_two_and_of_three_kinds_share_a_report(compared: list[Row], tmp_
     )
     for name, lines in (("a", compared), ("b", paper)):
         benchmark.write_results(tmp_path / name, lines, Origin(name, "", None))
-    assert setting_labels(find(tmp_path).runs) == ["μ nox=10", "μ nox=none"]
+    assert setting_labels(read_contents(tmp_path).runs) == ["μ nox=10", "μ nox=none"]
     text = write_report(tmp_path).read_text()
     assert "NOx PAR" in text
     assert re.search(

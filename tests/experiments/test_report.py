@@ -20,12 +20,12 @@ from equiload.envs import DataError, Fleet, Instance
 from equiload.envs.data import synthetic
 from equiload.experiments.programs import benchmark
 from equiload.experiments.report import write_report
-from equiload.experiments.report.episodes import Episodes
-from equiload.experiments.report.found import find
+from equiload.experiments.report.contents import read_contents
+from equiload.experiments.report.episodes import RunEpisodes
+from equiload.experiments.report.headline import regional_table
 from equiload.experiments.report.overview import front, objective, profiles
-from equiload.experiments.report.regions import regional_table
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
-from equiload.experiments.results.history import History, read_history, write_history
+from equiload.experiments.results.history import EpisodeHistory, read_history, write_history
 from equiload.experiments.results.parquet import Origin
 from equiload.experiments.results.rows import Row, describe
 from equiload.experiments.results.study import compare
@@ -107,8 +107,8 @@ def test_history_holds_what_was_played(tmp_path: Path) -> None:
 
 def test_the_table_by_region_is_that_of_the_outcomes() -> None:
     rows = comparison(0)
-    histories = [History.of(row) for row in rows]
-    table = regional_table(Episodes(histories, describe(rows[0].outcome.instance)))
+    histories = [EpisodeHistory.of(row) for row in rows]
+    table = regional_table(RunEpisodes(histories, describe(rows[0].outcome.instance)))
     assert [column.title for column in table.columns] == [
         *("Load", "Energy"),
         *("Carbon", "of max", "Water", "of max"),
@@ -133,11 +133,11 @@ def test_a_half_written_history_is_named(tmp_path: Path) -> None:
 
 
 def test_settings_are_told_from_seeds(runs: Path) -> None:
-    found = find(runs)
-    assert [run.name for run in found.runs] == ["1500/0", "1500/1", "500/0", "500/1"]
+    contents = read_contents(runs)
+    assert [run.name for run in contents.runs] == ["1500/0", "1500/1", "500/0", "500/1"]
     weights = ("μ carbon=1500",) * 2 + ("μ carbon=500",) * 2
-    assert tuple(setting_labels(found.runs)) == weights
-    assert not found.left_out
+    assert tuple(setting_labels(contents.runs)) == weights
+    assert not contents.left_out
 
 
 def test_a_composed_configuration_tells_settings(tmp_path: Path) -> None:
@@ -146,12 +146,12 @@ def test_a_composed_configuration_tells_settings(tmp_path: Path) -> None:
         config = {"agent": {"step_size": size}, "instance": {"seed": seed}, "report": seed == 0}
         (tmp_path / name / ".hydra").mkdir()
         (tmp_path / name / ".hydra" / "config.yaml").write_text(json.dumps(config))
-    labels = setting_labels(find(tmp_path).runs)
+    labels = setting_labels(read_contents(tmp_path).runs)
     assert labels == ["agent.step_size=1.0", "agent.step_size=1.0", "agent.step_size=2.0"]
 
 
 def test_means_and_intervals(runs: Path) -> None:
-    summary = summarise(rows_of(find(runs).runs))
+    summary = summarise(rows_of(read_contents(runs).runs))
     assert list(dict.fromkeys(summary.index.get_level_values(0))) == [
         "μ carbon=500",
         "μ carbon=1500",
@@ -163,7 +163,7 @@ def test_means_and_intervals(runs: Path) -> None:
     # Of two runs a resampled mean is either run or their mean.
     assert row["objective_low"] == pytest.approx(min(both))
     assert row["objective_high"] == pytest.approx(max(both))
-    alone = summarise(rows_of(find(runs / "500" / "0").runs))
+    alone = summarise(rows_of(read_contents(runs / "500" / "0").runs))
     assert alone["objective_low"].isna().all()
 
 
@@ -178,9 +178,9 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(text)
     (tmp_path / "progress.csv").write_text("time,loss\n1,2\n")
-    found = find(tmp_path)
-    assert [run.name for run in found.runs] == ["good"]
-    told = "\n".join(found.left_out)
+    contents = read_contents(tmp_path)
+    assert [run.name for run in contents.runs] == ["good"]
+    told = "\n".join(contents.left_out)
     assert "half/results.json: Expecting ':'" in told
     assert "new/results.json: schema 2, expected 1" in told
     assert "odd/results.json: " in told
@@ -198,10 +198,10 @@ def test_event_files_are_read(tmp_path: Path) -> None:
         scalar = Summary(value=[Summary.Value(tag="loss", simple_value=value)])
         writer.add_event(Event(step=step, summary=scalar, wall_time=1.0))
     writer.close()
-    (curve,) = find(tmp_path).curves
+    (curve,) = read_contents(tmp_path).curves
     assert curve.metrics.to_dict("list") == {"step": [0, 5], "loss": [3.0, 1.0]}
     (tmp_path / "progress.csv").write_text("step,loss\n0,3\n5,1\n")
-    assert len(find(tmp_path).curves) == 1  # the same run told twice is one curve
+    assert len(read_contents(tmp_path).curves) == 1  # the same run told twice is one curve
 
 
 def test_a_section_appears_only_with_its_data(tmp_path: Path, page: Path) -> None:
@@ -388,6 +388,8 @@ def test_axes_of_large_worlds_are_in_millions(tmp_path: Path) -> None:
     for weight, unit in ((1500.0, "thousand"), (1e7, "million")):
         comparisons = {"full": comparison(0, weight)}
         write_results(tmp_path / unit, comparisons)
-        section = objective(summarise(rows_of(find(tmp_path / unit).runs)), ["carbon", "water"])
+        section = objective(
+            summarise(rows_of(read_contents(tmp_path / unit).runs)), ["carbon", "water"]
+        )
         (panel,) = section.charts[0].panels
         assert panel.y == f"objective J, {unit} US$"

@@ -15,11 +15,9 @@ import yaml
 from equiload.envs import DataError
 from equiload.experiments.running.files import SCHEMAS
 
-#: Keys of a configuration that tell seeds from settings: runs that differ in these alone are
-#: repetitions, over which intervals are taken.
-SEEDS = ("seed", "split", "draw", "start")
-
-
+#: Keys of a configuration that are no setting: runs that differ in these alone are repetitions,
+#: over which intervals are taken.
+_NO_SETTINGS = ("seed", "split", "draw", "start", "figures", "report")
 #: What is drawn of an experiment's lines.
 _DRAWN = {
     "robustness": ["advice", "method", "rho", "allowance", "ratio", "bound"],
@@ -49,14 +47,12 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, str]:
         """What was set, flat, without the seeds."""
-        composed = yaml.safe_load(self.config) or {}
-        flat = dict(_flat(composed, ""))
+        flat = dict(_flat(yaml.safe_load(self.config) or {}, ""))
         flat |= {
             f"equity_weight.{kind}": f"{weight:g}"
             for kind, weight in self.results["instance"]["equity_weight"].items()
         }
-        dull = (*SEEDS, "figures", "report")
-        return {key: value for key, value in flat.items() if key.split(".")[-1] not in dull}
+        return {k: value for k, value in flat.items() if k.split(".")[-1] not in _NO_SETTINGS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +79,7 @@ class Curve:
 
 
 @dataclass(eq=False)
-class Found:
+class Contents:
     """Everything below a folder, in the order of the folders' names."""
 
     root: Path
@@ -97,7 +93,7 @@ class Found:
         return [experiment for experiment in self.experiments if experiment.kind == kind]
 
 
-def find(root: Path) -> Found:
+def read_contents(root: Path) -> Contents:
     """Read every run in or below ``root``; files that cannot be read are named, and left out.
 
     Raises
@@ -107,27 +103,29 @@ def find(root: Path) -> Found:
     """
     if not root.is_dir():
         raise DataError(f"{root} is not a folder")
-    found = Found(root)
+    contents = Contents(root)
     readers: list[tuple[str, list[Any], Callable[[Path, Path], Any]]] = [
-        ("results.json", found.runs, _run),
-        ("robustness.json", found.experiments, _experiment),
-        ("predictions.json", found.experiments, _experiment),
-        ("progress.csv", found.curves, _progress),
-        ("*tfevents*", found.curves, _events),
+        ("results.json", contents.runs, _run),
+        ("robustness.json", contents.experiments, _experiment),
+        ("predictions.json", contents.experiments, _experiment),
+        ("progress.csv", contents.curves, _progress),
+        ("*tfevents*", contents.curves, _events),
     ]
     for pattern, into, read in readers:
         for path in sorted(root.rglob(pattern)):
-            if read is _events and _told(path, root):
+            if read is _events and _has_progress(path, root):
                 continue
             try:
                 into.append(read(path, root))
             except (DataError, OSError, KeyError, TypeError, ValueError) as error:
-                found.left_out.append(f"{path.relative_to(root)}: {_sentence(error)}")
+                contents.left_out.append(f"{path.relative_to(root)}: {_sentence(error)}")
     if not any(into for _, into, _ in readers):
-        files = "results.json, robustness.json, predictions.json or progress.csv"
-        nothing = f"{root} holds no {files} at any depth"
-        raise DataError("; ".join([nothing, *found.left_out]))
-    return found
+        nothing = (
+            f"{root} holds no results.json, robustness.json, predictions.json or progress.csv "
+            "at any depth"
+        )
+        raise DataError("; ".join([nothing, *contents.left_out]))
+    return contents
 
 
 def _run(path: Path, root: Path) -> Run:
@@ -182,7 +180,7 @@ def _events(path: Path, root: Path) -> Curve:
     return Curve(_name(path, root), pd.DataFrame(series).rename_axis("step").reset_index())
 
 
-def _told(path: Path, root: Path) -> bool:
+def _has_progress(path: Path, root: Path) -> bool:
     """Does a ``progress.csv`` in the event file's folder, or above it, say the same?"""
     above = [folder for folder in path.parents if folder.is_relative_to(root)]
     return any((folder / "progress.csv").is_file() for folder in above)
