@@ -51,12 +51,14 @@ def blend(turn: Turn, advice: Array) -> Blend:
     """
     safe, followed, expert = turn.safe, turn.followed, turn.expert
     xp = array_namespace(advice)
-    change, reached = turn.departure(advice)
+    towards = advice - expert
+    change = safe.effect(turn.rates, towards)
+    reached = safe.leave(followed, change)
     full = safe.certified(reached)
     if bool(xp.all(full)):
         return Blend(xp.ones_like(change.cost), advice, reached)
     alpha = largest_step(safe, followed, change, safe.margin(followed, turn.effect, change))
-    mixed = expert + alpha[..., None, None] * (advice - expert)
+    mixed = expert + alpha[..., None, None] * towards
     _, part = turn.departure(mixed)
     certified = safe.certified(part) & (alpha > 0)
     alpha = xp.where(full, xp.ones_like(alpha), xp.where(certified, alpha, alpha * 0.0))
