@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equiload.agents import EGLB, EGLBOff, GLBCost
+from equiload.agents import EGLB, GLBCost
 from equiload.agents.forecast import SameHour
 from equiload.envs import DataError, Instance, Setting, Slot, State
 from equiload.envs.data import Bloom10Source, RecordedSource, Source, SyntheticSource, synthetic
-from equiload.envs.gym import Dense, HindsightDual, Relative, Terminal
-from equiload.envs.gym.features import ExpertPrices, ForecastMeans, Place, RecentPast, SlotsLeft
+from equiload.envs.gym import Dense
+from equiload.envs.gym.features import (
+    make_features,
+)
 from equiload.envs.gym.rewards import Transition
+from equiload.envs.make import make, names_of
 from equiload.envs.typing import FloatArray
 from equiload.testing import check_feature, check_policy, check_reward, check_source
 
@@ -89,17 +92,9 @@ def test_a_policy_that_breaks_a_promise_is_found(policy: Any, sentence: str) -> 
         check_policy(policy)
 
 
-def duals(instance: Instance) -> FloatArray:
-    return EGLBOff().solve(instance).weights
-
-
-@pytest.mark.parametrize(
-    "reward",
-    [Dense(), Terminal(), Relative(EGLB()), HindsightDual(duals)],
-    ids=lambda reward: type(reward).__name__,
-)
-def test_rewards_telescope(reward: Any) -> None:
-    check_reward(reward)
+@pytest.mark.parametrize("name", sorted(names_of("reward")))
+def test_rewards_telescope(name: str) -> None:
+    check_reward(make("reward", name))
 
 
 def test_a_reward_that_does_not_telescope_is_found() -> None:
@@ -111,12 +106,9 @@ def test_a_reward_that_does_not_telescope_is_found() -> None:
         check_reward(Thrifty())
 
 
-@pytest.mark.parametrize(
-    "feature",
-    [ExpertPrices(EGLB()), ForecastMeans(SameHour()), RecentPast(), SlotsLeft(), Place()],
-    ids=lambda feature: type(feature).__name__,
-)
-def test_features_keep_their_promises(feature: Any) -> None:
+@pytest.mark.parametrize("name", sorted(names_of("feature")))
+def test_features_keep_their_promises(name: str) -> None:
+    (feature,) = make_features([name], SameHour())
     check_feature(feature)
 
 
