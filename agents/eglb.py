@@ -128,11 +128,11 @@ class EGLB:
         fleet = self._fleet
         # Rows [B, ...] for the kernel; these are views, so the multipliers change in place.
         gamma = self.multipliers.reshape(-1, *self.multipliers.shape[-2:])
-        sent = allocation.reshape(-1, *allocation.shape[-2:])
-        intensity = slot.intensity.reshape(-1, gamma.shape[1], sent.shape[2])
+        rows = allocation.reshape(-1, *allocation.shape[-2:])
+        intensity = slot.intensity.reshape(-1, gamma.shape[1], rows.shape[2])
         clock = self._horizon if self.schedule == "constant" else slot.index + 1
         _mirror_step(
-            sent,
+            rows,
             fleet.pue,
             intensity,
             self._mu,
@@ -172,7 +172,7 @@ def _shadow_cost(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _mirror_step(
-    sent: FloatArray,
+    allocation: FloatArray,
     pue: FloatArray,
     intensity: FloatArray,
     mu: FloatArray,
@@ -180,20 +180,20 @@ def _mirror_step(
     full_load: FloatArray,
     step: FloatArray,
     z_max: FloatArray,
-    seen: int,
+    slots: int,
     entropic: bool,
     scale: FloatArray,
     gamma: FloatArray,
 ) -> None:
-    """Steps 2 and 3 for rows: ``sent [B, J, N]``; ``scale [B, K]``, ``gamma [B, K, R]`` change."""
+    """Steps 2 and 3 for rows ``allocation [B, J, N]``; ``scale``, ``gamma [B, K, R]`` change."""
     B, K, R = gamma.shape
-    _, J, N = sent.shape
+    _, J, N = allocation.shape
     used, drawn = np.empty(R), np.empty(N)
     for b in range(B):
         drawn[:] = 0.0
         for j in range(J):
             for i in range(N):
-                drawn[i] += sent[b, j, i] * pue[i]
+                drawn[i] += allocation[b, j, i] * pue[i]
         for k in range(K):
             used[:] = 0.0
             full = 0.0
@@ -201,7 +201,7 @@ def _mirror_step(
                 used[region_of[i]] += mu[k] * intensity[b, k, i] * drawn[i]
                 full += mu[k] * intensity[b, k, i] * full_load[i]
             scale[b, k] += full
-            unit = scale[b, k] / seen
+            unit = scale[b, k] / slots
             if unit == 0.0:
                 continue
             total = 0.0

@@ -41,7 +41,7 @@ def forecast_errors(
     stretch on; the mean is over forecasts.
     """
     recorder, trace = Recorder(instance.horizon), instance.trace
-    found: dict[str, list[tuple[float, float]]] = {}
+    by_name: dict[str, list[tuple[float, float]]] = {}
     for t in range(instance.horizon - 1):
         history = recorder.record(Slot.of(instance, t))
         if (t + 1) % every:
@@ -53,8 +53,8 @@ def forecast_errors(
             pairs[kind] = (forecast.intensity[..., k, :, :], rest.intensity[..., k, :, :])
         for name, (samples, real) in pairs.items():
             scores = (mape(samples.mean(0), real), pinball(samples, real))
-            found.setdefault(name, []).append(scores)
+            by_name.setdefault(name, []).append(scores)
     return {
         name: dict(zip(("mape", "pinball"), np.mean(scores, axis=0).tolist(), strict=True))
-        for name, scores in found.items()
+        for name, scores in by_name.items()
     }

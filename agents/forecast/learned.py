@@ -46,11 +46,11 @@ class Learned:
     def forecast(self, history: History, slots: int) -> Series:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
         hours = 24 / history.slots_per_day
-        seen = int(np.searchsorted(_SEEN, history.slots * hours))
+        stage = int(np.searchsorted(_SEEN, history.slots * hours))
         lead = np.searchsorted(_LEADS, np.arange(1, slots + 1) * hours)
         inputs, capacity = self._inputs(history, slots)
         price, intensity, demand = (
-            np.einsum("...hni,hi->...hn", stacked, self._weights[f, seen, lead]) * scale
+            np.einsum("...hni,hi->...hn", stacked, self._weights[f, stage, lead]) * scale
             for f, (stacked, scale) in enumerate(inputs)
         )
         return Series(price[None], intensity[None], demand[None], capacity).physical()
@@ -60,7 +60,7 @@ class Learned:
     ) -> tuple[list[tuple[FloatArray, FloatArray]], FloatArray]:
         """For each field the relative inputs ``[..., H, N, inputs]`` and the scale; capacities."""
         forecasts = [expert.forecast(history, slots) for expert in self._experts]
-        found = []
+        inputs = []
         for field in _FIELDS:
             past = getattr(history.seen, field)
             mean = past.mean(-2, keepdims=True)
@@ -69,8 +69,8 @@ class Learned:
             everywhere = mean.mean(-1, keepdims=True)
             columns = np.broadcast_arrays(*experts, mean, everywhere)
             safe = np.where(scale > 0, scale, 1.0)
-            found.append((np.stack(columns, axis=-1) / safe[..., None], safe))
-        return found, forecasts[-1].capacity
+            inputs.append((np.stack(columns, axis=-1) / safe[..., None], safe))
+        return inputs, forecasts[-1].capacity
 
     @cached_property
     def _weights(self) -> FloatArray:
@@ -98,7 +98,7 @@ class Learned:
     ) -> list[tuple[FloatArray, FloatArray, IntArray]]:
         """For each field inputs ``[examples, inputs]``, target and bucket of the lead time."""
         recorder, trace = Recorder(instance.horizon), instance.trace
-        found: list[list[tuple[FloatArray, FloatArray, IntArray]]] = [[] for _ in _FIELDS]
+        examples: list[list[tuple[FloatArray, FloatArray, IntArray]]] = [[] for _ in _FIELDS]
         for t in range(int(moments.max())):
             history = recorder.record(Slot.of(instance, t))
             if history.slots not in moments:
@@ -110,8 +110,8 @@ class Learned:
                 target = after / scale
                 bucket = np.broadcast_to(lead[:, None], target.shape)
                 rows = stacked.reshape(-1, stacked.shape[-1])
-                found[f].append((rows, target.ravel(), bucket.ravel()))
+                examples[f].append((rows, target.ravel(), bucket.ravel()))
         return [
             tuple(np.concatenate(parts) for parts in zip(*field, strict=True))  # type: ignore[misc]
-            for field in found
+            for field in examples
         ]

@@ -60,9 +60,9 @@ class SameHour:
         index = self._index(history, slots)
         known = (index < history.slots)[:, None]
 
-        def repeated(seen: FloatArray) -> FloatArray:
-            mean = seen.mean(-2, keepdims=True)
-            again = np.take(seen, np.minimum(index, history.slots - 1), axis=-2)
+        def repeated(past: FloatArray) -> FloatArray:
+            mean = past.mean(-2, keepdims=True)
+            again = np.take(past, np.minimum(index, history.slots - 1), axis=-2)
             return np.asarray(np.where(known, again, mean)[None])
 
         return replace(history.seen.map(repeated), capacity=_capacity(history, slots))
@@ -102,20 +102,20 @@ class Climatology:
         lead = np.arange(1, slots + 1) * 24 / day
         fade = np.exp(-lead / self.memory)[:, None]
 
-        def climate(seen: FloatArray) -> FloatArray:
-            daily = self._towards(seen.mean(-2, keepdims=True), seen, of_day)
-            weekly = self._towards(np.concatenate([daily] * 7, axis=-2), seen, of_week)
+        def climate(past: FloatArray) -> FloatArray:
+            daily = self._towards(past.mean(-2, keepdims=True), past, of_day)
+            weekly = self._towards(np.concatenate([daily] * 7, axis=-2), past, of_week)
             course = weekly[..., phase, :]
-            departure = seen[..., -1:, :] - course[..., :1, :]
+            departure = past[..., -1:, :] - course[..., :1, :]
             return np.asarray((course[..., 1:, :] + departure * fade)[None])
 
         forecast = history.seen.map(climate)
         return replace(forecast, capacity=_capacity(history, slots)).physical()
 
-    def _towards(self, coarse: FloatArray, seen: FloatArray, counter: FloatArray) -> FloatArray:
+    def _towards(self, coarse: FloatArray, past: FloatArray, counter: FloatArray) -> FloatArray:
         """Mean of each phase, drawn towards a coarser mean."""
         count = counter.sum(-1)[:, None]
-        mean: FloatArray = (counter @ seen + self.prior * coarse) / (count + self.prior)
+        mean: FloatArray = (counter @ past + self.prior * coarse) / (count + self.prior)
         return mean
 
 
@@ -144,7 +144,7 @@ class PastDays:
         rng = np.random.default_rng([self.seed, now])
         back = 1 + rng.integers(0, whole, (self.samples, -(-slots // day)))
         index = now - day * np.repeat(back, day, axis=1)[:, :slots] + np.arange(slots) % day
-        past = history.seen.map(lambda seen: np.stack([seen[..., i, :] for i in index]))
+        past = history.seen.map(lambda array: np.stack([array[..., i, :] for i in index]))
         capacity = np.broadcast_to(_capacity(history, slots), past.capacity.shape)
         return replace(past, capacity=capacity)
 

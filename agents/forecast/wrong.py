@@ -99,11 +99,11 @@ class Delayed:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
         forecast = self.base.forecast(history, slots)
 
-        def late(seen: FloatArray, after: FloatArray) -> FloatArray:
+        def late(past: FloatArray, after: FloatArray) -> FloatArray:
             # Before the first slot, it was as in the first slot.
             index = np.maximum(history.slots + np.arange(slots) - self.size, 0)
-            seen = np.broadcast_to(seen, (*after.shape[:-2], *seen.shape[-2:]))
-            return np.concatenate([seen, after], axis=-2)[..., index, :]
+            past = np.broadcast_to(past, (*after.shape[:-2], *past.shape[-2:]))
+            return np.concatenate([past, after], axis=-2)[..., index, :]
 
         return replace(history.seen.zip(forecast, late), capacity=forecast.capacity)
 

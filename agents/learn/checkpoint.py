@@ -55,8 +55,8 @@ class Checkpoint:
 
     def description(self) -> dict[str, Any]:
         """What the JSON file holds."""
-        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
-        return {"schema": SCHEMA, **told}
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
+        return {"schema": SCHEMA, **parts}
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -73,21 +73,25 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if not file.is_file():
             raise DataError(f"{file}: there is no such checkpoint file")
     try:
-        told = json.loads(described.read_text(encoding="utf-8"))
+        description = json.loads(described.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{described}: not a checkpoint's JSON ({error})") from None
-    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
-        found = told.get("schema") if isinstance(told, dict) else type(told).__name__
-        raise DataError(f"{described}: schema is {found!r}, expected {SCHEMA}")
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        schema = (
+            description.get("schema")
+            if isinstance(description, dict)
+            else type(description).__name__
+        )
+        raise DataError(f"{described}: schema is {schema!r}, expected {SCHEMA}")
     names = [f.name for f in fields(Checkpoint) if f.name != "weights"]
     for name in names:
-        if not isinstance(told.get(name), dict):
+        if not isinstance(description.get(name), dict):
             raise DataError(f"{described}: {name!r} is missing or is no mapping")
     try:
         tensors = load_file(weights)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{weights}: not a safetensors file ({error})") from None
-    return Checkpoint(weights=tensors, **{name: told[name] for name in names})
+    return Checkpoint(weights=tensors, **{name: description[name] for name in names})
 
 
 def _stem(path: Path) -> Path:

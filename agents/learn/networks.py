@@ -75,11 +75,11 @@ class RegionEncoder(nn.Module):
             code = code + functional.silu(own(code) + near + everyone(pooled))
         return code
 
-    def _near(self, code: Tensor, told: Tensor) -> Tensor:
+    def _near(self, code: Tensor, messages: Tensor) -> Tensor:
         """What each row is told by the rows near it: its peers, or those it attends to."""
         if self.context == "pool":
-            return self._peers @ told
-        return functional.scaled_dot_product_attention(code, code, told)
+            return self._peers @ messages
+        return functional.scaled_dot_product_attention(code, code, messages)
 
     def _rows(self, observation: Tensor) -> Tensor:
         """``[..., R, features]``."""
@@ -91,21 +91,21 @@ class RegionEncoder(nn.Module):
             for name, axis in layout.axes.items()
             if axis != "common"
         }
-        left = block["time"][..., -1:]
+        remaining = block["time"][..., -1:]
         rows = list(region.values())
         for kind in layout.kinds:
             rows += self._derived(
-                region[f"cumulative_{kind}"], region[f"mean_intensity_{kind}"], left
+                region[f"cumulative_{kind}"], region[f"mean_intensity_{kind}"], remaining
             )
         demand = block["demand"].mean(-1, keepdim=True)
         common = [block[name] for name in _common(layout)]
-        shared = torch.cat([*common, demand, torch.log(left + 0.01)], -1)[..., None, :]
+        shared = torch.cat([*common, demand, torch.log(remaining + 0.01)], -1)[..., None, :]
         own = torch.stack(rows, -1)
         return torch.cat([own, shared.expand(*own.shape[:-1], -1)], -1)
 
-    def _derived(self, cumulative: Tensor, intensity: Tensor, left: Tensor) -> list[Tensor]:
+    def _derived(self, cumulative: Tensor, intensity: Tensor, remaining: Tensor) -> list[Tensor]:
         """Headroom, departure from the mean, and relative intensity, ``[..., R]`` each."""
-        full = intensity * self._capacity * torch.clamp(left, min=_LITTLE) + 1e-6
+        full = intensity * self._capacity * torch.clamp(remaining, min=_LITTLE) + 1e-6
         below = cumulative.amax(-1, keepdim=True) - cumulative
         apart = cumulative - cumulative.mean(-1, keepdim=True)
         return [

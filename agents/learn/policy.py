@@ -143,8 +143,8 @@ def fit_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         For a name or a shape that the network has not.
     """
     own = {name: list(value.shape) for name, value in network.state_dict().items()}
-    kept = {name: list(value.shape) for name, value in weights.items()}
-    _same("weights", kept, own)
+    stored = {name: list(value.shape) for name, value in weights.items()}
+    _same("weights", stored, own)
     network.load_state_dict(dict(weights))
 
 
@@ -156,17 +156,17 @@ def deepened(checkpoint: Checkpoint, depth: int) -> dict[str, Tensor]:
     weights = dict(checkpoint.weights)
     layers = [re.fullmatch(r"(encoder\.\w+)\.0\.(\w+)", name) for name in checkpoint.weights]
     for layer in range(int(checkpoint.network.get("depth", depth)), depth):
-        for found in filter(None, layers):
-            silent = torch.zeros_like(checkpoint.weights[found[0]])
-            weights[f"{found[1]}.{layer}.{found[2]}"] = silent
+        for match in filter(None, layers):
+            silent = torch.zeros_like(checkpoint.weights[match[0]])
+            weights[f"{match[1]}.{layer}.{match[2]}"] = silent
     return weights
 
 
-def _same(what: str, kept: Any, here: Any) -> None:
-    for name in [*kept, *here]:
-        if kept.get(name) != here.get(name):
+def _same(what: str, stored: Any, here: Any) -> None:
+    for name in [*stored, *here]:
+        if stored.get(name) != here.get(name):
             raise DataError(
-                f"the checkpoint does not fit: {what} {name!r} is {kept.get(name, 'absent')} "
+                f"the checkpoint does not fit: {what} {name!r} is {stored.get(name, 'absent')} "
                 f"in the checkpoint and {here.get(name, 'absent')} here"
             )
 

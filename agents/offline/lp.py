@@ -70,19 +70,19 @@ def solve_lp(
         raise SolverError(f"HiGHS stopped: {solver.modelStatusToString(status)}")
     solution = solver.getSolution()
     K, R = len(instance.objective.mu), len(instance.fleet.regions)
-    sent = unit * _serving(np.array(solution.col_value, dtype=np.float64)[K:], columns)
+    loads = unit * _serving(np.array(solution.col_value, dtype=np.float64)[K:], columns)
     T, N = instance.trace.price.shape
     load = np.zeros((T, N))
-    np.add.at(load, (columns.slot, columns.datacenter), sent)
+    np.add.at(load, (columns.slot, columns.datacenter), loads)
     routing = np.zeros(T)
-    np.add.at(routing, columns.slot, sent * (money * columns.routing))
+    np.add.at(routing, columns.slot, loads * (money * columns.routing))
     duals = -np.array(solution.row_dual[: K * R]).reshape(K, R)
     return Solution.certified(
         Outcome(instance=instance, load=load.reshape(T, N), routing=routing),
         weights_from_duals(duals),
         {
             "method": "lp" if aggregate else "lp per gateway",
-            "variables": K + len(sent),
+            "variables": K + len(loads),
             "iterations": int(solver.getInfo().simplex_iteration_count),
             "seconds": time.perf_counter() - begin,
         },
@@ -90,13 +90,13 @@ def solve_lp(
     )
 
 
-def _serving(sent: FloatArray, columns: _Columns) -> FloatArray:
+def _serving(loads: FloatArray, columns: _Columns) -> FloatArray:
     """Loads that serve the demand to the last digit, from loads that do within a tolerance."""
-    sent = np.maximum(sent, 0.0)
+    loads = np.maximum(loads, 0.0)
     placed = np.zeros(columns.demand.shape)
-    np.add.at(placed, (columns.slot, columns.group), sent)
+    np.add.at(placed, (columns.slot, columns.group), loads)
     factor = np.divide(columns.demand, placed, out=np.zeros_like(placed), where=placed > 0)
-    served: FloatArray = sent * factor[columns.slot, columns.group]
+    served: FloatArray = loads * factor[columns.slot, columns.group]
     return served
 
 

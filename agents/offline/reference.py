@@ -32,14 +32,14 @@ def solve_reference(instance: Instance) -> Solution:
     allocation = [cp.Variable((T, N), nonneg=True) for _ in range(J)]
     load = cp.sum(allocation)
     constraints = [load <= scaled.capacity]
-    for j, sent in enumerate(allocation):
-        constraints.append(cp.sum(sent, axis=1) == trace.demand[:, j])
+    for j, flow in enumerate(allocation):
+        constraints.append(cp.sum(flow, axis=1) == trace.demand[:, j])
         if not fleet.reachable[j].all():
-            constraints.append(sent[:, ~fleet.reachable[j]] == 0)
+            constraints.append(flow[:, ~fleet.reachable[j]] == 0)
 
     cost = cp.sum(cp.multiply(trace.price * fleet.pue, load))
     if fleet.routing_cost is not None:
-        cost += sum(cp.sum(sent @ fleet.routing_cost[j]) for j, sent in enumerate(allocation))
+        cost += sum(cp.sum(flow @ fleet.routing_cost[j]) for j, flow in enumerate(allocation))
 
     highest = cp.Variable(len(mu))
     equity = []
@@ -52,13 +52,13 @@ def solve_reference(instance: Instance) -> Solution:
     if problem.status != cp.OPTIMAL:
         raise SolverError(f"HiGHS stopped with status {problem.status} on the CVXPY model")
     sends = [
-        unit * _serving(sent.value, demand)
-        for sent, demand in zip(allocation, trace.demand.T, strict=True)
+        unit * _serving(flow.value, demand)
+        for flow, demand in zip(allocation, trace.demand.T, strict=True)
     ]
     routing = np.zeros(T)
     if fleet.routing_cost is not None:
         pairs = zip(sends, fleet.routing_cost, strict=True)
-        routing = sum(sent @ (money * cost) for sent, cost in pairs)
+        routing = sum(flow @ (money * cost) for flow, cost in pairs)
     return Solution.certified(
         Outcome(instance=instance, load=np.sum(sends, axis=0), routing=routing),
         weights_from_duals(np.array([row.dual_value for row in equity])),
@@ -66,10 +66,10 @@ def solve_reference(instance: Instance) -> Solution:
     )
 
 
-def _serving(sent: FloatArray, demand: FloatArray) -> FloatArray:
+def _serving(flow: FloatArray, demand: FloatArray) -> FloatArray:
     """Loads ``[T, N]`` of one gateway that serve its demand ``[T]`` to the last digit."""
-    sent = np.maximum(sent, 0.0)
-    placed = sent.sum(-1)
+    flow = np.maximum(flow, 0.0)
+    placed = flow.sum(-1)
     factor = np.divide(demand, placed, out=np.zeros_like(placed), where=placed > 0)
-    served: FloatArray = sent * factor[:, None]
+    served: FloatArray = flow * factor[:, None]
     return served
