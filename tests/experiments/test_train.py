@@ -256,7 +256,7 @@ def test_an_untrained_residual_policy_is_eglb_at_any_scale(kind: str, tmp_path: 
     residual += ["+network.residual=true"] if kind == "hindsight" else []
     for scale in (4.0, 16.0):
         cfg = configured(kind, *residual, f"action_scale={scale}")
-        checkpoint = Session(cfg, WORLD, tmp_path, "")._checkpoint({})
+        checkpoint = Session(cfg, WORLD, tmp_path, "")._checkpoint()
         assert checkpoint.network["residual"] == 4.0 / scale
         plain = {**checkpoint.action, "squash": "none"}  # ppo's clip bounds the weights
         policy = LearnedPolicy(dataclasses.replace(checkpoint, action=plain))
