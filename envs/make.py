@@ -51,7 +51,7 @@ def make(kind: str, spec: Any, /, *positional: Any, trust: Trust = True, **offer
         arguments that it does not take.
     """
     if spec is None:
-        known = ", ".join(names_of(kind))
+        known = ", ".join(registered(kind))
         raise DataError(f"the {kind} must be one of {known} or a _target_, got none")
     specified = isinstance(spec, str | Mapping)
     if not specified and not positional:
@@ -118,7 +118,7 @@ def locate(path: str) -> Any:
     return place
 
 
-def names_of(kind: str) -> Mapping[str, Mapping[str, Any]]:
+def registered(kind: str) -> Mapping[str, Mapping[str, Any]]:
     """The names of a kind, a heading of ``conf/names.yaml``, and what each stands for."""
     return _names()[kind]
 
@@ -136,10 +136,10 @@ def _read(kind: str, spec: Spec, trust: Trust) -> tuple[Any, dict[str, Any]]:
     own = {key: value for key, value in choices.items() if value is not None and key != "kind"}
     name, named = choices.get("kind"), dict[str, Any]()
     if name is not None:
-        if not isinstance(name, str) or name not in names_of(kind):
-            known = ", ".join(names_of(kind))
+        if not isinstance(name, str) or name not in registered(kind):
+            known = ", ".join(registered(kind))
             raise DataError(f"the {kind} must be one of {known} or a _target_, got {name!r}")
-        named = dict(names_of(kind)[name])
+        named = dict(registered(kind)[name])
     elif "_target_" not in own:
         raise DataError(f"the {kind} needs a name or a _target_, got {spec!r}")
     if "_target_" not in own or name is None:

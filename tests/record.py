@@ -41,7 +41,7 @@ from equiload.envs.gym.features import (
     RecentPast,
     SlotsLeft,
 )
-from equiload.envs.make import names_of
+from equiload.envs.make import registered
 from equiload.experiments.running import config
 from equiload.robust import EnvironmentLayer, RobustPolicy, footprint_bound
 
@@ -108,7 +108,7 @@ def instances() -> dict[str, Instance]:
 def algorithms() -> dict[str, Any]:
     """Every algorithm that the configuration knows, and some whose options it does not use."""
     config.register()
-    names = sorted(names_of("algorithm"))
+    names = sorted(registered("algorithm"))
     with initialize_config_module("equiload.conf", version_base="1.3"):
         composed = compose("evaluate", overrides=[f"algorithm=[{','.join(names)}]"])
     rows: dict[str, Any] = {

@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE
-from equiload.envs.make import names_of
+from equiload.envs.make import registered
 from equiload.experiments.running import sweep
 
 
@@ -236,5 +236,5 @@ def register() -> None:
     for program in ProgramConfig.__subclasses__():
         name = program.__name__.removesuffix("Config").lower()
         store.store(name=f"{name}_schema", node=program)
-    for key, row in names_of("algorithm").items():
+    for key, row in registered("algorithm").items():
         store.store(group="algorithm", name=key, package=f"algorithms.{key}", node=row)

@@ -10,12 +10,12 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from equiload.envs import Policy
-from equiload.envs.make import names_of
+from equiload.envs.make import registered
 from equiload.experiments.running import config
 from equiload.robust import RobustPolicy
 from equiload.testing import check_policy, odd_problems
 
-NAMES = sorted(names_of("algorithm"))
+NAMES = sorted(registered("algorithm"))
 #: What an algorithm may refuse, and the beginning of its sentence.
 REFUSALS = {
     "learned": {"three kinds": "the policy was trained for the footprints carbon, water"},

@@ -14,7 +14,7 @@ import pytest
 
 import equiload.conf
 from equiload.agents import EGLB
-from equiload.envs.make import names_of
+from equiload.envs.make import registered
 from equiload.experiments.results import parquet
 from equiload.experiments.results.history import read_history
 from equiload.experiments.running.files import replacing, write_json
@@ -187,7 +187,7 @@ def test_unknown_choices_get_hydras_suggestion(tmp_path: Path) -> None:
 
 
 def test_eglbs_yaml_and_python_defaults_agree() -> None:
-    settings = names_of("algorithm")["eglb"]["agent"]
+    settings = registered("algorithm")["eglb"]["agent"]
     default = EGLB()
     for name, value in settings.items():
         if name != "_target_":

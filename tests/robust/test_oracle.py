@@ -97,13 +97,15 @@ def test_blend_is_the_largest_step() -> None:
 
 @pytest.mark.filterwarnings("ignore:Solution may be inaccurate")
 def test_projection_is_the_nearest_safe_point() -> None:
-    """The same allocation as Clarabel's to 2e-7 of the slot's demand: the projection is unique.
+    """The same allocation as Clarabel's to 1e-7 of the slot's demand: the projection is unique.
+
+    Where the advice is safe as it stands, it is itself the truth, to which Clarabel is only near.
 
     The few cases in which Clarabel itself stops short are counted, and compared by distance.
     """
     moved, stalled = 0, 0
 
-    @settings(max_examples=150)
+    @settings(max_examples=300)
     @given(instances(), st.integers(0, 999), st.booleans())
     def check(instance: Instance, seed: int, horizon_aware: bool) -> None:
         nonlocal moved, stalled
@@ -114,15 +116,17 @@ def test_projection_is_the_nearest_safe_point() -> None:
         )
         unit = demand.sum() or 1.0
         found, exact = oracle(turn, advice)
-        if exact:
-            np.testing.assert_allclose(nearest / unit, found, atol=2e-7)
+        if turn.safe.certified(turn.departure(advice)[1]):
+            np.testing.assert_allclose(nearest / unit, advice / unit, atol=1e-9)
+        elif exact:
+            np.testing.assert_allclose(nearest / unit, found, atol=1e-7)
         else:  # the oracle stalled short of 1e-13: it must not be nearer
             assert np.linalg.norm(nearest - advice) <= np.linalg.norm(found * unit - advice) + 1e-7
             stalled += 1
         moved += np.abs(nearest - advice).max() > 1e-6 * unit
 
     check()
-    assert moved >= 10
+    assert moved >= 20
     assert stalled <= 15
 
 

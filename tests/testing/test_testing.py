@@ -17,7 +17,7 @@ from equiload.envs.gym.features import (
     make_features,
 )
 from equiload.envs.gym.rewards import Transition
-from equiload.envs.make import make, names_of
+from equiload.envs.make import make, registered
 from equiload.envs.typing import FloatArray
 from equiload.testing import check_feature, check_policy, check_reward, check_source
 
@@ -92,7 +92,7 @@ def test_a_policy_that_breaks_a_promise_is_found(policy: Any, sentence: str) -> 
         check_policy(policy)
 
 
-@pytest.mark.parametrize("name", sorted(names_of("reward")))
+@pytest.mark.parametrize("name", sorted(registered("reward")))
 def test_rewards_telescope(name: str) -> None:
     check_reward(make("reward", name))
 
@@ -106,7 +106,7 @@ def test_a_reward_that_does_not_telescope_is_found() -> None:
         check_reward(Thrifty())
 
 
-@pytest.mark.parametrize("name", sorted(names_of("feature")))
+@pytest.mark.parametrize("name", sorted(registered("feature")))
 def test_features_keep_their_promises(name: str) -> None:
     (feature,) = make_features([name], SameHour())
     check_feature(feature)
