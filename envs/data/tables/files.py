@@ -25,8 +25,9 @@ import numpy as np
 import pandas as pd
 
 from equiload.envs.data.tables.entries import SeriesEntry
-from equiload.envs.data.tables.messages import listing, shown
+from equiload.envs.data.tables.messages import listing
 from equiload.envs.errors import DataError
+from equiload.envs.records import shown
 
 #: Options that say how a file is written: entries that agree on them share its cells.
 _WRITTEN = (
