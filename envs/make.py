@@ -170,6 +170,8 @@ def _trusted(path: Any, trust: Trust, arguments: Mapping[str, Any]) -> Any:
         raise DataError(f"_target_ must be an import path, got {path!r}")
     if trust is True:
         return locate(path)
+    if isinstance(trust, str) or not all(isinstance(known, type) for known in trust or ()):
+        raise DataError(f"trust must be true, false or classes, got {shown(trust)}")
     for known in trust or ():
         if path == f"{known.__module__}.{known.__qualname__}":
             return known

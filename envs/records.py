@@ -34,7 +34,12 @@ _EXPECTED = {
     "model_type": "a mapping",
     "list_type": "a list",
     "tuple_type": "a list",
-    "too_short": "a list of at least one",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "above {gt:g}",
+    "less_than_equal": "at most {le:g}",
+    "less_than": "below {lt:g}",
     "sequence_str": "a list",
     "callable_type": "a function",
 }
@@ -57,7 +62,7 @@ def sentence_of(
     errors = error.errors(include_url=False)
     first = errors[0]
     place = _place(first, given)
-    where = ".".join([*within, *place])
+    where = ".".join([*within, *place]).replace(".[", "[")
     if first["type"] == "extra_forbidden":
         names = sorted(known) if len(first["loc"]) == 1 else []
         close = difflib.get_close_matches(place[-1], names, 1)
@@ -81,11 +86,10 @@ def _place(error: Any, given: Any) -> list[str]:
     for number, step in enumerate(loc):
         if isinstance(given, Mapping) and (step in given or (missing and number == len(loc) - 1)):
             given = given.get(step)
+            steps.append(str(step))
         elif isinstance(given, list | tuple) and isinstance(step, int) and step < len(given):
             given = given[step]
-        else:
-            continue
-        steps.append(str(step))
+            steps.append(f"[{step}]")
     return steps
 
 
@@ -95,7 +99,8 @@ def _expected(error: Any) -> str:
     if kind == "is_instance_of":
         of = error["ctx"]["class"]
         return {"Sequence": "a list", "ndarray": "an array"}.get(of, f"a {of}")
-    return str(_EXPECTED.get(kind) or _EXPECTED.get(kind.split("_")[0]) or own_words)
+    words = _EXPECTED.get(kind) or _EXPECTED.get(kind.split("_")[0]) or own_words
+    return words.format_map(error.get("ctx", {})) if words in _EXPECTED.values() else words
 
 
 def shown(value: Any) -> str:

@@ -55,6 +55,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             status = cli.start(program, [*overrides, folder])
         except SystemExit as error:
             status = int(error.code or 0)
+        except Exception as error:  # noqa: BLE001 - of the programmer, which Python prints
+            status = 1
+            print(error, file=sys.stderr)
         said = capsys.readouterr()
         return status, said.out, said.err
 
