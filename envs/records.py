@@ -166,8 +166,8 @@ def _readings(value: Any) -> Iterator[Any]:
     yield value
     if isinstance(value, list):
         yield _tuples(value)
-        with suppress(ValueError):  # of another length in every row
-            yield np.asarray(value)
+        with suppress(ValueError, TypeError):  # rows of other lengths, and what is no number
+            yield np.asarray(value, dtype=np.float64)
 
 
 def _tuples(value: Any) -> Any:
