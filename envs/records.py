@@ -114,7 +114,10 @@ def shown(value: Any) -> str:
 
 
 def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Decorate a function so that its arguments are checked by :func:`check_arguments`."""
+    """Decorate a function, or a class, so that :func:`check_arguments` checks its arguments."""
+    if isinstance(function, type):
+        function.__init__ = checked(function.__init__)  # type: ignore[misc]
+        return function
     signature = inspect.signature(function)
 
     @wraps(function)
@@ -193,7 +196,7 @@ def _types(target: Callable[..., Any]) -> Mapping[str, TypeAdapter[Any]]:
             continue
         stub = SimpleNamespace(__annotations__={name: parameter.annotation})
         try:
-            hint = get_type_hints(stub, scope)[name]
+            hint = get_type_hints(stub, scope, include_extras=True)[name]
             if not _of_protocol(hint):
                 types[name] = TypeAdapter(hint, config=_STRICT)
         except (NameError, TypeError, PydanticUserError, SchemaError):

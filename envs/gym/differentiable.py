@@ -19,6 +19,7 @@ from equiload.envs.instance import Instance
 from equiload.envs.make import Spec
 from equiload.envs.records import checked
 from equiload.envs.setting import Setting, Slot
+from equiload.envs.typing import Form
 
 
 class DifferentiableSimulator:
@@ -65,7 +66,7 @@ class DifferentiableSimulator:
         dtype: torch.dtype = torch.float64,
         temperature: float = 0.0,
         action: ActionSpec = "shadow_prices",
-        observation: str = "flat",
+        observation: Form = "flat",
         action_scale: float = ACTION_SCALE,
         price_scale: float = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),

@@ -18,6 +18,7 @@ from equiload.envs import DataError
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE
 from equiload.envs.make import registered
 from equiload.envs.records import sentence_of
+from equiload.envs.typing import Count, Number, Positive, Share, Size
 from equiload.experiments.running import sweep
 from equiload.experiments.running.jobs import config_hash
 
@@ -25,13 +26,7 @@ _T = TypeVar("_T")
 
 Split = Literal["train", "validation", "test"]
 Reachability = Literal["full", "partial"]
-Count = Annotated[int, Field(ge=1)]
-Number = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Share = Annotated[float, Field(ge=0, le=1)]
-#: Finite, at least 0.
-Size = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
 Confidence = Annotated[float, Field(gt=0, lt=1)]
 #: At least one.
 Some = Annotated[list[_T], Field(min_length=1)]
