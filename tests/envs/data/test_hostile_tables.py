@@ -47,7 +47,7 @@ REFUSED = {
     "slot_minutes: 1.5": "'slot_minutes' must be a whole number, got '1.5'",
     "equity_weight: {carbon: true}": "'equity_weight.carbon' must be a number, got 'true'",
     "equity_weight: {carbon: .inf}": "'equity_weight.carbon' must be a number",
-    "equity_weight: {carbon: -1}": "must be at least 0",
+    "equity_weight: {carbon: -1}": "expected a finite number of at least 0",
     "equity_weight: [1]": "'equity_weight' must be a mapping",
     "reachability: {Here: Here}": "must be a list of regions, got 'Here'",
     "reachability: {within_km: 10}": "needs the location of every region",
