@@ -181,13 +181,7 @@ def seal(allocation: FloatArray) -> bytes:
 
 
 def digest(slots: Iterable[FloatArray | bytes]) -> str:
-    """SHA-256, in hexadecimal, of the slots' :func:`seal` one after another.
-
-    Parameters
-    ----------
-    slots
-        Each slot's allocation ``[..., J, N]``, or its seal.
-    """
+    """SHA-256, in hexadecimal, of the slots' seals; a slot is its allocation or its seal."""
     seals = (slot if isinstance(slot, bytes) else seal(slot) for slot in slots)
     return sha256(b"".join(seals)).hexdigest()
 

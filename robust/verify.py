@@ -217,15 +217,12 @@ def _inconsistent(
 ) -> list[Violation]:
     """Where parts of the certificate contradict each other, the horizon or what was played."""
     steps, alpha = played.shape[-3], certificate.alpha
-    moved = (played != certificate.expert).any((-1, -2))
-    violations = [
-        Violation(tuple(int(i) for i in place[:-1]), int(place[-1]), what)
-        for what, wrong in {
-            "refused, yet alpha is not 0": certificate.refused & (alpha > 0),
-            "alpha is 0, yet the expert is not played": moved & (alpha == 0),
-        }.items()
-        for place in np.argwhere(wrong)
-    ]
+    moved = np.abs(played - certificate.expert).max((-1, -2))
+    amounts = {
+        "refused, yet alpha is above 0": np.where(certificate.refused, alpha, 0.0),
+        "alpha is 0, yet the expert is not played": np.where(alpha == 0, moved, 0.0),
+    }
+    violations = _beyond(amounts, np.zeros_like(alpha))
     if certificate.complete != (steps == instance.horizon):
         what = f"complete is {certificate.complete}, with {steps} of {instance.horizon} slots"
         violations.append(Violation((), -1, what))
@@ -239,22 +236,22 @@ def _infeasible(instance: Instance, allocations: FloatArray, name: str) -> list[
     demand = instance.trace.demand[..., :steps, :]
     allowed = FEASIBLE * np.maximum(demand.sum(-1), 1e-300)
     reach = np.where(instance.fleet.reachable, 0.0, np.abs(allocations)).max((-1, -2))
-    problems = {
-        "is negative": -allocations.min((-1, -2)),
-        "leaves the reach": reach,
-        "misses the demand": np.abs(allocations.sum(-1) - demand).max(-1),
-        "exceeds the capacity": (allocations.sum(-2) - instance.capacity[..., :steps, :]).max(-1),
+    over = allocations.sum(-2) - instance.capacity[..., :steps, :]
+    amounts = {
+        f"{name} is negative": -allocations.min((-1, -2)),
+        f"{name} leaves the reach": reach,
+        f"{name} misses the demand": np.abs(allocations.sum(-1) - demand).max(-1),
+        f"{name} exceeds the capacity": over.max(-1),
     }
+    return _beyond(amounts, allowed)
+
+
+def _beyond(amounts: dict[str, Array], allowed: Array) -> list[Violation]:
+    """Slots ``[..., T]`` whose amount is more than is allowed."""
     return [
-        Violation(
-            tuple(int(i) for i in place[:-1]),
-            int(place[-1]),
-            f"{name} {what}",
-            float(amount[tuple(place)]),
-            float(allowed[tuple(place)]),
-        )
-        for what, amount in problems.items()
-        for place in np.argwhere(~(amount <= allowed))
+        Violation(place[:-1], place[-1], what, float(amount[place]), float(allowed[place]))
+        for what, amount in amounts.items()
+        for place in map(tuple, np.argwhere(~(amount <= allowed)).tolist())
     ]
 
 
@@ -266,8 +263,7 @@ def _exact(
     rho, allowance = Fraction(certificate.rho), Fraction(certificate.allowance)
     bound = None
     if certificate.footprint_bound is not None:
-        bounds = np.broadcast_to(certificate.footprint_bound, _shape(instance))
-        bound = _fractions(bounds[index])
+        bound = _fractions(certificate.footprint_bound[index])
     layer, expert = _Totals(instance, index), _Totals(instance, index)
     violations: list[Violation] = []
     least, breaches = np.inf, 0
@@ -391,8 +387,8 @@ class _Sides(NamedTuple):
     """Both sides of the condition, bounded in extended precision.
 
     ``left [..., T]`` from above, ``right`` from below, ``scale`` what the slack is measured by,
-    ``breach`` the slots that may exceed the declared bound, ``end [...]`` the excess at the end from
-    above.
+    ``breach`` the slots that may exceed the declared bound, ``end [...]`` the excess at the end
+    from above.
     """
 
     left: Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +14,7 @@ from equiload.agents import EGLB
 from equiload.agents.greedy import GLBCost
 from equiload.envs import (
     Decision,
+    InfeasibleError,
     Instance,
     Policy,
     Setting,
@@ -132,20 +134,20 @@ class Adversary:
 def campaign(episodes: int, seed: int) -> Iterator[Tally]:
     """Yield the tally after every batch until ``episodes`` are verified."""
     tally = Tally()
-    chunk = 0
-    while tally.episodes < episodes:
+    for chunk in itertools.count():
         rng = np.random.default_rng([seed, chunk])
         method = _METHODS[chunk % 4]
         batch = min(_BATCH[method], episodes - tally.episodes)
         instance = random_problems(rng, batch, wide=bool(rng.integers(2)))
-        chunk += 1
         try:
             verification = attack(instance, rng, method, horizon_aware=bool(rng.integers(2)))
-        except SolverError:  # costs too far apart for a dispatch: nothing was played
+        except (SolverError, InfeasibleError):  # costs too far apart to dispatch: nothing is played
             tally.unplayed += 1
             continue
-        tally.add(verification, f"batch {chunk - 1} of seed {seed}")
+        tally.add(verification, f"batch {chunk} of seed {seed}")
         yield tally
+        if tally.episodes >= episodes:
+            return
 
 
 def attack(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from equiload.agents import EGLB, GLBCost
-from equiload.envs import Instance, SolverError, rollout
+from equiload.envs import InfeasibleError, Instance, SolverError, rollout
 from equiload.experiments.hostile.campaign import Adversary
 from equiload.robust import Certificate, FixedMethod, RobustPolicy, verify
 from equiload.robust.certificate import digest
@@ -193,7 +193,7 @@ def bases(rng: np.random.Generator) -> Iterator[Case]:
         )
         try:
             played = rollout(policy, instance, keep=True).allocation
-        except SolverError:  # costs too far apart to dispatch at
+        except (SolverError, InfeasibleError):  # costs too far apart to dispatch at
             continue
         yield policy.certificate(), instance, played
 

@@ -48,6 +48,7 @@ REFUSED = {
     "equity_weight: {carbon: true}": "'equity_weight.carbon' must be a number, got 'true'",
     "equity_weight: {carbon: .inf}": "'equity_weight.carbon' must be a number",
     "equity_weight: {carbon: -1}": "expected a finite number of at least 0",
+    "equity_weight: {carbon: 1e-60}": "w.yaml: the equity weight of carbon is 1e-60, expected",
     "equity_weight: [1]": "'equity_weight' must be a mapping",
     "reachability: {Here: Here}": "must be a list of regions, got 'Here'",
     "reachability: {within_km: 10}": "needs the location of every region",
