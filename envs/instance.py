@@ -24,7 +24,6 @@ from equiload.envs.footprints import unit_of
 from equiload.envs.series import Series
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 from equiload.envs.validation import (
-    LARGEST,
     booleans,
     clock,
     frozen,
@@ -364,8 +363,7 @@ class Objective(_Frozen):
                 f"equity_weight must map footprint kinds to numbers, got {self.equity_weight!r}"
             ) from None
         for kind, value in weight.items():
-            if not 0 <= value <= LARGEST:
-                raise DataError(f"the equity weight of {kind} must be at least 0, got {value}")
+            numbers(f"the equity weight of {kind}", value, (), minimum=0.0)
         set_fields(self, equity_weight=MappingProxyType(weight))
 
     @property

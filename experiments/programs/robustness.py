@@ -177,6 +177,7 @@ def _campaign(cfg: RobustnessConfig) -> None:
         *_, tally = progress.track(attacks, total=batches, description="batches")
     for violation in tally.violations[:20]:
         print(violation, file=sys.stderr)  # noqa: T201
+    print(f"batches at whose costs no policy can act: {tally.unplayed}")  # noqa: T201
     print(f"settled in rational arithmetic: {tally.exact} episodes")  # noqa: T201
     print(tally)  # noqa: T201
     if tally.violations:
