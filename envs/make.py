@@ -7,6 +7,7 @@ or by a name of ``conf/names.yaml``, which stands for such a mapping.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from importlib import import_module
@@ -16,6 +17,7 @@ from typing import Any, TypeAlias
 from ruamel.yaml import YAML
 
 from equiload.envs.errors import DataError
+from equiload.envs.reading import note_sources
 
 #: A name, or ``_target_`` (or ``kind``, a name) and arguments: what files and command lines hold.
 Spec: TypeAlias = str | Mapping[str, Any]
@@ -106,7 +108,7 @@ def locate(path: str) -> Any:
     DataError
         If there is none.
     """
-    names = path.split(".")
+    names, loaded = path.split("."), len(sys.modules)
     try:
         place = import_module(names[0])
         for end, name in enumerate(names[1:], start=2):
@@ -115,6 +117,8 @@ def locate(path: str) -> Any:
             place = getattr(place, name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DataError(f"there is no {path!r} to import: {error}") from None
+    if len(sys.modules) > loaded:  # at once: they may be edited while the run goes on
+        note_sources()
     return place
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from equiload.envs import DataError
+from equiload.envs.reading import note_read
 
 #: Version of the layout of the JSON file.
 SCHEMA = 1
@@ -72,6 +73,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     for file in (described, weights):
         if not file.is_file():
             raise DataError(f"{file}: there is no such checkpoint file")
+        note_read(file)
     try:
         description = json.loads(described.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

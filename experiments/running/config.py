@@ -25,6 +25,8 @@ class ProgramConfig:
     equity_weight: Any = None
     #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
+    #: What counts of what the run's folder holds: ``auto``, ``always``, ``never``.
+    resume: str = "auto"
 
 
 @dataclass
@@ -210,8 +212,6 @@ class TrainConfig(ProgramConfig):
     evaluate_every: int = MISSING
     seed: int = 0
     device: str = "auto"
-    #: ``auto``: go on from what is in the run's folder; ``never``: begin anew.
-    resume: str = "auto"
 
 
 @dataclass

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from equiload.envs import DataError, EquiloadError
 from equiload.envs.make import instantiated
 from equiload.experiments.running import config
+from equiload.experiments.running.files import replacing
 from equiload.experiments.running.jobs import Job
 from equiload.experiments.running.preemption import Preempted
 
@@ -29,11 +30,15 @@ BAD_INPUT, AGAIN = 2, 75
 INTERRUPTED = 130
 
 
-def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+def entry_point(
+    config_name: str, *, goes_on: bool = False
+) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     """Turn a function of a configuration into a Hydra program with that configuration's name.
 
     An :class:`EquiloadError` ends the program with its sentence on standard error and status 2,
     Ctrl-C with status 130.
+    Its folder is claimed for its configuration first (:mod:`equiload.experiments.running.jobs`);
+    ``goes_on``: it keeps its state there and goes on from it after a kill.
     In a sweep (``-m``) a job that is done already does not run again, and one that fails ends
     alone: :mod:`equiload.experiments.running.sweep`.
     """
@@ -42,12 +47,15 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> str | None:
             logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every PDF
-            job = Job(run_folder(), cfg, list(HydraConfig.get().overrides.task))
+            overrides = list(HydraConfig.get().overrides.task)
+            job = Job(run_folder(), cfg, overrides, program=config_name, goes_on=goes_on)
+            run = functools.partial(_run, task, cfg)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 hold_threads()
-                return job.resume(functools.partial(task, cfg))
+                return job.resume(run)
             try:
-                job.perform(functools.partial(task, cfg))
+                if not job.perform(run):
+                    print(f"{run_folder()}: done before, with resume=always nothing is run")  # noqa: T201
             except (EquiloadError, Preempted) as error:
                 print(f"error: {error}", file=sys.stderr)  # noqa: T201
                 sys.exit(BAD_INPUT if isinstance(error, EquiloadError) else AGAIN)
@@ -63,6 +71,16 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
         return program
 
     return decorate
+
+
+def _run(task: Callable[[Any], None], cfg: DictConfig) -> None:
+    """Run the task with its settings written down; Hydra would not ask whose folder it is."""
+    hydra: Any = HydraConfig.instance().cfg
+    settings = {"config": cfg, "hydra": hydra, "overrides": hydra.hydra.overrides.task}
+    for name, content in settings.items():
+        with replacing(run_folder() / ".hydra" / f"{name}.yaml") as draft:
+            OmegaConf.save(content, draft)
+    task(cfg)
 
 
 def build(node: Any, **arguments: Any) -> Any:
