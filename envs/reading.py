@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -49,15 +49,15 @@ def note_read(path: str | Path) -> None:
 
 def note_sources() -> None:
     """Note the modules of the user's own: those that belong to no installed package."""
-    note = _note.get()
+    note, here = _note.get(), Path.cwd()
     if note is None:
         return
     for module in list(sys.modules.values()):
         file = getattr(module, "__dict__", {}).get("__file__")
-        if isinstance(file, str) and _is_own(file) and Path(file) not in _loaded:
-            _loaded[Path(file)] = digest(file) or ""
+        if isinstance(file, str) and _is_own(file):
+            _loaded.setdefault(Path(file), digest(file) or "")
     for path, found in _loaded.items():
-        note(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path), found)
+        note(str(path.relative_to(here) if path.is_relative_to(here) else path), found)
 
 
 def digest(path: str | Path) -> str | None:
@@ -96,16 +96,11 @@ def _packages() -> tuple[Path, ...]:
 
 
 @cache
-def _installed() -> tuple[Path, ...]:
-    places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "scripts")]
-    return (*map(Path, places), *_packages())
-
-
-@cache
 def _is_own(file: str) -> bool:
     path = Path(file)
-    third = {"site-packages", "dist-packages"}.intersection(path.parts)
-    return not (third or _within(path, _installed())) and path.is_file()
+    places = (Path(sys.executable).parent, Path(os.__file__).parent, *_packages())
+    installed = {"site-packages", "dist-packages"}.intersection(path.parts)
+    return not (installed or _within(path, places)) and path.is_file()
 
 
 def _within(path: Path, places: tuple[Path, ...]) -> bool:

@@ -88,15 +88,12 @@ def changes(job: Mapping[str, Any]) -> list[str]:
 
     Data that are gone are as they were; a source that is gone may have moved, and is not.
     """
-    told, now = _mapping(job, "versions"), versions()
-    found = [
-        f"{name} {told.get(name)} is now {now[name]}" for name in now if told.get(name) != now[name]
-    ]
-    if job.get("code") != code():
-        found.append("equiload's code")
+    told = _mapping(job, "versions")
+    found = [name for name, now in versions().items() if told.get(name) != now]
+    found += [] if job.get("code") == code() else ["equiload's code"]
     for path, before in _mapping(job, "read").items():
-        after = digest(path)
-        if after != before and (after is not None or path.endswith(".py")):
+        now = digest(path)
+        if now != before and (now is not None or path.endswith(".py")):
             found.append(path)
     return found
 
@@ -206,48 +203,46 @@ class Job:
 
     def _claim(self, *, again: bool) -> bool:
         """Make the folder this job's; tells whether there is anything to run."""
-        job, resume = record(self.folder), self._resume
-        wrote, state = _wrote(self.folder, job), job.get("state")
-        same = self._same(job) and resume != "never"
-        left = [n for n in wrote if not n.startswith(".") and (self.folder / n).exists()]
-        if job and not same and resume != "never" and (state == "done" or left):
-            raise DataError(f"{self.folder} holds {self._other(job)}: {_ANEW}")
+        job, program = record(self.folder), self._record["program"]
+        state, wrote = job.get("state"), _wrote(self.folder, job)
+        same = (job.get("config_hash"), job.get("program", program)) == (self.name, program)
+        if self._resume == "never":
+            same = False
+        elif job and not same:
+            left = [n for n in wrote if not n.startswith(".") and (self.folder / n).exists()]
+            if state == "done" or left:  # what failed and left nothing is in nobody's way
+                raise DataError(f"{self.folder} holds {self._other(job)}: {_ANEW}")
         done = same and state == "done"
         goes_on = same and self._goes_on and state not in ("done", "claimed")
-        changed = changes(job) if resume == "auto" and (done or goes_on) else []
+        changed = changes(job) if self._resume == "auto" and (done or goes_on) else []
         if changed and (goes_on or again):
             raise DataError(
-                f"{self.folder} holds this run as it was before {'; '.join(changed)} changed: "
+                f"{self.folder} holds this run as it was before {', '.join(changed)} changed: "
                 f"{_ANEW}, or let that be with resume=always"
             )
-        if done and not changed and (resume == "always" or not again):
+        self._wrote = wrote
+        if (done and not changed) or goes_on:
+            self._record["read"] = dict(_mapping(job, "read"))
+            if goes_on or (again and self._resume == "auto"):
+                return True
             written.append(self.folder / RECORD)  # as good as this run's own
             return False
-        self._wrote = wrote
-        if goes_on or (done and not changed):
-            self._record["read"] = dict(_mapping(job, "read"))
-            return True
         self._write("claimed")
-        for name in wrote if "wrote" in job else wrote & set(RESULTS):
+        for name in list(wrote if "wrote" in job else wrote & set(RESULTS)):
             if (self.folder / name).is_file():
                 (self.folder / name).unlink()
+            self._wrote.discard(name)
         return True
-
-    def _same(self, job: Mapping[str, Any]) -> bool:
-        program = self._record["program"]
-        return (job.get("config_hash"), job.get("program", program)) == (self.name, program)
 
     def _other(self, job: Mapping[str, Any]) -> str:
         """What a folder holds instead of this job."""
         if job.get("program", self._record["program"]) != self._record["program"]:
             return f"a run of {job['program']}"
-        there, here = job.get("overrides"), self._record["overrides"]
-        if not isinstance(there, list):
-            return "another configuration"
-        only = [[w for w in one if w not in two] for one, two in ((there, here), (here, there))]
-        told = [" ".join(map(str, words)) or "nothing of that" for words in only]
-        brief = any(only) and sum(map(len, told)) < 120
-        return f"another configuration{f' (there {told[0]}, here {told[1]})' if brief else ''}"
+        there, here = map(_listed, (job.get("overrides"), self._record["overrides"]))
+        differ = [f"there {word}" for word in there if word not in here]
+        differ += [f"here {word}" for word in here if word not in there]
+        brief = f" ({', '.join(differ)})" if 0 < len(differ) < 5 else ""
+        return f"another configuration{brief}"
 
     def _run(self, task: Callable[[], None]) -> None:
         self._write("running")
@@ -294,13 +289,17 @@ def _mapping(job: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _wrote(folder: Path, job: Mapping[str, Any]) -> set[str]:
     """Files in a folder that a job wrote; where an earlier version made the record, all."""
-    names = job.get("wrote")
-    if job and not isinstance(names, list):
+    names = _listed(job.get("wrote"))
+    if job and "wrote" not in job:
         names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     here = folder.resolve()
-    return {str(n) for n in names or [] if (folder / str(n)).resolve().is_relative_to(here)}
+    return {str(n) for n in names if (folder / str(n)).resolve().is_relative_to(here)}
 
 
 def is_requeued(error: BaseException) -> bool:
