@@ -7,7 +7,6 @@ or by a name of ``conf/names.yaml``, which stands for such a mapping.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from importlib import import_module
@@ -108,7 +107,7 @@ def locate(path: str) -> Any:
     DataError
         If there is none.
     """
-    names, loaded = path.split("."), len(sys.modules)
+    names = path.split(".")
     try:
         place = import_module(names[0])
         for end, name in enumerate(names[1:], start=2):
@@ -117,8 +116,7 @@ def locate(path: str) -> Any:
             place = getattr(place, name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DataError(f"there is no {path!r} to import: {error}") from None
-    if len(sys.modules) > loaded:  # at once: they may be edited while the run goes on
-        note_sources()
+    note_sources(path)  # at once: they may be edited while the run goes on
     return place
 
 

@@ -6,6 +6,7 @@ Whoever opens such a file tells :func:`note_read`. What equiload ships is not no
 
 from __future__ import annotations
 
+import ast
 import glob
 import hashlib
 import os
@@ -14,14 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 #: Is told a path, as it was opened, and its digest.
 Note = Callable[[str, str], None]
-_note: ContextVar[Note | None] = ContextVar("note", default=None)
+#: Whom to tell, and the import paths that the run has named.
+_noting: ContextVar[tuple[Note, list[str]] | None] = ContextVar("noting", default=None)
 #: Sources of the user's own that this process has loaded, as they were when first seen.
-_loaded: dict[Path, str] = {}
+_loaded: dict[str, str] = {}
 _PACKAGES = (
     *("equiload.envs", "equiload.robust", "equiload.agents", "equiload.testing"),
     *("equiload.experiments", "equiload.conf", "hydra_plugins.equiload_sweeper"),
@@ -30,34 +32,63 @@ _PACKAGES = (
 
 @contextmanager
 def noting(note: Note) -> Iterator[None]:
-    """Pass on what is read while the block runs, and what sources have been loaded for it."""
-    token = _note.set(note)
+    """Pass on what is read while the block runs."""
+    named: list[str] = []
+    token = _noting.set((note, named))
     try:
-        note_sources()
         yield
-        note_sources()
+        for target in named:  # once more, for what they imported late
+            note_sources(target)
     finally:
-        _note.reset(token)
+        _noting.reset(token)
 
 
 def note_read(path: str | Path) -> None:
     """Say that results depend on a file, or on which files a pattern (``*``) means."""
-    note, found = _note.get(), digest(path)
-    if note is not None and found is not None and not _within(Path(path).absolute(), _packages()):
-        note(str(path), found)
-
-
-def note_sources() -> None:
-    """Note the modules of the user's own: those that belong to no installed package."""
-    note, here = _note.get(), Path.cwd()
-    if note is None:
+    noted = _noting.get()
+    if noted is None or _within(Path(path).absolute(), _packages()):
         return
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__dict__", {}).get("__file__")
-        if isinstance(file, str) and _is_own(file):
-            _loaded.setdefault(Path(file), digest(file) or "")
-    for path, found in _loaded.items():
-        note(str(path.relative_to(here) if path.is_relative_to(here) else path), found)
+    found = digest(path)
+    if found is not None:
+        noted[0](str(path), found)
+
+
+def note_sources(target: str) -> None:
+    """Say that results depend on an import path: on modules of the user's own, and their imports.
+
+    These belong to no installed package, whose version would tell.
+    """
+    noted, seen, here = _noting.get(), set[str](), Path.cwd()
+    if noted is None:
+        return
+    if target not in noted[1]:
+        noted[1].append(target)
+    waiting = [target]
+    while waiting:
+        name = waiting.pop()
+        waiting += [name.rpartition(".")[0]] if "." in name else []
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if module is None or not isinstance(file, str) or file in seen or not _is_own(file):
+            continue
+        seen.add(file)
+        path = Path(file)
+        found = _loaded.setdefault(file, digest(path) or "")
+        noted[0](str(path.relative_to(here) if path.is_relative_to(here) else path), found)
+        waiting += _imports(file, module.__package__ or "") if path.suffix == ".py" else []
+
+
+@cache
+def _imports(file: str, package: str) -> list[str]:
+    """Import paths of all that a source imports, wherever in it."""
+    found = []
+    for node in ast.walk(ast.parse(Path(file).read_bytes())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            found += [f"{base}.{alias.name}" for alias in node.names]
+    return found
 
 
 def digest(path: str | Path) -> str | None:

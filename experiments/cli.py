@@ -130,17 +130,12 @@ def _quietly(program: str, arguments: list[str], *, as_json: bool) -> int:
         with _silence():
             return start(program, arguments)
     finally:  # Hydra ends failed runs itself
-        record = "sweep.json" if "-m" in arguments else "job.json"
-        for path in [path for path in written if path.name == record][-1:] if as_json else []:
-            print(_result(path, program).read_text(encoding="utf-8"), end="")  # noqa: T201
-
-
-def _result(record: Path, program: str) -> Path:
-    """What a run found, if it ended well; else its own record."""
-    if json.loads(record.read_text(encoding="utf-8")).get("state") != "done":
-        return record
-    found = [record.with_name(name) for name in (*RESULTS, f"{program}.json")]
-    return next((path for path in found if path.exists()), record)
+        kept = "sweep.json" if "-m" in arguments else "job.json"
+        for record in [path for path in written if path.name == kept][-1:] if as_json else []:
+            done = json.loads(record.read_text(encoding="utf-8")).get("state") == "done"
+            found = [record.with_name(name) for name in (*RESULTS, f"{program}.json") if done]
+            path = next((path for path in found if path.exists()), record)
+            print(path.read_text(encoding="utf-8"), end="")  # noqa: T201
 
 
 @contextmanager

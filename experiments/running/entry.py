@@ -48,12 +48,12 @@ def entry_point(
         def guarded(cfg: DictConfig) -> str | None:
             logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every PDF
             overrides = list(HydraConfig.get().overrides.task)
-            job = Job(run_folder(), cfg, overrides, program=config_name, goes_on=goes_on)
-            run = functools.partial(_run, task, cfg)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                hold_threads()
-                return job.resume(run)
             try:
+                job = Job(run_folder(), cfg, overrides, config_name, goes_on)
+                run = functools.partial(_run, task, cfg)
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    hold_threads()
+                    return job.resume(run)
                 if not job.perform(run):
                     print(f"{run_folder()}: done before, with resume=always nothing is run")  # noqa: T201
             except (EquiloadError, Preempted) as error:

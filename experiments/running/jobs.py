@@ -45,6 +45,8 @@ RESULTS = (
     *(*SCHEMAS, "tune.json", "results.csv", "results.parquet", "progress.csv", "training.pt"),
     *("training.safetensors", "best.json", "best.safetensors", "last.json", "last.safetensors"),
 )
+#: What is of another type in a record is left out of it.
+_TYPES = {"overrides": list, "read": dict, "versions": dict, "wrote": list}
 _ELSEWHERE = "give another folder (hydra.run.dir, hydra.sweep.dir)"
 _ANEW = f"{_ELSEWHERE}, or begin anew with resume=never"
 
@@ -74,8 +76,23 @@ def record(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    is_job = isinstance(content, dict) and isinstance(content.get("config_hash"), str)
-    return content if is_job else {}
+    if not (isinstance(content, dict) and isinstance(content.get("config_hash"), str)):
+        return {}
+    return {k: value for k, value in content.items() if isinstance(value, _TYPES.get(k, object))}
+
+
+def resume_of(cfg: DictConfig) -> str:
+    """The configuration's ``resume``.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    asked = cfg.get("resume", "auto")
+    if asked not in RESUME:
+        raise DataError(f"resume must be one of {', '.join(RESUME)}, got {asked!r}")
+    return str(asked)
 
 
 def is_done(job: Mapping[str, Any], name: str) -> bool:
@@ -88,10 +105,10 @@ def changes(job: Mapping[str, Any]) -> list[str]:
 
     Data that are gone are as they were; a source that is gone may have moved, and is not.
     """
-    told = _mapping(job, "versions")
+    told = job.get("versions", {})
     found = [name for name, now in versions().items() if told.get(name) != now]
     found += [] if job.get("code") == code() else ["equiload's code"]
-    for path, before in _mapping(job, "read").items():
+    for path, before in job.get("read", {}).items():
         now = digest(path)
         if now != before and (now is not None or path.endswith(".py")):
             found.append(path)
@@ -135,16 +152,10 @@ class Job:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        cfg: DictConfig,
-        overrides: list[str],
-        *,
-        program: str = "",
-        goes_on: bool = False,
+        self, folder: Path, cfg: DictConfig, overrides: list[str], program: str, goes_on: bool
     ) -> None:
         self.folder, self.name = folder, config_hash(cfg)
-        self._resume, self._goes_on = cfg.get("resume", "auto"), goes_on
+        self._resume, self._goes_on = resume_of(cfg), goes_on
         self._wrote: set[str] = set()
         self._record: dict[str, Any] = {
             "schema": SCHEMA,
@@ -191,9 +202,7 @@ class Job:
         return None
 
     def _refuse_foreign(self) -> None:
-        """Refuse an option that is none, and a folder where a user's own files would give way."""
-        if self._resume not in RESUME:
-            raise DataError(f"resume must be one of {', '.join(RESUME)}, got {self._resume!r}")
+        """Refuse a folder where a user's own files would give way."""
         if record(self.folder):
             return
         path = self.folder / RECORD  # an empty one is what a machine that stopped may leave
@@ -222,7 +231,7 @@ class Job:
             )
         self._wrote = wrote
         if (done and not changed) or goes_on:
-            self._record["read"] = dict(_mapping(job, "read"))
+            self._record["read"] = dict(job.get("read", {}))
             if goes_on or (again and self._resume == "auto"):
                 return True
             written.append(self.folder / RECORD)  # as good as this run's own
@@ -238,7 +247,7 @@ class Job:
         """What a folder holds instead of this job."""
         if job.get("program", self._record["program"]) != self._record["program"]:
             return f"a run of {job['program']}"
-        there, here = map(_listed, (job.get("overrides"), self._record["overrides"]))
+        there, here = job.get("overrides", []), self._record["overrides"]
         differ = [f"there {word}" for word in there if word not in here]
         differ += [f"here {word}" for word in here if word not in there]
         brief = f" ({', '.join(differ)})" if 0 < len(differ) < 5 else ""
@@ -284,18 +293,9 @@ class Job:
         write_json(self.folder / RECORD, content)
 
 
-def _mapping(job: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = job.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _wrote(folder: Path, job: Mapping[str, Any]) -> set[str]:
     """Files in a folder that a job wrote; where an earlier version made the record, all."""
-    names = _listed(job.get("wrote"))
+    names = job.get("wrote", [])
     if job and "wrote" not in job:
         names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     here = folder.resolve()

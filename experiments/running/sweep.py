@@ -29,7 +29,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from equiload.envs import DataError, EquiloadError
 from equiload.experiments.running.files import replacing, write_json
-from equiload.experiments.running.jobs import changes, config_hash, held, is_done, reason_of, record
+from equiload.experiments.running.jobs import (
+    changes,
+    config_hash,
+    held,
+    is_done,
+    reason_of,
+    record,
+    resume_of,
+)
 
 #: Version of the layout of ``sweep.json``.
 SCHEMA = 1
@@ -91,7 +99,7 @@ def _plan(sweeper: BasicSweeper, folder: Path, arguments: list[str]) -> list[Pla
         cfg = loader.load_sweep_config(sweeper.config, list(combination))
         try:
             place = folder / str(cfg.hydra.sweep.subdir)
-            job = Planned(place, config_hash(cfg), combination, cfg.get("resume", "auto"))
+            job = Planned(place, config_hash(cfg), combination, resume_of(cfg))
         except OmegaConfBaseException as error:
             raise DataError(f"{' '.join(combination)}: {' '.join(str(error).split())}") from None
         if jobs.setdefault(job.folder, job).name != job.name:

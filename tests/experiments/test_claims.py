@@ -189,7 +189,7 @@ class Killed(BaseException):
 
 def small_job(folder: Path, number: int, resume: str, program: str, *, goes_on: bool) -> Job:
     cfg = OmegaConf.create({"number": number, "resume": resume})
-    return Job(folder, cfg, [f"number={number}"], program=program, goes_on=goes_on)
+    return Job(folder, cfg, [f"number={number}"], program, goes_on)
 
 
 def step(folder: Path, number: int, program: str, ends: str, goes_on: bool) -> None:

@@ -169,7 +169,7 @@ def test_numeric_threads_are_held(
 
 
 def job(folder: Path) -> Job:
-    return Job(folder, OmegaConf.create({"a": 1}), [])
+    return Job(folder, OmegaConf.create({"a": 1}), [], "benchmark", False)
 
 
 def test_a_full_disk_is_a_reason_and_not_a_result(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_done_job_does_not_run_again_and_gives_way_to_no_other(tmp_path: Path)
     ran = []
     for _ in range(2):
         job(tmp_path).resume(lambda: ran.append("first"))
-    another = Job(tmp_path, OmegaConf.create({"a": 2}), [])
+    another = Job(tmp_path, OmegaConf.create({"a": 2}), [], "benchmark", False)
     reason = another.resume(lambda: ran.append("second"))
     assert ran == ["first"]
     assert reason is not None
