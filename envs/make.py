@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from ruamel.yaml import YAML
 
 from equiload.envs.errors import DataError
+from equiload.envs.reading import note_sources
 from equiload.envs.records import check_call, shown
 
 #: A name, or ``_target_`` (or ``kind``, a name) and arguments: what files and command lines hold.
@@ -128,6 +129,7 @@ def locate(path: str) -> Any:
             place = getattr(place, name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DataError(f"there is no {path!r} to import: {error}") from None
+    note_sources(path)  # at once: they may be edited while the run goes on
     return place
 
 

@@ -70,6 +70,8 @@ class ProgramConfig(Section):
     equity_weight: dict[str, Size] | None = None
     #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
+    #: What counts of what the run's folder holds: ``auto``, ``always``, ``never``.
+    resume: Literal["auto", "always", "never"] = "auto"
 
     _job: str = PrivateAttr()
 
@@ -290,8 +292,6 @@ class TrainConfig(ProgramConfig):
     evaluate_every: Count
     seed: Seed = 0
     device: Device = "auto"
-    #: ``auto``: go on from what is in the run's folder; ``never``: begin anew.
-    resume: Literal["auto", "never"] = "auto"
 
 
 class EvaluateConfig(AlgorithmsConfig, ProgramConfig):

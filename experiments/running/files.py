@@ -7,8 +7,10 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -18,20 +20,29 @@ import numpy as np
 
 #: Version of the layout of each record that programs write.
 SCHEMAS = {"results.json": 1, "evaluation.json": 1, "predictions.json": 1, "robustness.json": 1}
+#: How the names of files begin that are being written; what a killed run leaves of them.
+DRAFT = ".equiload-"
+#: What this process wrote, in order.
+written: list[Path] = []
+#: Is told each path before anything is written there, and may refuse it.
+writing: ContextVar[Callable[[Path], None] | None] = ContextVar("writing", default=None)
 _PACKAGES = ("equiload", "numpy", "scipy", "numba", "highspy", "cvxpy", "torch", "gymnasium")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path to write to; it becomes ``path`` when the block ends without an error."""
+    if note := writing.get():
+        note(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=DRAFT, suffix=path.suffix)
     os.close(handle)
     draft = Path(name)
     try:
         yield draft
         draft.chmod(0o644)
         draft.replace(path)
+        written.append(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -74,6 +85,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions that results depend on."""
     return {"python": python_version(), **{name: version(name) for name in _PACKAGES}}

@@ -30,6 +30,7 @@ from equiload.envs.data.tables.slots import Intervals, Slots, Span, common_slots
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import FOOTPRINTS, in_order
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
+from equiload.envs.reading import note_read
 from equiload.envs.typing import BoolArray, FloatArray
 
 #: Series that are no footprint; weather and mix are what footprints are derived from.
@@ -102,7 +103,9 @@ def assemble(path: Path, equity_weight: Mapping[str, float]) -> tuple[Instance, 
         _place(region, slots, gaps, path)
     weight = _derive(regions, kinds, world.equity_weight, equity_weight, path)
     digest = hashlib.sha256(path.read_bytes())
+    note_read(path)
     for file in reader.files.paths:
+        note_read(file)
         digest.update(file.read_bytes())
     provenance = {
         "source": path.name,
