@@ -160,9 +160,9 @@ def test_a_folder_belongs_to_one_configuration(program: str, equiload: Any, tmp_
 
 
 def test_a_users_own_files_are_never_overwritten(equiload: Any, tmp_path: Path) -> None:
-    for name in ("results.json", "training.pt", RECORD):
+    for name in ("results.json", "report/index.html", RECORD):
         folder = tmp_path / name.replace(".", "-")
-        folder.mkdir()
+        (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text('{"mine": 1}')
         before = contents(folder)
         for more in ([], ["resume=never"], ["resume=always"]):
@@ -364,15 +364,22 @@ def test_a_record_cannot_have_others_files_removed(tmp_path: Path) -> None:
     outside.write_text("mine")
     (folder / "link").symlink_to(outside)
     told = {"config_hash": "x", "state": "running", "overrides": 5, "read": 3, "started": "late"}
+    told |= {"program": "one\x1b[31m", "versions": {"numpy": [1]}}
     told["wrote"] = ["../outside.txt", str(outside), "link", "sub", "results.json", 7]
     write_json(folder / RECORD, told)
     (folder / "results.json").touch()
-    with pytest.raises(DataError, match="holds another configuration"):
+    with pytest.raises(DataError, match=r"holds a run of 'one\\x1b\[31m'"):
         small_job(folder, 0, "auto", "one", goes_on=False).perform(lambda: None)
     small_job(folder, 0, "never", "one", goes_on=False).perform(lambda: None)
     assert outside.read_text() == "mine"
     assert (folder / "sub").is_dir()
     assert not (folder / "results.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(DataError, match=r"cannot be written to \(Is a directory\)"):
+        small_job(tmp_path, 0, "auto", "one", goes_on=False).perform(lambda: None)
 
 
 @pytest.mark.parametrize("started", [1e12, 1e300, -1.0, None, "late", time.time() + 1e6])

@@ -45,7 +45,7 @@ Run = tuple[int, str, str]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a program in this process, anew in ``tmp_path/run``; returns status, output and errors."""
+    """Run a program here, anew in ``tmp_path/run``; returns status, output and errors."""
 
     def start(program: str, *overrides: str) -> Run:
         monkeypatch.chdir(tmp_path)
