@@ -44,6 +44,7 @@ RESUME = ("auto", "always", "never")
 RESULTS = (
     *(*SCHEMAS, "tune.json", "results.csv", "results.parquet", "progress.csv", "training.pt"),
     *("training.safetensors", "best.json", "best.safetensors", "last.json", "last.safetensors"),
+    "report/index.html",
 )
 #: What is of another type in a record is left out of it.
 _TYPES = {"overrides": list, "read": dict, "versions": dict, "wrote": list}
@@ -82,13 +83,7 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 def resume_of(cfg: DictConfig) -> str:
-    """The configuration's ``resume``.
-
-    Raises
-    ------
-    DataError
-        If it is none.
-    """
+    """The configuration's ``resume``; :class:`DataError` if it is none of :data:`RESUME`."""
     asked = cfg.get("resume", "auto")
     if asked not in RESUME:
         raise DataError(f"resume must be one of {', '.join(RESUME)}, got {asked!r}")
@@ -111,7 +106,7 @@ def changes(job: Mapping[str, Any]) -> list[str]:
     for path, before in job.get("read", {}).items():
         now = digest(path)
         if now != before and (now is not None or path.endswith(".py")):
-            found.append(path)
+            found.append(path if path.isprintable() else repr(path))
     return found
 
 
@@ -122,19 +117,21 @@ def held(folder: Path, *, wait: bool, name: str = ".lock") -> Iterator[None]:
     Raises
     ------
     DataError
-        If another run is at work there, and it is not to be waited for.
+        If another run is at work there and not to be waited for, or nothing can be written.
     """
     lock = FileLock(folder / name, timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout:
         job = record(folder)
-        who = f"process {job.get('pid')} on {job.get('host')}"
+        who = f"process {job.get('pid')!r} on {job.get('host')!r}"
         with suppress(TypeError, ValueError, OverflowError, OSError):
             who += f" since {time.strftime('%F %T', time.localtime(job.get('started')))}"
         raise DataError(
             f"{folder}: another run is at work there ({who}): wait for it, or {_ELSEWHERE}"
         ) from None
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written to ({error.strerror})") from None
     try:
         inside = {folder, *((folder / name).parent for name in _wrote(folder, record(folder)))}
         for draft in [path for place in inside for path in place.glob(f"{DRAFT}*")]:
@@ -246,11 +243,12 @@ class Job:
     def _other(self, job: Mapping[str, Any]) -> str:
         """What a folder holds instead of this job."""
         if job.get("program", self._record["program"]) != self._record["program"]:
-            return f"a run of {job['program']}"
+            return f"a run of {job['program']!r}"
         there, here = job.get("overrides", []), self._record["overrides"]
         differ = [f"there {word}" for word in there if word not in here]
         differ += [f"here {word}" for word in here if word not in there]
-        brief = f" ({', '.join(differ)})" if 0 < len(differ) < 5 else ""
+        told = ", ".join(differ)
+        brief = f" ({told})" if 0 < len(differ) < 5 and told.isprintable() else ""
         return f"another configuration{brief}"
 
     def _run(self, task: Callable[[], None]) -> None:

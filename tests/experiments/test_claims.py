@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from equiload.agents.learn.policy import DEFAULT, shipped
 from equiload.envs import DataError, reading
 from equiload.envs.data import Draw, synthetic
+from equiload.envs.make import locate
 from equiload.experiments import cli
 from equiload.experiments.results import parquet
 from equiload.experiments.running.files import DRAFT, write_json, write_text
@@ -159,9 +160,9 @@ def test_a_folder_belongs_to_one_configuration(program: str, equiload: Any, tmp_
 
 
 def test_a_users_own_files_are_never_overwritten(equiload: Any, tmp_path: Path) -> None:
-    for name in ("results.json", "training.pt", RECORD):
+    for name in ("results.json", "report/index.html", RECORD):
         folder = tmp_path / name.replace(".", "-")
-        folder.mkdir()
+        (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text('{"mine": 1}')
         before = contents(folder)
         for more in ([], ["resume=never"], ["resume=always"]):
@@ -363,15 +364,22 @@ def test_a_record_cannot_have_others_files_removed(tmp_path: Path) -> None:
     outside.write_text("mine")
     (folder / "link").symlink_to(outside)
     told = {"config_hash": "x", "state": "running", "overrides": 5, "read": 3, "started": "late"}
+    told |= {"program": "one\x1b[31m", "versions": {"numpy": [1]}}
     told["wrote"] = ["../outside.txt", str(outside), "link", "sub", "results.json", 7]
     write_json(folder / RECORD, told)
     (folder / "results.json").touch()
-    with pytest.raises(DataError, match="holds another configuration"):
+    with pytest.raises(DataError, match=r"holds a run of 'one\\x1b\[31m'"):
         small_job(folder, 0, "auto", "one", goes_on=False).perform(lambda: None)
     small_job(folder, 0, "never", "one", goes_on=False).perform(lambda: None)
     assert outside.read_text() == "mine"
     assert (folder / "sub").is_dir()
     assert not (folder / "results.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(DataError, match=r"cannot be written to \(Is a directory\)"):
+        small_job(tmp_path, 0, "auto", "one", goes_on=False).perform(lambda: None)
 
 
 @pytest.mark.parametrize("started", [1e12, 1e300, -1.0, None, "late", time.time() + 1e6])
@@ -482,7 +490,7 @@ def test_a_sweep_runs_again_what_no_longer_matches(equiload: Any, tmp_path: Path
     assert jobs_run() == 0
     (tmp_path / "claimed_policy.py").write_text("from equiload.agents import EGLB as Policy\n")
     del sys.modules["claimed_policy"]  # as another process would begin
-    reading._loaded.pop(tmp_path / "claimed_policy.py")
+    reading._loaded.pop(str(tmp_path / "claimed_policy.py"))
     assert jobs_run() == 1
     assert "changed: claimed_policy.py" in said[-1]
     assert jobs_run() == 0
@@ -572,3 +580,43 @@ def test_workers_end_with_the_sweep(tmp_path: Path) -> None:
     while left := [pid for pid in workers if Path(f"/proc/{pid}/cwd").exists()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
+
+
+def test_a_run_names_the_sources_that_it_needs_as_they_were_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {
+        "claimed_a.py": "from claimed_settings import SIZE\nimport json, numpy\nclass A: ...",
+        "claimed_b.py": "class B: ...\ndef late():\n    from claimed_package import part",
+        "claimed_settings.py": "SIZE = 1",
+        "claimed_package/__init__.py": "from .other import *",
+        "claimed_package/other.py": "from equiload.agents import EGLB",
+        "claimed_package/part.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def read(target: str, *, late: bool = False) -> dict[str, str]:
+        found: dict[str, str] = {}
+        with reading.noting(found.__setitem__):
+            locate(target)
+            if late:
+                locate("claimed_b.late")()
+        return found
+
+    a = read("claimed_a.A")
+    assert set(a) == {"claimed_a.py", "claimed_settings.py"}
+    assert set(read("claimed_b.B")) == {"claimed_b.py"}  # not what another job of this process has
+    assert set(read("claimed_b.B", late=True)) == {
+        *("claimed_b.py", "claimed_package/__init__.py", "claimed_package/other.py"),
+        "claimed_package/part.py",
+    }
+    assert read("equiload.agents.EGLB") == {}
+    (tmp_path / "claimed_settings.py").write_text("SIZE = 2")
+    again = read("claimed_a.A")  # this process has the old one
+    assert again == a
+    assert set(changes({"read": again})) >= {"claimed_settings.py"}
+    (tmp_path / "claimed_settings.py").unlink()  # moved, perhaps
+    assert set(changes({"read": again})) >= {"claimed_settings.py"}
