@@ -79,7 +79,7 @@ def regional_table(episodes: RunEpisodes) -> Headline:
         NumberColumn("load", "Load", "MWh", "{:,.1f}"),
         NumberColumn("energy_cost", "Energy", "US$", "{:,.0f}"),
     ]
-    for kind, unit in episodes.instance["footprints"].items():
+    for kind, unit in episodes.instance.footprints.items():
         columns.append(NumberColumn(kind, title_of(kind), unit, "{:,.2f}"))
         columns.append(NumberColumn(f"{kind}_share", "of max", "%", "{:.0f}", factor=100.0))
     lines = []
