@@ -28,7 +28,7 @@ from equiload.experiments.running.jobs import RECORD
 
 #: Keys of a configuration that are no setting: runs that differ in these alone are repetitions,
 #: over which intervals are taken.
-_NO_SETTINGS = ("seed", "split", "draw", "start", "figures", "report")
+_NO_SETTINGS = ("seed", "split", "draw", "start", "figures", "report", "resume")
 #: More in one configuration are aliases of aliases.
 _MOST_SETTINGS = 10_000
 
@@ -142,6 +142,8 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
             try:
                 if not path.is_file():
                     raise DataError("it is no file")
+                if not curve and (path.parent / parquet.FILE).exists():
+                    parquet.read(path.parent / parquet.FILE)  # refuses another configuration's
                 found = read(path, root)
             except (OSError, ValueError) as error:
                 sentence = str(error).replace(f"{root}/", "") or type(error).__name__
@@ -159,8 +161,6 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
 
 def _run(path: Path, root: Path) -> Run:
     results, folder = read_record(path, Results), path.parent
-    if (folder / parquet.FILE).exists():
-        parquet.read(folder / parquet.FILE)  # refuses those of another configuration
     hydra = folder / ".hydra"
     config, settings, overrides = "", dict[str, str](), job_of(folder).overrides
     if (hydra / "config.yaml").exists():
@@ -237,4 +237,9 @@ def _flat(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
         for place, value in enumerate(node):
             yield from _flat(value, f"{prefix}{place}.")
     else:
-        yield one_line(prefix[:-1]), one_line(str(node))
+        yield _encodable(prefix[:-1]), _encodable(str(node))
+
+
+def _encodable(text: str) -> str:
+    """YAML may hold halves of characters, which no page can."""
+    return text.encode("utf-8", "replace").decode()

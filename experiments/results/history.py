@@ -112,7 +112,7 @@ def _width(rows: Sequence[Row]) -> pa.DataType:
     factor = max(1.0, float(np.abs(trace.price).max()), float(trace.intensity.max()))
     largest = factor * float((fleet.capacity * fleet.pue).max())
     largest = max(largest, *(float(row.outcome.gross) for row in rows))
-    return _WIDTHS[int(largest > 1e-8 * np.finfo(np.float32).max)]
+    return _WIDTHS[int(largest > 1e-8 * float(np.finfo(np.float32).max))]
 
 
 def _schema(kinds: Sequence[str], width: pa.DataType) -> pa.Schema:

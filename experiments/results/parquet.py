@@ -123,7 +123,7 @@ def marked_parquet(path: Path, mark: bytes, schema: int) -> Iterator[pq.ParquetF
     try:
         if not path.is_file():
             raise DataError("it is no file")
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as bare, pq.ParquetFile(bare) as file:  # a name may hold anything
             found = (file.schema_arrow.metadata or {}).get(mark)
             if found is None:
                 raise DataError(f"a Parquet file, but not one of {mark.decode()}")

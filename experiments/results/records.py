@@ -24,6 +24,8 @@ _Record = TypeVar("_Record")
 #: Larger ones are no results: means, sums and charts of them stay finite.
 LARGEST = 1e200
 Number: TypeAlias = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+#: A footprint kind's highest and mean region, and their ratio.
+Measures: TypeAlias = Annotated[dict[Literal["max", "mean", "par"], Number], Field(min_length=3)]
 Name: TypeAlias = Annotated[str, AfterValidator(lambda name: names_of("result", [name])[0])]
 
 
@@ -42,15 +44,6 @@ class LeftOut:
 
     def __str__(self) -> str:
         return f"{self.algorithm} left out: {self.reason}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measures:
-    """A footprint kind's highest and mean region, and their ratio."""
-
-    max: Number
-    mean: Number
-    par: Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +66,7 @@ class ResultRow:
         nested = ("footprints", "solver", "certificate")
         line = {name: value for name, value in vars(self).items() if name not in nested}
         for kind, measures in self.footprints.items():
-            line |= {f"{kind}_{measure}": value for measure, value in vars(measures).items()}
+            line |= {f"{kind}_{measure}": value for measure, value in measures.items()}
         return line
 
 
@@ -108,14 +101,20 @@ class InstanceRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Results:
-    """``results.json``."""
+class _File:
+    """What every file has; the first ones of some programs stated no schema, and had no one out."""
 
-    schema: Literal[1]
-    instance: InstanceRecord
-    rows: Annotated[list[ResultRow], Field(min_length=1)]
+    schema: Literal[1] = 1
     versions: dict[str, str]
     left_out: list[LeftOut] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results(_File):
+    """``results.json``."""
+
+    instance: InstanceRecord
+    rows: Annotated[list[ResultRow], Field(min_length=1)]
 
     def __post_init__(self) -> None:
         self.instance.fleet()
@@ -155,15 +154,12 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(_File):
     """``evaluation.json``."""
 
-    schema: Literal[1]
     baseline: Name
     confidence: Number
     scores: Annotated[list[Score], Field(min_length=1)]
-    versions: dict[str, str]
-    left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,13 +185,10 @@ class PredictionScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictions:
+class Predictions(_File):
     """``predictions.json``."""
 
     scores: Annotated[list[PredictionScore], Field(min_length=1)]
-    versions: dict[str, str]
-    schema: Literal[1] = 1  # the first ones stated none
-    left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -216,13 +209,10 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Robustness:
+class Robustness(_File):
     """``robustness.json``."""
 
     trials: Annotated[list[Trial], Field(min_length=1)]
-    versions: dict[str, str]
-    schema: Literal[1] = 1  # the first ones stated none
-    left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from equiload.agents.offline import Solution, relative_gap
 from equiload.envs import Instance, Outcome
-from equiload.experiments.results.records import InstanceRecord, Measures, ResultRow
+from equiload.experiments.results.records import InstanceRecord, ResultRow
 from equiload.robust import Certificate
 
 
@@ -55,7 +55,7 @@ class Row:
             gap=self.gap,
             seconds=self.seconds,
             footprints={
-                kind: Measures(max=highest, mean=mean, par=par)
+                kind: {"max": highest, "mean": mean, "par": par}
                 for kind, highest, mean, par in footprints
             },
             solver=None if solution is None else {"status": solution.status, **solution.stats},

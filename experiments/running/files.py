@@ -73,11 +73,11 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], *, raw: bool = Fals
     """
     text = io.StringIO()
     names = dict.fromkeys(name for row in rows for name in row)
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\r\n")  # so that cells with either are quoted
     for line in [dict(zip(names, names, strict=True)), *rows]:
         cells = [line.get(name) for name in names]
         writer.writerow(cells if raw else map(inert, cells))
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue().replace("\r\n", "\n"))
 
 
 def inert(cell: Any) -> Any:
