@@ -108,9 +108,10 @@ def sentences(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Iterator[
             f"Its peak-to-average ratios are {_pars(best, footprints)}"
         )
         if cheapest.name != best.name:
-            more = best["energy_cost"] / cheapest["energy_cost"] - 1
+            paid, least = best["energy_cost"], cheapest["energy_cost"]
             text += f", where {cheapest.name[-1]}, the cheapest, has {_pars(cheapest, footprints)}"
-            text += f"; it pays {_percent(more)} more for energy"
+            if 0 < paid < 1e6 * least:  # of nothing, or of an income, no share says anything
+                text += f"; it pays {_percent(paid / least - 1)} more for energy"
         yield text + "."
 
 

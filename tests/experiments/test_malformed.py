@@ -417,6 +417,19 @@ def test_what_is_no_file_is_named(good: Path, tmp_path: Path) -> None:
     assert [told.rpartition(": ")[2] for told in collect(tmp_path)[1]] == ["it is no file"] * 2
 
 
+@pytest.mark.parametrize("cost", [0.0, 1e-320, -1.0, -1e199])
+def test_energy_may_cost_nothing(cost: float, good: Path, tmp_path: Path) -> None:
+    bad = beside(good, tmp_path)
+    content = json.loads((bad / "results.json").read_text(encoding="utf-8"))
+    for row in content["rows"]:
+        row["energy_cost"] = cost if row["algorithm"] == "GLB-Cost" else 5.0
+        row["objective"] = 9.0 if row["algorithm"] == "GLB-Cost" else 6.0
+    write_json(bad / "results.json", content)
+    (first, *_) = _values(read_contents(bad))["sentences"]
+    assert "more for energy" not in first
+    assert "the cheapest, has" in first
+
+
 # ---- whose results, and how far ---------------------------------------------------------------
 
 
