@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from equiload.envs import DataError, Setting, Slot, State
-from equiload.envs.records import checked
+from equiload.envs.checking import checked
 from equiload.envs.typing import FloatArray, IntArray
 
 Mirror = Literal["euclidean", "entropic"]

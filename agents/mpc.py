@@ -7,8 +7,8 @@ import numpy as np
 from equiload.agents.eglb import EGLB
 from equiload.agents.forecast.planner import Planner
 from equiload.envs import Setting, Slot, State, shadow_cost
+from equiload.envs.checking import checked
 from equiload.envs.forecast import Forecaster
-from equiload.envs.records import checked
 from equiload.envs.typing import Count, FloatArray, Number, Positive, Share
 
 

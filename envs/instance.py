@@ -406,6 +406,7 @@ class Instance(_Frozen):
     name: str = "instance"
 
     def __post_init__(self) -> None:
+        set_fields(self, name=names_of("problem", [self.name])[0])
         N, J = len(self.fleet.datacenters), len(self.fleet.gateways)
         if self.trace.price.shape[-1] != N or self.trace.demand.shape[-1] != J:
             raise DataError(

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
 
+from equiload.envs.checking import check_call, shown
 from equiload.envs.errors import DataError
 from equiload.envs.reading import note_sources
-from equiload.envs.records import check_call, shown
 
 #: A name, or ``_target_`` (or ``kind``, a name) and arguments: what files and command lines hold.
 Spec: TypeAlias = str | Mapping[str, Any]
@@ -107,7 +107,7 @@ def target_of(kind: str, spec: Any) -> Any:
 
 
 def called(label: str, target: Callable[..., Any], /, *positional: Any, **arguments: Any) -> Any:
-    """Call ``target``; see :func:`~equiload.envs.records.check_call` for what is refused."""
+    """Call ``target``; see :func:`~equiload.envs.checking.check_call` for what is refused."""
     check_call(label, target, *positional, **arguments)
     return target(*positional, **arguments)
 

@@ -15,7 +15,7 @@ TimeArray: TypeAlias = npt.NDArray[np.datetime64]
 Array: TypeAlias = Any
 
 # Numbers by their range, which signatures and configurations are checked by
-# (:mod:`equiload.envs.records`).
+# (:mod:`equiload.envs.checking`).
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Number: TypeAlias = Annotated[int, Field(ge=0)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]

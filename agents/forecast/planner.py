@@ -6,8 +6,8 @@ import numpy as np
 
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import Instance, Setting, Slot, State
+from equiload.envs.checking import checked
 from equiload.envs.forecast import Forecaster, Recorder, servable
-from equiload.envs.records import checked
 from equiload.envs.series import Series
 from equiload.envs.typing import FloatArray, Positive
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from equiload.envs import DataError, Instance
+from equiload.envs.checking import checked
 from equiload.envs.forecast import History
-from equiload.envs.records import checked
 from equiload.envs.series import Series
 from equiload.envs.typing import Count, FloatArray, IntArray, Number, Positive
 

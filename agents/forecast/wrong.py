@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from equiload.envs import DataError
+from equiload.envs.checking import checked
 from equiload.envs.forecast import Forecaster, History
-from equiload.envs.records import checked
 from equiload.envs.series import SERIES, Series
 from equiload.envs.typing import FloatArray, Number, Positive, Share, Size
 

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from equiload.envs import DataError
+from equiload.envs.checking import sentence_of, shown
 from equiload.envs.reading import note_read
-from equiload.envs.records import sentence_of, shown
 
 #: Version of the layout of the JSON file.
 SCHEMA = 1

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Instance, dual_bound
+from equiload.envs.checking import checked
 from equiload.envs.gym import DifferentiableSimulator
 from equiload.envs.gym.actions import ActionSpec, Layer
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
-from equiload.envs.records import checked
 from equiload.envs.typing import Count, Number, Positive
 
 

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from equiload.agents.learn.layout import Layout
 from equiload.envs import DataError
+from equiload.envs.checking import checked
 from equiload.envs.gym.features import ACTION_SCALE
 from equiload.envs.make import Trust, label_of, make
-from equiload.envs.records import checked
 from equiload.envs.typing import Count, Number
 
 Context = Literal["pool", "attention"]

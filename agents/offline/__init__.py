@@ -11,7 +11,7 @@ from equiload.agents.offline.decomposition import Decomposition
 from equiload.agents.offline.lp import solve_lp
 from equiload.agents.offline.solution import OfflineSolver, Solution, relative_gap
 from equiload.envs import DataError, Instance
-from equiload.envs.records import checked
+from equiload.envs.checking import checked
 from equiload.envs.typing import FloatArray, Positive
 
 __all__ = [

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from gymnasium import spaces
 
+from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision, namespace, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Instance
 from equiload.envs.make import Spec, Trust, make
-from equiload.envs.records import checked
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array, FloatArray, Positive
 

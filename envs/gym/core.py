@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from equiload.envs.checking import checked, shown
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.actions import ActionSpec, Layer, action_box, make_action
@@ -20,7 +21,6 @@ from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Episodes, EpisodeSampler, InstanceLike
 from equiload.envs.make import Spec
-from equiload.envs.records import checked, shown
 from equiload.envs.typing import Count, FloatArray, Form, Positive
 
 

@@ -11,11 +11,11 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from equiload.envs.checking import checked, shown
 from equiload.envs.errors import DataError
 from equiload.envs.forecast import Forecaster, History, Recorder
 from equiload.envs.make import Spec, Trust, make
 from equiload.envs.policy import LoadPolicy, Trajectory
-from equiload.envs.records import checked, shown
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import FloatArray, Positive

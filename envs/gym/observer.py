@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from equiload.envs.checking import checked
 from equiload.envs.dynamics import State, namespace
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
 from equiload.envs.gym.features import PRICE_SCALE, Axis, Feature, make_features
 from equiload.envs.instance import Instance
 from equiload.envs.make import Spec
-from equiload.envs.records import checked
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray, Form, Positive
 

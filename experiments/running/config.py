@@ -15,9 +15,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from equiload.envs import DataError
+from equiload.envs.checking import sentence_of
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE
 from equiload.envs.make import registered
-from equiload.envs.records import sentence_of
 from equiload.envs.typing import Count, Number, Positive, Share, Size
 from equiload.experiments.running import sweep
 from equiload.experiments.running.jobs import config_hash

@@ -26,6 +26,8 @@ DRAFT = ".equiload-"
 written: list[Path] = []
 #: Is told each path before anything is written there, and may refuse it.
 writing: ContextVar[Callable[[Path], None] | None] = ContextVar("writing", default=None)
+#: Help of commands that can do without :func:`inert`.
+RAW = "leave texts that spreadsheets take for formulas as they are in CSV"
 _PACKAGES = ("equiload", "numpy", "scipy", "numba", "highspy", "cvxpy", "torch", "gymnasium")
 
 
@@ -75,14 +77,32 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write dictionaries as CSV with a header; where a row lacks a key, its cell is empty."""
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], *, raw: bool = False) -> None:
+    """Write dictionaries as CSV with a header; where a row lacks a key, its cell is empty.
+
+    Texts are :func:`inert`, unless ``raw``.
+    """
     text = io.StringIO()
     names = dict.fromkeys(name for row in rows for name in row)
-    writer = csv.DictWriter(text, fieldnames=list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    writer = csv.writer(text, lineterminator="\r\n")  # so that cells with either are quoted
+    for line in [dict(zip(names, names, strict=True)), *rows]:
+        cells = [line.get(name) for name in names]
+        writer.writerow(cells if raw else map(inert, cells))
+    write_text(path, text.getvalue().replace("\r\n", "\n"))
+
+
+def inert(cell: Any) -> Any:
+    """A cell that no spreadsheet runs: a text that begins as a formula does is led by a ``'``.
+
+    OWASP's rule against CSV injection. Numbers, also those written as a text, stay what they are.
+    """
+    if not isinstance(cell, str) or not cell.startswith(tuple("=+-@\t\r\n")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 @cache

@@ -21,9 +21,9 @@ from equiload.agents.learn import LearnedPolicy
 from equiload.agents.learn.checkpoint import load_checkpoint
 from equiload.agents.learn.policy import shipped
 from equiload.envs import DataError, rollout
+from equiload.envs.checking import check_call, checked
 from equiload.envs.data import synthetic
 from equiload.envs.make import instantiated
-from equiload.envs.records import check_call, checked
 from equiload.experiments.running import config
 from equiload.experiments.running.sources import make_source
 

@@ -24,11 +24,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import pandas as pd
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import SeriesEntry
 from equiload.envs.data.tables.messages import listing
 from equiload.envs.errors import DataError
 from equiload.envs.reading import note_read
-from equiload.envs.records import shown
 
 #: Options that say how a file is written: entries that agree on them share its cells.
 _WRITTEN = (

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from equiload.envs.checking import shown
 from equiload.envs.errors import DataError
-from equiload.envs.records import shown
 
 
 def cell_error(file: object, cells: Any, row: int, sentence: str) -> DataError:
