@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,15 +47,6 @@ def load(name: str) -> tuple[Instance, list[RegionTable]]:
     if isinstance(source, TableSource):
         return read_table(source.path)
     return source.instance(), []
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all; where that fails one sentence says so."""
-    try:
-        with replacing(path) as draft:
-            write(draft)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,7 +102,8 @@ def _portrait(options: argparse.Namespace) -> int:
     instance, _ = load(options.instance)
     if options.output.suffix not in (".png", ".svg", ".pdf"):
         raise DataError(f"{options.output}: expected a name that ends in .png, .svg or .pdf")
-    write_whole(options.output, lambda draft: portrait(instance).savefig(draft, dpi=110))
+    with replacing(options.output) as draft:
+        portrait(instance).savefig(draft, dpi=110)
     print(options.output)  # noqa: T201
     return 0
 
@@ -126,6 +117,7 @@ def _example(options: argparse.Namespace) -> int:
                 f"{there}: is there already and differs from the example's; name another folder"
             )
     for path in sorted(source.iterdir()):
-        write_whole(options.folder / path.name, partial(shutil.copy, path))
+        with replacing(options.folder / path.name) as draft:
+            shutil.copy(path, draft)
     print(options.folder / "example.yaml")  # noqa: T201
     return 0

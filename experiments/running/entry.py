@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from equiload.envs import DataError, EquiloadError
 from equiload.envs.make import instantiated
+from equiload.envs.validation import stated
 from equiload.experiments.running import config
 from equiload.experiments.running.jobs import Job
 from equiload.experiments.running.preemption import Preempted
@@ -88,17 +89,18 @@ def hold_threads() -> None:
     The variable alone does not reach libraries that are loaded already.
     """
     side_by_side = HydraConfig.get().runtime.choices["hydra/launcher"] != "basic"
-    if side_by_side:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # for what is loaded from here on
-    wanted = os.environ.get("OMP_NUM_THREADS")
+    wanted = stated("OMP_NUM_THREADS")
+    if wanted is None and side_by_side:
+        os.environ["OMP_NUM_THREADS"] = "1"  # for what is loaded from here on
+        wanted = 1
     if wanted is None:
         return
     if "numba" in sys.modules:  # first: its thread pool, when made, sets OpenMP's number anew
         numba = sys.modules["numba"]
-        numba.set_num_threads(min(int(wanted), numba.config.NUMBA_NUM_THREADS))
-    threadpool_limits(int(wanted))
+        numba.set_num_threads(min(wanted, numba.config.NUMBA_NUM_THREADS))
+    threadpool_limits(wanted)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(int(wanted))
+        sys.modules["torch"].set_num_threads(wanted)
 
 
 def run_folder() -> Path:
