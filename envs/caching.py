@@ -44,7 +44,7 @@ def _fall_back() -> None:
             f"compiled kernels can be kept nowhere ({error}); name a folder in NUMBA_CACHE_DIR"
         ) from None
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    config.reload_config()
+    config.reload_config()  # type: ignore[no-untyped-call]
 
 
 try:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from ruamel.yaml import YAML
 
 from equiload.envs.errors import DataError
+from equiload.envs.records import check_call, shown
 
 #: A name, or ``_target_`` (or ``kind``, a name) and arguments: what files and command lines hold.
 Spec: TypeAlias = str | Mapping[str, Any]
@@ -26,7 +27,15 @@ Trust: TypeAlias = bool | Collection[type]
 _OURS = ("equiload.envs.", "equiload.robust.", "equiload.agents.")
 
 
-def make(kind: str, spec: Any, /, *positional: Any, trust: Trust = True, **offered: Any) -> Any:
+def make(
+    kind: str,
+    spec: Any,
+    /,
+    *positional: Any,
+    like: type = object,
+    trust: Trust = True,
+    **offered: Any,
+) -> Any:
     """Build a ``reward``, ``feature``, ``action``, ``network``, ``agent`` or ``method``.
 
     Parameters
@@ -39,6 +48,8 @@ def make(kind: str, spec: Any, /, *positional: Any, trust: Trust = True, **offer
         are left out, and with ``_target_`` those that only the ``kind`` beside it takes.
     positional
         Positional arguments of everything of this kind.
+    like
+        Protocol that what is made must meet.
     trust
         False, or the classes besides our own that may be used: for what a stranger wrote.
     offered
@@ -47,21 +58,28 @@ def make(kind: str, spec: Any, /, *positional: Any, trust: Trust = True, **offer
     Raises
     ------
     DataError
-        For a name that is not known, a target that cannot be found or is not trusted, and
-        arguments that it does not take.
+        For a name that is not known, a target that cannot be found or is not trusted,
+        arguments that it does not take, and what is no ``kind``.
     """
     if spec is None:
         known = ", ".join(registered(kind))
         raise DataError(f"the {kind} must be one of {known} or a _target_, got none")
     specified = isinstance(spec, str | Mapping)
-    if not specified and not positional:
-        return spec
+    if not specified and (not positional or not callable(spec)):
+        return _like(like, kind, spec)
     target, arguments = _read(kind, spec, trust) if specified else (spec, {})
     takes = inspect.signature(target).parameters
     offers = {key: value for key, value in offered.items() if key in takes and key not in arguments}
     built = {key: instantiated(value, trust) for key, value in arguments.items()}
     label = label_of(spec) if specified else getattr(spec, "__name__", spec)
-    return called(f"the {kind} {label}", target, *positional, **offers, **built)
+    return _like(like, kind, called(f"the {kind} {label}", target, *positional, **offers, **built))
+
+
+def _like(protocol: type, kind: str, made: Any) -> Any:
+    if isinstance(made, protocol):
+        return made
+    known, ours = ", ".join(registered(kind)), f"{protocol.__module__}.{protocol.__name__}"
+    raise DataError(f"the {kind} must be one of {known} or like {ours}, got {shown(made)}")
 
 
 def instantiated(value: Any, trust: Trust = True) -> Any:
@@ -88,13 +106,8 @@ def target_of(kind: str, spec: Any) -> Any:
 
 
 def called(label: str, target: Callable[..., Any], /, *positional: Any, **arguments: Any) -> Any:
-    """Call ``target``; arguments that it does not take become a :class:`DataError`."""
-    try:
-        inspect.signature(target).bind(*positional, **arguments)
-    except ValueError:  # of C, without a signature
-        pass
-    except TypeError as error:
-        raise DataError(f"{label} cannot be made: {error}") from None
+    """Call ``target``; see :func:`~equiload.envs.records.check_call` for what is refused."""
+    check_call(label, target, *positional, **arguments)
     return target(*positional, **arguments)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -28,6 +28,7 @@ from equiload.robust.project import Projector
 from equiload.robust.safe import Rates, SafeSet, Turn
 
 
+@runtime_checkable
 class Method(Protocol):
     """Chooses the allocation of a slot."""
 

@@ -49,7 +49,7 @@ class RobustLayer:
         keep_expert: bool = True,
     ) -> None:
         self.expert, self.rho, self.allowance = expert, rho, allowance
-        self.method: Method = make("method", method)
+        self.method: Method = make("method", method, like=Method)
         self.footprint_bound, self.keep_expert = footprint_bound, keep_expert
 
     def reset(self, setting: Setting) -> None:

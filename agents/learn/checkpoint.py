@@ -9,16 +9,57 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from equiload.envs import DataError
+from equiload.envs.records import sentence_of, shown
 
 #: Version of the layout of the JSON file.
 SCHEMA = 1
+#: Bytes of it: a description, not data.
+_LARGEST = 1 << 24
+
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class _Entry(BaseModel):
+    """What a policy is built by is checked; what else there stands is kept."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+class _Network(_Entry):
+    kind: str | None = None
+    hidden: Annotated[int, Field(ge=1)] | None = None
+    depth: Annotated[int, Field(ge=0)] | None = None
+
+
+class _Observation(_Entry):
+    kinds: Annotated[list[str], Field(min_length=1)]
+    features: list[Any]
+    price_scale: _Positive
+    blocks: dict[str, str]
+    sizes: dict[str, int] | None = None
+
+
+class _Action(_Entry):
+    kind: Any
+    scale: _Positive
+    squash: Literal["none", "clip", "tanh"] = "none"
+
+
+class _Description(_Entry):
+    network: _Network
+    observation: _Observation
+    action: _Action
+    training: dict[str, Any]
+    scores: dict[str, Any]
+    versions: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +83,12 @@ class Checkpoint:
     versions
         Of the packages it was made with.
     weights
-        Parameters by name.
+        Parameters by name: floating-point numbers.
+
+    Raises
+    ------
+    DataError
+        For an entry that is missing or of another type, by name.
     """
 
     network: Mapping[str, Any]
@@ -52,6 +98,16 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        description = self.description()
+        try:
+            _Description.model_validate(description)
+        except ValidationError as error:
+            raise DataError(f"the checkpoint's {sentence_of(error, description)}") from None
+        for name, value in self.weights.items():
+            if not value.is_floating_point():
+                raise DataError(f"the checkpoint's weights {name!r} are {value.dtype}, no floats")
 
     def description(self) -> dict[str, Any]:
         """What the JSON file holds."""
@@ -67,32 +123,36 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     DataError
         What is missing or cannot be read, and where.
     """
-    stem = _stem(Path(path))
-    described, weights = stem.with_suffix(".json"), stem.with_suffix(".safetensors")
-    for file in (described, weights):
-        if not file.is_file():
-            raise DataError(f"{file}: there is no such checkpoint file")
+    described, weights = (file_of(Path(path), ending) for ending in (".json", ".safetensors"))
     try:
+        for file in (described, weights):
+            if not file.is_file():
+                raise DataError(f"{file}: there is no such checkpoint file")
+        if described.stat().st_size > _LARGEST:
+            raise DataError(f"{described}: a description of more than 16 MiB is not read")
         description = json.loads(described.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, RecursionError) as error:
+        raise DataError(f"{described}: cannot be read ({error})") from None
+    except DataError:
+        raise
+    except ValueError as error:  # no text, no JSON, or a number without end
         raise DataError(f"{described}: not a checkpoint's JSON ({error})") from None
-    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-        schema = (
-            description.get("schema")
-            if isinstance(description, dict)
-            else type(description).__name__
-        )
-        raise DataError(f"{described}: schema is {schema!r}, expected {SCHEMA}")
-    names = [f.name for f in fields(Checkpoint) if f.name != "weights"]
-    for name in names:
-        if not isinstance(description.get(name), dict):
-            raise DataError(f"{described}: {name!r} is missing or is no mapping")
+    given: dict[str, Any] = description if isinstance(description, dict) else {}
+    if given.get("schema") != SCHEMA:
+        raise DataError(f"{described}: schema is {shown(given.get('schema'))}, expected {SCHEMA}")
     try:
         tensors = load_file(weights)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{weights}: not a safetensors file ({error})") from None
-    return Checkpoint(weights=tensors, **{name: description[name] for name in names})
+    names = [f.name for f in fields(Checkpoint) if f.name != "weights"]
+    try:
+        return Checkpoint(weights=tensors, **{name: given.get(name) for name in names})  # type: ignore[arg-type]
+    except DataError as error:
+        raise DataError(f"{described}: {error}") from None
 
 
-def _stem(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+def file_of(path: Path, ending: str) -> Path:
+    """One of the two files; a name may have dots of its own."""
+    if path.suffix in (".json", ".safetensors"):
+        path = path.with_suffix("")
+    return Path(f"{path}{ending}")

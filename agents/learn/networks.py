@@ -224,7 +224,7 @@ def make_network(
     """
     spec = spec if "_target_" in spec else {"kind": "regions", **spec}
     wanted = tuple(shape or (len(layout.kinds), layout.share.shape[1]))
-    network: Network = make("network", spec, layout, trust=trust, shape=wanted)
+    network: Network = make("network", spec, layout, like=nn.Module, trust=trust, shape=wanted)
     acts = tuple(getattr(network, "shape", wanted))
     if acts != wanted:
         raise DataError(

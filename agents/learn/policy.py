@@ -69,18 +69,16 @@ class LearnedPolicy:
         observation, action = checkpoint.observation, checkpoint.action
         self._agent = AgentPolicy(
             self._predict,
-            action=_entry(action, "kind", "action"),
-            action_scale=_entry(action, "scale", "action"),
-            price_scale=_entry(observation, "price_scale", "observation"),
-            features=make_features(
-                _entry(observation, "features", "observation"), forecaster, trust
-            ),
+            action=action["kind"],
+            action_scale=action["scale"],
+            price_scale=observation["price_scale"],
+            features=make_features(observation["features"], forecaster, trust),
             trust=trust,
         )
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`; raises :class:`DataError` where it cannot act."""
-        kinds = tuple(_entry(self.checkpoint.observation, "kinds", "observation"))
+        kinds = tuple(self.checkpoint.observation["kinds"])
         here = setting.objective.footprints
         if here != kinds:
             raise DataError(
@@ -124,10 +122,18 @@ def build_network(
     DataError
         Where the observation, the architecture or the weights do not fit, by name.
     """
-    _same("observation", _entry(checkpoint.observation, "blocks", "observation"), layout.signature)
+    _same("observation", checkpoint.observation["blocks"], layout.signature)
     sizes = checkpoint.observation.get("sizes")
     if sizes is not None:
         _same("observation's size", sizes, layout.sizes)
+    # Before memory is asked for: a layer has no more weights than there are.
+    size, spec = sum(value.numel() for value in checkpoint.weights.values()), checkpoint.network
+    width, layers = spec.get("hidden") or 1, max(spec.get("depth") or 1, 1)
+    if "_target_" not in spec and (layers - 1) * width**2 + width > size:
+        raise DataError(
+            f"the checkpoint does not fit: a network of hidden={width}, depth={layers} has more "
+            f"than the {size} weights that are stored"
+        )
     network = make_network(layout, **{"shape": shape, **checkpoint.network}, trust=trust)
     fit_weights(network, checkpoint.weights)
     network.eval()
@@ -169,9 +175,3 @@ def _same(what: str, stored: Any, here: Any) -> None:
                 f"the checkpoint does not fit: {what} {name!r} is {stored.get(name, 'absent')} "
                 f"in the checkpoint and {here.get(name, 'absent')} here"
             )
-
-
-def _entry(mapping: Any, name: str, part: str) -> Any:
-    if name not in mapping:
-        raise DataError(f"the checkpoint's {part} lacks {name!r}")
-    return mapping[name]

@@ -28,6 +28,7 @@ from equiload.envs.data.synthetic import synthetic
 from equiload.envs.data.table import table
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective, Trace
+from equiload.envs.records import check_call
 
 #: Share of a recorded trace's slots that belongs to train, validation and test, in this order.
 SPLIT = (0.7, 0.15, 0.15)
@@ -107,14 +108,11 @@ class GeneratedSource(Source):
                 f"{self.name}: reachability is no option of the source but of whoever asks it for "
                 "an instance (of a program: reachability=…, not instance.reachability=…)"
             )
-        signature = inspect.signature(make)
-        try:
-            signature.bind(seed=seed, **options)
-        except TypeError as error:
-            raise DataError(f"{self.name}: {error}") from None
+        check_call(self.name, make, seed=seed, **options)
         self._make, self._seed, self._options = make, Draw.of(seed), options
-        self._takes = set(signature.parameters)
-        if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        takes = inspect.signature(make).parameters
+        self._takes = set(takes)
+        if any(p.kind is p.VAR_KEYWORD for p in takes.values()):
             self._takes |= {"batch", "equity_weight", "horizon"}
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # needs torch
 _HUGE = 1e100
 
 
+@runtime_checkable
 class Action(Protocol):
     """An action space: how numbers without constraints become a feasible decision."""
 
@@ -39,6 +40,7 @@ class Action(Protocol):
         ...
 
 
+@runtime_checkable
 class Layer(Protocol):
     """Stands between decisions and what is played, for episodes in lock-step.
 
@@ -162,7 +164,9 @@ def make_action(
     """
     if not (np.isfinite(scale) and scale > 0):
         raise DataError(f"action_scale must be a number above 0, got {scale}")
-    space: Action = make("action", action, setting, float(scale), trust=trust, **tensors)
+    space: Action = make(
+        "action", action, setting, float(scale), like=Action, trust=trust, **tensors
+    )
     return space
 
 

@@ -20,6 +20,7 @@ from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Episodes, EpisodeSampler, InstanceLike
 from equiload.envs.make import Spec
+from equiload.envs.records import checked, shown
 from equiload.envs.typing import FloatArray
 
 
@@ -77,6 +78,7 @@ class Core:
         nothing. Give each environment its own.
     """
 
+    @checked
     def __init__(
         self,
         count: int,
@@ -103,15 +105,17 @@ class Core:
         self.setting = replace(self.source.setting, batch=(count,))
         self.action = make_action(action, self.setting, action_scale)
         self.action_scale = float(action_scale)
+        if not isinstance(layer, Layer | None):
+            raise DataError(f"layer must be a layer, EnvironmentLayer say, got {shown(layer)}")
         self.layer, self.reward = layer, make_reward(reward)
         self.observer = Observer(price_scale=price_scale, features=features)
         self.observer.reset(self.setting)
-        shown = Observer(observation, features=features)
-        shown.reset(self.source.setting)
+        display = Observer(observation, features=features)
+        display.reset(self.source.setting)
         #: Turns flat observations into what the environment shows.
-        self.present = shown.present
+        self.present = display.present
         self.action_space = action_box(self.action)
-        self.observation_space = shown.space
+        self.observation_space = display.space
         #: The running episodes; none before the first reset.
         self.episodes: Episodes | None = None
 

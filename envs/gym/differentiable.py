@@ -17,6 +17,7 @@ from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.instance import Instance
 from equiload.envs.make import Spec
+from equiload.envs.records import checked
 from equiload.envs.setting import Setting, Slot
 
 
@@ -55,6 +56,7 @@ class DifferentiableSimulator:
     torch.Size([2, 3])
     """
 
+    @checked
     def __init__(
         self,
         instance: Instance,

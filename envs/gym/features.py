@@ -6,7 +6,7 @@ as ``features=``. Adding one is a class with the two methods of :class:`Feature`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -15,6 +15,7 @@ from equiload.envs.errors import DataError
 from equiload.envs.forecast import Forecaster, History, Recorder
 from equiload.envs.make import Spec, Trust, make
 from equiload.envs.policy import LoadPolicy, Trajectory
+from equiload.envs.records import shown
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import FloatArray
@@ -29,6 +30,7 @@ _FAINTEST = 1e-6
 ACTION_SCALE, PRICE_SCALE = 4.0, 100.0
 
 
+@runtime_checkable
 class Feature(Protocol):
     """Exogenous features of order one, a few blocks of them.
 
@@ -285,4 +287,6 @@ def make_features(
         For one that is not known, or needs a forecaster and is given none.
     """
     offered = {} if forecaster is None else {"forecaster": forecaster}
-    return tuple(make("feature", feature, trust=trust, **offered) for feature in features)
+    if isinstance(features, str | Mapping) or not isinstance(features, Iterable):
+        raise DataError(f"features must be a list, got {shown(features)}")
+    return tuple(make("feature", f, like=Feature, trust=trust, **offered) for f in features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Transition:
     last: bool
 
 
+@runtime_checkable
 class Reward(Protocol):
     """A reward scheme for episodes in lock-step.
 
@@ -177,7 +178,7 @@ class HindsightDual:
         return reward
 
 
-def make_reward(reward: Spec | Reward) -> Reward:
+def make_reward(reward: Spec | Reward | None) -> Reward:
     """Build a reward scheme (:func:`~equiload.envs.make.make`), or pass one through."""
-    scheme: Reward = make("reward", reward)
+    scheme: Reward = make("reward", reward, like=Reward)
     return scheme

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -12,11 +12,39 @@ from equiload.envs.data.draw import Split
 from equiload.envs.data.source import RecordedSource, Source, named_source
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective
+from equiload.envs.records import check_call, shown
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import FloatArray, IntArray, TimeArray
 
-_OPTIONS = ("start", "member")
+
+class Window(NamedTuple):
+    """What ``reset(options=…)`` may fix of an episode; random otherwise.
+
+    ``start`` is the first slot's number in the problem, ``member`` the problem's in a batch.
+    """
+
+    start: int | None = None
+    member: int | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any] | None) -> Window:
+        """Read the options of a reset.
+
+        Raises
+        ------
+        DataError
+            For another option, or one that is no whole number.
+        """
+        options = {} if options is None else options
+        if not isinstance(options, Mapping):
+            raise DataError(f"reset options must be a mapping, got {shown(options)}")
+        unknown = [name for name in options if name not in cls._fields]
+        if unknown:
+            known = ", ".join(cls._fields)
+            raise DataError(f"unknown reset option {unknown[0]!r}, expected {known}")
+        check_call("reset options", cls, **options)
+        return cls(**options)
 
 
 @runtime_checkable
@@ -121,7 +149,7 @@ class EpisodeSampler:
         # What the fleet is, and how long the problems are: a generator's first is no episode.
         known = self._problem(np.random.default_rng(0))
         self._slots = known.horizon
-        length = self._slots if horizon is None else int(horizon)
+        length = self._slots if horizon is None else horizon
         if not 1 <= length <= self._slots:
             raise DataError(f"horizon must lie in 1..{self._slots}, got {horizon}")
         #: Of one episode.
@@ -133,10 +161,7 @@ class EpisodeSampler:
         self, rngs: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
     ) -> Episodes:
         """One episode per generator; ``options`` may fix ``start`` and ``member`` of the window."""
-        options = dict(options or {})
-        unknown = [name for name in options if name not in _OPTIONS]
-        if unknown:
-            raise DataError(f"unknown reset option {unknown[0]!r}, expected {', '.join(_OPTIONS)}")
+        window = Window.of(options)
         horizon = self.setting.horizon
         last = self._slots - horizon
         if self._pool is None:
@@ -145,7 +170,7 @@ class EpisodeSampler:
                 drawn = self._problem(rng)
                 if not self._same_world(drawn):
                     raise DataError("a generator must draw every problem on the same fleet")
-                windows.append(drawn.window(_pick(rng, "start", last, options), horizon))
+                windows.append(drawn.window(_pick(rng, "start", last, window.start), horizon))
             pools, clocks = zip(*map(_pool, windows), strict=True)
             arrays = zip(*(pool.arrays() for pool in pools), strict=True)
             pool, timestamps = Series(*map(np.concatenate, arrays)), np.concatenate(clocks)
@@ -153,8 +178,8 @@ class EpisodeSampler:
         else:
             (pool, timestamps), first = self._pool, np.empty(len(rngs), np.int64)
             for b, rng in enumerate(rngs):
-                member = _pick(rng, "member", self._members - 1, options)
-                first[b] = member * self._slots + _pick(rng, "start", last, options)
+                member = _pick(rng, "member", self._members - 1, window.member)
+                first[b] = member * self._slots + _pick(rng, "start", last, window.start)
         return Episodes(replace(self.setting, batch=(len(rngs),)), pool, timestamps, first)
 
     def _same_world(self, drawn: Instance) -> bool:
@@ -224,10 +249,9 @@ def _pool(instance: Instance) -> tuple[Series, TimeArray]:
     return instance.series.map(rows), timestamps
 
 
-def _pick(rng: np.random.Generator, name: str, last: int, options: Mapping[str, Any]) -> int:
-    if name not in options:
+def _pick(rng: np.random.Generator, name: str, last: int, fixed: int | None) -> int:
+    if fixed is None:
         return int(rng.integers(last + 1)) if last else 0
-    value = int(options[name])
-    if not 0 <= value <= last:
-        raise DataError(f"the reset option {name} must lie in 0..{last}, got {options[name]}")
-    return value
+    if not 0 <= fixed <= last:
+        raise DataError(f"the reset option {name} must lie in 0..{last}, got {fixed}")
+    return int(fixed)

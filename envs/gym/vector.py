@@ -16,6 +16,7 @@ from equiload.envs.gym.core import Core, Options
 from equiload.envs.gym.observer import Float32Array
 from equiload.envs.gym.render import Rendered
 from equiload.envs.instance import Instance, Trace
+from equiload.envs.records import checked
 from equiload.envs.threads import side_by_side
 from equiload.envs.typing import BoolArray, FloatArray
 
@@ -57,6 +58,7 @@ class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
+    @checked
     def __init__(
         self,
         num_envs: int = 1,

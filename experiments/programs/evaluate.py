@@ -63,12 +63,6 @@ class Score:
 @entry_point("evaluate")
 def main(cfg: EvaluateConfig) -> None:
     """Run everything, write the files and print the table."""
-    if cfg.draws is not None and cfg.draws < 1:
-        raise DataError(f"draws must be at least 1 or null, got {cfg.draws}")
-    if cfg.first < 0:
-        raise DataError(f"first must be the number of a draw, got {cfg.first}")
-    if not 0 < cfg.confidence < 1:
-        raise DataError(f"confidence must lie between 0 and 1, got {cfg.confidence}")
     agents = build_agents(cfg.algorithms)
     if cfg.baseline not in agents:
         raise DataError(f"the baseline {cfg.baseline!r} is none of {', '.join(agents)}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from rich.markup import escape
@@ -20,14 +20,15 @@ from rich.table import Table
 from equiload.agents import EGLBOff
 from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
 from equiload.envs import DataError, Instance, Policy, SolverError
+from equiload.envs.make import instantiated
 from equiload.experiments.results import parquet
 from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Case, PredictionScore
 from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.results.statistics import Interval, interval
 from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table
-from equiload.experiments.running.config import PredictionsConfig
-from equiload.experiments.running.entry import build, entry_point, run_folder
+from equiload.experiments.running.config import ForecastErrorConfig, PredictionsConfig
+from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import (
@@ -38,6 +39,8 @@ from equiload.experiments.running.sources import (
 )
 from equiload.robust import RobustPolicy
 
+_T = TypeVar("_T")
+
 #: MAPE of prices and of footprints on each draw, by kind and size of error.
 Mapes = defaultdict[tuple[str, float], list[tuple[float, float]]]
 
@@ -45,10 +48,6 @@ Mapes = defaultdict[tuple[str, float], list[tuple[float, float]]]
 @entry_point("predictions")
 def main(cfg: PredictionsConfig) -> None:
     """Run everything, write the files and print the table."""
-    if cfg.draws is not None and cfg.draws < 2:
-        raise DataError(f"an interval needs at least 2 draws, got {cfg.draws}")
-    if not 0 < cfg.confidence < 1:
-        raise DataError(f"confidence must lie between 0 and 1, got {cfg.confidence}")
     unknown = [name for name in cfg.wrapped if cfg.algorithms.get(name) is None]
     if unknown:
         raise DataError(f"wrapped names {unknown[0]!r}, which is not among the algorithms")
@@ -100,7 +99,7 @@ def run_draw(
         study.run(policy, instance, key=case, group=case.label, **options)
 
     for name, node in _enabled(cfg.references):
-        run(Case(REFERENCE, 0.0, name), name, build(node))
+        run(Case(REFERENCE, 0.0, name), name, instantiated(node))
     for kind, size, forecaster in forecasters(cfg.errors, Perfect(instance), number):
         errors[kind, size].append(_mapes(forecaster, instance))
         for name, rho, policy in advised(cfg, forecaster):
@@ -123,7 +122,7 @@ def _mapes(forecaster: Forecaster, instance: Instance) -> tuple[float, float]:
 
 
 def forecasters(
-    errors: Mapping[str, Any], truth: Forecaster, draw: int
+    errors: Mapping[str, ForecastErrorConfig | None], truth: Forecaster, draw: int
 ) -> Iterator[tuple[str, float, Forecaster]]:
     """Yield the perfect forecast, then each kind of error at each of its sizes.
 
@@ -131,11 +130,9 @@ def forecasters(
     """
     yield PERFECT, 0.0, truth
     for kind, error in _enabled(errors):
-        node = dict(error["forecaster"])
-        if "seed" in node:
-            node["seed"] = draw
-        for size in error["sizes"]:
-            yield kind, float(size), build(node, base=truth, size=size)
+        node = error.forecaster | ({"seed": draw} if "seed" in error.forecaster else {})
+        for size in error.sizes:
+            yield kind, size, instantiated({**node, "base": truth, "size": size})
 
 
 def advised(
@@ -143,13 +140,14 @@ def advised(
 ) -> Iterator[tuple[str, float | None, Policy]]:
     """Yield every algorithm that takes a forecast, alone and as asked for with the guarantee."""
     for name, node in _enabled(cfg.algorithms):
-        yield name, None, build(node, forecaster=forecaster)
+        advised = {**node, "forecaster": forecaster}
+        yield name, None, instantiated(advised)
         for rho in cfg.rho if name in cfg.wrapped else ():
-            advice, expert = build(node, forecaster=forecaster), build(cfg.expert)
+            advice, expert = instantiated(advised), instantiated(cfg.expert)
             yield name, rho, RobustPolicy(advice, expert, rho=rho)
 
 
-def _enabled(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _enabled(nodes: Mapping[str, _T | None]) -> Iterator[tuple[str, _T]]:
     """Entries that are not null: so a preset leaves out what the defaults hold."""
     return ((name, node) for name, node in nodes.items() if node is not None)
 

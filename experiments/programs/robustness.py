@@ -18,7 +18,7 @@ from rich.table import Table
 
 from equiload.agents import EGLBOff
 from equiload.envs import DataError, Instance, Policy, Setting, dual_bound, rollout
-from equiload.envs.make import label_of
+from equiload.envs.make import instantiated, label_of
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import Dearest, Replay, Stale, hostile, noisy
 from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, campaign
@@ -27,14 +27,11 @@ from equiload.experiments.results.rows import LeftOut, Row
 from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import RobustnessConfig
-from equiload.experiments.running.entry import build, entry_point, run_folder
+from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
 from equiload.robust import RobustPolicy, SafeSet, footprint_bound, verify
-
-#: From the best to the worst; ``learned`` is the user's own.
-KINDS = ("perfect", "noisy", "stale", "greedy", "adversarial", "learned")
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,6 @@ def main(cfg: RobustnessConfig) -> None:
     if cfg.campaign is not None:
         _campaign(cfg)
         return
-    for option in ("advice", "rho", "allowance", "method"):
-        if not getattr(cfg, option):
-            raise DataError(f"{option} names nothing to try")
-    unknown = sorted(set(cfg.advice) - set(KINDS))
-    if unknown:
-        raise DataError(f"advice must be among {', '.join(KINDS)}, got {unknown[0]!r}")
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     (reachability,) = reachabilities(source, [cfg.reachability])
     instance = one_instance(source, reachability)
@@ -90,7 +81,7 @@ def run_trials(
     cfg: RobustnessConfig, instance: Instance, reachability: str
 ) -> tuple[list[Trial], Study]:
     """Every combination of advice, ρ, allowance and method; advice that cannot act has none."""
-    expert: Policy = build(cfg.expert)
+    expert: Policy = instantiated(cfg.expert)
     alone = rollout(expert, instance, keep=True)
     base = float(alone.objective)
     weights = EGLBOff().solve(instance).weights  # w*, of the whole instance
@@ -149,7 +140,7 @@ def _advice(
     if kind == "learned":
         if cfg.learned is None:
             raise DataError("advice 'learned' needs a policy: learned._target_=…")
-        return cast("Policy", build(cfg.learned))
+        return cast("Policy", instantiated(cfg.learned))
     return noisy(weights, cfg.seed, spread=0.0)
 
 

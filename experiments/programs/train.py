@@ -16,18 +16,17 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
 from equiload.agents import EGLB
 from equiload.agents.forecast import PastDays
-from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
+from equiload.agents.learn.checkpoint import Checkpoint, file_of, load_checkpoint
 from equiload.agents.learn.networks import at_scale
 from equiload.agents.learn.policy import LearnedPolicy
 from equiload.envs import DataError
@@ -53,12 +52,8 @@ STATE = "training.pt"
 @entry_point("train")
 def main(cfg: TrainConfig) -> None:
     """Train until the end, or until the scheduler warns; a later start goes on from there."""
-    if cfg.resume not in ("auto", "never"):
-        raise DataError(f"resume must be auto or never, got {cfg.resume!r}")
-    if cfg.evaluate_every < 1:
-        raise DataError(f"evaluate_every must be at least 1, got {cfg.evaluate_every}")
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
-    origin, cfg = parquet.Origin.of(cfg), _plain(cfg)
+    origin = parquet.Origin.of(cfg)
     final = final_draws(cfg, source)
     overrides = HydraConfig.get().overrides.task
     command = " ".join(["equiload train", *overrides])
@@ -180,7 +175,7 @@ class Session:
                 "command": self._command,
                 "step": self._trainer.done,
                 "seconds": round(self._seconds, 1),
-                "configuration": dataclasses.asdict(cfg),
+                "configuration": cfg.model_dump(),
                 "data": self._data,
             },
             scores={},
@@ -196,14 +191,9 @@ def final_draws(cfg: TrainConfig, source: Source) -> list[str]:
     DataError
         For what cannot be, or what the source has not: before anything is trained.
     """
-    draws, split = cfg.final.draws, cfg.final.split
-    if split not in ("train", "validation", "test"):
-        raise DataError(f"final.split must be train, validation or test, got {split!r}")
-    if draws < 0:
-        raise DataError(f"final.draws must be a whole number from 0, got {draws!r}")
-    if not draws:
+    if not cfg.final.draws:
         return []
-    options = dataclasses.replace(cfg.validation, draws=draws)
+    options, split = cfg.validation.model_copy(update={"draws": cfg.final.draws}), cfg.final.split
     return [f"{split}/{number}" for number in drawn_of(options, split, source)]
 
 
@@ -223,9 +213,9 @@ def final_rows(
 
 def save_checkpoint(stem: Path, checkpoint: Checkpoint) -> None:
     """Write ``stem.safetensors`` and ``stem.json``, each whole or not at all."""
-    with replacing(stem.with_suffix(".safetensors")) as draft:
+    with replacing(file_of(stem, ".safetensors")) as draft:
         save_file(dict(checkpoint.weights), draft)
-    write_json(stem.with_suffix(".json"), checkpoint.description())
+    write_json(file_of(stem, ".json"), checkpoint.description())
 
 
 def _policy(checkpoint: Checkpoint, cfg: TrainConfig) -> Any:
@@ -235,15 +225,11 @@ def _policy(checkpoint: Checkpoint, cfg: TrainConfig) -> Any:
         learned, robust = LearnedPolicy(checkpoint, forecaster, trust=True), cfg.robust
         if robust.mode == "off":
             return learned
-        options = {"rho": robust.rho, "allowance": robust.allowance, "method": robust.method}
-        return RobustPolicy(learned, EGLB(), **options)
+        return RobustPolicy(
+            learned, EGLB(), rho=robust.rho, allowance=robust.allowance, method=robust.method
+        )
 
     return make
-
-
-def _plain(cfg: Any) -> TrainConfig:
-    """The configuration as dataclasses of plain values."""
-    return cast("TrainConfig", OmegaConf.to_object(cfg))
 
 
 def _read_rows(path: Path, done: int) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ by name, to report what the choice is worth.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from rich.table import Table
 
 from equiload.agents import EGLB, EGLBOff
-from equiload.envs import DataError, Instance, Trace, rollout
+from equiload.envs import Instance, Trace, rollout
 from equiload.envs.data import Source
 from equiload.envs.typing import FloatArray
 from equiload.experiments.results.tables import show, text_table
@@ -42,12 +43,8 @@ class Combination:
 @entry_point("tune")
 def main(cfg: TuneConfig) -> None:
     """Try every combination, print the best ones and write all to ``tune.json``."""
-    if cfg.draws < 1 or not (cfg.horizons and cfg.reachability):
-        raise DataError("there is nothing to tune on: give draws, horizons and reachability")
     grid = np.array(list(itertools.product(cfg.step_size, cfg.z_max)))
     families = list(itertools.product(cfg.mirror, cfg.schedule))
-    if not (len(grid) and families):
-        raise DataError("there is nothing to try: give step_size, z_max, mirror and schedule")
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     names = reachabilities(source, cfg.reachability)
     draws = [
@@ -83,7 +80,9 @@ def _count(cfg: TuneConfig, source: Source, horizon: int) -> int:
     return count_draws(source, cfg.split, cfg.draws, horizon=horizon, remedy=remedy)
 
 
-def gaps_of(instance: Instance, families: list[tuple[str, str]], grid: FloatArray) -> FloatArray:
+def gaps_of(
+    instance: Instance, families: Sequence[tuple[str, str]], grid: FloatArray
+) -> FloatArray:
     """``[families, grid, 1]``: gap of every combination to eGLB-Off on one instance."""
     bound = EGLBOff().solve(instance).lower_bound
     many = instance.replace(trace=Trace.stack([instance.trace] * len(grid)))

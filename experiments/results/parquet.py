@@ -22,8 +22,8 @@ from hydra.core.hydra_config import HydraConfig
 
 from equiload.envs import DataError
 from equiload.experiments.results.rows import Row
+from equiload.experiments.running.config import ProgramConfig
 from equiload.experiments.running.files import replacing, versions
-from equiload.experiments.running.jobs import config_hash
 
 #: Version of the layout of ``results.parquet``.
 SCHEMA = 1
@@ -50,10 +50,10 @@ class Origin:
     seed: int | None
 
     @classmethod
-    def of(cls, cfg: Any) -> Origin:
+    def of(cls, cfg: ProgramConfig) -> Origin:
         """Return the origin of what a Hydra program of this configuration writes."""
         overrides = " ".join(HydraConfig.get().overrides.task)
-        return cls(config_hash(cfg), overrides, cfg.get("seed"))
+        return cls(cfg.job, overrides, getattr(cfg, "seed", None))
 
 
 def line(row: Row, origin: Origin) -> dict[str, Any]:

@@ -32,7 +32,9 @@ class PublishedNumber:
 
 
 def beside(
-    rows: Sequence[Row], published: Mapping[str, Any], left_out: Sequence[LeftOut] = ()
+    rows: Sequence[Row],
+    published: Mapping[Any, Mapping[str, Mapping[str, float]]],
+    left_out: Sequence[LeftOut] = (),
 ) -> list[PublishedNumber]:
     """Return every published cell: ``{reachability: {algorithm: {quantity: number}}}``.
 
@@ -51,7 +53,7 @@ def beside(
         for algorithm, numbers in lines.items():
             row = by_name.get((reachability, algorithm))
             if row is not None:
-                cells += [_cell(reachability, row, name, float(n)) for name, n in numbers.items()]
+                cells += [_cell(reachability, row, name, n) for name, n in numbers.items()]
             elif (reachability, algorithm) not in absent:
                 raise DataError(
                     f"published.{reachability} has {algorithm}, which does not run here"

@@ -11,8 +11,9 @@ import numpy as np
 
 from equiload.agents.offline import EGLBOff, OfflineSolver
 from equiload.envs import DataError, EquiloadError, Instance, Policy, dual_bound, rollout
+from equiload.envs.make import instantiated
 from equiload.experiments.results.rows import LeftOut, Row
-from equiload.experiments.running.entry import build
+from equiload.experiments.running.config import AlgorithmConfig
 from equiload.experiments.running.progress import Track
 
 Agent = Policy | OfflineSolver
@@ -185,17 +186,13 @@ def play(
     )
 
 
-def build_agents(algorithms: Mapping[str, Any]) -> dict[str, Agent]:
+def build_agents(algorithms: Mapping[str, AlgorithmConfig]) -> dict[str, Agent]:
     """Return the configured algorithms by name."""
     agents: dict[str, Agent] = {}
-    for key, row in algorithms.items():
-        if not isinstance(row, Mapping) or set(row) != {"name", "agent"}:
-            raise DataError(f"algorithms.{key} must have a name and an agent, got {row}")
-        if not (isinstance(row["name"], str) and row["name"].isprintable() and row["name"]):
-            raise DataError(f"algorithms.{key}.name must be a text, got {row['name']!r}")
-        if row["name"] in agents:
-            raise DataError(f"two algorithms are named {row['name']!r}")
-        agents[row["name"]] = build(row["agent"])
+    for row in algorithms.values():
+        if row.name in agents:
+            raise DataError(f"two algorithms are named {row.name!r}")
+        agents[row.name] = instantiated(row.agent)
     if not agents:
         raise DataError("there is no algorithm to run, expected some in the group 'algorithm'")
     return agents

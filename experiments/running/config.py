@@ -1,184 +1,269 @@
-"""The schema of the configuration: what may be set, and of which type. YAML holds the values."""
+"""The schema of the configuration: what may be set, of which type and in which range.
+
+YAML holds the values. Hydra is told what there is, so that it refuses what is not; pydantic checks
+every value before the program does anything.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import re
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
+from equiload.envs import DataError
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE
 from equiload.envs.make import registered
+from equiload.envs.records import sentence_of
 from equiload.experiments.running import sweep
+from equiload.experiments.running.jobs import config_hash
+
+_T = TypeVar("_T")
+
+Split = Literal["train", "validation", "test"]
+Reachability = Literal["full", "partial"]
+Count = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(ge=0, le=1)]
+#: Finite, at least 0.
+Size = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Confidence = Annotated[float, Field(gt=0, lt=1)]
+#: At least one.
+Some = Annotated[list[_T], Field(min_length=1)]
+#: From the best to the worst; ``learned`` is the user's own.
+Advice = Literal["perfect", "noisy", "stale", "greedy", "adversarial", "learned"]
+#: ``_target_`` and its arguments, or of the trainers' parts a ``kind`` and options.
+Node = dict[str, Any]
+#: A name of ``conf/names.yaml``, or a node.
+Spec = str | Node
 
 
-@dataclass
-class ProgramConfig:
+def _printable(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError(f"a name must be a text that can be printed, got {text!r}")
+    return text
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise ValueError(f"expected auto, cpu, mps, cuda or cuda:N, got {text!r}")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_printable)]
+Device = Annotated[str, AfterValidator(_device)]
+
+
+class Section(BaseModel):
+    """A part of a configuration: what it does not name is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ProgramConfig(Section):
     """What every program takes."""
 
     #: ``_target_`` and its arguments: a :class:`~equiload.envs.data.Source`, or a function that
     #: returns an instance. Where a program chooses draws, its ``seed`` and ``start`` play no part.
-    instance: dict[str, Any] = MISSING
-    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's. (A typed dict
-    #: that may be null cannot be overridden on the command line.)
-    equity_weight: Any = None
+    instance: Node
+    #: By footprint kind, US$ per unit; kinds that are not named keep the instance's.
+    equity_weight: dict[str, Size] | None = None
     #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
 
+    _job: str = PrivateAttr()
 
-@dataclass
-class AlgorithmsConfig:
+    @property
+    def job(self) -> str:
+        """Name of the job (:func:`~equiload.experiments.running.jobs.config_hash`)."""
+        return self._job
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> Self:
+        """Read what Hydra composed.
+
+        Raises
+        ------
+        DataError
+            For the first value that is missing, or that its type or range does not allow.
+        """
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        try:
+            given = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+            made = cls.model_validate(given)
+        except MissingMandatoryValue as error:
+            key = error.full_key
+            raise DataError(f"{key} must be given: {key}=VALUE") from None
+        except OmegaConfBaseException as error:
+            raise DataError(" ".join(str(error).split())) from None
+        except ValidationError as error:
+            raise DataError(sentence_of(error, given, known=cls.model_fields)) from None
+        made._job = config_hash(cfg)  # noqa: SLF001 - its own class
+        return made
+
+
+class AlgorithmConfig(Section):
+    """A row of a comparison."""
+
+    #: As it stands in tables and results.
+    name: Name
+    #: A :class:`~equiload.envs.Policy` or an offline solver.
+    agent: Node
+
+
+class AlgorithmsConfig(Section):
     """Of the programs that compare algorithms."""
 
-    #: Rows by key: each a ``name``, as it stands in tables and results, and an ``agent``, the
-    #: ``_target_`` and arguments of a :class:`~equiload.envs.Policy` or an offline solver.
-    algorithms: dict[str, Any] = field(default_factory=dict)
+    #: Rows by key.
+    algorithms: dict[str, AlgorithmConfig] = {}
     #: Of the rows ``Learned`` and ``Robust(Learned)``: a path, or a policy that ships.
     checkpoint: str = "default"
     #: Whether a checkpoint's own classes may be imported: code of whoever wrote it.
     trust: bool = False
-    reachability: list[str] = MISSING
+    reachability: Some[Reachability]
 
 
-@dataclass
 class BenchmarkConfig(AlgorithmsConfig, ProgramConfig):
     """``equiload benchmark``."""
 
     #: Numbers to put beside ours: by reachability, algorithm and quantity.
-    published: Any = None
+    published: dict[Reachability, dict[str, dict[str, float]]] | None = None
     figures: bool = True
     #: In a sweep no job writes one: ``equiload report`` does for all.
     report: bool = True
 
 
-@dataclass
 class TuneConfig(ProgramConfig):
     """``equiload tune``."""
 
     #: Which draws: ``train``, ``validation`` or ``test``.
-    split: str = MISSING
+    split: Split
     #: Draws of each horizon and reachability.
-    draws: int = MISSING
-    horizons: list[int] = MISSING
-    reachability: list[str] = MISSING
+    draws: Count
+    horizons: Some[Count]
+    reachability: Some[Reachability]
     #: What to try: every combination.
-    step_size: list[float] = MISSING
-    z_max: list[float] = MISSING
-    mirror: list[str] = MISSING
-    schedule: list[str] = MISSING
+    step_size: Some[Positive]
+    z_max: Some[Size]
+    mirror: Some[Literal["euclidean", "entropic"]]
+    schedule: Some[Literal["constant", "inverse_sqrt"]]
 
 
-@dataclass
+class ForecastErrorConfig(Section):
+    """A way of being wrong."""
+
+    #: Wraps the perfect forecast (``base``) …
+    forecaster: Node
+    #: … with an error of each of these sizes.
+    sizes: Some[Size]
+
+
 class PredictionsConfig(ProgramConfig):
     """``equiload predictions``."""
 
     #: One of them.
-    reachability: str = "full"
+    reachability: Reachability = "full"
     #: Which draws: ``train``, ``validation`` or ``test``.
-    split: str = MISSING
+    split: Split
     #: How many; none: the instance as it is.
-    draws: int | None = None
-    #: By name: a ``forecaster`` that wraps the perfect one (``base``), and ``sizes`` of its error.
-    #: Here and below, null leaves an entry out.
-    errors: dict[str, Any] = field(default_factory=dict)
+    draws: Annotated[int, Field(ge=2)] | None = None  # an interval needs two
+    #: By name. Here and below, null leaves an entry out.
+    errors: dict[str, ForecastErrorConfig | None] = {}
     #: By name: a policy that takes a ``forecaster``.
-    algorithms: dict[str, Any] = field(default_factory=dict)
+    algorithms: dict[str, Node | None] = {}
     #: Names of those that run in the robust layer besides, at each ρ, …
-    wrapped: list[str] = field(default_factory=list)
-    rho: list[float] = field(default_factory=list)
+    wrapped: list[str] = []
+    rho: list[Size] = []
     #: … against this expert: ``_target_`` and its arguments.
-    expert: dict[str, Any] = MISSING
+    expert: Node
     #: By name: a policy that is told nothing of the truth.
-    references: dict[str, Any] = field(default_factory=dict)
+    references: dict[str, Node | None] = {}
     #: Of the bootstrap intervals.
-    confidence: float = 0.95
+    confidence: Confidence = 0.95
     figures: bool = True
 
 
-@dataclass
 class RobustnessConfig(ProgramConfig):
     """``equiload robustness``."""
 
     #: One of them.
-    reachability: str = "full"
+    reachability: Reachability = "full"
     #: ``_target_`` and its arguments: the policy that the guarantee refers to.
-    expert: dict[str, Any] = MISSING
-    advice: list[str] = MISSING
+    expert: Node
+    advice: Some[Advice]
     #: ``_target_`` and its arguments of the kind of advice called ``learned``.
-    learned: Any = None
-    rho: list[float] = MISSING
+    learned: Node | None = None
+    rho: Some[Size]
     #: ``B`` as shares of the expert's ``J``.
-    allowance: list[float] = MISSING
+    allowance: Some[Size]
     #: Names, or ``_target_`` and arguments.
-    method: list[Any] = MISSING
+    method: Some[Spec]
     horizon_aware: bool = False
     #: Gradient steps of the adversary.
-    rounds: int = MISSING
-    seed: int = 0
+    rounds: Number
+    seed: Seed = 0
     figures: bool = True
     #: ``adversarial``: a campaign over random problems instead.
-    campaign: str | None = None
-    episodes: int = MISSING
+    campaign: Literal["adversarial"] | None = None
+    episodes: Count
 
 
-@dataclass
-class ProblemsConfig:
+class ProblemsConfig(Section):
     """Of ``SyntheticStream`` and ``WindowStream``: how training draws are made."""
 
-    batch: int = MISSING
-    horizons: list[int] = MISSING
-    reachability: list[str] = MISSING
-    moved: float = MISSING
-    reweighted: float = MISSING
+    batch: Count
+    horizons: Some[Count]
+    reachability: Some[Reachability]
+    moved: Share
+    reweighted: Share
     #: From how many times to how many times the equity weights, where they are reweighted.
-    equity: list[float] | None = None
+    equity: Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = None
     #: Of synthetic worlds alone: how many regions, or their names; …
-    regions: Any = MISSING
-    elsewhere: float = MISSING
+    regions: Count | Some[str]
+    elsewhere: Share
     #: … and what they range over.
-    ranges: Any = None
+    ranges: Node | None = None
     #: Share of steps that take a synthetic world where the source is another.
-    synthetic: float | None = None
+    synthetic: Share | None = None
 
 
-@dataclass
-class ValidationConfig:
+class ValidationConfig(Section):
     """Of ``Validation``: what the best policy is chosen by."""
 
     #: Of synthetic worlds alone: the draw.
-    index: int = MISSING
-    draws: int = MISSING
+    index: Number
+    draws: Count
     #: Slots.
-    horizon: int = MISSING
-    reachability: list[str] = MISSING
+    horizon: Count
+    reachability: Some[Reachability]
 
 
-@dataclass
-class FinalConfig:
+class FinalConfig(Section):
     """Draws on which the best policy is judged when training has ended.
 
     Each gives rows of ``results.parquet``; ``horizon`` and ``reachability`` are the validation's.
     """
 
-    split: str = MISSING
-    draws: int = MISSING
+    split: Split
+    draws: Number
 
 
-@dataclass
-class RobustConfig:
+class RobustConfig(Section):
     """The robust layer around what is trained."""
 
-    #: ``off``, ``through`` (train wrapped) or ``after`` (wrap when trained).
-    mode: str = "off"
-    rho: float = 0.1
+    #: ``through``: train wrapped; ``after``: wrap when trained.
+    mode: Literal["off", "through", "after"] = "off"
+    rho: Size = 0.1
     #: US$.
-    allowance: float = 0.0
-    #: A name, or ``_target_`` and arguments.
-    method: Any = "blend"
+    allowance: Size = 0.0
+    method: Spec = "blend"
 
 
-@dataclass
 class TrainConfig(ProgramConfig):
     """``equiload train``.
 
@@ -187,54 +272,71 @@ class TrainConfig(ProgramConfig):
     """
 
     #: ``kind`` (hindsight, ppo, sac, td3), its ``options``, and what else it takes.
-    agent: dict[str, Any] = MISSING
+    agent: Node
     #: ``kind`` (regions, flat), ``hidden``, ``depth``, ``residual``, ….
-    network: dict[str, Any] = MISSING
+    network: Node
     #: Beside the standard observation.
-    features: list[Any] = MISSING
+    features: list[Spec]
     #: Of ppo, sac and td3: dense, terminal, relative, hindsight_dual.
-    reward: Any = None
+    reward: Spec | None = None
     #: shadow_prices, routing.
-    action: Any = "shadow_prices"
-    robust: RobustConfig = field(default_factory=RobustConfig)
-    problems: ProblemsConfig = field(default_factory=ProblemsConfig)
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
-    final: FinalConfig = field(default_factory=FinalConfig)
+    action: Spec = "shadow_prices"
+    robust: RobustConfig
+    problems: ProblemsConfig
+    validation: ValidationConfig
+    final: FinalConfig
     #: With the feature ``forecast``: wraps the perfect forecast, to one of the error ``sizes``.
-    forecaster: Any = None
-    action_scale: float = ACTION_SCALE
-    price_scale: float = PRICE_SCALE
+    forecaster: Node | None = None
+    action_scale: Positive = ACTION_SCALE
+    price_scale: Positive = PRICE_SCALE
     #: Checkpoint whose weights to begin with; the network and the observation must be its own.
-    init: Any = None
+    init: str | None = None
     #: Gradient steps (hindsight) or episodes of all environments from one evaluation to the next.
-    evaluate_every: int = MISSING
-    seed: int = 0
-    device: str = "auto"
+    evaluate_every: Count
+    seed: Seed = 0
+    device: Device = "auto"
     #: ``auto``: go on from what is in the run's folder; ``never``: begin anew.
-    resume: str = "auto"
+    resume: Literal["auto", "never"] = "auto"
 
 
-@dataclass
 class EvaluateConfig(AlgorithmsConfig, ProgramConfig):
     """``equiload evaluate``."""
 
     #: Which draws: ``train``, ``validation`` or ``test``.
-    split: str = MISSING
+    split: Split
     #: How many; none: the instance as it is.
-    draws: int | None = None
+    draws: Count | None = None
     #: The first one's number.
-    first: int = 0
+    first: Number = 0
     #: Whose gap is to be closed.
     baseline: str = "eGLB"
-    confidence: float = 0.95
+    confidence: Confidence = 0.95
+
+
+#: By program.
+SCHEMAS = {
+    schema.__name__.removesuffix("Config").lower(): schema
+    for schema in ProgramConfig.__subclasses__()
+}
 
 
 def register() -> None:
     """Make schemas and sweeper known to Hydra; calling it again changes nothing."""
     sweep.register()
     store = ConfigStore.instance()
-    for program in ProgramConfig.__subclasses__():
-        name = program.__name__.removesuffix("Config").lower()
-        store.store(name=f"{name}_schema", node=program)
+    for program, schema in SCHEMAS.items():
+        store.store(name=f"{program}_schema", node=_options(schema))
     for key, row in registered("algorithm").items():
         store.store(group="algorithm", name=key, package=f"algorithms.{key}", node=row)
+
+
+def _options(schema: type[Section]) -> dict[str, Any]:
+    """What there is to set, and what it is if nobody says."""
+    options: dict[str, Any] = {}
+    for name, field in schema.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            options[name] = _options(kind)
+        else:
+            options[name] = MISSING if field.is_required() else field.default
+    return options

@@ -6,22 +6,22 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 
-from equiload.envs import DataError, EquiloadError
-from equiload.envs.make import instantiated
+from equiload.envs import EquiloadError
 from equiload.envs.validation import stated
 from equiload.experiments.running import config
-from equiload.experiments.running.jobs import Job
+from equiload.experiments.running.jobs import Job, reason_of
 from equiload.experiments.running.preemption import Preempted
 
 #: Exit status for input that cannot be used, and for a job that goes on when it is run again.
@@ -33,8 +33,8 @@ INTERRUPTED = 130
 def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     """Turn a function of a configuration into a Hydra program with that configuration's name.
 
-    An :class:`EquiloadError` ends the program with its sentence on standard error and status 2,
-    Ctrl-C with status 130.
+    An :class:`EquiloadError`, and what the system refuses (a full disk, say), end the program
+    with one sentence on standard error and status 2, Ctrl-C with status 130.
     In a sweep (``-m``) a job that is done already does not run again, and one that fails ends
     alone: :mod:`equiload.experiments.running.sweep`.
     """
@@ -43,15 +43,17 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> str | None:
             logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every PDF
-            job = Job(run_folder(), cfg, list(HydraConfig.get().overrides.task))
+            folder, read = run_folder(), config.SCHEMAS[config_name].of
+            overrides = list(HydraConfig.get().overrides.task)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 hold_threads()
-                return job.resume(functools.partial(task, cfg))
+                return Job(folder, cfg, overrides).resume(lambda: task(read(cfg)))
             try:
-                job.perform(functools.partial(task, cfg))
-            except (EquiloadError, Preempted) as error:
-                print(f"error: {error}", file=sys.stderr)  # noqa: T201
-                sys.exit(BAD_INPUT if isinstance(error, EquiloadError) else AGAIN)
+                settings = read(cfg)  # before anything is written
+                Job(folder, cfg, overrides).perform(functools.partial(task, settings))
+            except (EquiloadError, OSError, Preempted) as error:
+                print(f"error: {reason_of(error)}", file=sys.stderr)  # noqa: T201
+                sys.exit(AGAIN if isinstance(error, Preempted) else BAD_INPUT)
             except KeyboardInterrupt:
                 print(f"interrupted; what was finished is in {run_folder()}", file=sys.stderr)  # noqa: T201
                 sys.exit(INTERRUPTED)
@@ -61,26 +63,19 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
         program: Callable[[], None] = hydra.main(
             version_base="1.3", config_path="pkg://equiload.conf", config_name=config_name
         )(guarded)
-        return program
+
+        @functools.wraps(task)
+        def main() -> None:
+            os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised, not printed
+            try:
+                program()
+            except (HydraException, OmegaConfBaseException, OSError) as error:
+                print(f"error: {reason_of(error)}", file=sys.stderr)  # noqa: T201
+                sys.exit(BAD_INPUT)
+
+        return main
 
     return decorate
-
-
-def build(node: Any, **arguments: Any) -> Any:
-    """Build a ``_target_`` node; whatever its user got wrong becomes a :class:`DataError`."""
-    return instantiated({**plain(node), **arguments})
-
-
-def plain(node: Any) -> Any:
-    """A node of the configuration as dictionaries and lists, its interpolations resolved."""
-    if isinstance(node, Mapping) and not OmegaConf.is_config(node):
-        return {key: plain(value) for key, value in node.items()}
-    if not OmegaConf.is_config(node):
-        return node
-    try:
-        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise DataError(f"{error.full_key} must be given: {error.full_key}=VALUE") from None
 
 
 def hold_threads() -> None:

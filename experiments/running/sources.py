@@ -7,12 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from omegaconf import DictConfig
-
 from equiload.envs import DataError, Instance
 from equiload.envs.data import GeneratedSource, RecordedSource, ShiftedSource, Source, source_of
 from equiload.envs.make import instantiated, locate
-from equiload.experiments.running.entry import build, plain
 
 # Options of a recorded trace, where the function that returns it does not take them itself.
 _WINDOWS = ("seed", "start", "horizon", "split", "gap", "ranges")
@@ -119,7 +116,7 @@ def say(sentence: str) -> None:
 def _built(node: Any) -> Source:
     target = _function(node)
     if target is None:
-        return source_of(build(node))
+        return source_of(instantiated(node))
     takes = inspect.signature(target).parameters
     anything = any(p.kind is p.VAR_KEYWORD for p in takes.values())
     if "seed" in takes and ("reachability" in takes or anything):
@@ -127,7 +124,7 @@ def _built(node: Any) -> Source:
     foreign = [] if anything else [name for name in _WINDOWS if name in node and name not in takes]
     # Its own reachability; full is the same with every gateway reaching every data center.
     own = {"reachability": "partial"} if "reachability" in takes else {}
-    instance = build({**own, **{name: node[name] for name in node if name not in foreign}})
+    instance = instantiated({**own, **{k: node[k] for k in node if k not in foreign}})
     if not isinstance(instance, Instance):
         return source_of(instance)
     windows = _options({name: node[name] for name in foreign})
@@ -138,7 +135,7 @@ def _built(node: Any) -> Source:
 
 def _function(node: Any) -> Any:
     """The function of instances that a node names; none for another target, or one not found."""
-    if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         return None
     try:
         target = locate(node["_target_"])
@@ -151,7 +148,7 @@ def _function(node: Any) -> Any:
 
 
 def _options(node: Any) -> dict[str, Any]:
-    options = {key: value for key, value in plain(node).items() if key != "_target_"}
+    options = {key: value for key, value in node.items() if key != "_target_"}
     return cast("dict[str, Any]", instantiated(options))
 
 

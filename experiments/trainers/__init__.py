@@ -5,7 +5,7 @@ that going on from a saved state gives the numbers of a run that was never stopp
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from stable_baselines3.common.utils import set_random_seed
 
@@ -19,6 +19,7 @@ from equiload.experiments.trainers.sb3 import SB3Trainer
 __all__ = ["HindsightTrainer", "SB3Trainer", "Trainer", "make_trainer"]
 
 
+@runtime_checkable
 class Trainer(Protocol):
     """Something that learns in stretches.
 
@@ -62,5 +63,5 @@ def make_trainer(cfg: TrainConfig, source: Source, device: str, *, warm: bool = 
         For what does not go together.
     """
     set_random_seed(cfg.seed)
-    trainer: Trainer = make("agent", cfg.agent, cfg, source, device, warm=warm)
+    trainer: Trainer = make("agent", cfg.agent, cfg, source, device, like=Trainer, warm=warm)
     return trainer

@@ -27,7 +27,7 @@ def origin_of(cfg: TrainConfig, source: Source) -> dict[str, Any]:
     origin = {**source.provenance, "synthetic": synthetic_share(cfg, source)}
     if cfg.init is None:
         return origin
-    before = load_checkpoint(shipped(str(cfg.init))).training.get("data")
+    before = load_checkpoint(shipped(cfg.init)).training.get("data")
     return {**origin, "init": before} if before else origin
 
 

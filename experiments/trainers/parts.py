@@ -27,9 +27,8 @@ from equiload.envs.data import (
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym.features import make_features
 from equiload.envs.gym.source import InstanceGenerator
-from equiload.envs.make import called, label_of, target_of
+from equiload.envs.make import called, instantiated, label_of, target_of
 from equiload.experiments.running.config import TrainConfig
-from equiload.experiments.running.entry import build
 from equiload.robust import EnvironmentLayer
 
 #: Share of synthetic worlds where one's own data are trained on and nothing is said. A year has
@@ -64,8 +63,6 @@ def synthetic_share(cfg: TrainConfig, source: Source) -> float:
     one_fleet = _one_fleet(cfg)
     if share is None:
         return 0.0 if one_fleet else _SHARE
-    if not 0 <= share <= 1:
-        raise DataError(f"problems.synthetic must be a share from 0 to 1, got {share!r}")
     if share and one_fleet:
         raise DataError(
             f"{one_fleet} knows one fleet, so synthetic worlds cannot be mixed with {source.name}: "
@@ -141,8 +138,6 @@ def features_of(cfg: TrainConfig, instance: Instance, step: int = 0) -> Any:
 def layer_of(cfg: TrainConfig) -> Callable[[], EnvironmentLayer] | None:
     """Makes the robust layer to train through; none, if not so trained."""
     robust = cfg.robust
-    if robust.mode not in ("off", "through", "after"):
-        raise DataError(f"robust must be off, through or after, got {robust.mode!r}")
     if robust.mode != "through":
         return None
     if robust.method != "blend":
@@ -154,7 +149,7 @@ def init_weights(cfg: TrainConfig) -> dict[str, Tensor] | None:
     """Weights of the checkpoint to begin with; none if there is none."""
     if cfg.init is None:
         return None
-    checkpoint = load_checkpoint(shipped(str(cfg.init)))
+    checkpoint = load_checkpoint(shipped(cfg.init))
     if list(checkpoint.observation.get("features", ())) != list(cfg.features):
         raise DataError(
             f"init {cfg.init!r} looks at the features {checkpoint.observation.get('features')}, "
@@ -170,5 +165,5 @@ def _forecaster(cfg: TrainConfig, instance: Instance, step: int) -> Forecaster |
     node = dict(cfg.forecaster)
     sizes, index = node.pop("sizes"), draw_of(cfg.seed, step).index
     size = float(np.random.default_rng([cfg.seed, index]).choice(np.asarray(sizes)))
-    forecaster: Forecaster = build(node, base=Perfect(instance), size=size)
+    forecaster: Forecaster = instantiated({**node, "base": Perfect(instance), "size": size})
     return forecaster

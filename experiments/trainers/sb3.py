@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -150,10 +149,9 @@ def _warm(cfg: TrainConfig, source: Source, device: str, steps: int) -> Mapping[
     """Weights of a network that has imitated eGLB-Off for some steps; none if not asked for."""
     if not steps:
         return init_weights(cfg)
-    problems = dataclasses.replace(cfg.problems, synthetic=0.0)  # one fleet, as what follows
-    imitation = dataclasses.replace(
-        cfg, agent={"kind": "hindsight"}, reward=None, problems=problems
-    )
+    problems = cfg.problems.model_copy(update={"synthetic": 0.0})  # one fleet, as what follows
+    changes = {"agent": {"kind": "hindsight"}, "reward": None, "problems": problems}
+    imitation = cfg.model_copy(update=changes)
     options = {"steps": steps, "target": "offline"}
     trainer = HindsightTrainer(imitation, source, device, options=options)
     for _ in range(steps):

@@ -9,7 +9,7 @@ import numpy as np
 from equiload.agents import EGLB, EGLBOff
 from equiload.agents.forecast import PastDays
 from equiload.agents.offline import relative_gap
-from equiload.envs import DataError, Instance, Policy, Trace, rollout
+from equiload.envs import Instance, Policy, Trace, rollout
 from equiload.envs.data import Draw, Source
 from equiload.envs.forecast import Forecaster
 from equiload.envs.typing import FloatArray
@@ -76,9 +76,6 @@ def drawn_of(options: ValidationConfig, split: str, source: Source) -> list[int]
     DataError
         For options that cannot be, and where the source has no such draw.
     """
-    for name in ("draws", "horizon"):
-        if (value := getattr(options, name)) < 1:
-            raise DataError(f"{split}: {name} must be a whole number from 1, got {value}")
     count = count_draws(source, split, options.draws, horizon=options.horizon)
     there_are = source.draws(split, options.horizon)
     spread = range(count) if there_are is None else np.linspace(0, there_are - 1, count).round()

@@ -125,9 +125,7 @@ def sha256(path: Path) -> str:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     max_redirections = REDIRECTS
 
-    def redirect_request(
-        self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str
-    ) -> Any:
+    def redirect_request(self, req: Any, fp: Any, *rest: Any) -> Any:
         """Follow no other protocol, and read nothing of what a redirection says."""
         fp.close()
         _refuse_other_protocols(rest[-1])

@@ -10,7 +10,6 @@ from hydra import compose, initialize_config_module
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from equiload.envs.data import SyntheticSource
-from equiload.experiments.programs.train import _plain
 from equiload.experiments.running import config
 from equiload.experiments.trainers import Trainer, make_trainer
 
@@ -31,7 +30,7 @@ def trainer_of(overrides: list[str], slots: int = 168, device: str = "cpu") -> T
     torch.set_num_threads(1)
     with initialize_config_module("equiload.conf", version_base="1.3"):
         chosen = [*overrides, f"problems.horizons=[{slots}]", "problems.reachability=[full]"]
-        cfg: Any = _plain(compose("train", overrides=chosen))
+        cfg: Any = config.TrainConfig.of(compose("train", overrides=chosen))
     trainer = make_trainer(cfg, SyntheticSource(), device)
     trainer.advance()
     return trainer

@@ -43,6 +43,10 @@ def hydra() -> Iterator[None]:
         yield
 
 
+def configured(*overrides: str) -> config.BenchmarkConfig:
+    return config.BenchmarkConfig.of(compose("benchmark", list(overrides)))
+
+
 def build_instance(cfg: Any, reachability: str) -> Instance:
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     return one_instance(source, reachability)
@@ -71,7 +75,7 @@ def test_every_job_composes_and_is_another(preset: str) -> None:
 @pytest.mark.parametrize("preset", [name for name in OURS if name != "paper_table"])
 def test_the_first_and_the_last_job_run(preset: str) -> None:
     for job in (jobs(preset)[0], jobs(preset)[-1]):
-        cfg: Any = compose("benchmark", [*job, "instance.horizon=5"])
+        cfg = configured(*job, "instance.horizon=5")
         instance = build_instance(cfg, "partial")
         rows = compare(build_agents(cfg.algorithms), instance, reachability="partial")
         assert all(row.gap >= -1e-9 for row in rows)
@@ -86,10 +90,8 @@ def test_the_pareto_sweep_moves_the_weights() -> None:
 
 
 def stressed(name: str) -> Instance:
-    cfg: Any = compose(
-        "benchmark", ["experiment=stress", f"+stress={name}", "instance.horizon=336"]
-    )
-    cfg.instance.seed = "test/0"
+    cfg = configured("experiment=stress", f"+stress={name}", "instance.horizon=336")
+    cfg.instance["seed"] = "test/0"
     return build_instance(cfg, "full")
 
 
@@ -130,11 +132,11 @@ def test_published_numbers_beside_ours() -> None:
 
 
 def test_the_papers_table_beside_ours(bloom10_root: Path) -> None:
-    cfg: Any = compose("benchmark", ["experiment=paper_table", f"instance.root={bloom10_root}"])
+    cfg = configured("experiment=paper_table", f"instance.root={bloom10_root}")
     study = Study(strict=True)
     for name in cfg.reachability:
         study.compare(build_agents(cfg.algorithms), build_instance(cfg, name), reachability=name)
-    cells = beside(study.rows, cfg.published)
+    cells = beside(study.rows, cfg.published or {})
     assert len(cells) == 2 * 5 * 3
     # As the README tells: eGLB's six differ, and two of the optimum with partial reachability.
     assert sum(cell.verdict == "matches" for cell in cells) == 22

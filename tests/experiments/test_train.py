@@ -19,7 +19,7 @@ from equiload.agents import EGLB
 from equiload.agents.learn import LearnedPolicy, load_checkpoint
 from equiload.envs import DataError, rollout
 from equiload.envs.data import Draw, SyntheticSource, synthetic
-from equiload.experiments.programs.train import Session, _plain
+from equiload.experiments.programs.train import Session
 from equiload.experiments.running import config
 from equiload.experiments.trainers.tensors import read_tensors, write_tensors
 from equiload.experiments.trainers.validation import Validation
@@ -46,7 +46,7 @@ def configured(kind: str, *more: str) -> Any:
     buffer = ["agent.options.buffer_size=500"] if kind in ("sac", "td3") else []
     with initialize_config_module("equiload.conf", version_base="1.3"):
         overrides = [f"agent={kind}", *KINDS[kind], *buffer, *SMALL, *more]
-        return _plain(compose("train", overrides=overrides))
+        return config.TrainConfig.of(compose("train", overrides=overrides))
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -116,7 +116,7 @@ def test_warm_start_through_the_layer_and_forecasts_train(tmp_path: Path) -> Non
     Session(cfg, WORLD, tmp_path / "b", "").run()
     with pytest.raises(
         DataError,
-        match="the feature forecast cannot be made: missing",
+        match="the feature forecast: missing",
     ):
         LearnedPolicy(tmp_path / "b" / "last")
     with pytest.raises(DataError, match="needs no reward"):

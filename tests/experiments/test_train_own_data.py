@@ -27,7 +27,7 @@ from equiload.envs.data import (
     SyntheticSource,
     synthetic,
 )
-from equiload.experiments.programs.train import Session, _plain, final_draws, final_rows
+from equiload.experiments.programs.train import Session, final_draws, final_rows
 from equiload.experiments.running import config
 from equiload.experiments.running.sources import make_source
 from equiload.experiments.trainers.lineage import seen_in_training
@@ -75,9 +75,9 @@ def configured(kind: str, *more: str) -> tuple[Any, Source]:
     )
     with initialize_config_module("equiload.conf", version_base="1.3"):
         overrides = [f"agent={kind}", *KINDS[kind], *buffer, *SMALL, *more]
-        cfg = compose("train", overrides=overrides)
+        cfg = config.TrainConfig.of(compose("train", overrides=overrides))
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
-    return _plain(cfg), source
+    return cfg, source
 
 
 def of(path: Path) -> list[str]:
@@ -128,7 +128,7 @@ def test_windows_of_the_three_parts_never_overlap(own: Path) -> None:
     judged = np.unique(np.concatenate([hours(batch) for batch, *_ in chosen]))
     assert ends["validation"][0] <= judged[0]
     assert judged[-1] <= ends["validation"][1]
-    cfg.final = config.FinalConfig("test", 9)
+    cfg.final = config.FinalConfig(split="test", draws=9)
     for draw in final_draws(cfg, source):
         window = hours(source.draw(draw, horizon=24))
         assert ends["test"][0] <= window[0]
@@ -295,7 +295,7 @@ def test_rows_of_the_end_are_the_test_windows(own: Path, tmp_path: Path) -> None
         (["network.kind=flat", "problems.synthetic=0.5"], "network=flat knows one fleet"),
         (
             ["+problems.colour=1"],
-            "problems cannot be made: .* argument 'colour'",
+            "problems: .* argument 'colour'",
         ),
         (
             ["validation.reachability=[some]"],
@@ -403,7 +403,7 @@ def test_a_fleet_without_a_choice_has_no_gap_to_close() -> None:
         fleet=world.fleet.replace(reachable=np.eye(4)),
         trace=dataclasses.replace(world.trace, demand=served, availability=None),
     )
-    options = config.ValidationConfig(0, 1, 24, ["partial"])
+    options = config.ValidationConfig(index=0, draws=1, horizon=24, reachability=["partial"])
     validation = Validation(options, RecordedSource(alone, gap=0))
     *_, gap = validation._batches[0]
     validation._batches[0] = (*validation._batches[0][:2], np.zeros_like(gap))

@@ -22,7 +22,7 @@ from equiload.envs.data.tables.entries import (
     number,
     record,
 )
-from equiload.envs.data.tables.messages import about, shown
+from equiload.envs.data.tables.messages import about
 from equiload.envs.data.tables.mix import read_mix
 from equiload.envs.data.tables.parts import Facts, Reader
 from equiload.envs.data.tables.series import read
@@ -30,6 +30,7 @@ from equiload.envs.data.tables.slots import Intervals, Slots, Span, common_slots
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import FOOTPRINTS, in_order
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
+from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, FloatArray
 
 #: Series that are no footprint; weather and mix are what footprints are derived from.

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from equiload.envs.data.tables.entries import SeriesEntry
-from equiload.envs.data.tables.messages import cell_error, shown
+from equiload.envs.data.tables.messages import cell_error
+from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, FloatArray
 
 #: Texts that mean "no value"; ``n/e`` is the transparency platform's "not expected".

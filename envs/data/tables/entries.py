@@ -6,8 +6,6 @@ or a code ``09`` stays what it is and ``1.0e6`` is a number where a number is wa
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,8 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 
-from equiload.envs.data.tables.messages import shown
 from equiload.envs.errors import DataError
+from equiload.envs.records import sentence_of, shown
 
 _Record = TypeVar("_Record", bound="YamlEntry")
 #: How a value that is not there is written in YAML.
@@ -252,29 +250,5 @@ def record(kind: type[_Record], options: Any, what: str, *, noun: str = "option"
     try:
         return kind.model_validate(stated)
     except ValidationError as error:
-        raise DataError(f"{what}: {_sentence(kind, error, noun)}") from None
-
-
-def _sentence(kind: type[YamlEntry], error: ValidationError, noun: str) -> str:
-    first = error.errors(include_url=False)[0]
-    place = [str(step) for step in first["loc"]]
-    value = shown(first.get("input"))
-    if first["type"] == "extra_forbidden":
-        known = sorted(kind.model_fields) if len(place) == 1 else []
-        close = difflib.get_close_matches(place[-1], known, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else f", expected one of {known}"
-        return f"there is no {noun} {place[-1]!r}{hint}"
-    if first["type"] == "missing":
-        return f"{'.'.join(place)!r} is missing"
-    # By pydantic's own name for what is wrong, or the beginning of it.
-    expected = {
-        "int": "a whole number",
-        "float": "a number",
-        "finite_number": "a finite number",
-        "string_type": "a text",
-        "dict_type": "a mapping",
-        "tuple_type": "a text or a list of texts",
-    }
-    what = expected.get(first["type"]) or expected.get(first["type"].split("_")[0])
-    wish = f"be {what}" if what else re.sub(r"^\w+ should ", "", first["msg"])
-    return f"{'.'.join(place)!r} must {wish}, got {value}"
+        sentence = sentence_of(error, stated, noun=noun, known=kind.model_fields)
+        raise DataError(f"{what}: {sentence}") from None

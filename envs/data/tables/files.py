@@ -27,8 +27,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from equiload.envs.data.tables.entries import SeriesEntry
-from equiload.envs.data.tables.messages import listing, shown
+from equiload.envs.data.tables.messages import listing
 from equiload.envs.errors import DataError
+from equiload.envs.records import shown
 from equiload.envs.validation import stated
 
 #: Options that say how a file is written: entries that agree on them share its cells.

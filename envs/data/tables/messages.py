@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from equiload.envs.errors import DataError
+from equiload.envs.records import shown
 
 
 def cell_error(file: object, cells: Any, row: int, sentence: str) -> DataError:
@@ -41,13 +42,3 @@ def listing(names: Sequence[str]) -> str:
             return f"{listing} and {len(names) - count} more"
         listing += f"{', ' if count else ''}{shown(name)}"
     return listing
-
-
-def shown(value: Any) -> str:
-    """A value as it stands in a message: short, whatever it is."""
-    if isinstance(value, dict | list):  # a nest may be endless, an alias of itself say
-        heads = [repr(item)[:20] if isinstance(item, str) else "…" for item in list(value)[:4]]
-        text = ("{%s}" if isinstance(value, dict) else "[%s]") % ", ".join(heads)
-    else:
-        text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -16,9 +16,10 @@ from equiload.envs.data.tables.clocks import Stamps, stamps
 from equiload.envs.data.tables.entries import SeriesEntry, record
 from equiload.envs.data.tables.files import Files, Frame, expanded
 from equiload.envs.data.tables.layouts import LAYOUTS
-from equiload.envs.data.tables.messages import about, listing, shown
+from equiload.envs.data.tables.messages import about, listing
 from equiload.envs.data.tables.times import Times, read_times, time_zone
 from equiload.envs.errors import DataError
+from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
 
 

@@ -13,11 +13,12 @@ import pandas as pd
 from equiload.envs.data.tables import units
 from equiload.envs.data.tables.cells import missing, numbers
 from equiload.envs.data.tables.entries import SeriesEntry, number
-from equiload.envs.data.tables.messages import about, cell_error, shown
+from equiload.envs.data.tables.messages import about, cell_error
 from equiload.envs.data.tables.parts import Facts, Part, Reader, facts_of, named, parts_of
 from equiload.envs.data.tables.requests import read_requests
 from equiload.envs.data.tables.slots import Intervals, lasting
 from equiload.envs.errors import DataError
+from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
 #: Cells without a value that are remembered for messages.

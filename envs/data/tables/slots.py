@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from equiload.envs.data.tables.entries import GapsEntry, record
-from equiload.envs.data.tables.messages import shown
 from equiload.envs.errors import DataError
+from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
 #: Slots of all regions; more would fill the memory.

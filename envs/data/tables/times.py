@@ -15,8 +15,8 @@ import pandas as pd
 
 from equiload.envs.data.tables.entries import SeriesEntry
 from equiload.envs.data.tables.files import Frame
-from equiload.envs.data.tables.messages import shown
 from equiload.envs.errors import DataError
+from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, IntArray
 
 _SINCE = re.compile(r"(milliseconds|seconds|minutes|hours|days) since (.+)")

@@ -154,12 +154,12 @@ def test_wrong_options_are_named() -> None:
         make_network(layout, kind="mlp")
     with pytest.raises(
         DataError,
-        match=r"network regions cannot be made: .* argument 'heads'",
+        match=r"network regions: .* argument 'heads'",
     ):
         make_network(layout, heads=3)
     with pytest.raises(DataError, match="needs the observation to hold expert_carbon"):
         make_network(layout, residual=1.0)
-    with pytest.raises(DataError, match="context must be pool or attention"):
+    with pytest.raises(DataError, match="'context' must be 'pool' or 'attention'"):
         make_network(layout, context="max")
     with pytest.raises(
         DataError,
