@@ -1,9 +1,9 @@
 """The errors that equiload raises on purpose; each message is one clear sentence."""
 
 
-def printable(text: str) -> str:
-    """Text without what a terminal would obey; such characters are written as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def printable(text: object) -> str:
+    """One line without what a terminal would obey; such characters are written as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
 
 
 class EquiloadError(Exception):

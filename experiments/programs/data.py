@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from equiload.envs.data import TableSource, named_source
 from equiload.envs.data.source import NAMES
 from equiload.envs.data.table import read_table
-from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.errors import DataError, EquiloadError, printable
 from equiload.envs.instance import Instance
 from equiload.experiments.running.files import replacing
 
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except EquiloadError as error:
-        print(f"{options.command}: {error}", file=sys.stderr)  # noqa: T201 - a command speaks
+    except (EquiloadError, OSError) as error:
+        print(f"{options.command}: {printable(error)}", file=sys.stderr)  # noqa: T201
         return 2
     return code
 

@@ -19,9 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 
 from equiload.envs import EquiloadError
+from equiload.envs.errors import printable
 from equiload.envs.validation import stated
 from equiload.experiments.running import config
-from equiload.experiments.running.jobs import Job, reason_of
+from equiload.experiments.running.jobs import Job
 from equiload.experiments.running.preemption import Preempted
 
 #: Exit status for input that cannot be used, and for a job that goes on when it is run again.
@@ -52,7 +53,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
                 settings = read(cfg)  # before anything is written
                 Job(folder, cfg, overrides).perform(functools.partial(task, settings))
             except (EquiloadError, OSError, Preempted) as error:
-                print(f"error: {reason_of(error)}", file=sys.stderr)  # noqa: T201
+                print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
                 sys.exit(AGAIN if isinstance(error, Preempted) else BAD_INPUT)
             except KeyboardInterrupt:
                 print(f"interrupted; what was finished is in {run_folder()}", file=sys.stderr)  # noqa: T201
@@ -70,7 +71,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
             try:
                 program()
             except (HydraException, OmegaConfBaseException, OSError) as error:
-                print(f"error: {reason_of(error)}", file=sys.stderr)  # noqa: T201
+                print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
                 sys.exit(BAD_INPUT)
 
         return main
