@@ -57,7 +57,7 @@ def run_sweep(sweeper: BasicSweeper, arguments: list[str]) -> None:
         jobs = _plan(sweeper, folder, arguments)
         with replacing(folder / "multirun.yaml") as draft:
             OmegaConf.save(sweeper.config, draft)
-    except (EquiloadError, OSError) as error:
+    except EquiloadError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     remaining = [job for job in jobs if not job.done]
@@ -144,7 +144,7 @@ def _report(folder: Path, jobs: Sequence[Planned], failed: dict[Planned, str]) -
         print(f"failed: {job.folder.name}, {' '.join(job.overrides)}: {reason}", file=sys.stderr)  # noqa: T201
     done = len(jobs) - len(failed)
     print(f"{done} of {len(jobs)} jobs done, {len(failed)} failed: {folder}", file=sys.stderr)  # noqa: T201
-    with suppress(OSError):  # a full disk must not hide what was said above
+    with suppress(EquiloadError):  # a full disk must not hide what was said above
         write_json(folder / "sweep.json", {"schema": SCHEMA, "jobs": lines})
 
 
