@@ -70,8 +70,11 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised, not printed
             try:
                 program()
-            except (HydraException, OmegaConfBaseException, OSError) as error:
-                print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
+            except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+                cause = error.__cause__ if type(error) is ValueError else error  # of its log file
+                if isinstance(cause, ValueError | None):
+                    raise
+                print(f"error: {printable(cause)}", file=sys.stderr)  # noqa: T201
                 sys.exit(BAD_INPUT)
 
         return main

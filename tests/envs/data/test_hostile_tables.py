@@ -97,7 +97,7 @@ PRICES = {
     "encoding: klingon": "there is no encoding 'klingon'",
     "separator: ';'": "there is no column 'time', found 'time,price",
     "decimal: ',', thousands: ','": "cannot both be ','",
-    "decimal: ',,'": "'decimal' must have at most 1 character, got ',,'",
+    "decimal: ',,'": "'decimal' must be at most 1 character, got ',,'",
     "sheet: a": "'sheet' is for files that end in .xlsx",
     "records: a": "'records' is for files that end in .json",
     "period: price": "the stamps carry an offset",
