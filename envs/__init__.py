@@ -1,5 +1,6 @@
 """The world: instances, data, dispatch, dynamics."""
 
+import equiload.envs.caching  # noqa: F401 - before any kernel
 from equiload.envs.bounds import DualBound, dual_bound
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import (

@@ -1,8 +1,17 @@
 """The errors that equiload raises on purpose; each message is one clear sentence."""
 
 
+def printable(text: object) -> str:
+    """One line without what a terminal would obey; such characters are written as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
+
+
 class EquiloadError(Exception):
     """Base class: anything a caller can mend by calling otherwise."""
+
+    def __str__(self) -> str:
+        """One line: names, cells and answers that it quotes may hold anything."""
+        return printable(super().__str__())
 
 
 class DataError(EquiloadError, ValueError):

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from joblib import cpu_count
 
-from equiload.envs.errors import DataError
+from equiload.envs.validation import stated
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
@@ -30,14 +30,9 @@ def threads() -> int:
     Raises
     ------
     DataError
-        If ``OMP_NUM_THREADS`` is no whole number from 1.
+        If ``OMP_NUM_THREADS`` is no whole number from 1, or list of such.
     """
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # a list is for nested regions
-    if not wanted:
-        return int(cpu_count())
-    if not (wanted.isdecimal() and int(wanted) > 0):
-        raise DataError(f"OMP_NUM_THREADS must be a whole number from 1, got {wanted!r}")
-    return int(wanted)
+    return stated("OMP_NUM_THREADS") or int(cpu_count())
 
 
 def side_by_side(work: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -28,6 +30,23 @@ def frozen(array: _A) -> _A:
     """Make an array read-only."""
     array.flags.writeable = False
     return array
+
+
+def stated(variable: str) -> int | None:
+    """The whole number from 1 that an environment variable states; none where it is empty.
+
+    Of a list (``OMP_NUM_THREADS=4,2``, for nested regions) it is the first.
+
+    Raises
+    ------
+    DataError
+        If it states anything else.
+    """
+    text = os.environ.get(variable, "").strip()
+    numbers = [number.strip() for number in text.split(",")]
+    if text and not all(re.fullmatch("0*[1-9][0-9]{0,5}", number) for number in numbers):
+        raise DataError(f"{variable} must be a whole number from 1 to 999999, got {text[:60]!r}")
+    return int(numbers[0]) if text else None
 
 
 def names_of(kind: str, names: Sequence[str]) -> tuple[str, ...]:

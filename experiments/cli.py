@@ -97,11 +97,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start(program: str, arguments: Sequence[str]) -> int:
-    """Start a program in this process; returns its exit status."""
+    """Start a program in this process; returns its exit status.
+
+    What its user, or the system's keeper, can mend ends in one sentence and status 2.
+    """
+    from equiload.envs.errors import EquiloadError, printable  # takes a second
+    from equiload.envs.validation import stated
+
     sys.path.insert(0, str(Path.cwd()))  # as ``python -m`` has it: a policy of one's own lies there
-    module = importlib.import_module(f"equiload.experiments.programs.{program}")
     sys.argv = [f"equiload {program}", *arguments]
-    return int(module.main() or 0)
+    try:
+        stated("OMP_NUM_THREADS")
+        module = importlib.import_module(f"equiload.experiments.programs.{program}")
+        return int(module.main() or 0)
+    except (EquiloadError, OSError) as error:
+        print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

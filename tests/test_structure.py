@@ -8,9 +8,12 @@ import sys
 import tomllib
 import zipfile
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 ORDER = ["envs", "robust", "agents", "testing", "experiments"]
@@ -40,7 +43,7 @@ def test_arrows_go_one_way(folder: str) -> None:
 
 #: What each folder of `experiments/` may import of the others.
 ROOMS: dict[str, set[str]] = {
-    "worlds": set(),
+    "worlds": {"running"},
     "hostile": set(),
     "running": set(),
     "results": {"running"},
@@ -83,6 +86,36 @@ def test_arrows_are_seen(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text("def f():\n    from equiload.agents import EGLB\n    return EGLB\n")
     assert imported(wrong) == {"agents"}
+
+
+#: Declared and imported by nobody here: others find them by name.
+FOUND_BY_NAME = {"hydra-joblib-launcher", "python-calamine", "tensorboard"}
+
+
+def top_level(path: Path) -> set[str]:
+    """Packages that a file imports, wherever in it, without Python's own."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(str(node.module).partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"equiload", "hydra_plugins"}
+
+
+def test_every_import_is_declared_and_every_declaration_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared, testing = (
+        {canonicalize_name(Requirement(line).name) for line in lines}
+        for lines in (project["dependencies"], project["optional-dependencies"]["dev"])
+    )
+    sources = [*SOURCES, *(ROOT / "hydra_plugins").rglob("*.py")]
+    imports = {name: path for path in sources for name in top_level(path)}
+    owners = packages_distributions()
+    used = {name: {canonicalize_name(owner) for owner in owners[name]} for name in imports}
+    undeclared = {name: imports[name] for name in imports if not used[name] & declared}
+    assert undeclared.keys() == {"hypothesis"} & testing, undeclared  # of equiload.testing alone
+    assert declared - set().union(*used.values()) == FOUND_BY_NAME
 
 
 def test_every_folder_is_listed_as_a_package() -> None:

@@ -256,7 +256,7 @@ def _number(value: float) -> str:
 
 def main(arguments: Iterable[str]) -> None:
     """Write tables and figures into a folder."""
-    from equiload.experiments.programs.data import write_whole
+    from equiload.experiments.running.files import write_text
     from equiload.experiments.worlds.portrait import portrait
 
     folder, *rest = (Path(argument) for argument in arguments)
@@ -274,13 +274,13 @@ def main(arguments: Iterable[str]) -> None:
         levels=level_table(everywhere),
         moments=moment_table(made, published),
     )
-    write_whole(folder / "worlds_calibration.md", lambda draft: draft.write_text(text, "utf-8"))
+    write_text(folder / "worlds_calibration.md", text)
     figure = moment_figure(made, published)
     yearly_figure = year_figure(years, public)
     page = portrait(synthetic(Draw.test(0)))
-    write_whole(folder / "worlds_moments.png", lambda draft: _save_small(figure, draft))
-    write_whole(folder / "worlds_years.png", lambda draft: _save_small(yearly_figure, draft))
-    write_whole(folder / "worlds_portrait.png", lambda draft: _save_small(page, draft))
+    _save_small(figure, folder / "worlds_moments.png")
+    _save_small(yearly_figure, folder / "worlds_years.png")
+    _save_small(page, folder / "worlds_portrait.png")
 
 
 def _save_small(figure: Figure, path: Path) -> None:

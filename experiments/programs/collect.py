@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs import DataError, EquiloadError
-from equiload.envs.data.tables.messages import one_line
+from equiload.envs.errors import printable
 from equiload.experiments.results import parquet
 from equiload.experiments.results.records import job_of, unfinished
 from equiload.experiments.results.statistics import summary
@@ -48,12 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_csv(output.with_name(f"{output.name}.csv"), table.to_pylist(), raw=options.raw)
         show(gap_table(table.to_pandas(), options.by))
     except EquiloadError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
     for reason in skipped:
-        print(f"skipped: {one_line(reason)}", file=sys.stderr)  # noqa: T201
+        print(f"skipped: {printable(reason)}", file=sys.stderr)  # noqa: T201
     runs = len(set(table["config_hash"].to_pylist()))
-    print(one_line(f"{output}.parquet and .csv: {table.num_rows} rows of {runs} runs"))  # noqa: T201
+    print(printable(f"{output}.parquet and .csv: {table.num_rows} rows of {runs} runs"))  # noqa: T201
     return 0
 
 
@@ -113,7 +113,7 @@ def gap_table(rows: pd.DataFrame, by: Sequence[str] = ()) -> Table:
     table = text_table("", names, ["runs", "gap to eGLB-Off, %"])
     for line in summary(rows, names).to_dict("records"):
         value, low, high = (percent(line[end]) for end in ("value", "low", "high"))
-        cells = [escape(one_line(str(line[name]))) for name in names]
+        cells = [escape(printable(str(line[name]))) for name in names]
         interval = f" \\[{low}, {high}]" if line["runs"] > 1 else ""
         table.add_row(*cells, str(line["runs"]), value + interval)
     return table

@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from equiload.envs.data import TableSource, named_source
 from equiload.envs.data.source import NAMES
 from equiload.envs.data.table import read_table
-from equiload.envs.errors import DataError, EquiloadError
+from equiload.envs.errors import DataError, EquiloadError, printable
 from equiload.envs.instance import Instance
 from equiload.experiments.running.files import replacing
 
@@ -30,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except EquiloadError as error:
-        print(f"{options.command}: {error}", file=sys.stderr)  # noqa: T201 - a command speaks
+    except (EquiloadError, OSError) as error:
+        print(f"{options.command}: {printable(error)}", file=sys.stderr)  # noqa: T201
         return 2
     return code
 
@@ -48,15 +47,6 @@ def load(name: str) -> tuple[Instance, list[RegionTable]]:
     if isinstance(source, TableSource):
         return read_table(source.path)
     return source.instance(), []
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all; where that fails one sentence says so."""
-    try:
-        with replacing(path) as draft:
-            write(draft)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,8 +103,8 @@ def _portrait(options: argparse.Namespace) -> int:
     instance, _ = load(options.instance)
     if options.output.suffix not in (".png", ".svg", ".pdf"):
         raise DataError(f"{options.output}: expected a name that ends in .png, .svg or .pdf")
-    with lettering():
-        write_whole(options.output, lambda draft: portrait(instance).savefig(draft, dpi=110))
+    with lettering(), replacing(options.output) as draft:
+        portrait(instance).savefig(draft, dpi=110)
     print(options.output)  # noqa: T201
     return 0
 
@@ -128,6 +118,7 @@ def _example(options: argparse.Namespace) -> int:
                 f"{there}: is there already and differs from the example's; name another folder"
             )
     for path in sorted(source.iterdir()):
-        write_whole(options.folder / path.name, partial(shutil.copy, path))
+        with replacing(options.folder / path.name) as draft:
+            shutil.copy(path, draft)
     print(options.folder / "example.yaml")  # noqa: T201
     return 0

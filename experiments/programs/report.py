@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from equiload.envs import EquiloadError
-from equiload.envs.data.tables.messages import one_line
+from equiload.envs.errors import printable
 from equiload.experiments.report.page import write_report
 from equiload.experiments.running.files import RAW
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         page = write_report(options.runs, options.output, raw=options.raw)
     except EquiloadError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    print(one_line(str(page)))  # noqa: T201
+    print(printable(str(page)))  # noqa: T201
     return 0

@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import json
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.utils.tensorboard import SummaryWriter
 
 from equiload.agents import EGLB
@@ -102,6 +103,7 @@ class Session:
             print("it has been trained to the end before")  # noqa: T201
         begin = time.monotonic() - self._seconds
         metrics: dict[str, list[float]] = defaultdict(list)  # since the last evaluation
+        threading.excepthook = _said_once
         board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=trainer.done)
         with bars() as progress, preemption_warning() as warning:
             bar = progress.add_task("training", total=trainer.total, completed=trainer.done)
@@ -202,10 +204,16 @@ def final_rows(
     return rows
 
 
+def _said_once(failure: threading.ExceptHookArgs) -> None:
+    """Say nothing of a full disk that TensorBoard's thread meets and hands to the main one."""
+    if not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)
+
+
 def save_checkpoint(stem: Path, checkpoint: Checkpoint) -> None:
     """Write ``stem.safetensors`` and ``stem.json``, each whole or not at all."""
     with replacing(file_of(stem, ".safetensors")) as draft:
-        save_file(dict(checkpoint.weights), draft)
+        draft.write_bytes(save(dict(checkpoint.weights)))  # its own writer raises errors of its own
     write_json(file_of(stem, ".json"), checkpoint.description())
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from equiload.envs import DataError
 from equiload.envs.data.tables.entries import load_yaml
-from equiload.envs.data.tables.messages import one_line
+from equiload.envs.errors import printable
 from equiload.experiments.report.episodes import RunEpisodes
 from equiload.experiments.results import parquet
 from equiload.experiments.results.history import read_history
@@ -147,7 +147,7 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
                 found = read(path, root)
             except (OSError, ValueError) as error:
                 sentence = str(error).replace(f"{root}/", "") or type(error).__name__
-                contents.left_out.append(one_line(f"{path.relative_to(root)}: {sentence}"))
+                contents.left_out.append(printable(f"{path.relative_to(root)}: {sentence}"))
             else:
                 into.append(replace(found, name=f"{found.name} ({state})") if state else found)
     if not any(into for _, into, _ in readers):
@@ -155,7 +155,7 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
             f"{root} holds no results.json, robustness.json, predictions.json or progress.csv "
             "of a run that is done, at any depth"
         )
-        raise DataError(one_line("; ".join([nothing, *contents.left_out])))
+        raise DataError("; ".join([nothing, *contents.left_out]))
     return contents
 
 
@@ -226,7 +226,7 @@ def _has_progress(path: Path, root: Path) -> bool:
 
 def _name(path: Path, root: Path) -> str:
     folder = path.parent
-    return one_line(root.resolve().name if folder == root else folder.relative_to(root).as_posix())
+    return printable(root.resolve().name if folder == root else folder.relative_to(root).as_posix())
 
 
 def _flat(node: Any, prefix: str) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from equiload.envs import DataError
-from equiload.envs.data.tables.messages import one_line
+from equiload.envs.errors import printable
 from equiload.envs.footprints import in_order
 from equiload.experiments.report import episodes, interactive, overview, studies
 from equiload.experiments.report.charts import Chart, Scale, Section
@@ -69,7 +69,7 @@ def _values(contents: Contents) -> dict[str, Any]:
     return values | {
         "contents": contents,
         "versions": versions(),
-        "title": one_line(contents.root.resolve().name),
+        "title": printable(contents.root.resolve().name),
         "sections": [section for section in sections if section.charts],
         "settings": setting_labels(contents.runs) if contents.runs else [],
         "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -96,7 +96,7 @@ def _of_runs(contents: Contents, values: dict[str, Any]) -> Iterator[Section]:
         try:
             played = run.episodes()
         except DataError as error:
-            contents.left_out.append(one_line(str(error)))
+            contents.left_out.append(str(error))
             continue
         if played.histories:
             values["shown"] = run

@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 from hydra.core.hydra_config import HydraConfig
 
 from equiload.envs import DataError
-from equiload.envs.data.tables.messages import one_line
 from equiload.experiments.results.records import LARGEST, job_of
 from equiload.experiments.results.rows import Row
 from equiload.experiments.running.config import ProgramConfig
@@ -133,9 +132,9 @@ def marked_parquet(path: Path, mark: bytes, schema: int) -> Iterator[pq.ParquetF
             yield file
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(one_line(f"{path}: not a whole Parquet file ({reason})")) from None
+        raise DataError(f"{path}: not a whole Parquet file ({reason})") from None
     except DataError as error:
-        raise DataError(one_line(f"{path}: {error}")) from None
+        raise DataError(f"{path}: {error}") from None
 
 
 def _check(table: pa.Table, config_hash: str | None) -> None:

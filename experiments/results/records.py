@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from equiload.envs import DataError, EquiloadError, Fleet
 from equiload.envs.checking import shown
-from equiload.envs.data.tables.messages import one_line
+from equiload.envs.errors import printable
 from equiload.envs.footprints import unit_of
 from equiload.envs.validation import names_of
 from equiload.experiments.running.jobs import RECORD
@@ -259,7 +259,7 @@ def read_record(path: Path, kind: type[_Record]) -> _Record:
             said = "it is missing"
         elif first["loc"] and first["type"] != "value_error":
             said = f"{said}, got {shown(first['input'])}"
-        raise DataError(one_line(f"{place}: {said}" if place else said)) from None
+        raise DataError(f"{place}: {said}" if place else said) from None
     return record
 
 
@@ -286,5 +286,5 @@ def unfinished(root: Path) -> dict[Path, str]:
         else:
             reason = "" if job.reason is None else f": {job.reason}"
             if job.state != "done":
-                states[folder] = one_line(f"{job.state}{reason}")
+                states[folder] = printable(f"{job.state}{reason}")
     return states

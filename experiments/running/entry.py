@@ -19,6 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 
 from equiload.envs import EquiloadError
+from equiload.envs.errors import printable
+from equiload.envs.validation import stated
 from equiload.experiments.running import config
 from equiload.experiments.running.files import replacing
 from equiload.experiments.running.jobs import Job
@@ -35,8 +37,8 @@ def entry_point(
 ) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     """Turn a function of a configuration into a Hydra program with that configuration's name.
 
-    An :class:`EquiloadError` ends the program with its sentence on standard error and status 2,
-    Ctrl-C with status 130.
+    An :class:`EquiloadError`, and what the system refuses (a full disk, say), end the program
+    with one sentence on standard error and status 2, Ctrl-C with status 130.
     Its folder is claimed for its configuration first (:mod:`equiload.experiments.running.jobs`);
     ``goes_on``: it keeps its state there and goes on from it after a kill.
     In a sweep (``-m``) a job that is done already does not run again, and one that fails ends
@@ -60,9 +62,9 @@ def entry_point(
                     return job.resume(lambda: _run(task, read(cfg), cfg))
                 if not job.perform(lambda: _run(task, settings, cfg)):
                     print(f"{run_folder()}: done before, with resume=always nothing is run")  # noqa: T201
-            except (EquiloadError, Preempted) as error:
-                print(f"error: {error}", file=sys.stderr)  # noqa: T201
-                sys.exit(BAD_INPUT if isinstance(error, EquiloadError) else AGAIN)
+            except (EquiloadError, OSError, Preempted) as error:
+                print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
+                sys.exit(AGAIN if isinstance(error, Preempted) else BAD_INPUT)
             except KeyboardInterrupt:
                 print(f"interrupted; what was finished is in {run_folder()}", file=sys.stderr)  # noqa: T201
                 sys.exit(INTERRUPTED)
@@ -78,8 +80,11 @@ def entry_point(
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised, not printed
             try:
                 program()
-            except (HydraException, OmegaConfBaseException) as error:
-                print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+            except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+                cause = error.__cause__ if type(error) is ValueError else error  # of its log file
+                if isinstance(cause, ValueError | None):
+                    raise
+                print(f"error: {printable(cause)}", file=sys.stderr)  # noqa: T201
                 sys.exit(BAD_INPUT)
 
         return main
@@ -103,17 +108,18 @@ def hold_threads() -> None:
     The variable alone does not reach libraries that are loaded already.
     """
     side_by_side = HydraConfig.get().runtime.choices["hydra/launcher"] != "basic"
-    if side_by_side:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # for what is loaded from here on
-    wanted = os.environ.get("OMP_NUM_THREADS")
+    wanted = stated("OMP_NUM_THREADS")
+    if wanted is None and side_by_side:
+        os.environ["OMP_NUM_THREADS"] = "1"  # for what is loaded from here on
+        wanted = 1
     if wanted is None:
         return
     if "numba" in sys.modules:  # first: its thread pool, when made, sets OpenMP's number anew
         numba = sys.modules["numba"]
-        numba.set_num_threads(min(int(wanted), numba.config.NUMBA_NUM_THREADS))
-    threadpool_limits(int(wanted))
+        numba.set_num_threads(min(wanted, numba.config.NUMBA_NUM_THREADS))
+    threadpool_limits(wanted)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(int(wanted))
+        sys.modules["torch"].set_num_threads(wanted)
 
 
 def run_folder() -> Path:

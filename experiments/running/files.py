@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from equiload.envs.errors import DataError
+
 #: Version of the layout of each record that programs write.
 SCHEMAS = {"results.json": 1, "evaluation.json": 1, "predictions.json": 1, "robustness.json": 1}
 #: How the names of files begin that are being written; what a killed run leaves of them.
@@ -32,21 +34,37 @@ _PACKAGES = ("equiload", "numpy", "scipy", "numba", "highspy", "cvxpy", "torch",
 
 
 @contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Write ``path`` here: what the system refuses (a full disk, say) becomes a ``DataError``."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; it becomes ``path`` when the block ends without an error."""
+    """Yield a path to write to; it becomes ``path`` when the block ends without an error.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
     if note := writing.get():
         note(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=DRAFT, suffix=path.suffix)
-    os.close(handle)
-    draft = Path(name)
-    try:
-        yield draft
-        draft.chmod(0o644)
-        draft.replace(path)
-        written.append(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with saving(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=DRAFT, suffix=path.suffix)
+        os.close(handle)
+        draft = Path(name)
+        try:
+            yield draft
+            draft.chmod(0o644)
+            draft.replace(path)
+            written.append(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -263,7 +263,7 @@ class Job:
             state = "preempted" if goes_on else "failed"
             own = isinstance(error, EquiloadError | KeyboardInterrupt)
             trace = None if own else traceback.format_exc()
-            with suppress(OSError):  # a full disk, say: the error itself is worth more
+            with suppress(EquiloadError):  # a full disk, say: the error itself is worth more
                 self._write(state, reason=reason_of(error), traceback=trace)
             raise
         finally:

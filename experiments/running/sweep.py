@@ -178,7 +178,8 @@ def _report(folder: Path, jobs: Sequence[Planned], failed: dict[Planned, str]) -
         print(f"failed: {job.folder.name}, {' '.join(job.overrides)}: {reason}", file=sys.stderr)  # noqa: T201
     done = len(jobs) - len(failed)
     print(f"{done} of {len(jobs)} jobs done, {len(failed)} failed: {folder}", file=sys.stderr)  # noqa: T201
-    with suppress(OSError), _held(folder):  # a full disk must not hide what was said above
+    # A full disk must not hide what was said above.
+    with suppress(EquiloadError, OSError), _held(folder):
         write_json(folder / "sweep.json", {"schema": SCHEMA, "jobs": lines})
 
 

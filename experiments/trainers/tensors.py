@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from equiload.experiments.running.files import replacing
 
 def write_tensors(path: Path, state: Any) -> None:
     """Write a nest of dictionaries, lists, tensors, arrays and numbers, whole or not at all."""
-    with replacing(path) as draft, draft.open("wb") as file:  # torch refuses names like a draft's
-        torch.save(_plain(state), file)
+    content = io.BytesIO()  # torch's own writer refuses a draft's name, and tells no full disk
+    torch.save(_plain(state), content)
+    with replacing(path) as draft:
+        draft.write_bytes(content.getbuffer())
 
 
 def read_tensors(path: Path) -> Any:

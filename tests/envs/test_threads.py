@@ -12,17 +12,48 @@ from equiload.envs.gym import vector
 from equiload.envs.threads import side_by_side, threads
 
 
-def test_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads() == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
-    assert threads() == 2
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert threads() >= 1
-    for wrong in ("0", "two", "-1"):
-        monkeypatch.setenv("OMP_NUM_THREADS", wrong)
-        with pytest.raises(DataError, match="OMP_NUM_THREADS must be a whole number from 1"):
-            threads()
+@pytest.mark.parametrize(
+    ("stated", "count"),
+    [("3", 3), (" 4 ", 4), ("2,1", 2), ("2 , 1", 2), ("08", 8), ("\t5\n", 5), ("999999", 999999)],
+)
+def test_the_setting(stated: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    assert threads() == count
+
+
+@pytest.mark.parametrize("stated", [None, "", "  "])
+def test_no_setting(stated: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cores = threads()
+    if stated is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    assert threads() == cores >= 1
+
+
+WRONG = [
+    "0",
+    "two",
+    "-1",
+    "1.5",
+    "+4",
+    "2,",
+    ",2",
+    "2,x",
+    "2;1",
+    "1e3",
+    "٤",
+    "0x4",
+    "9" * 400,
+    "\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("stated", [*WRONG, "\x1b[2J"])
+def test_a_setting_that_is_none(stated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    with pytest.raises(DataError, match="OMP_NUM_THREADS must be a whole number from 1") as caught:
+        threads()
+    assert str(caught.value).isprintable()
 
 
 def test_order_is_kept_and_work_within_work_is_serial(monkeypatch: pytest.MonkeyPatch) -> None:

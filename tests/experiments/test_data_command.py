@@ -10,7 +10,8 @@ import pytest
 
 from equiload.envs import DataError, Fleet, Instance, Objective, Trace
 from equiload.envs.data import synthetic, table
-from equiload.experiments.programs.data import main, write_whole
+from equiload.experiments.programs.data import main
+from equiload.experiments.running.files import replacing
 from equiload.experiments.worlds.portrait import portrait
 
 
@@ -82,20 +83,23 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
+def full(draft: Path) -> None:
+    draft.write_text("half")
+    raise OSError(28, "No space left on device")
+
+
 def test_nothing_is_half_written(tmp_path: Path) -> None:
     target = tmp_path / "page.png"
     target.write_text("old")
 
-    def fails(draft: Path) -> None:
-        draft.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(DataError, match="No space left"):
-        write_whole(target, fails)
+    with pytest.raises(DataError, match="No space left"), replacing(target) as draft:
+        full(draft)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
-    with pytest.raises(DataError, match="cannot be written"):
-        write_whole(target / "below" / "page.png", lambda draft: draft.write_text("x"))
+    for place in (target / "below.png", tmp_path):
+        with pytest.raises(DataError, match="cannot be written"), replacing(place) as draft:
+            draft.write_text("x")
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_portraits_of_odd_instances(tmp_path: Path) -> None:

@@ -142,7 +142,13 @@ def test_a_job_is_its_configuration_without_hydra() -> None:
     assert config_hash(cfg) != config_hash(other)
 
 
-@pytest.mark.parametrize(("launcher", "given"), [("joblib", None), ("basic", "1"), ("basic", None)])
+@pytest.mark.parametrize(
+    ("launcher", "given"),
+    [
+        *(("joblib", None), ("joblib", ""), ("joblib", " 1,2")),
+        *(("basic", "1"), ("basic", " 1 "), ("basic", "1,2"), ("basic", None), ("basic", "")),
+    ],
+)
 def test_numeric_threads_are_held(
     launcher: str, given: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,7 +167,7 @@ def test_numeric_threads_are_held(
             pools = [pool["num_threads"] for pool in threadpool_info()]
             torchs = torch.get_num_threads()
         assert max(free) == 2
-        untouched = (launcher, given) == ("basic", None)
+        untouched = launcher == "basic" and not given
         assert pools == free if untouched else set(pools) == {1}
         assert torchs == (2 if untouched else 1)
     finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from equiload.envs.checking import shown
 from equiload.envs.data.derived import mix_footprints, site_water
 from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT, great_circle
 from equiload.envs.data.tables import units
@@ -98,7 +99,9 @@ def assemble(path: Path, equity_weight: Mapping[str, float]) -> tuple[Instance, 
     for region in regions:
         _read(region, reader, path)
     columns = [c for region in regions for group in region.columns.values() for c in group]
-    slots = common_slots(_spans(regions), reader.slot, reader.begin, reader.end, path)
+    slots = common_slots(
+        _spans(regions), reader.slot, reader.begin, reader.end, path, regions=len(regions)
+    )
     for region in regions:
         _place(region, slots, gaps, path)
     weight = _derive(regions, kinds, world.equity_weight, equity_weight, path)
@@ -329,7 +332,7 @@ def _location(path: Path, names: tuple[str, ...], places: list[Any]) -> FloatArr
         if len(degrees) != 2 or not (abs(degrees[0]) <= 90 and abs(degrees[1]) <= 180):
             raise DataError(
                 f"{path}: location of {name} must be [latitude, longitude] in degrees, got "
-                f"{str(place)[:60]!r}"
+                f"{shown(place)}"
             )
     return np.array([[number(x) for x in place] for place in places], dtype=np.float64)
 
@@ -356,13 +359,10 @@ def _reach(
     for gateway, reached in options.items():
         if not isinstance(reached, list):
             raise DataError(
-                f"{path}: reachability of {gateway} must be a list of regions, got "
-                f"{str(reached)[:60]!r}"
+                f"{path}: reachability of {gateway} must be a list of regions, got {shown(reached)}"
             )
         for name in (gateway, *reached):
             if name not in names:
-                raise DataError(
-                    f"{path}: reachability names {str(name)[:60]!r}, which is not a region"
-                )
+                raise DataError(f"{path}: reachability names {shown(name)}, which is not a region")
         reach[names.index(gateway)] = [name in reached for name in names]
     return reach

@@ -6,14 +6,14 @@ or a code ``09`` stays what it is and ``1.0e6`` is a number where a number is wa
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 
 from equiload.envs.checking import sentence_of, shown
 from equiload.envs.errors import DataError
@@ -21,8 +21,8 @@ from equiload.envs.errors import DataError
 _Record = TypeVar("_Record", bound="YamlEntry")
 #: How a value that is not there is written in YAML.
 _NULLS = ("", "~", "null")
-#: Bytes: a description is written by hand.
-_LARGEST_FILE = 1 << 20
+#: Bytes, and values with aliases written out: a description is written by hand.
+_LARGEST_FILE, _MOST_VALUES = 1 << 19, 500_000
 
 
 def number(value: Any) -> float:
@@ -38,7 +38,7 @@ def _listed(value: Any) -> Any:
 
 
 #: One text, or several.
-Texts = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1, max_length=10_000)]
 #: Minutes, one number or several.
 Lengths = Annotated[
     tuple[Annotated[float, Field(gt=0, le=1440)], ...],
@@ -50,7 +50,7 @@ Lengths = Annotated[
 class YamlEntry(BaseModel):
     """A record of the YAML: unknown keys are refused, nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=4096)
 
 
 class Flag(YamlEntry):
@@ -159,13 +159,13 @@ class RegionEntry(YamlEntry):
     location: Any = None
     elevation: float = Field(default=0.0, ge=-500.0, le=9000.0)
     capacity: str = "1"
-    pue: float = 1.0
+    pue: float = Field(default=1.0, ge=1.0, le=100.0)
 
 
 class WorldEntry(YamlEntry):
     """The whole file."""
 
-    regions: dict[str, dict[str, Any]] = Field(min_length=1)
+    regions: dict[str, dict[str, Any]] = Field(min_length=1, max_length=1000)
     name: str | None = None
     start: str | None = None
     end: str | None = None
@@ -186,18 +186,17 @@ def load_yaml(path: Path) -> Any:
     """
     try:
         if path.is_file() and path.stat().st_size > _LARGEST_FILE:
-            raise DataError(f"{path}: a description of more than 1 MiB is not read")
+            raise DataError(f"{path}: a description of more than 512 KiB is not read")
         if path.exists() and not path.is_file():
             raise DataError(f"{path}: is no file")
-        return _merged(YAML(typ="base", pure=True).load(path.read_text(encoding="utf-8")))
+        node = YAML(typ="base", pure=True).compose(path.read_text(encoding="utf-8"))
+        return None if node is None else _built(node, iter(range(_MOST_VALUES)))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
     except YAMLError as error:
-        # The reader's own hint on how to allow duplicate keys is of no use to a user.
-        reason = " ".join(str(error).split("To suppress this check")[0].split())
-        reason = re.sub(r' in "<unicode string>"|(?<=") with value .*', "", reason)
+        reason = " ".join(str(error).replace(' in "<unicode string>"', "").split())
         raise DataError(f"{path}: is not YAML: {reason[:300]}") from None
     except RecursionError:
         raise DataError(f"{path}: is nested too deeply") from None
@@ -205,30 +204,31 @@ def load_yaml(path: Path) -> Any:
         raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-def _merged(node: Any, known: dict[int, Any] | None = None) -> Any:
-    """Apply merge keys (``<<: *other``), which YAML 1.2 leaves to its reader.
+def _built(node: Node, room: Iterator[int]) -> Any:
+    """What a node stands for, with merge keys (``<<: *other``), which YAML 1.2 leaves to readers.
 
-    ``known`` are nodes by identity: aliases stay shared, however deep they are nested.
+    Each alias is written out, which takes as much ``room``: a nest of them grows exponentially.
     """
-    known = {} if known is None else known
-    if not isinstance(node, list | dict):
-        return node
-    if id(node) in known:
-        return known[id(node)]
-    if isinstance(node, list):
-        items: list[Any] = []
-        known[id(node)] = items
-        items.extend(_merged(item, known) for item in node)
-        return items
-    entries: dict[Any, Any] = {}
-    known[id(node)] = entries
-    for base in reversed(_listed(node.get("<<", []))):  # the first of several has the last word
-        merged = _merged(base, known)
-        if not isinstance(merged, dict):
+    if next(room, None) is None:
+        raise DataError(f"holds more than {_MOST_VALUES} values, aliases written out")
+    if isinstance(node, ScalarNode):
+        return node.value
+    if isinstance(node, SequenceNode):
+        return [_built(item, room) for item in node.value]
+    own: dict[str, Any] = {}
+    for key, item in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, ScalarNode):
+            raise DataError(f"in line {line} a key is no text")
+        if key.value in own:
+            raise DataError(f"in line {line} the key {shown(key.value)} stands a second time")
+        own[key.value] = _built(item, room)
+    merged: dict[str, Any] = {}
+    for base in reversed(_listed(own.pop("<<", []))):  # the first of several has the last word
+        if not isinstance(base, dict):
             raise DataError(f"'<<' must be a mapping (*name), or a list of them, got {shown(base)}")
-        entries.update(merged)
-    entries.update({key: _merged(item, known) for key, item in node.items() if key != "<<"})
-    return entries
+        merged |= base
+    return merged | own
 
 
 def record(kind: type[_Record], options: Any, what: str, *, noun: str = "option") -> _Record:

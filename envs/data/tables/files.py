@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import fnmatch
+import functools
 import glob
 import gzip
 import io
@@ -16,27 +17,30 @@ import re
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import SeriesEntry
 from equiload.envs.data.tables.messages import listing
 from equiload.envs.errors import DataError
 from equiload.envs.reading import note_read
+from equiload.envs.validation import stated
 
 #: Options that say how a file is written: entries that agree on them share its cells.
 _WRITTEN = (
     *("separator", "encoding", "skip_rows", "skip_after_header", "skip_footer"),
     *("sheet", "records", "offset_in_preamble"),
 )
-#: Bytes of a file once it is unpacked; so that a small file cannot fill the memory.
-LARGEST = 2 << 30
+#: Variable that states how many MiB a file may hold once it is unpacked, and what holds without
+#: it; so that a small file cannot fill the memory. A cell counts as two bytes, if it takes fewer.
+LARGEST, _USUAL_MIB = "EQUILOAD_LARGEST_MIB", 256
 _MOST_COLUMNS = 10_000  # more are another file's separators, and would take minutes
 _EXCEL = (".xlsx", ".xls", ".xlsb", ".xlsm", ".ods")
 _SEPARATORS = (",", ";", "\t", "|")
@@ -172,6 +176,10 @@ def _read(path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
             raise DataError(f"{path}: {option!r} is for files that end in {', '.join(endings)}")
     try:
         if ending in (".parquet", ".pq"):
+            about = pq.read_metadata(path)
+            groups = (about.row_group(k) for k in range(about.num_row_groups))
+            _refuse_large(path, sum(group.total_byte_size for group in groups))
+            _refuse_many(path, about.num_rows, about.num_columns)
             cells = pd.read_parquet(path)
             named = not isinstance(cells.index, pd.RangeIndex)
             frame = _whole(path, cells.reset_index() if named else cells, 1)
@@ -190,12 +198,52 @@ def _read(path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
         raise DataError(f"{path}: cannot be read ({_reason(error)})") from None
 
 
+def _room() -> int:
+    return (stated(LARGEST) or _USUAL_MIB) << 20
+
+
+def _refuse_large(path: Path, size: int, what: str = "") -> None:
+    """Refuse what would fill the memory, before it is asked for; bytes once unpacked."""
+    if size > _room():
+        raise DataError(
+            f"{path}: holds {what or 'more'} than {_room() >> 20} MiB when it is unpacked, which "
+            f"is not read; if that is meant, raise {LARGEST}"
+        )
+
+
+def _refuse_many(path: Path, rows: int, columns: int) -> None:
+    """Refuse too many columns, or cells."""
+    if columns > _MOST_COLUMNS:
+        raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
+    _refuse_large(path, 2 * rows * columns, f"{rows} rows of {columns} cells, more")
+
+
 def _reason(error: BaseException) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return "".join(c if c.isprintable() else "?" for c in lines[0])[:200]
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _refuse_large_book(path: Path) -> None:
+    """Refuse a workbook whose reader would ask for all cells up to the furthest at once."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as book:
+        _refuse_large(path, sum(member.file_size for member in book.infolist()))
+        for name in book.namelist() if path.suffix.lower() in (".xlsx", ".xlsm") else ():
+            if name.startswith("xl/worksheets/"):
+                places = set(re.findall(rb'\br="([A-Z]{1,3})([0-9]{1,7})"', book.read(name)))
+                widest = max((column for column, _ in places), key=_letters, default=b"")
+                _refuse_many(
+                    path, max((int(row) for _, row in places), default=0), _letters(widest)
+                )
+
+
+def _letters(column: bytes) -> int:
+    """The number of a column of a workbook: 1 for A, 27 for AA."""
+    return functools.reduce(lambda number, letter: 26 * number + letter - 64, column, 0)
 
 
 def _excel(path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
+    _refuse_large_book(path)
     try:
         book = pd.ExcelFile(path, engine="calamine")
     except FileNotFoundError:
@@ -262,6 +310,7 @@ def _skip_hint(rows: Sequence[Sequence[str]], columns: Sequence[str], skipped: i
 
 def _json(path: Path, entry: SeriesEntry) -> Frame:
     text = _text(path, entry.encoding)
+    _refuse_large(path, 8 * len(text))  # what it becomes takes that much more
     try:
         rows = _documents(path, text)
     except RecursionError:
@@ -270,9 +319,9 @@ def _json(path: Path, entry: SeriesEntry) -> Frame:
         if not isinstance(rows, dict) or step not in rows:
             raise DataError(f"{path}: there is no {step!r} on the way to the records")
         rows = rows[step]
-    frame = _table(rows)
+    frame = _table(rows, path)
     if frame is None:
-        way = _way_to_records(rows)
+        way = _way_to_records(rows, path)
         hint = f"; say where they are, 'records: {way}'" if way else ""
         raise DataError(f"{path}: expected a list of records, got {shown(rows)}{hint}")
     return _whole(path, frame, 1)
@@ -289,12 +338,14 @@ def _documents(path: Path, text: str) -> Any:
     return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
-def _table(rows: Any) -> pd.DataFrame | None:
+def _table(rows: Any, path: Path) -> pd.DataFrame | None:
     """Records, lists of cells (columns ``0``, ``1``, …) or a list for each column."""
     if isinstance(rows, list) and rows:
         if all(isinstance(row, dict) for row in rows):
+            _refuse_many(path, len(rows), len({way for row in rows for way in _ways(row)}))
             return pd.json_normalize(rows)
         if all(isinstance(row, list) for row in rows):
+            _refuse_many(path, len(rows), max(len(row) for row in rows))
             return pd.DataFrame(rows)
     if isinstance(rows, dict):
         columns = {k: v for k, v in rows.items() if isinstance(v, list)}
@@ -304,14 +355,23 @@ def _table(rows: Any) -> pd.DataFrame | None:
     return None
 
 
-def _way_to_records(rows: Any, depth: int = 4) -> str | None:
+def _ways(record: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Names of the columns that a record fills."""
+    for key, value in record.items():
+        if isinstance(value, dict):
+            yield from _ways(value, f"{before}{key}.")
+        else:
+            yield before + key
+
+
+def _way_to_records(rows: Any, path: Path, depth: int = 4) -> str | None:
     """The keys, joined by points, that lead to something that is a table."""
     if not isinstance(rows, dict) or not depth:
         return None
     for key, value in rows.items():
-        if _table(value) is not None:
+        if _table(value, path) is not None:
             return str(key)
-        further = _way_to_records(value, depth - 1)
+        further = _way_to_records(value, path, depth - 1)
         if further is not None:
             return f"{key}.{further}"
     return None
@@ -326,7 +386,6 @@ def _whole(path: Path, frame: pd.DataFrame, first_row: int, hint: str = "") -> F
 def _csv(path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
     sheet = _Delimited(path, _text(path, entry.encoding), entry.skip_rows, columns)
     separator = entry.separator or sheet.separator()
-    sheet.header(separator)
     cells = sheet.cells(separator)
     if cells.shape[1] == 1 and separator in str(cells.iloc[0, 0]):
         # Every line quoted as a whole, as spreadsheets leave a CSV that they opened and saved.
@@ -357,6 +416,7 @@ class _Delimited:
 
     def cells(self, separator: str) -> pd.DataFrame:
         """All cells below the skipped lines, the header's too, as texts."""
+        self.header(separator)
         options: dict[str, Any] = {
             "sep": separator,
             "header": None,
@@ -377,7 +437,7 @@ class _Delimited:
             if len(separator) > 1:
                 raise
         widest = max(line.count(separator) for line in self._lines()) + 1
-        self._refuse_wide(widest - 1)
+        _refuse_many(self.path, self.rows, widest)
         names = range(widest)
         cells = pd.read_csv(io.StringIO(self.text), names=names, index_col=False, **options)
         return self._narrowed(cells.fillna(""))
@@ -410,7 +470,7 @@ class _Delimited:
         Raises
         ------
         DataError
-            Too many columns.
+            Too many columns; with a separator, too many cells.
         """
         lines = self._lines()
         for _ in range(self.skip):
@@ -419,7 +479,8 @@ class _Delimited:
         for _ in range(20):
             if header.count('"') % 2:
                 header += lines.readline()
-        self._refuse_wide(max(header.count(sep) for sep in (separator or _SEPARATORS)))
+        widest = 1 + max(header.count(sep) for sep in separator or _SEPARATORS)
+        _refuse_many(self.path, self.rows if separator else 1, widest)
         return header
 
     def hint(self) -> str:
@@ -442,11 +503,10 @@ class _Delimited:
     def _lines(self) -> io.StringIO:
         return io.StringIO(self.text, newline=None)
 
-    def _refuse_wide(self, separators: int) -> None:
-        if separators >= _MOST_COLUMNS:
-            raise DataError(
-                f"{self.path}: has more than {_MOST_COLUMNS} columns, which are not read"
-            )
+    @property
+    def rows(self) -> int:
+        """Lines of the file."""
+        return max(self.text.count(end) for end in "\r\n")
 
 
 def _names_of(line: str) -> dict[str, list[str]]:
@@ -466,9 +526,8 @@ def _names_of(line: str) -> dict[str, list[str]]:
 def _text(path: Path, encoding: str | None) -> str:
     """The decoded file, unpacked."""
     with _opened(path) as file:
-        content: bytes = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise DataError(f"{path}: holds more than {LARGEST >> 30} GiB, which is not read")
+        content: bytes = file.read(_room() + 1)
+    _refuse_large(path, len(content))
     known = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     if encoding is None and known == "utf-8" and b"\0" in content[:200]:
         raise DataError(

@@ -29,9 +29,8 @@ def about(what: str, *, unless: str | None = None) -> Iterator[None]:
         raise DataError(sentence if named else f"{what}: {sentence}") from None
 
 
-def one_line(text: str) -> str:
-    """A message that can be printed: names and cells in it may hold anything, and any length."""
-    text = "".join(c if c.isprintable() else "?" for c in text)
+def shortened(text: str) -> str:
+    """A message of limited length: names and cells in it may have any."""
     return text if len(text) <= 690 else f"{text[:500]} … {text[-180:]}"
 
 

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import GapsEntry, record
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
-#: More would fill the memory; hours of 570 years are fewer.
-_MOST_SLOTS = 5_000_000
+#: Slots of all regions; more would fill the memory.
+_MOST_SLOTS = 20_000_000
 _SUNDAY = 6  # when clocks change in most of the world
 #: So many equal steps in a row are no accident of missing rows.
 _RUN = 4
@@ -300,7 +301,7 @@ def gaps_of(options: Any, path: object) -> GapsEntry | None:
     if not isinstance(options, dict):
         raise DataError(
             f"{path}: gaps must be 'refuse' or {{method: linear or previous, longest: slots}}, got "
-            f"{str(options)[:60]!r}"
+            f"{shown(options)}"
         )
     return record(GapsEntry, options, f"{path}: gaps")
 
@@ -311,6 +312,8 @@ def common_slots(
     begin: np.datetime64 | None,
     end: np.datetime64 | None,
     path: object,
+    *,
+    regions: int = 1,
 ) -> Slots:
     """The slots from ``begin`` to ``end``, or the longest window that every span covers."""
     first = max((span[0] for span in spans), default=begin)
@@ -334,10 +337,10 @@ def common_slots(
             + (" with 'start' and 'end'" if begin is not None or end is not None else "")
             + f": the last to begin does so at {first} UTC, the first to end at {last} UTC"
         )
-    if count > _MOST_SLOTS:
+    if count * regions > _MOST_SLOTS:
         raise DataError(
-            f"{path}: from {start} to {stop} UTC there are {count} slots, more than {_MOST_SLOTS}; "
-            f"is a time wrong?"
+            f"{path}: from {start} to {stop} UTC there are {count} slots of {regions} regions, "
+            f"more than {_MOST_SLOTS}; is a time wrong?"
         )
     return Slots(start + np.arange(count) * np.timedelta64(seconds, "s"), seconds)
 

@@ -174,7 +174,10 @@ def _parsed(text: Any, entry: SeriesEntry, place: StampColumn) -> Any:
 
 
 def _read(text: Any, form: str | None, *, utc: bool) -> Any:
-    return pd.to_datetime(text, format=form or "ISO8601", errors="coerce", utc=utc)
+    try:
+        return pd.to_datetime(text, format=form or "ISO8601", errors="coerce", utc=utc)
+    except re.error as error:  # a directive that stands twice
+        raise ValueError(str(error)) from None
 
 
 def _refuse_counts(text: Any, form: str | None, place: StampColumn) -> None:

@@ -1,13 +1,24 @@
 """Options of a table that nobody should write: one sentence each, or the right number."""
 
+import bz2
+import gzip
+import json
+import lzma
 import os
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from equiload.envs import DataError, EquiloadError, Instance
 from equiload.envs.data import table
+from equiload.envs.data.tables.entries import RegionEntry, SeriesEntry, WorldEntry, YamlEntry
 
 HOURS = pd.date_range("2024-03-01", periods=48, freq="h")
 PRICE = "file: all.csv, time: time, time_zone: UTC, column: price, unit: US$/MWh"
@@ -57,7 +68,7 @@ REFUSED = {
     "gaps: {method: linear, longest: 0}": "'longest' must be greater than or equal to 1",
     "gaps: 5": "gaps must be 'refuse' or",
     'name: "a\\nb\\e[31m"': "a text that can be printed",
-    "start: 0001-01-01": "slots, more than 5000000; is a time wrong?",
+    "start: 0001-01-01\nslot_minutes: 1": "slots of 1 regions, more than 20000000; is a time wrong",
 }
 
 
@@ -87,7 +98,7 @@ PRICES = {
     "encoding: klingon": "there is no encoding 'klingon'",
     "separator: ';'": "there is no column 'time', found 'time,price",
     "decimal: ',', thousands: ','": "cannot both be ','",
-    "decimal: ',,'": "'decimal' must be a single character",
+    "decimal: ',,'": "'decimal' must be at most 1 character, got ',,'",
     "sheet: a": "'sheet' is for files that end in .xlsx",
     "records: a": "'records' is for files that end in .json",
     "period: price": "the stamps carry an offset",
@@ -116,7 +127,7 @@ OTHERS = {
     ("price", "{file: all.csv, time: time, column: price}"): "'unit' is missing",
     ("price", "{file: all.csv, time: time, unit: US$/MWh}"): "needs a 'column'",
     ("price", f"{{{PRICE.replace('US$', 'EUR')}, rate: true}}"): "'rate' must be a positive number",
-    ("price", f"{{{PRICE.replace('US$', 'EUR')}, rate: &a {{x: *a}}}}"): "rate: ",
+    ("price", f"{{{PRICE.replace('US$', 'EUR')}, rate: &a {{x: *a}}}}"): "too deeply",
     ("price", "{file: x.parquet, time: time, time_zone: UTC, column: l, unit: US$/MWh}"): "row 1",
     ("price", "{file: x.parquet, time: time, time_zone: UTC, column: b, unit: US$/MWh}"): "row 1",
     ("price", "{file: all.csv, time: time, column: name, unit: US$/MWh}"): "the value is '=1+1'",
@@ -156,8 +167,8 @@ def test_series_of_another_kind(kind: str, entry: str, folder: Path) -> None:
         ("capacity: .nan", "must be a number of MWh per slot"),
         (f"capacity: {'9' * 400}", "must be a number of MWh per slot"),
         ("capacity: 0.1", "is 'capacity' in the demand's unit"),
-        ("pue: 0.5", "at least 1"),
-        ("price: 5", "duplicate key"),
+        ("pue: 0.5", "greater than or equal to 1"),
+        ("price: 5", "in line 7 the key 'price' stands a second time"),
         ("pricing: 5", "unknown entry of region Here 'pricing'"),
     ],
 )
@@ -167,15 +178,142 @@ def test_a_region(line: str, match: str, folder: Path) -> None:
         read(folder, region=line, demand=demand)
 
 
-def test_yaml_that_grows_or_never_ends(folder: Path) -> None:
-    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n"
-    for before, name in zip("abcdefghi", "bcdefghij", strict=True):
-        bomb += f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n"
-    for text in (bomb + "name: *j\nregions: {R: *j}", "[" * 3000, "regions: &r {Here: *r}"):
-        (folder / "w.yaml").write_text(text)
-        with pytest.raises(DataError) as caught:
-            table(folder / "w.yaml")
-        assert len(str(caught.value)) < 700
+NEST = "&a0 [x, x, x, x, x, x, x, x, x]"
+for level in range(1, 12):
+    NEST = f"&a{level} [{NEST}{f', *a{level - 1}' * 8}]"
+
+
+def with_option(folder: Path, record: type[YamlEntry], option: str, value: str) -> Instance:
+    """Read a world in which one record's option holds a value."""
+    line = f"{option}: {value}"
+    if record is WorldEntry:
+        return read(folder, line)
+    if record is RegionEntry:
+        return read(folder, region=line)
+    price = [part for part in PRICE.split(", ") if not part.startswith(f"{option}: ")]
+    return read(folder, price=f"{{{', '.join([*price, line])}}}")
+
+
+@pytest.mark.parametrize(
+    ("record", "option"),
+    [
+        *((WorldEntry, option) for option in ("name", "gaps", "start", "equity_weight", "nope")),
+        *((RegionEntry, option) for option in ("location", "capacity", "water", "nope")),
+        *((SeriesEntry, option) for option in ("where", "rate", "layout", "missing", "nope")),
+    ],
+)
+def test_a_nest_of_aliases_is_not_written_out(
+    record: type[YamlEntry], option: str, folder: Path
+) -> None:
+    """9^12 values in 500 bytes, wherever: not printed, not compared, not waited for."""
+    with pytest.raises(DataError, match=r"w\.yaml: holds more than 500000 values"):
+        with_option(folder, record, option, NEST)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[" * 3000, "nested too deeply"),
+        ("regions: &r {Here: *r}", "nested too deeply"),
+        ("a: &a {<<: *a}", "nested too deeply"),
+        (f"regions: 1\nregions: {NEST}", "in line 2 the key 'regions' stands a second time"),
+        ("regions: 1\nregions: 2", "in line 2 the key 'regions' stands a second time"),
+        ("? [a]\n: 1", "in line 1 a key is no text"),
+        ("- " * 300_000, "more than 512 KiB is not read"),
+        (f"regions: {{{', '.join(f'r{n}: {{}}' for n in range(1001))}}}", "at most 1000 items"),
+        ("name: \0", "is not YAML: unacceptable character #x0000"),
+    ],
+)
+def test_yaml_that_is_none_or_never_ends(text: str, sentence: str, folder: Path) -> None:
+    (folder / "w.yaml").write_text(text)
+    with pytest.raises(DataError) as caught:
+        table(folder / "w.yaml")
+    assert sentence in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+SCALARS = ["", "~", "true", "-1", "1e400", ".nan", "9" * 400, '"a\\e[31m\\0"', "x" * 5000, "NO"]
+HOSTILE = st.recursive(
+    st.sampled_from(SCALARS),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(inner, max_size=2).map(
+            lambda items: f"{{{', '.join(f'k{n}: {item}' for n, item in enumerate(items))}}}"
+        )
+    ),
+    max_leaves=5,
+)
+RECORDS: tuple[type[YamlEntry], ...] = (WorldEntry, RegionEntry, SeriesEntry)
+OPTIONS = [(record, option) for record in RECORDS for option in record.model_fields]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(OPTIONS), HOSTILE)
+def test_any_option_may_hold_anything(
+    folder: Path, option: tuple[type[YamlEntry], str], value: str
+) -> None:
+    """Read, or refused in one sentence; a new option is tried unasked."""
+    sentence = "read"
+    try:
+        with_option(folder, *option, value)
+    except EquiloadError as error:
+        sentence = str(error)
+    assert sentence.isprintable()
+    assert len(sentence) < 700
+
+
+def far_cell(path: Path) -> None:
+    """A workbook of two cells, the one in the last row."""
+    sheet = '<worksheet><sheetData><row r="%d"><c r="XFD%d"/></row></sheetData></worksheet>'
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("xl/worksheets/sheet1.xml", sheet % (1048576, 1048576))
+
+
+LARGE: dict[str, Callable[[Path], object]] = {
+    "zeros.csv.gz": lambda path: path.write_bytes(gzip.compress(bytes(1 << 21))),
+    "zeros.csv.xz": lambda path: path.write_bytes(lzma.compress(bytes(1 << 21))),
+    "zeros.csv.bz2": lambda path: path.write_bytes(bz2.compress(bytes(1 << 21))),
+    "ragged.csv": lambda path: path.write_text("time,price" + ",x" * 900 + "\n" * 1000),
+    "ragged-below.csv": lambda path: path.write_text(
+        "time,price\n1,1,1\n" + "," * 900 + "\n" * 1000
+    ),
+    "ragged.json": lambda path: path.write_text(json.dumps([{f"k{n}": n} for n in range(1000)])),
+    "deep.json": lambda path: path.write_text(
+        json.dumps([{"a": {f"{n}": n}} for n in range(1000)])
+    ),
+    "lists.json": lambda path: path.write_text(json.dumps([[1] * 1000] + [[1]] * 1000)),
+    "long.json": lambda path: path.write_text("[" + "[]," * 100_000 + "[]]"),
+    "same.parquet": lambda path: pq.write_table(pa.table({"time": pa.repeat(1, 1 << 20)}), path),
+    "wide.parquet": lambda path: pd.DataFrame({f"c{n}": [n] for n in range(10_001)}).to_parquet(
+        path
+    ),
+    "wide.csv": lambda path: path.write_text("time,price" + ",x" * 10_000),
+    "far.xlsx": far_cell,
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_small_files_that_would_fill_the_memory(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EQUILOAD_LARGEST_MIB", "1")
+    LARGE[name](folder / name)
+    with pytest.raises(DataError, match=rf"{name}: (holds .*more than 1 MiB|has more than 10000)"):
+        read(folder, price=f"{{{PRICE.replace('all.csv', name)}}}")
+
+
+def test_the_limit_is_raised_by_its_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (folder / "all.csv").read_text().replace("A", "A" * 30_000)
+    (folder / "large.csv.gz").write_bytes(gzip.compress(text.encode()))
+    price = f"{{{PRICE.replace('all.csv', 'large.csv.gz')}}}"
+    monkeypatch.setenv("EQUILOAD_LARGEST_MIB", "1")
+    with pytest.raises(DataError, match="raise EQUILOAD_LARGEST_MIB"):
+        read(folder, price=price)
+    monkeypatch.setenv("EQUILOAD_LARGEST_MIB", "2")
+    assert read(folder, price=price).horizon == 48
+    monkeypatch.setenv("EQUILOAD_LARGEST_MIB", "many")
+    with pytest.raises(DataError, match="EQUILOAD_LARGEST_MIB must be a whole number from 1"):
+        read(folder, price=price)
 
 
 def test_what_may_be_written_shortly(folder: Path) -> None:
