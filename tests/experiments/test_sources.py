@@ -36,7 +36,7 @@ from equiload.experiments.programs import collect
 from equiload.experiments.programs.data import main as data_command
 from equiload.experiments.report import write_report
 from equiload.experiments.results import parquet
-from equiload.experiments.results.rows import LeftOut
+from equiload.experiments.results.records import LeftOut
 from equiload.experiments.results.study import Study, compare
 from equiload.experiments.running.sources import count_draws, make_source, reachabilities
 
