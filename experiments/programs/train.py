@@ -32,6 +32,7 @@ from equiload.agents.learn.networks import at_scale
 from equiload.agents.learn.policy import LearnedPolicy
 from equiload.envs import DataError
 from equiload.envs.data import Source
+from equiload.envs.make import label_of
 from equiload.experiments.results import parquet
 from equiload.experiments.results.rows import Row
 from equiload.experiments.results.study import compare
@@ -69,38 +70,47 @@ class Session:
 
     def __init__(self, cfg: TrainConfig, source: Source, folder: Path, command: str) -> None:
         self._cfg, self._folder, self._command = cfg, folder, command
-        device = cfg.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = _device(cfg.device)
         saved = folder / STATE
         before = read_tensors(saved) if saved.is_file() else None
-        data = before and before.get("data")  # the checkpoint to begin with may be gone by now
-        self._data = json.loads(data or json_text(origin_of(cfg, source)))
+        data = before.get("data") if isinstance(before, Mapping) else None
+        if not isinstance(data, str):  # the checkpoint to begin with may be gone later
+            data = json_text(origin_of(cfg, source))
+        self._data = json.loads(data)
         self._validation = Validation(cfg.validation, source)
         self._trainer: Trainer = make_trainer(cfg, source, device, warm=before is None)
         self._rows: list[dict[str, Any]] = []
         self._best, self._seconds = np.inf, 0.0
         if before is not None:
-            self._restore(before["trainer"])
-            self._best, self._seconds = float(before["best"]), float(before["seconds"])
-            self._rows = _read_rows(folder / "progress.csv", self._trainer.done)
+            self._restore(before)
             load_checkpoint(folder / "best")  # it is there still
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
+    def _restore(self, before: Any) -> None:
         try:
-            self._trainer.restore(state)
-        # What a state of another learner lacks, and what torch says of another network's weights.
-        except (KeyError, ValueError, RuntimeError):
+            self._trainer.restore(before["trainer"])
+            self._best, self._seconds = float(before["best"]), float(before["seconds"])
+            self._rows = _read_rows(self._folder / "progress.csv", self._trainer.done)
+            whole = 0 <= self._trainer.done <= self._trainer.total
+        # What a state lacks that is another's or not whole, and what torch says of other weights.
+        except (LookupError, TypeError, AttributeError, ValueError, RuntimeError):
+            whole = False
+        if not whole:
             raise DataError(
-                f"{self._folder}: the run there had another learner or network than this "
-                "configuration: give another hydra.run.dir, or begin anew with resume=never"
-            ) from None
+                f"{self._folder}: what was saved there is not whole, or another learner's or "
+                "network's: give another hydra.run.dir, or begin anew with resume=never"
+            )
 
     def run(self) -> None:
         """Train to the end."""
         trainer, cfg = self._trainer, self._cfg
         if trainer.done >= trainer.total:
             print("it has been trained to the end before")  # noqa: T201
+        else:
+            print(  # noqa: T201
+                f"{label_of(cfg.agent)}: steps {trainer.done} to {trainer.total}, evaluated every "
+                f"{cfg.evaluate_every}, in {self._folder}",
+                file=sys.stderr,
+            )
         begin = time.monotonic() - self._seconds
         metrics: dict[str, list[float]] = defaultdict(list)  # since the last evaluation
         threading.excepthook = _said_once
@@ -229,6 +239,16 @@ def _policy(checkpoint: Checkpoint, cfg: TrainConfig) -> Any:
         )
 
     return make
+
+
+def _device(asked: str) -> str:
+    """Where to train; refused where there is no such device."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return "cuda" if found["cuda"] else "cpu"
+    if not found.get(asked.split(":")[0], True):
+        raise DataError(f"device={asked}: torch finds none here")
+    return asked
 
 
 def _read_rows(path: Path, done: int) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from equiload.agents import EGLB
 from equiload.agents.learn import LearnedPolicy, load_checkpoint
 from equiload.envs import DataError, rollout
 from equiload.envs.data import Draw, SyntheticSource, synthetic
-from equiload.experiments.programs.train import Session
+from equiload.experiments.programs.train import STATE, Session
 from equiload.experiments.running import config
 from equiload.experiments.trainers.tensors import read_tensors, write_tensors
 from equiload.experiments.trainers.validation import Validation
@@ -242,8 +242,38 @@ def test_a_folder_of_another_learner_or_network_is_refused(tmp_path: Path) -> No
     Session(first, WORLD, tmp_path, "first").run()
     others = [configured("ppo", "network.hidden=8"), configured("hindsight", "network.hidden=16")]
     for other in others:
-        with pytest.raises(DataError, match="had another learner or network"):
+        with pytest.raises(DataError, match="is not whole, or another learner's"):
             Session(other, WORLD, tmp_path, "other")
+
+
+def test_a_saved_state_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    cfg = configured("hindsight", "agent.options.steps=1", "validation.draws=1")
+    Session(cfg, WORLD, tmp_path, "first").run()
+    state, progress = read_tensors(tmp_path / STATE), tmp_path / "progress.csv"
+    trainer, told = state["trainer"], progress.read_bytes()
+    for broken in (
+        [],
+        {},
+        state | {"trainer": 5},
+        state | {"best": "low"},
+        state | {"seconds": None},
+        *(state | {"trainer": trainer | {"steps": steps}} for steps in ("one", None, -1, 10**9)),
+        state | {"trainer": trainer | {"network": {}}},
+        state | {"trainer": trainer | {"optimizer": []}},
+    ):
+        write_tensors(tmp_path / STATE, broken)
+        with pytest.raises(DataError, match="what was saved there is not whole"):
+            Session(cfg, WORLD, tmp_path, "again")
+    write_tensors(tmp_path / STATE, state)
+    for text in (b"gap\n1\n", b"step,gap\none,1\n", b"step\n\xff\n"):
+        progress.write_bytes(text)
+        with pytest.raises(DataError, match="what was saved there is not whole"):
+            Session(cfg, WORLD, tmp_path, "again")
+    progress.write_bytes(told)
+    Session(cfg, WORLD, tmp_path, "again").run()
+    (tmp_path / "best.json").unlink()
+    with pytest.raises(DataError, match=r"best\.json: there is no such checkpoint file"):
+        Session(cfg, WORLD, tmp_path, "again")
 
 
 @pytest.mark.parametrize("kind", ["hindsight", "ppo"])
