@@ -6,10 +6,11 @@ import math
 from typing import Literal
 
 import numpy as np
-from numba import njit
 
 from equiload.envs import DataError, Setting, Slot, State
+from equiload.envs.checking import checked
 from equiload.envs.typing import FloatArray, IntArray
+from numba import njit
 
 Mirror = Literal["euclidean", "entropic"]
 Schedule = Literal["constant", "inverse_sqrt"]
@@ -61,6 +62,7 @@ class EGLB:
     (2, 10)
     """
 
+    @checked
     def __init__(
         self,
         *,
@@ -69,10 +71,6 @@ class EGLB:
         mirror: Mirror = "entropic",
         schedule: Schedule = "constant",
     ) -> None:
-        if mirror not in ("euclidean", "entropic"):
-            raise DataError(f"mirror must be 'euclidean' or 'entropic', got {mirror!r}")
-        if schedule not in ("constant", "inverse_sqrt"):
-            raise DataError(f"schedule must be 'constant' or 'inverse_sqrt', got {schedule!r}")
         if not (np.isfinite(step_size).all() and np.all(np.asarray(step_size) > 0)):
             raise DataError(f"step_size must be positive, got {step_size}")
         if not (np.isfinite(z_max).all() and np.all(np.asarray(z_max) >= 0)):

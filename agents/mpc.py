@@ -6,9 +6,10 @@ import numpy as np
 
 from equiload.agents.eglb import EGLB
 from equiload.agents.forecast.planner import Planner
-from equiload.envs import DataError, Setting, Slot, State, shadow_cost
+from equiload.envs import Setting, Slot, State, shadow_cost
+from equiload.envs.checking import checked
 from equiload.envs.forecast import Forecaster
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import Count, FloatArray, Number, Positive, Share
 
 
 class EGLBMPC:
@@ -44,19 +45,16 @@ class EGLBMPC:
     ((2, 10), array([1., 1.]))
     """
 
+    @checked
     def __init__(
         self,
         forecaster: Forecaster,
         *,
-        every: int = 1,
-        memory: float = 1.0,
-        tolerance: float = 1e-3,
-        solutions: int | None = 672,
+        every: Count = 1,
+        memory: Positive = 1.0,
+        tolerance: Positive = 1e-3,
+        solutions: Count | None = 672,
     ) -> None:
-        if every < 1 or not memory > 0:
-            raise DataError(f"every and memory must be at least 1, got {every} and {memory}")
-        if solutions is not None and solutions < 1:
-            raise DataError(f"solutions must be at least 1 or none, got {solutions}")
         self.every, self.memory, self.solutions = every, memory, solutions
         self.planner = Planner(forecaster, tolerance=tolerance)
 
@@ -103,22 +101,17 @@ class EGLBPredicted:
         Relative gap at which a solution is good enough.
     """
 
+    @checked
     def __init__(
         self,
         forecaster: Forecaster,
         *,
-        trust: float = 0.5,
-        after: int = 0,
-        every: int | None = None,
+        trust: Share = 0.5,
+        after: Number = 0,
+        every: Count | None = None,
         eglb: EGLB | None = None,
-        tolerance: float = 1e-3,
+        tolerance: Positive = 1e-3,
     ) -> None:
-        if not 0 <= trust <= 1:
-            raise DataError(f"trust must be from 0 to 1, got {trust}")
-        if after < 0:
-            raise DataError(f"after must be at least 0, got {after}")
-        if every is not None and every < 1:
-            raise DataError(f"every must be at least 1, got {every}")
         self.trust, self.after, self.every = trust, after, every
         self.eglb = EGLB() if eglb is None else eglb
         self.planner = Planner(forecaster, tolerance=tolerance)

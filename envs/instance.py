@@ -24,7 +24,6 @@ from equiload.envs.footprints import unit_of
 from equiload.envs.series import Series
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 from equiload.envs.validation import (
-    LARGEST,
     booleans,
     clock,
     frozen,
@@ -364,8 +363,7 @@ class Objective(_Frozen):
                 f"equity_weight must map footprint kinds to numbers, got {self.equity_weight!r}"
             ) from None
         for kind, value in weight.items():
-            if not 0 <= value <= LARGEST:
-                raise DataError(f"the equity weight of {kind} must be at least 0, got {value}")
+            numbers(f"the equity weight of {kind}", value, (), minimum=0.0)
         set_fields(self, equity_weight=MappingProxyType(weight))
 
     @property
@@ -408,6 +406,7 @@ class Instance(_Frozen):
     name: str = "instance"
 
     def __post_init__(self) -> None:
+        set_fields(self, name=names_of("problem", [self.name])[0])
         N, J = len(self.fleet.datacenters), len(self.fleet.gateways)
         if self.trace.price.shape[-1] != N or self.trace.demand.shape[-1] != J:
             raise DataError(

@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
 
+from equiload.envs.checking import check_call, shown
 from equiload.envs.errors import DataError
-from equiload.envs.records import check_call, shown
+from equiload.envs.reading import note_sources
 
 #: A name, or ``_target_`` (or ``kind``, a name) and arguments: what files and command lines hold.
 Spec: TypeAlias = str | Mapping[str, Any]
@@ -106,7 +107,7 @@ def target_of(kind: str, spec: Any) -> Any:
 
 
 def called(label: str, target: Callable[..., Any], /, *positional: Any, **arguments: Any) -> Any:
-    """Call ``target``; see :func:`~equiload.envs.records.check_call` for what is refused."""
+    """Call ``target``; see :func:`~equiload.envs.checking.check_call` for what is refused."""
     check_call(label, target, *positional, **arguments)
     return target(*positional, **arguments)
 
@@ -128,6 +129,7 @@ def locate(path: str) -> Any:
             place = getattr(place, name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DataError(f"there is no {path!r} to import: {error}") from None
+    note_sources(path)  # at once: they may be edited while the run goes on
     return place
 
 
@@ -170,6 +172,8 @@ def _trusted(path: Any, trust: Trust, arguments: Mapping[str, Any]) -> Any:
         raise DataError(f"_target_ must be an import path, got {path!r}")
     if trust is True:
         return locate(path)
+    if isinstance(trust, str) or not all(isinstance(known, type) for known in trust or ()):
+        raise DataError(f"trust must be true, false or classes, got {shown(trust)}")
     for known in trust or ():
         if path == f"{known.__module__}.{known.__qualname__}":
             return known

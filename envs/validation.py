@@ -15,8 +15,9 @@ from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
 _A = TypeVar("_A", bound="np.ndarray[Any, Any]")
 
-#: Products of such numbers stay finite.
-LARGEST = 1e50
+#: Size of a number that is not 0: products of a few neither overflow nor underflow, so that a
+#: certificate can bound them exactly (docs/robustness.md).
+SMALLEST, LARGEST = 1e-50, 1e50
 
 
 def set_fields(target: Any, **values: Any) -> None:
@@ -89,20 +90,25 @@ def numbers(
     minimum: float = -np.inf,
     maximum: float = np.inf,
 ) -> FloatArray:
-    """Read-only finite numbers within bounds; copied unless nobody can change them."""
+    """Read-only finite numbers within bounds; copied unless nobody can change them.
+
+    None is below :data:`SMALLEST` (unless it is 0) or above :data:`LARGEST` in size.
+    """
     array = regular_array(name, values, np.float64)
     if not frozen_throughout(array):
         array = array.copy()
     if array.shape != shape:
         raise DataError(f"{name} must have shape {shape}, got {array.shape}")
-    good = (np.abs(array) <= LARGEST) & (array >= minimum) & (array <= maximum)
+    size, inside = np.abs(array), (array >= minimum) & (array <= maximum)
+    good = inside & (size <= LARGEST) & ((size >= SMALLEST) | (size == 0))
     if not good.all():
         place = tuple(int(i) for i in np.argwhere(~good)[0])
         bounds = "" if np.isinf(minimum) else f" of at least {minimum:g}"
         bounds += "" if np.isinf(maximum) else f" and at most {maximum:g}"
-        if np.isfinite(array[place]) and not bounds:
-            bounds = f" below {LARGEST:g} in size"
-        raise DataError(f"{name}{list(place)} is {array[place]}, expected a finite number{bounds}")
+        if inside[place]:
+            bounds += f" that is 0 or from {SMALLEST:g} to {LARGEST:g} in size"
+        where = list(place) if place else ""
+        raise DataError(f"{name}{where} is {array[place]}, expected a finite number{bounds}")
     return frozen(array)
 
 

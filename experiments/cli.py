@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -75,8 +75,8 @@ COMMANDS = {
 }
 #: What ``sweep`` can repeat; the first unless another is named.
 PROGRAMS = tuple(name for name, command in COMMANDS.items() if command.hydra)
-#: What `--json` prints of a run: the first of these that the program wrote.
-RESULTS = ("sweep.json", "results.json", "evaluation.json", "best.json")
+#: What `--json` prints of a run that is done: the first of these in its folder, or `PROGRAM.json`.
+RESULTS = ("results.json", "evaluation.json", "best.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,18 +133,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _quietly(program: str, arguments: list[str], *, as_json: bool) -> int:
     """Run with standard output silenced, progress bars too; then print the result if asked."""
-    folder = f"outputs/{program}/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
-    for key in ("hydra.run.dir", "hydra.sweep.dir"):
-        chosen = [a.split("=", 1)[1] for a in arguments if a.startswith(f"{key}=")]
-        folder = chosen[-1] if chosen else folder
-    arguments += [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+    from equiload.experiments.running.files import written
+
+    written.clear()
     os.environ["TTY_COMPATIBLE"] = "0"  # rich takes no stream for a terminal
     try:
         with _silence():
             return start(program, arguments)
     finally:  # Hydra ends failed runs itself
-        written = [Path(folder, name) for name in (*RESULTS, f"{program}.json")]
-        for path in [path for path in written if path.exists()][:1] if as_json else []:
+        kept = "sweep.json" if "-m" in arguments else "job.json"
+        for record in [path for path in written if path.name == kept][-1:] if as_json else []:
+            done = json.loads(record.read_text(encoding="utf-8")).get("state") == "done"
+            found = [record.with_name(name) for name in (*RESULTS, f"{program}.json") if done]
+            path = next((path for path in found if path.exists()), record)
             print(path.read_text(encoding="utf-8"), end="")  # noqa: T201
 
 

@@ -92,10 +92,10 @@ def largest_step(safe: SafeSet, followed: Ledger, change: Effect, margin: Array)
         start = followed.cost + _weighted(height, line, mu, xp)
         rise = cost_slope + _weighted(slope, line, mu, xp)
         over = start + alpha * rise > goal
-        root = (goal - start) / xp.where(rise > 0, rise, xp.ones_like(rise))
-        root = xp.where(rise > 0, root, xp.zeros_like(root))
+        # Where there is room, the line rises: the root lies between 0 and the last.
+        room = xp.where(over & (goal > start), goal - start, xp.zeros_like(goal))
+        root = room / xp.where(rise > 0, rise, xp.ones_like(rise))
         alpha = xp.where(over, root, alpha)
-        alpha = xp.where(alpha > 0, alpha, xp.zeros_like(alpha))
     return alpha
 
 

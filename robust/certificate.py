@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,9 @@ _ASCENT_ROUNDS = 200
 
 
 class SlotRecord(NamedTuple):
-    """A slot's record: ``expert [..., J, N]`` or none, ``alpha``, ``refused [...]``, the books."""
+    """A slot's record: ``expert [..., J, N]`` or its seal, ``alpha``, ``refused [...]``, books."""
 
-    expert: FloatArray | None
+    expert: FloatArray | bytes
     alpha: FloatArray
     refused: BoolArray
     ledger: Ledger
@@ -41,6 +42,9 @@ class Certificate:
     expert
         ``[..., T, J, N]``, the expert's own allocations, which :func:`~equiload.robust.verify`
         needs; empty where they were not kept.
+    digest
+        SHA-256 of the expert's allocations (:func:`digest`), also where they were not kept: whose
+        decisions these are shows when whoever is said to have made them makes them again.
     left, right
         ``[..., T]``, US$.
     alpha
@@ -75,6 +79,7 @@ class Certificate:
     allowance: float
     footprint_bound: FloatArray | None
     expert: FloatArray
+    digest: str
     left: FloatArray
     right: FloatArray
     alpha: FloatArray
@@ -152,12 +157,13 @@ def certificate_of(safe: SafeSet, records: Sequence[SlotRecord]) -> Certificate:
     if complete or safe.footprint_bound is None:  # then the condition itself bounds it too
         excess = np.minimum(excess, last.left)
     ledgers = [record.ledger for record in records]
-    experts = [record.expert for record in records if record.expert is not None]
+    experts = [record.expert for record in records if not isinstance(record.expert, bytes)]
     return Certificate(
         rho=safe.rho,
         allowance=safe.allowance,
         footprint_bound=safe.footprint_bound,
         expert=np.stack(experts, axis=-3) if experts else np.empty(0),
+        digest=digest(record.expert for record in records),
         left=np.stack([ledger.left for ledger in ledgers], axis=-1),
         right=np.stack([ledger.right for ledger in ledgers], axis=-1),
         alpha=np.stack([record.alpha for record in records], axis=-1),
@@ -167,6 +173,17 @@ def certificate_of(safe: SafeSet, records: Sequence[SlotRecord]) -> Certificate:
         allowed=np.asarray(last.right),
         complete=complete,
     )
+
+
+def seal(allocation: FloatArray) -> bytes:
+    """SHA-256 of one slot's allocation ``[..., J, N]``: little-endian float64, no zero negative."""
+    return sha256((np.asarray(allocation, dtype="<f8") + 0.0).tobytes()).digest()
+
+
+def digest(slots: Iterable[FloatArray | bytes]) -> str:
+    """SHA-256, in hexadecimal, of the slots' seals; a slot is its allocation or its seal."""
+    seals = (slot if isinstance(slot, bytes) else seal(slot) for slot in slots)
+    return sha256(b"".join(seals)).hexdigest()
 
 
 def lower_bound(outcome: Outcome, rounds: int = _ASCENT_ROUNDS) -> FloatArray:

@@ -8,12 +8,14 @@ compiler trade accuracy for speed where a bound is computed.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from equiload.envs.typing import Array, FloatArray, IntArray
+from numba import njit
 
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = 1e-280
+#: US$ of the expert's that the right side does not count.
+LEAST_DUE = 1e-200
 
 
 # Tuples that kernels read stand in the kernels' file: numba's cache would not see that the order of
@@ -209,6 +211,7 @@ def _follow(
                 top = max(top, footprint[b, k, r] - head[b, k, r])
             side += mu[k] * top
             scale += mu[k] * abs(top)
+        due = due if due > LEAST_DUE else 0.0
         due = (rho * due * (1 - (K + 8) * _EPS) + allowance) * (1 - 2 * _EPS)
         right[b] = max(due, right[b])
         if len(bound) > 0:

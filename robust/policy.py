@@ -9,7 +9,7 @@ from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.make import Spec, make
 from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import BoolArray, FloatArray
-from equiload.robust.certificate import Certificate, SlotRecord, certificate_of
+from equiload.robust.certificate import Certificate, SlotRecord, certificate_of, seal
 from equiload.robust.kernels import Ledger
 from equiload.robust.methods import Method
 from equiload.robust.safe import SafeSet
@@ -85,7 +85,7 @@ class RobustLayer:
         played = self.method(turn, proposed)
         self._ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
-        record = expert if self.keep_expert else None
+        record = expert if self.keep_expert else seal(expert)
         self._records.append(SlotRecord(record, alpha, refused, played.ledger))
         allocation: FloatArray = played.allocation
         return allocation

@@ -104,7 +104,8 @@ class Projector:
     ) -> FloatArray:
         size, fixed = len(target), len(self._pairs) + len(demand) + len(room)
         unit = max(float(demand.sum()), 1e-300)  # the solver's tolerance is absolute
-        target, demand, room = target / unit, demand / unit, room / unit
+        target, demand = target / unit, demand / unit
+        room = np.minimum(room, _FREE * unit) / unit
         rows = np.vstack([self._sends, self._serves, *cuts])
         upper = np.concatenate([np.full(size, _FREE), demand, room, np.array(limits) / unit])
         lower = np.concatenate([np.zeros(size), demand, np.full(len(room) + len(cuts), -_FREE)])

@@ -25,12 +25,14 @@ from array_api_compat import array_namespace
 from equiload.envs import DataError, Setting, Slot
 from equiload.envs.series import Series
 from equiload.envs.typing import Array, FloatArray
-from equiload.robust.kernels import Ledger
+from equiload.envs.validation import numbers, set_fields
+from equiload.robust.kernels import LEAST_DUE, Ledger
 
 #: The layer plans with ``Ē·(1 + BOUND_ROOM)``: rounding in a load is not a breach of the bound.
 BOUND_ROOM = 1e-9
 
-# Products of numbers below 1e25 lose less than this when they underflow.
+# Products lose less than this when they underflow: every number of an instance is 0 or of a size
+# from 1e-50 to 1e50, loads alone may be smaller.
 _TINY = {"float64": 1e-280, "float32": 1e-12}
 
 
@@ -117,9 +119,9 @@ class SafeSet:
     footprint_bound: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("rho", self.rho), ("allowance", self.allowance)):
-            if not (np.isfinite(value) and value >= 0):
-                raise DataError(f"{name} must be a finite number of at least 0, got {value}")
+        for name in ("rho", "allowance"):
+            value = float(numbers(name, getattr(self, name), (), minimum=0.0))
+            set_fields(self, **{name: value})
         if self.footprint_bound is not None:
             bound = np.array(self.footprint_bound, dtype=np.float64)
             shape = self.setting.footprint_shape[-2:]
@@ -133,7 +135,7 @@ class SafeSet:
                 )
             if not (np.isfinite(bound) & (bound >= 0)).all():
                 raise DataError("footprint_bound must hold finite numbers of at least 0")
-            object.__setattr__(self, "footprint_bound", bound)
+            set_fields(self, footprint_bound=bound)
 
     @property
     def _terms(self) -> int:
@@ -208,7 +210,9 @@ class SafeSet:
         high = (ledger.high + most) * (1 + 2 * eps)
         peak = xp.max(low, axis=-1)
         mu = like(self.setting.objective.mu, peak)
-        due = self.rho * (spent + xp.sum(mu * peak, axis=-1))
+        due = spent + xp.sum(mu * peak, axis=-1)
+        # Of less than this, products may have been rounded up by more than a share of them.
+        due = self.rho * xp.where(due > LEAST_DUE, due, due * 0.0)
         right = (due * (1 - (len(mu) + 8) * eps) + self.allowance) * (1 - 2 * eps)
         # The exact right side never falls, so neither need its bound.
         right = xp.where(right > ledger.right, right, ledger.right)

@@ -4,43 +4,69 @@ This module shares no function with the layer. It recomputes both sides of the c
 guarantee from the instance, the expert's allocations and the allocations played, as the definitions
 read, in exact rational arithmetic: every float is a fraction. Where a whole batch is checked, one
 pass in extended precision with a bound on its own rounding settles what it can, and only what it
-cannot settle is recomputed exactly. A verdict therefore never depends on a tolerance.
+cannot settle is recomputed exactly. A verdict therefore never depends on a tolerance. What is no
+certificate of this instance at all (a shape, a type, a number that is none) is a violation as well.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from equiload.envs import DataError, Instance
+from equiload.envs import Instance
 from equiload.envs.typing import Array, BoolArray, FloatArray
-from equiload.robust.certificate import Certificate
+from equiload.envs.validation import LARGEST
+from equiload.robust.certificate import Certificate, digest
 
 #: How far an allocation may miss its demand or capacity, relative to the slot's demand: floats
 #: cannot add up exactly. The inequalities are checked without any tolerance.
 FEASIBLE = 1e-9
 
-#: Room in the declared bound before a slot counts as a breach of it.
-BOUND_ROOM = Fraction(1, 10**9)
+#: Room in the declared bound, relative and absolute, before a breach of it must be reported.
+BOUND_ROOM, BOUND_FLOOR = Fraction(1, 10**9), Fraction(1e-279)
+
+_MOST = sys.float_info.max
+#: Of each part: its axes, and the least and the most it may hold (truth values where both are so).
+_PARTS: dict[str, tuple[str, float, float]] = {
+    "allocations": ("BTJN", -LARGEST, LARGEST),
+    "expert": ("BTJN", -LARGEST, LARGEST),
+    "left": ("BT", -_MOST, _MOST),
+    "right": ("BT", -_MOST, _MOST),
+    "alpha": ("BT", 0.0, 1.0),
+    "refused": ("BT", False, True),
+    "breach": ("BT", False, True),
+    "excess": ("B", -_MOST, _MOST),
+    "allowed": ("B", -_MOST, _MOST),
+    "rho": ("", 0.0, LARGEST),
+    "allowance": ("", 0.0, LARGEST),
+    "complete": ("", False, True),
+    "footprint_bound": ("BKR", 0.0, _MOST),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What does not hold, and where: ``problem`` in the batch, ``slot`` (−1: at the end)."""
+    """What does not hold, and where: ``problem`` in the batch, ``slot`` (−1: all of them).
+
+    ``left`` exceeds ``right``, which it should not; NaN where there is nothing to compare.
+    """
 
     problem: tuple[int, ...]
     slot: int
     what: str
-    left: float
-    right: float
+    left: float = np.nan
+    right: float = np.nan
 
     def __str__(self) -> str:
         place = f"problem {self.problem}, " if self.problem else ""
-        when = f"slot {self.slot}" if self.slot >= 0 else "the end of the episode"
-        return f"{place}{when}: {self.what}: {self.left!r} > {self.right!r}"
+        when = f"slot {self.slot}" if self.slot >= 0 else "the episode as a whole"
+        sides = "" if np.isnan(self.right) else f": {self.left!r} > {self.right!r}"
+        return f"{place}{when}: {self.what}{sides}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +76,7 @@ class Verification:
     Parameters
     ----------
     episodes, slots
-        How much was checked.
+        How much was checked: nothing where shapes, types or numbers are no certificate's.
     violations
         What does not hold; empty where all does.
     breaches
@@ -62,12 +88,12 @@ class Verification:
         the expert has spent and emitted so far, plus ``B``.
     """
 
-    episodes: int
-    slots: int
-    violations: tuple[Violation, ...]
-    breaches: int
-    exact: int
-    smallest_slack: float
+    episodes: int = 0
+    slots: int = 0
+    violations: tuple[Violation, ...] = ()
+    breaches: int = 0
+    exact: int = 0
+    smallest_slack: float = np.nan
 
     @property
     def ok(self) -> bool:
@@ -85,9 +111,12 @@ def verify(
 ) -> Verification:
     """Check a certificate against what was played.
 
-    Checked: allocations and the expert's are feasible; in every slot the stated sides bound the
-    exact ones and the condition holds; so does the guarantee at the end; α = 0 means the expert's
-    allocation; every breach of the declared bound is reported.
+    Checked: every part has the instance's shape, its type, and finite numbers; allocations and the
+    expert's are feasible, and the digest is the expert's; in every slot the stated sides bound the
+    exact ones and the condition holds; so does the guarantee at the end; it is complete when the
+    instance has ended; α lies in [0, 1] and is 0 where advice was refused, and 0 means the expert's
+    allocation; every breach of the declared bound is reported, and nothing else as one. Whatever
+    fails is a violation; nothing raises.
 
     Parameters
     ----------
@@ -113,25 +142,20 @@ def verify(
     >>> verify(policy.certificate(), instance, outcome.allocation, exact=True).ok
     True
     """
-    played = np.asarray(allocations, dtype=np.float64)
-    if not certificate.expert.size:
-        raise DataError("the layer kept no allocations of its expert: make it with keep_expert")
-    if played.shape != certificate.expert.shape:
-        raise DataError(
-            f"the allocations have shape {played.shape}, "
-            f"the certificate's {certificate.expert.shape}"
-        )
-    if played.shape[-3] > instance.horizon or played.shape[:-3] != instance.batch:
-        raise DataError(
-            f"the certificate covers {played.shape[:-2]} slots, "
-            f"the instance {(*instance.batch, instance.horizon)}"
-        )
-    violations = _infeasible(instance, certificate.expert, "the expert's allocation")
+    parts, violations = _parts(certificate, instance, allocations)
+    if violations:
+        return Verification(violations=tuple(violations))
+    played = parts.pop("allocations")
+    certificate = replace(certificate, **parts)
+    violations = _inconsistent(certificate, instance, played)
+    # From here on it is the instance that says whether the episode has ended.
+    certificate = replace(certificate, complete=played.shape[-3] == instance.horizon)
+    violations += _infeasible(instance, certificate.expert, "the expert's allocation")
     violations += _infeasible(instance, played, "the allocation")
     clear = np.zeros(instance.batch, dtype=bool)
     slack, breaches = np.inf, 0
     if not exact:
-        clear, slack, breaches = _filter(certificate, instance, played, spot_checks)
+        clear, slack = _filter(certificate, instance, played, spot_checks)
     for problem in zip(*np.nonzero(~clear), strict=True) if instance.batch else [()]:
         if instance.batch or not clear:
             index = tuple(int(i) for i in problem)
@@ -148,27 +172,86 @@ def verify(
     )
 
 
+def _parts(
+    certificate: Certificate, instance: Instance, allocations: object
+) -> tuple[dict[str, Any], list[Violation]]:
+    """Allocations and certificate as plain arrays and numbers, or the first misfit of each part."""
+    given = {**vars(certificate), "allocations": allocations}
+    played = _array(allocations).shape
+    steps = min(max(played[-3], 1), instance.horizon) if len(played) > 2 else instance.horizon
+    sizes = (steps, *instance.fleet.reachable.shape, *_shape(instance)[-2:])
+    parts: dict[str, Any] = {}
+    violations = []
+    for name, (axes, least, most) in _PARTS.items():
+        shape = tuple(sizes["TJNKR".index(axis)] for axis in axes.strip("B"))
+        shape = (*instance.batch, *shape) if "B" in axes else shape
+        array, bound = _array(given[name]), name == "footprint_bound"
+        if bound and given[name] is None:
+            continue
+        with suppress(ValueError):
+            array = np.broadcast_to(array, shape) if bound else array
+        kinds, dtype = ("b", np.bool_) if most is True else ("fiu", np.float64)
+        what = f"{name} is {array.dtype} {array.shape}, expected {dtype.__name__} {shape}"
+        if array.dtype.kind in kinds and np.can_cast(array.dtype, dtype) and array.shape == shape:
+            array = array.astype(dtype)
+            parts[name] = array[()]
+            wrong = np.argwhere(~((array >= least) & (array <= most)))[:1].tolist()
+            if not wrong:
+                continue
+            what = f"{name}{wrong[0]} is {array[tuple(wrong[0])]}, expected {least:g} to {most:g}"
+        elif name == "expert" and not array.size:
+            what += ": make the layer with keep_expert"
+        violations.append(Violation((), -1, what))
+    return parts, violations
+
+
+def _array(values: object) -> Array:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):
+        return np.empty(0, dtype=np.object_)
+
+
+def _inconsistent(
+    certificate: Certificate, instance: Instance, played: FloatArray
+) -> list[Violation]:
+    """Where parts of the certificate contradict each other, the horizon or what was played."""
+    steps, alpha = played.shape[-3], certificate.alpha
+    moved = np.abs(played - certificate.expert).max((-1, -2))
+    amounts = {
+        "refused, yet alpha is above 0": np.where(certificate.refused, alpha, 0.0),
+        "alpha is 0, yet the expert is not played": np.where(alpha == 0, moved, 0.0),
+    }
+    violations = _beyond(amounts, np.zeros_like(alpha))
+    if certificate.complete != (steps == instance.horizon):
+        what = f"complete is {certificate.complete}, with {steps} of {instance.horizon} slots"
+        violations.append(Violation((), -1, what))
+    if str(certificate.digest) != digest(np.moveaxis(certificate.expert, -3, 0)):
+        violations.append(Violation((), -1, "the digest is not that of the expert's allocations"))
+    return violations
+
+
 def _infeasible(instance: Instance, allocations: FloatArray, name: str) -> list[Violation]:
     steps = allocations.shape[-3]
     demand = instance.trace.demand[..., :steps, :]
     allowed = FEASIBLE * np.maximum(demand.sum(-1), 1e-300)
     reach = np.where(instance.fleet.reachable, 0.0, np.abs(allocations)).max((-1, -2))
-    problems = {
-        "is negative": -allocations.min((-1, -2)),
-        "leaves the reach": reach,
-        "misses the demand": np.abs(allocations.sum(-1) - demand).max(-1),
-        "exceeds the capacity": (allocations.sum(-2) - instance.capacity[..., :steps, :]).max(-1),
+    over = allocations.sum(-2) - instance.capacity[..., :steps, :]
+    amounts = {
+        f"{name} is negative": -allocations.min((-1, -2)),
+        f"{name} leaves the reach": reach,
+        f"{name} misses the demand": np.abs(allocations.sum(-1) - demand).max(-1),
+        f"{name} exceeds the capacity": over.max(-1),
     }
+    return _beyond(amounts, allowed)
+
+
+def _beyond(amounts: dict[str, Array], allowed: Array) -> list[Violation]:
+    """Slots ``[..., T]`` whose amount is more than is allowed."""
     return [
-        Violation(
-            tuple(int(i) for i in place[:-1]),
-            int(place[-1]),
-            f"{name} {what}",
-            float(amount[tuple(place)]),
-            float(allowed[tuple(place)]),
-        )
-        for what, amount in problems.items()
-        for place in np.argwhere(~(amount <= allowed))
+        Violation(place[:-1], place[-1], what, float(amount[place]), float(allowed[place]))
+        for what, amount in amounts.items()
+        for place in map(tuple, np.argwhere(~(amount <= allowed)).tolist())
     ]
 
 
@@ -180,8 +263,7 @@ def _exact(
     rho, allowance = Fraction(certificate.rho), Fraction(certificate.allowance)
     bound = None
     if certificate.footprint_bound is not None:
-        bounds = np.broadcast_to(certificate.footprint_bound, _shape(instance))
-        bound = _fractions(bounds[index])
+        bound = _fractions(certificate.footprint_bound[index])
     layer, expert = _Totals(instance, index), _Totals(instance, index)
     violations: list[Violation] = []
     least, breaches = np.inf, 0
@@ -208,15 +290,17 @@ def _exact(
         check(t, "the stated left side is too low", left, stated_left)
         check(t, "the stated right side is too high", stated_right, right)
         check(t, "the stated slack is negative", stated_left, stated_right)
-        moved = not np.array_equal(played[at], certificate.expert[at])
-        if moved and certificate.alpha[at] == 0:
-            check(t, "alpha is 0, yet the expert is not played", Fraction(1), Fraction(0))
         whole = scale + allowance
-        least = min(least, float((right - left) / whole) if whole else 0.0)
-        if bound is not None and (expert.added > bound * (1 + BOUND_ROOM)).any():
-            breaches += 1
-            if not certificate.breach[at]:
-                check(t, "a breach of the bound is not reported", Fraction(1), Fraction(0))
+        slack = (right - left) / whole if whole else Fraction(0)
+        least = min(least, float(min(max(slack, Fraction(-_MOST)), Fraction(_MOST))))
+        broken = bound is not None and (expert.added > bound * (1 + BOUND_ROOM) + BOUND_FLOOR).any()
+        breaches += int(broken)
+        if certificate.breach[at]:
+            full = expert.regional(t, _fractions(instance.capacity[at]))
+            if bound is None or (np.maximum(expert.added, full) <= bound).all():
+                violations.append(Violation(index, t, "a breach of the bound is reported for none"))
+        elif broken:
+            violations.append(Violation(index, t, "a breach of the bound is not reported"))
     objective, benchmark = (total.cost + mu @ total.peak for total in (layer, expert))
     excess, allowed = _fractions((certificate.excess[index], certificate.allowed[index]))
     check(-1, "the stated excess is too low", objective - benchmark, excess)
@@ -245,17 +329,22 @@ class _Totals:
     def add(self, t: int, allocation: FloatArray) -> None:
         """Play ``allocation [J, N]`` in slot ``t``."""
         sent = _fractions(allocation)
-        drawn = self._pue * sent.sum(0)
-        cost = _fractions(self._trace.price[t]) @ drawn
+        load = sent.sum(0)
+        cost = _fractions(self._trace.price[t]) @ (self._pue * load)
         if self._fleet.routing_cost is not None:
             cost += (_fractions(self._fleet.routing_cost) * sent).sum()
-        self.added = np.zeros_like(self.footprint)
-        by_datacenter = _fractions(self._trace.intensity[:, t]) * drawn
-        np.add.at(self.added.T, self._fleet.region_of, by_datacenter.T)
+        self.added = self.regional(t, load)
         self.footprint = self.footprint + self.added
         self.cost += cost
         self.gross += abs(cost)
         self.peak = self.footprint.max(-1)
+
+    def regional(self, t: int, load: Array) -> Array:
+        """Footprint ``[K, R]`` of ``load [N]`` in slot ``t``."""
+        added = np.zeros_like(self.footprint)
+        by_datacenter = _fractions(self._trace.intensity[:, t]) * self._pue * load
+        np.add.at(added.T, self._fleet.region_of, by_datacenter.T)
+        return added
 
 
 def _shape(instance: Instance) -> tuple[int, ...]:
@@ -269,17 +358,17 @@ def _fractions(values: object) -> Array:
 
 def _filter(
     certificate: Certificate, instance: Instance, played: FloatArray, spot_checks: int
-) -> tuple[BoolArray, float, int]:
-    """Which episodes are settled in extended precision, their smallest slack and breaches.
+) -> tuple[BoolArray, float]:
+    """Which episodes are settled in extended precision, and their smallest slack.
 
-    An episode is settled only where everything holds by more than this function's own rounding.
+    An episode is settled only where everything holds by more than this function's own rounding, and
+    no breach of the bound is possible.
     """
     sides = _sides(certificate, instance, played)
     stated = certificate
     moved = (played != stated.expert).any((-1, -2))
     slots = (sides.left <= stated.left) & (stated.left <= stated.right)
-    slots &= (stated.right <= sides.right) & ~(moved & (stated.alpha == 0))
-    slots &= ~(sides.breach & ~stated.breach)
+    slots &= (stated.right <= sides.right) & ~(sides.breach | stated.breach)
     episodes = slots.all(-1)
     # Where the expert was followed throughout, the end is as exact as the slots were.
     followed = ~moved.any(-1)
@@ -291,15 +380,15 @@ def _filter(
     slack = (sides.right - sides.left) / np.where(sides.scale > 0, sides.scale, 1)
     slack = np.where(sides.scale > 0, slack, 0)
     least = np.min(slack, axis=-1)[episodes].min(initial=np.inf)
-    return episodes, max(float(least), 0.0), int((sides.breach & episodes[..., None]).sum())
+    return episodes, max(float(least), 0.0)
 
 
 class _Sides(NamedTuple):
     """Both sides of the condition, bounded in extended precision.
 
     ``left [..., T]`` from above, ``right`` from below, ``scale`` what the slack is measured by,
-    ``breach`` the slots that are certain to exceed the declared bound, ``end [...]`` the excess at
-    the end from above.
+    ``breach`` the slots that may exceed the declared bound, ``end [...]`` the excess at the end
+    from above.
     """
 
     left: Array
@@ -369,7 +458,7 @@ def _head(
     # From below, and never under 0: too low a head-room only raises the left side.
     size = peak + reached + left_over
     head = np.maximum(peak - reached - left_over - unit * size, 0)
-    limit = bound * (1 + np.longdouble(BOUND_ROOM.numerator) / BOUND_ROOM.denominator)
+    limit = bound * (1 + np.longdouble(float(BOUND_ROOM))) + np.longdouble(float(BOUND_FLOOR))
     return head, (added > limit * (1 - unit)).any((-1, -3))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from equiload.envs import Fleet, Instance, Objective, Trace
+from equiload.envs.validation import LARGEST, SMALLEST
 
 #: Equity weights, US$ per unit: of the size of the slots' energy cost, so that both matter.
 _WEIGHT = {"carbon": 150.0, "water": 20.0, "nox": 60.0}
@@ -56,8 +57,11 @@ def odd_problems() -> dict[str, Instance]:
     }  # fmt: skip
 
 
-def random_problems(rng: np.random.Generator, batch: int) -> Instance:
-    """Random small servable problems on one fleet: ties, zeros, negative prices, any scale."""
+def random_problems(rng: np.random.Generator, batch: int, *, wide: bool = False) -> Instance:
+    """Random small servable problems on one fleet: ties, zeros, negative prices, any scale.
+
+    ``wide``: numbers of every size that is legal, in half of the draws from one to the next.
+    """
     T, N, J, K = (int(rng.integers(1, most + 1)) for most in (8, 4, 3, 3))
     R = int(rng.integers(1, N + 1))
     reachable = rng.random((J, N)) < rng.choice([0.6, 1.0])
@@ -68,9 +72,17 @@ def random_problems(rng: np.random.Generator, batch: int) -> Instance:
         values = rng.uniform(low, high, shape)
         return np.round(values) if coarse else values
 
+    def spread(values: np.ndarray, most: float = LARGEST) -> np.ndarray:
+        if not wide:
+            return values
+        each = values.shape if rng.random() < 0.5 else (len(values), *[1] * (values.ndim - 1))
+        values = values * 10.0 ** rng.uniform(-60, 60, each)
+        return np.where(np.abs(values) < SMALLEST, 0.0, np.clip(values, -most, most))
+
     size = 10.0 ** rng.integers(-6, 10)  # of loads
     planned = numbers((batch, T, J, N), 0, 3) * reachable * (rng.random((batch, T, J, N)) < 0.7)
     planned *= size * (rng.random((batch, T, 1, 1)) < 0.9)
+    planned = spread(planned, 1e-2 * LARGEST)  # so that sums are legal
     load = planned.sum(-2)
     capacity = load.max((0, 1)) * rng.choice([1.0, 1.3])
     need = np.divide(load, capacity, out=np.zeros_like(load), where=capacity > 0)
@@ -79,6 +91,7 @@ def random_problems(rng: np.random.Generator, batch: int) -> Instance:
     intensity = numbers((batch, K, T, N), 0, 4) * footprint[:, None]
     if rng.random() < 0.2:
         intensity[:] = intensity[..., :1]  # equal regions
+    intensity = spread(intensity)
     return Instance(
         fleet=Fleet(
             datacenters=tuple(f"dc{i}" for i in range(N)),
@@ -88,10 +101,10 @@ def random_problems(rng: np.random.Generator, batch: int) -> Instance:
             regions=tuple(f"region{r}" for r in range(R)),
             region_of=rng.permutation(np.concatenate([np.arange(R), rng.integers(0, R, N - R)])),
             pue=rng.uniform(1, 1.5, N) if rng.random() < 0.5 else np.ones(N),
-            routing_cost=numbers((J, N), -1, 5) if rng.random() < 0.3 else None,
+            routing_cost=spread(numbers((J, N), -1, 5)) if rng.random() < 0.3 else None,
         ),
         trace=Trace(
-            price=numbers((batch, T, N), -3, 9) * money,
+            price=spread(numbers((batch, T, N), -3, 9) * money),
             intensity=intensity,
             demand=planned.sum(-1),
             timestamps=np.broadcast_to(clock_of(T), (batch, T)),
@@ -101,7 +114,7 @@ def random_problems(rng: np.random.Generator, batch: int) -> Instance:
             else None,
         ),
         objective=Objective(
-            equity_weight={k: float(rng.choice([0.0, 1e-6, 1.0, 1e3])) for k in kinds}
+            equity_weight={k: float(spread(rng.choice([0.0, 1e-6, 1.0, 1e3], 1))[0]) for k in kinds}
         ),
     )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from equiload.agents.offline.decomposition import Decomposition
-from equiload.envs import DataError, Instance, Setting, Slot, State
+from equiload.envs import Instance, Setting, Slot, State
+from equiload.envs.checking import checked
 from equiload.envs.forecast import Forecaster, Recorder, servable
 from equiload.envs.series import Series
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import FloatArray, Positive
 
 
 class Planner:
@@ -26,9 +27,8 @@ class Planner:
         Relative gap at which a solution is good enough.
     """
 
-    def __init__(self, forecaster: Forecaster, *, tolerance: float) -> None:
-        if not tolerance > 0:
-            raise DataError(f"tolerance must be positive, got {tolerance}")
+    @checked
+    def __init__(self, forecaster: Forecaster, *, tolerance: Positive) -> None:
         self.forecaster, self.tolerance = forecaster, tolerance
 
     def reset(self, setting: Setting) -> None:

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from equiload.envs import DataError, Instance
+from equiload.envs.checking import checked
 from equiload.envs.forecast import History
 from equiload.envs.series import Series
-from equiload.envs.typing import FloatArray, IntArray
+from equiload.envs.typing import Count, FloatArray, IntArray, Number, Positive
 
 
 class Perfect:
@@ -50,9 +51,8 @@ class SameHour:
     day not seen yet by the mean so far. Capacities, which have no daily course, by theirs.
     """
 
-    def __init__(self, days: int = 1) -> None:
-        if days < 1:
-            raise DataError(f"days must be at least 1, got {days}")
+    @checked
+    def __init__(self, days: Count = 1) -> None:
         self.days = days
 
     def forecast(self, history: History, slots: int) -> Series:
@@ -89,9 +89,8 @@ class Climatology:
         Hours in which the departure fades to 1/e.
     """
 
-    def __init__(self, *, prior: float = 0.5, memory: float = 24.0) -> None:
-        if not (prior > 0 and memory > 0):
-            raise DataError(f"prior and memory must be positive, got {prior} and {memory}")
+    @checked
+    def __init__(self, *, prior: Positive = 0.5, memory: Positive = 24.0) -> None:
         self.prior, self.memory = prior, memory
 
     def forecast(self, history: History, slots: int) -> Series:
@@ -130,9 +129,8 @@ class PastDays:
         Of the days chosen; the same history gives the same samples.
     """
 
-    def __init__(self, *, samples: int = 8, seed: int = 0) -> None:
-        if samples < 1:
-            raise DataError(f"samples must be at least 1, got {samples}")
+    @checked
+    def __init__(self, *, samples: Count = 8, seed: Number = 0) -> None:
         self.samples, self.seed = samples, seed
 
     def forecast(self, history: History, slots: int) -> Series:

@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from equiload.envs import DataError
+from equiload.envs.checking import checked
 from equiload.envs.forecast import Forecaster, History
 from equiload.envs.series import SERIES, Series
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import FloatArray, Number, Positive, Share, Size
 
 
 class Noisy:
@@ -35,12 +36,11 @@ class Noisy:
         Of the noise.
     """
 
+    @checked
     def __init__(
-        self, base: Forecaster, *, size: float, memory: float = 48.0, seed: int = 0
+        self, base: Forecaster, *, size: Size, memory: Positive = 48.0, seed: Number = 0
     ) -> None:
-        if not memory > 0:
-            raise DataError(f"memory must be positive, got {memory}")
-        self.base, self.size, self.memory, self.seed = base, _amount(size), memory, seed
+        self.base, self.size, self.memory, self.seed = base, size, memory, seed
 
     def forecast(self, history: History, slots: int) -> Series:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
@@ -71,8 +71,9 @@ class Biased:
     Which are over- and which underestimated is drawn with ``seed``, for each series anew.
     """
 
-    def __init__(self, base: Forecaster, *, size: float, seed: int = 0) -> None:
-        self.base, self.size, self.seed = base, _amount(size, most=1.0), seed
+    @checked
+    def __init__(self, base: Forecaster, *, size: Share, seed: Number = 0) -> None:
+        self.base, self.size, self.seed = base, size, seed
 
     def forecast(self, history: History, slots: int) -> Series:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
@@ -90,10 +91,11 @@ class Biased:
 class Delayed:
     """A forecast that comes late: what it says of a slot belongs ``size`` slots earlier."""
 
-    def __init__(self, base: Forecaster, *, size: float) -> None:
+    @checked
+    def __init__(self, base: Forecaster, *, size: Size) -> None:
         if size != int(size):
             raise DataError(f"a delay is a whole number of slots, got {size}")
-        self.base, self.size = base, int(_amount(size))
+        self.base, self.size = base, int(size)
 
     def forecast(self, history: History, slots: int) -> Series:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
@@ -114,8 +116,9 @@ class Swapped:
     The others are a random cyclic order, drawn with ``seed``.
     """
 
-    def __init__(self, base: Forecaster, *, size: float, seed: int = 0) -> None:
-        self.base, self.size, self.seed = base, _amount(size, most=1.0), seed
+    @checked
+    def __init__(self, base: Forecaster, *, size: Share, seed: Number = 0) -> None:
+        self.base, self.size, self.seed = base, size, seed
 
     def forecast(self, history: History, slots: int) -> Series:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
@@ -133,8 +136,9 @@ class Adversarial:
     alike.
     """
 
-    def __init__(self, base: Forecaster, *, size: float) -> None:
-        self.base, self.size = base, _amount(size, most=1.0)
+    @checked
+    def __init__(self, base: Forecaster, *, size: Share) -> None:
+        self.base, self.size = base, size
 
     def forecast(self, history: History, slots: int) -> Series:
         """See :class:`~equiload.agents.forecast.Forecaster`."""
@@ -160,10 +164,3 @@ def _autoregression(fresh: FloatArray, decay: float) -> FloatArray:
 
     path: FloatArray = lfilter([1.0], [1.0, -decay], fresh, axis=0)
     return path
-
-
-def _amount(size: float, most: float = np.inf) -> float:
-    if not (np.isfinite(size) and 0 <= size <= most):
-        upper = "" if np.isinf(most) else f" to {most:g}"
-        raise DataError(f"size must be from 0{upper}, got {size}")
-    return float(size)

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from equiload.envs import DataError
-from equiload.envs.records import sentence_of, shown
+from equiload.envs.checking import sentence_of, shown
+from equiload.envs.reading import note_read
 
 #: Version of the layout of the JSON file.
 SCHEMA = 1
@@ -128,6 +129,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         for file in (described, weights):
             if not file.is_file():
                 raise DataError(f"{file}: there is no such checkpoint file")
+            note_read(file)
         if described.stat().st_size > _LARGEST:
             raise DataError(f"{described}: a description of more than 16 MiB is not read")
         description = json.loads(described.read_text(encoding="utf-8"))

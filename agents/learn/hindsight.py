@@ -16,17 +16,20 @@ import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.envs import DataError, Instance, dual_bound
+from equiload.envs.checking import checked
 from equiload.envs.gym import DifferentiableSimulator
 from equiload.envs.gym.actions import ActionSpec, Layer
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
+from equiload.envs.typing import Count, Number, Positive
 
 
 class Stream(Protocol):
@@ -37,6 +40,7 @@ class Stream(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class HindsightOptions:
     """How the hindsight learner learns.
@@ -62,28 +66,18 @@ class HindsightOptions:
         Decay of the exponential moving average of the parameters, which is what is evaluated.
     """
 
-    steps: int = 1500
-    learning_rate: float = 2e-3
-    warmup: int = 20
-    clip: float = 0.05
-    temperature: tuple[float, float] = (10.0, 1.5)
-    share: float = 0.25
-    smoothing: float = 0.01
+    steps: Count = 1500
+    learning_rate: Positive = 2e-3
+    warmup: Number = 20
+    clip: Positive = 0.05
+    temperature: tuple[Positive, Positive] = (10.0, 1.5)
+    share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    smoothing: Positive = 0.01
     target: Literal["own", "offline"] = "own"
-    average: float = 0.98
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.98
 
     def __post_init__(self) -> None:
-        if self.target not in ("own", "offline"):
-            raise DataError(f"target must be own or offline, got {self.target!r}")
         object.__setattr__(self, "temperature", tuple(self.temperature))
-        for name in ("steps", "learning_rate", "clip", "share", "smoothing"):
-            if not getattr(self, name) > 0:
-                raise DataError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not (self.share <= 1 and 0 <= self.average < 1 and min(self.temperature) > 0):
-            raise DataError(
-                "share must be at most 1, average below 1 and temperatures above 0, got "
-                f"{self.share}, {self.average}, {self.temperature}"
-            )
 
 
 class HindsightLearner:

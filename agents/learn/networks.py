@@ -18,8 +18,10 @@ from torch.nn import functional
 
 from equiload.agents.learn.layout import Layout
 from equiload.envs import DataError
+from equiload.envs.checking import checked
 from equiload.envs.gym.features import ACTION_SCALE
 from equiload.envs.make import Trust, label_of, make
+from equiload.envs.typing import Count, Number
 
 Context = Literal["pool", "attention"]
 
@@ -40,14 +42,11 @@ class RegionEncoder(nn.Module):
     attention head finds (``attention``).
     """
 
+    @checked
     def __init__(
-        self, layout: Layout, *, hidden: int = 64, depth: int = 2, context: Context = "pool"
+        self, layout: Layout, *, hidden: Count = 64, depth: Number = 2, context: Context = "pool"
     ) -> None:
         super().__init__()
-        if hidden < 1 or depth < 0:
-            raise DataError(f"hidden must be at least 1 and depth 0, got {hidden} and {depth}")
-        if context not in ("pool", "attention"):
-            raise DataError(f"context must be pool or attention, got {context!r}")
         self.context = context
         axes = list(layout.axes.values())
         own = sum(axis != "common" for axis in axes) + 3 * len(layout.kinds)
@@ -126,8 +125,8 @@ class RegionNetwork(nn.Module):
         self,
         layout: Layout,
         *,
-        hidden: int = 64,
-        depth: int = 2,
+        hidden: Count = 64,
+        depth: Number = 2,
         context: Context = "pool",
         residual: float = 0.0,
     ) -> None:
@@ -166,12 +165,13 @@ class FlatNetwork(nn.Module):
 
     one_fleet = True
 
+    @checked
     def __init__(
         self,
         layout: Layout,
         *,
-        hidden: int = 64,
-        depth: int = 2,
+        hidden: Count = 64,
+        depth: Number = 2,
         shape: tuple[int, ...] | None = None,
         residual: float = 0.0,
     ) -> None:

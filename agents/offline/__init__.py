@@ -11,7 +11,8 @@ from equiload.agents.offline.decomposition import Decomposition
 from equiload.agents.offline.lp import solve_lp
 from equiload.agents.offline.solution import OfflineSolver, Solution, relative_gap
 from equiload.envs import DataError, Instance
-from equiload.envs.typing import FloatArray
+from equiload.envs.checking import checked
+from equiload.envs.typing import FloatArray, Positive
 
 __all__ = [
     "Decomposition",
@@ -49,13 +50,8 @@ class EGLBOff:
     array([1., 1.])
     """
 
-    def __init__(self, *, solver: Solver = "auto", tolerance: float = 1e-7) -> None:
-        if solver not in ("auto", "lp", "decomposition", "reference"):
-            raise DataError(
-                f"solver must be 'auto', 'lp', 'decomposition' or 'reference', got {solver!r}"
-            )
-        if not isinstance(tolerance, int | float) or not tolerance > 0:
-            raise DataError(f"tolerance must be a positive number, got {tolerance!r}")
+    @checked
+    def __init__(self, *, solver: Solver = "auto", tolerance: Positive = 1e-7) -> None:
         self.solver, self.tolerance = solver, tolerance
 
     def solve(self, instance: Instance) -> Solution:

@@ -18,6 +18,7 @@ from equiload.envs.data.fleets import world_fleet
 from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT, PAPER_REGIONS
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective, Trace
+from equiload.envs.reading import note_read
 from equiload.envs.typing import FloatArray
 
 SLOTS = 457
@@ -111,6 +112,7 @@ def read_hourly(
         raise DataError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
+    note_read(path)
     if digest is not None:
         digest.update(content)
     rows = csv.reader(text.splitlines())

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from equiload.envs.checking import check_call
 from equiload.envs.data.bloom10 import bloom10
 from equiload.envs.data.disturbed import disturbed, recorded_ranges
 from equiload.envs.data.draw import Draw, Split
@@ -28,7 +29,6 @@ from equiload.envs.data.synthetic import synthetic
 from equiload.envs.data.table import table
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective, Trace
-from equiload.envs.records import check_call
 
 #: Share of a recorded trace's slots that belongs to train, validation and test, in this order.
 SPLIT = (0.7, 0.15, 0.15)

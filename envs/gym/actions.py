@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from gymnasium import spaces
 
+from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision, namespace, shadow_cost
 from equiload.envs.errors import DataError
@@ -15,7 +16,7 @@ from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Instance
 from equiload.envs.make import Spec, Trust, make
 from equiload.envs.setting import Physics, Setting, Slot
-from equiload.envs.typing import Array, FloatArray
+from equiload.envs.typing import Array, FloatArray, Positive
 
 if TYPE_CHECKING:  # needs torch
     from equiload.envs.dispatch.torch_dispatch import TorchDispatch
@@ -155,15 +156,14 @@ class RoutingAction:
 ActionSpec: TypeAlias = Spec | Callable[..., Action]
 
 
+@checked
 def make_action(
-    action: ActionSpec, setting: Setting, scale: float, trust: Trust = True, **tensors: Any
+    action: ActionSpec, setting: Setting, scale: Positive, trust: Trust = True, **tensors: Any
 ) -> Action:
     """Build an action space (:func:`~equiload.envs.make.make`), logits ``scale`` per action.
 
     ``tensors``: ``physics`` and ``dispatch`` on a device, see :class:`ShadowPriceAction`.
     """
-    if not (np.isfinite(scale) and scale > 0):
-        raise DataError(f"action_scale must be a number above 0, got {scale}")
     space: Action = make(
         "action", action, setting, float(scale), like=Action, trust=trust, **tensors
     )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from equiload.envs.checking import checked, shown
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.actions import ActionSpec, Layer, action_box, make_action
@@ -20,8 +21,7 @@ from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Episodes, EpisodeSampler, InstanceLike
 from equiload.envs.make import Spec
-from equiload.envs.records import checked, shown
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import Count, FloatArray, Form, Positive
 
 
 class Options(TypedDict, total=False):
@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
     horizon: int | None
     action: ActionSpec
     reward: Spec | Reward
-    observation: str
+    observation: Form
     reachability: str | FloatArray | None
     equity_weight: Mapping[str, float] | None
     action_scale: float
@@ -81,22 +81,20 @@ class Core:
     @checked
     def __init__(
         self,
-        count: int,
+        count: Count,
         *,
         instance: InstanceLike = "synthetic",
-        horizon: int | None = None,
+        horizon: Count | None = None,
         action: ActionSpec = "shadow_prices",
         reward: Spec | Reward = "dense",
-        observation: str = "flat",
+        observation: Form = "flat",
         reachability: str | FloatArray | None = None,
         equity_weight: Mapping[str, float] | None = None,
-        action_scale: float = ACTION_SCALE,
-        price_scale: float = PRICE_SCALE,
+        action_scale: Positive = ACTION_SCALE,
+        price_scale: Positive = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),
         layer: Layer | None = None,
     ) -> None:
-        if count < 1:
-            raise DataError(f"there must be at least one episode, got {count}")
         self.count = count
         self.source = EpisodeSampler(
             instance, horizon=horizon, reachability=reachability, equity_weight=equity_weight

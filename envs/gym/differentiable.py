@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiload.envs.checking import checked
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import Decision, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
@@ -17,8 +18,8 @@ from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.instance import Instance
 from equiload.envs.make import Spec
-from equiload.envs.records import checked
 from equiload.envs.setting import Setting, Slot
+from equiload.envs.typing import Form
 
 
 class DifferentiableSimulator:
@@ -65,7 +66,7 @@ class DifferentiableSimulator:
         dtype: torch.dtype = torch.float64,
         temperature: float = 0.0,
         action: ActionSpec = "shadow_prices",
-        observation: str = "flat",
+        observation: Form = "flat",
         action_scale: float = ACTION_SCALE,
         price_scale: float = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),

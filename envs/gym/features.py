@@ -11,14 +11,14 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from equiload.envs.checking import checked, shown
 from equiload.envs.errors import DataError
 from equiload.envs.forecast import Forecaster, History, Recorder
 from equiload.envs.make import Spec, Trust, make
 from equiload.envs.policy import LoadPolicy, Trajectory
-from equiload.envs.records import shown
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import FloatArray, Positive
 
 #: What the entries of a block belong to. A ``common`` block of a feature has one entry.
 Axis: TypeAlias = Literal["datacenter", "region", "gateway", "common"]
@@ -131,9 +131,8 @@ class ForecastMeans:
     (10,)
     """
 
-    def __init__(self, forecaster: Forecaster, *, hours: float = 24.0) -> None:
-        if not (np.isfinite(hours) and hours > 0):
-            raise DataError(f"hours must be a number above 0, got {hours}")
+    @checked
+    def __init__(self, forecaster: Forecaster, *, hours: Positive = 24.0) -> None:
         self.forecaster, self.hours = forecaster, hours
 
     def reset(self, setting: Setting, *, price_scale: float) -> Mapping[str, Axis]:

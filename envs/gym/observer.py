@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from equiload.envs.checking import checked
 from equiload.envs.dynamics import State, namespace
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
@@ -18,13 +19,12 @@ from equiload.envs.gym.features import PRICE_SCALE, Axis, Feature, make_features
 from equiload.envs.instance import Instance
 from equiload.envs.make import Spec
 from equiload.envs.setting import Setting, Slot
-from equiload.envs.typing import Array, FloatArray
+from equiload.envs.typing import Array, FloatArray, Form, Positive
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 
 #: No feature leaves ``[-LIMIT, LIMIT]``; all are of order one, so only freak inputs reach it.
 LIMIT = 100.0
-LAYOUTS = ("flat", "dict")
 
 _TIME = ("hour_sin", "week_sin", "hour_cos", "week_cos", "time_left")
 # Angle of the day and of the week (from Monday; 1970 began on a Thursday) at a second since 1970.
@@ -76,17 +76,14 @@ class Observer:
     (41, (3,))
     """
 
+    @checked
     def __init__(
         self,
-        layout: str = "flat",
+        layout: Form = "flat",
         *,
-        price_scale: float = PRICE_SCALE,
+        price_scale: Positive = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),
     ) -> None:
-        if layout not in LAYOUTS:
-            raise DataError(f"the observation must be one of {', '.join(LAYOUTS)}, got {layout!r}")
-        if not (np.isfinite(price_scale) and price_scale > 0):
-            raise DataError(f"price_scale must be a number above 0, got {price_scale}")
         self.layout = layout
         self.price_scale = float(price_scale)
         self.features = deepcopy(make_features(features))

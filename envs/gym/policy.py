@@ -11,7 +11,7 @@ from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.make import Spec, Trust
 from equiload.envs.setting import Setting, Slot
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import FloatArray, Form
 
 
 class AgentPolicy:
@@ -45,7 +45,7 @@ class AgentPolicy:
         predict: Callable[[Any], Any],
         *,
         action: ActionSpec = "shadow_prices",
-        observation: str = "flat",
+        observation: Form = "flat",
         action_scale: float = ACTION_SCALE,
         price_scale: float = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),

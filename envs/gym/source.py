@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from equiload.envs.checking import check_call, shown
 from equiload.envs.data.draw import Split
 from equiload.envs.data.source import RecordedSource, Source, named_source
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective
-from equiload.envs.records import check_call, shown
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import FloatArray, IntArray, TimeArray

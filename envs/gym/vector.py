@@ -10,13 +10,13 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from equiload.envs.checking import checked
 from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.actions import finite_actions
 from equiload.envs.gym.core import Core, Options
 from equiload.envs.gym.observer import Float32Array
 from equiload.envs.gym.render import Rendered
 from equiload.envs.instance import Instance, Trace
-from equiload.envs.records import checked
 from equiload.envs.threads import side_by_side
 from equiload.envs.typing import BoolArray, FloatArray
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,10 +14,12 @@ from equiload.agents import EGLB
 from equiload.agents.greedy import GLBCost
 from equiload.envs import (
     Decision,
+    InfeasibleError,
     Instance,
     Policy,
     Setting,
     Slot,
+    SolverError,
     State,
     Trajectory,
     rollout,
@@ -25,7 +28,8 @@ from equiload.envs import (
 )
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import FloatArray
-from equiload.robust import EnvironmentLayer, Method, RobustPolicy, Verification, pooled, verify
+from equiload.robust import Certificate, EnvironmentLayer, Method, RobustPolicy, pooled, verify
+from equiload.robust.verify import Verification, Violation
 from equiload.testing.problems import random_problems
 
 # Projection solves a program per episode and slot, the others are arithmetic on the whole batch.
@@ -49,6 +53,7 @@ class Tally:
     violations: list[str] = field(default_factory=list)
     exact: int = 0
     smallest_slack: float = np.inf
+    unplayed: int = 0  # batches at whose costs no policy can act
 
     def add(self, batch: Verification, problem: str) -> None:
         """Count one batch."""
@@ -129,16 +134,20 @@ class Adversary:
 def campaign(episodes: int, seed: int) -> Iterator[Tally]:
     """Yield the tally after every batch until ``episodes`` are verified."""
     tally = Tally()
-    chunk = 0
-    while tally.episodes < episodes:
+    for chunk in itertools.count():
         rng = np.random.default_rng([seed, chunk])
         method = _METHODS[chunk % 4]
         batch = min(_BATCH[method], episodes - tally.episodes)
-        instance = random_problems(rng, batch)
-        verification = attack(instance, rng, method, horizon_aware=bool(rng.integers(2)))
+        instance = random_problems(rng, batch, wide=bool(rng.integers(2)))
+        try:
+            verification = attack(instance, rng, method, horizon_aware=bool(rng.integers(2)))
+        except (SolverError, InfeasibleError):  # costs too far apart to dispatch: nothing is played
+            tally.unplayed += 1
+            continue
         tally.add(verification, f"batch {chunk} of seed {seed}")
-        chunk += 1
         yield tally
+        if tally.episodes >= episodes:
+            return
 
 
 def attack(
@@ -162,7 +171,7 @@ def attack(
         bound = (instance.trace.intensity * drawn @ instance.fleet.membership).max(-2)
     options: dict[str, Any] = {
         "rho": float(rng.choice(_RHO)),
-        "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
+        "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0, 10.0 ** rng.uniform(-50, 50)])),
         "footprint_bound": bound,
     }
     adversary = Adversary(make(), seed)
@@ -171,7 +180,7 @@ def attack(
     policy = RobustPolicy(adversary, make(), method=method, **options)
     played = rollout(policy, instance, keep=True).allocation
     assert played is not None
-    return verify(policy.certificate(), instance, played, spot_checks=_SPOT_CHECKS)
+    return _verified(policy.certificate(), instance, played)
 
 
 def _attack_environment(
@@ -195,4 +204,13 @@ def _attack_environment(
         loads.append(decision.load)
     played = np.stack(loads, axis=-2)[..., None, :]
     one = pooled(instance.replace(fleet=fleet))
-    return verify(layer.certificate(), one, played, spot_checks=_SPOT_CHECKS)
+    return _verified(layer.certificate(), one, played)
+
+
+def _verified(certificate: Certificate, instance: Instance, played: FloatArray) -> Verification:
+    """Verify; a certificate that holds unverified, or is verified without, violates as well."""
+    found = verify(certificate, instance, played, spot_checks=_SPOT_CHECKS)
+    wrong, holds = {violation.problem for violation in found.violations}, certificate.holds
+    apart = [index for index in np.ndindex(holds.shape) if holds[index] == (index in wrong)]
+    more = [Violation(index, -1, f"holds is {holds[index]}, unlike verify") for index in apart]
+    return replace(found, violations=(*found.violations, *more))

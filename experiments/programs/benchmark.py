@@ -17,8 +17,9 @@ from equiload.envs import Instance
 from equiload.experiments.results import parquet
 from equiload.experiments.results.history import write_history
 from equiload.experiments.results.published import beside, published_table
+from equiload.experiments.results.records import LeftOut
 from equiload.experiments.results.regions import region_table, worth_showing, write_regions
-from equiload.experiments.results.rows import LeftOut, Row, describe
+from equiload.experiments.results.rows import Row, describe
 from equiload.experiments.results.study import Study, build_agents
 from equiload.experiments.results.tables import comparison_table, show
 from equiload.experiments.running.config import BenchmarkConfig
@@ -71,7 +72,7 @@ def main(cfg: BenchmarkConfig) -> None:
     if cfg.report and alone:
         from equiload.experiments.report import write_report  # plotly loads slowly
 
-        print(f"Report: {_readable(write_report(folder))}")  # noqa: T201
+        print(f"Report: {_readable(write_report(folder, running=True))}")  # noqa: T201
 
 
 def _print_tables(study: Study, instances: Mapping[str, Instance], *, by_region: bool) -> None:
@@ -95,7 +96,7 @@ def write_results(
 ) -> None:
     """Write ``results.json`` (the contract is in the README), CSV and Parquet."""
     content = {
-        "instance": describe(rows[0].outcome.instance),
+        "instance": vars(describe(rows[0].outcome.instance)),
         "rows": [row.as_dict() for row in rows],
         "left_out": [asdict(row) for row in left_out],
     }

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs import DataError, EquiloadError
+from equiload.envs.data.tables.messages import one_line
 from equiload.experiments.results import parquet
+from equiload.experiments.results.records import job_of, unfinished
 from equiload.experiments.results.statistics import summary
 from equiload.experiments.results.tables import percent, show, text_table
-from equiload.experiments.running.files import replacing
-from equiload.experiments.running.jobs import record
+from equiload.experiments.running.files import RAW, replacing, write_csv
 
 NAME = "collected"
 
@@ -38,22 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the folder of a run, of a sweep, or above them")
     parser.add_argument("--output", type=Path, help=f"name without ending; DIR/{NAME} by default")
     parser.add_argument("--by", nargs="+", default=[], help="columns or options to split by")
+    parser.add_argument("--raw", action="store_true", help=RAW)
     options = parser.parse_args(arguments)
     try:
         table, skipped = collect(options.folder)
         output = options.output or options.folder / NAME
         with replacing(output.with_name(f"{output.name}.parquet")) as draft:
             pq.write_table(table, draft)
-        with replacing(output.with_name(f"{output.name}.csv")) as draft:
-            pyarrow.csv.write_csv(table, draft)
+        write_csv(output.with_name(f"{output.name}.csv"), table.to_pylist(), raw=options.raw)
         show(gap_table(table.to_pandas(), options.by))
     except EquiloadError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
         return 2
     for reason in skipped:
-        print(f"skipped: {reason}", file=sys.stderr)  # noqa: T201
+        print(f"skipped: {one_line(reason)}", file=sys.stderr)  # noqa: T201
     runs = len(set(table["config_hash"].to_pylist()))
-    print(f"{output}.parquet and .csv: {table.num_rows} rows of {runs} runs")  # noqa: T201
+    print(one_line(f"{output}.parquet and .csv: {table.num_rows} rows of {runs} runs"))  # noqa: T201
     return 0
 
 
@@ -66,13 +66,10 @@ def collect(folder: Path) -> tuple[pa.Table, list[str]]:
         If there is nothing to collect.
     """
     tables: dict[str, pa.Table] = {}
-    skipped = []
-    paths = sorted(folder.rglob(parquet.FILE), key=lambda path: (-path.stat().st_mtime, path))
-    for path in paths:  # the newest first
-        state = record(path.parent).get("state", "done")
-        if state != "done":  # some of its algorithms are missing
-            skipped.append(f"{path}: the run is not done ({state})")
-            continue
+    states = unfinished(folder)  # some of their algorithms are missing
+    skipped = [f"{where}: the run is not done ({state})" for where, state in states.items()]
+    paths = [path for path in folder.rglob(parquet.FILE) if path.parent not in states]
+    for path in sorted(paths, key=lambda path: (-_begun(path), path)):  # the newest first
         try:
             table = parquet.read(path)
         except DataError as error:
@@ -89,6 +86,11 @@ def collect(folder: Path) -> tuple[pa.Table, list[str]]:
     merged = pa.concat_tables(tables.values(), promote_options="default")
     order = [(name, "ascending") for name in ("instance", "draw", "config_hash", "reachability")]
     return merged.sort_by(order), skipped
+
+
+def _begun(path: Path) -> float:
+    """When the run began, by its own record; without one, when its file was written."""
+    return job_of(path.parent).started or path.stat().st_mtime
 
 
 def gap_table(rows: pd.DataFrame, by: Sequence[str] = ()) -> Table:
@@ -111,7 +113,7 @@ def gap_table(rows: pd.DataFrame, by: Sequence[str] = ()) -> Table:
     table = text_table("", names, ["runs", "gap to eGLB-Off, %"])
     for line in summary(rows, names).to_dict("records"):
         value, low, high = (percent(line[end]) for end in ("value", "low", "high"))
-        cells = [escape(str(line[name])) for name in names]
+        cells = [escape(one_line(str(line[name]))) for name in names]
         interval = f" \\[{low}, {high}]" if line["runs"] > 1 else ""
         table.add_row(*cells, str(line["runs"]), value + interval)
     return table

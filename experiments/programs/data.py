@@ -97,12 +97,13 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _portrait(options: argparse.Namespace) -> int:
+    from equiload.experiments.worlds.lettering import lettering
     from equiload.experiments.worlds.portrait import portrait
 
     instance, _ = load(options.instance)
     if options.output.suffix not in (".png", ".svg", ".pdf"):
         raise DataError(f"{options.output}: expected a name that ends in .png, .svg or .pdf")
-    with replacing(options.output) as draft:
+    with lettering(), replacing(options.output) as draft:
         portrait(instance).savefig(draft, dpi=110)
     print(options.output)  # noqa: T201
     return 0

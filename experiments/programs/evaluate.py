@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from rich.markup import escape
@@ -20,7 +20,8 @@ from equiload.envs import DataError
 from equiload.envs.data import Source
 from equiload.envs.typing import FloatArray
 from equiload.experiments.results import parquet, statistics
-from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.records import LeftOut, Score
+from equiload.experiments.results.rows import Row
 from equiload.experiments.results.study import Agent, Study, build_agents
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import EvaluateConfig
@@ -35,29 +36,6 @@ from equiload.experiments.running.sources import (
     say,
 )
 from equiload.experiments.trainers.lineage import sentences_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """An algorithm over the draws of one reachability.
-
-    ``gap``: mean of ``(J − bound) / |bound|``. ``closed``: ``1 − gap / the baseline's gap``, of the
-    means. Each with the ends of its paired bootstrap interval (equal to it for a single draw).
-    ``better``: share of the draws with a smaller gap than the baseline's. ``certified``: share
-    whose certificate holds. None where there is no baseline to close a gap of, or no certificate.
-    """
-
-    algorithm: str
-    reachability: str
-    draws: int
-    gap: float
-    gap_low: float
-    gap_high: float
-    closed: float | None
-    closed_low: float | None
-    closed_high: float | None
-    better: float | None
-    certified: float | None
 
 
 @entry_point("evaluate")

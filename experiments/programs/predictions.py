@@ -22,8 +22,9 @@ from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
 from equiload.envs import DataError, Instance, Policy, SolverError
 from equiload.envs.make import instantiated
 from equiload.experiments.results import parquet
-from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Case, PredictionScore
-from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Case
+from equiload.experiments.results.records import LeftOut, PredictionScore
+from equiload.experiments.results.rows import Row
 from equiload.experiments.results.statistics import Interval, interval
 from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table

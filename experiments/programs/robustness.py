@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
@@ -23,7 +23,8 @@ from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import Dearest, Replay, Stale, hostile, noisy
 from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, campaign
 from equiload.experiments.results import parquet
-from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.records import LeftOut, Trial
+from equiload.experiments.results.rows import Row
 from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import RobustnessConfig
@@ -32,23 +33,6 @@ from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
 from equiload.robust import RobustPolicy, SafeSet, footprint_bound, verify
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One run. ``ratio`` is ``J / J^π``, ``bound`` what the guarantee allows it to be."""
-
-    advice: str
-    method: str
-    rho: float
-    allowance: float
-    ratio: float
-    bound: float
-    to_offline: float
-    certified: float
-    alpha: float
-    holds: bool
-    verified: bool
 
 
 @entry_point("robustness")
@@ -177,6 +161,7 @@ def _campaign(cfg: RobustnessConfig) -> None:
         *_, tally = progress.track(attacks, total=batches, description="batches")
     for violation in tally.violations[:20]:
         print(violation, file=sys.stderr)  # noqa: T201
+    print(f"batches at whose costs no policy can act: {tally.unplayed}")  # noqa: T201
     print(f"settled in rational arithmetic: {tally.exact} episodes")  # noqa: T201
     print(tally)  # noqa: T201
     if tally.violations:

@@ -42,7 +42,7 @@ from equiload.experiments.running.preemption import preemption_warning
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, reachabilities
 from equiload.experiments.trainers import Trainer, make_trainer
-from equiload.experiments.trainers.lineage import fingerprint, origin_of
+from equiload.experiments.trainers.lineage import origin_of
 from equiload.experiments.trainers.tensors import read_tensors, write_tensors
 from equiload.experiments.trainers.validation import Validation, drawn_of
 from equiload.robust import RobustPolicy
@@ -50,7 +50,7 @@ from equiload.robust import RobustPolicy
 STATE = "training.pt"
 
 
-@entry_point("train")
+@entry_point("train", goes_on=True)
 def main(cfg: TrainConfig) -> None:
     """Train until the end, or until the scheduler warns; a later start goes on from there."""
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
@@ -73,19 +73,7 @@ class Session:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         saved = folder / STATE
-        goes_on = cfg.resume == "auto" and saved.is_file()
-        if cfg.resume == "auto" and not goes_on and (folder / "training.safetensors").is_file():
-            raise DataError(
-                f"{folder}: the run there was saved by an earlier version and cannot go on: give "
-                "another hydra.run.dir, or begin anew with resume=never"
-            )
-        before = read_tensors(saved) if goes_on else None
-        self._source = fingerprint(source)
-        if before is not None and before.get("source", self._source) != self._source:
-            raise DataError(
-                f"{folder}: the run there was trained on other data than {source.name} as it is "
-                "now: give another hydra.run.dir, or begin anew with resume=never"
-            )
+        before = read_tensors(saved) if saved.is_file() else None
         data = before and before.get("data")  # the checkpoint to begin with may be gone by now
         self._data = json.loads(data or json_text(origin_of(cfg, source)))
         self._validation = Validation(cfg.validation, source)
@@ -96,6 +84,7 @@ class Session:
             self._restore(before["trainer"])
             self._best, self._seconds = float(before["best"]), float(before["seconds"])
             self._rows = _read_rows(folder / "progress.csv", self._trainer.done)
+            load_checkpoint(folder / "best")  # it is there still
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         try:
@@ -110,6 +99,8 @@ class Session:
     def run(self) -> None:
         """Train to the end."""
         trainer, cfg = self._trainer, self._cfg
+        if trainer.done >= trainer.total:
+            print("it has been trained to the end before")  # noqa: T201
         begin = time.monotonic() - self._seconds
         metrics: dict[str, list[float]] = defaultdict(list)  # since the last evaluation
         threading.excepthook = _said_once
@@ -149,7 +140,7 @@ class Session:
             save_checkpoint(self._folder / "best", checkpoint)
         write_csv(self._folder / "progress.csv", self._rows)
         state = {"trainer": self._trainer.state(), "best": self._best, "seconds": self._seconds}
-        state |= {"source": self._source, "data": json_text(self._data)}
+        state |= {"data": json_text(self._data)}
         write_tensors(self._folder / STATE, state)
         print(  # noqa: T201
             f"step {row['step']}/{self._trainer.total}, {self._seconds:.0f} s: validation gap "

@@ -2,57 +2,74 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from equiload.envs import DataError
-from equiload.experiments.running.files import SCHEMAS
+from equiload.envs.data.tables.entries import load_yaml
+from equiload.envs.data.tables.messages import one_line
+from equiload.experiments.report.episodes import RunEpisodes
+from equiload.experiments.results import parquet
+from equiload.experiments.results.history import read_history
+from equiload.experiments.results.records import (
+    RECORDS,
+    LeftOut,
+    Results,
+    job_of,
+    read_record,
+    unfinished,
+)
+from equiload.experiments.running.jobs import RECORD
 
 #: Keys of a configuration that are no setting: runs that differ in these alone are repetitions,
 #: over which intervals are taken.
-_NO_SETTINGS = ("seed", "split", "draw", "start", "figures", "report")
-#: What is drawn of an experiment's lines.
-_DRAWN = {
-    "robustness": ["advice", "method", "rho", "allowance", "ratio", "bound"],
-    "predictions": ["error", "algorithm", "advice", "rho", "gap", "low", "high", "footprint_mape"],
-}
+_NO_SETTINGS = ("seed", "split", "draw", "start", "figures", "report", "resume")
+#: More in one configuration are aliases of aliases.
+_MOST_SETTINGS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A folder that a benchmark wrote."""
+    """A folder that a benchmark wrote; ``config`` is its composed configuration, if there is one.
+
+    ``settings`` are what was set, flat, without the seeds.
+    """
 
     folder: Path
     name: str
-    results: dict[str, Any]
-
-    @cached_property
-    def config(self) -> str:
-        """The composed configuration as YAML; empty where the folder has none."""
-        path = self.folder / ".hydra" / "config.yaml"
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    results: Results
+    config: str
+    settings: dict[str, str]
 
     @property
     def left_out(self) -> list[str]:
-        """A sentence for each algorithm that could not act; older runs have none."""
-        return _left_out(self.results)
+        """A sentence for each algorithm that could not act."""
+        return _could_not_act(self.results.left_out)
 
-    @cached_property
-    def settings(self) -> dict[str, str]:
-        """What was set, flat, without the seeds."""
-        flat = dict(_flat(yaml.safe_load(self.config) or {}, ""))
-        flat |= {
-            f"equity_weight.{kind}": f"{weight:g}"
-            for kind, weight in self.results["instance"]["equity_weight"].items()
-        }
-        return {k: value for k, value in flat.items() if k.split(".")[-1] not in _NO_SETTINGS}
+    def episodes(self) -> RunEpisodes:
+        """What every algorithm did, slot by slot; no histories where the run wrote none.
+
+        Raises
+        ------
+        DataError
+            If they cannot be read, or are not those of the results.
+        """
+        path, rows = self.folder / "history.parquet", self.results.rows
+        if not path.exists():
+            return RunEpisodes([], self.results.instance)
+        histories = list(read_history(path))
+        played = [(history.algorithm, history.reachability) for history in histories]
+        if played != [(row.algorithm, row.reachability) for row in rows]:
+            raise DataError(f"{path}: it does not hold the algorithms of results.json")
+        try:
+            return RunEpisodes(histories, self.results.instance)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +110,10 @@ class Contents:
         return [experiment for experiment in self.experiments if experiment.kind == kind]
 
 
-def read_contents(root: Path) -> Contents:
-    """Read every run in or below ``root``; files that cannot be read are named, and left out.
+def read_contents(root: Path, *, running: bool = False) -> Contents:
+    """Read every run in or below ``root``; what cannot be read, or is not done, is named.
+
+    ``running``: also what is not done, for the run that draws its own figures.
 
     Raises
     ------
@@ -103,7 +122,9 @@ def read_contents(root: Path) -> Contents:
     """
     if not root.is_dir():
         raise DataError(f"{root} is not a folder")
+    states = {} if running else unfinished(root)
     contents = Contents(root)
+    contents.left_out += [f"{_name(f / RECORD, root)}: {state}" for f, state in states.items()]
     readers: list[tuple[str, list[Any], Callable[[Path, Path], Any]]] = [
         ("results.json", contents.runs, _run),
         ("robustness.json", contents.experiments, _experiment),
@@ -113,55 +134,69 @@ def read_contents(root: Path) -> Contents:
     ]
     for pattern, into, read in readers:
         for path in sorted(root.rglob(pattern)):
-            if read is _events and _has_progress(path, root):
+            curve = into is contents.curves
+            above = path.parents if curve else [path.parent]
+            state = next((states[folder] for folder in above if folder in states), None)
+            if _has_progress(path, root) if read is _events else state and not curve:
                 continue
             try:
-                into.append(read(path, root))
-            except (DataError, OSError, KeyError, TypeError, ValueError) as error:
-                contents.left_out.append(f"{path.relative_to(root)}: {_sentence(error)}")
+                if not path.is_file():
+                    raise DataError("it is no file")
+                if not curve and (path.parent / parquet.FILE).exists():
+                    parquet.read(path.parent / parquet.FILE)  # refuses another configuration's
+                found = read(path, root)
+            except (OSError, ValueError) as error:
+                sentence = str(error).replace(f"{root}/", "") or type(error).__name__
+                contents.left_out.append(one_line(f"{path.relative_to(root)}: {sentence}"))
+            else:
+                into.append(replace(found, name=f"{found.name} ({state})") if state else found)
     if not any(into for _, into, _ in readers):
         nothing = (
             f"{root} holds no results.json, robustness.json, predictions.json or progress.csv "
-            "at any depth"
+            "of a run that is done, at any depth"
         )
-        raise DataError("; ".join([nothing, *contents.left_out]))
+        raise DataError(one_line("; ".join([nothing, *contents.left_out])))
     return contents
 
 
 def _run(path: Path, root: Path) -> Run:
-    results = json.loads(path.read_text(encoding="utf-8"))
-    if results["schema"] != SCHEMAS["results.json"]:
-        raise DataError(f"schema {results['schema']}, expected {SCHEMAS['results.json']}")
-    if not results["rows"]:
-        raise DataError("it has no rows")
-    run = Run(path.parent, _name(path, root), results)
-    # Reads the configuration now, while errors are named.
-    assert run.settings is not None
-    assert run.left_out is not None
-    return run
+    results, folder = read_record(path, Results), path.parent
+    hydra = folder / ".hydra"
+    config, settings, overrides = "", dict[str, str](), job_of(folder).overrides
+    if (hydra / "config.yaml").exists():
+        if overrides is not None and overrides != load_yaml(hydra / "overrides.yaml"):
+            raise DataError("the configuration beside it, in .hydra, is another run's")
+        try:
+            flat = _flat(load_yaml(hydra / "config.yaml"), "")
+            settings = dict(itertools.islice(flat, _MOST_SETTINGS))
+        except RecursionError:
+            raise DataError(f"{hydra / 'config.yaml'}: is nested too deeply") from None
+        config = (hydra / "config.yaml").read_text(encoding="utf-8")
+    weights = results.instance.equity_weight.items()
+    settings |= {f"equity_weight.{kind}": f"{weight:g}" for kind, weight in weights}
+    settings = {k: value for k, value in settings.items() if k.split(".")[-1] not in _NO_SETTINGS}
+    return Run(folder, _name(path, root), results, config, settings)
 
 
 def _experiment(path: Path, root: Path) -> Experiment:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    lines = pd.DataFrame(content["trials" if path.stem == "robustness" else "scores"])
-    lines[_DRAWN[path.stem]]  # it has what is drawn
-    return Experiment(path.stem, _name(path, root), lines, content["versions"], _left_out(content))
+    content: Any = read_record(path, RECORDS[path.name])
+    lines = pd.DataFrame(map(vars, content.trials if path.stem == "robustness" else content.scores))
+    lines["rho"] = lines["rho"].astype(float)  # null of what is not robust, if only that
+    left_out = _could_not_act(content.left_out)
+    return Experiment(path.stem, _name(path, root), lines, content.versions, left_out)
 
 
-def _left_out(content: dict[str, Any]) -> list[str]:
-    return [
-        f"{row['algorithm']}, {row['reachability']} reachability: {row['reason']}"
-        for row in content.get("left_out", [])
-    ]
+def _could_not_act(rows: Sequence[LeftOut]) -> list[str]:
+    return [f"{row.algorithm}, {row.reachability} reachability: {row.reason}" for row in rows]
 
 
 def _progress(path: Path, root: Path) -> Curve:
-    metrics = pd.read_csv(path)
-    # stable-baselines3 calls it time/total_timesteps
-    metrics = metrics.rename(columns={"time/total_timesteps": "step"})
+    metrics = pd.read_csv(path, low_memory=False).select_dtypes("number")
+    if "step" not in metrics:  # stable-baselines3 calls it time/total_timesteps
+        metrics = metrics.rename(columns={"time/total_timesteps": "step"})
     if "step" not in metrics:
-        raise DataError("it has no column 'step'")
-    return Curve(_name(path, root), metrics.select_dtypes("number"))
+        raise DataError("it has no column 'step' of numbers")
+    return Curve(_name(path, root), metrics)
 
 
 def _events(path: Path, root: Path) -> Curve:
@@ -170,11 +205,14 @@ def _events(path: Path, root: Path) -> Curve:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     except ImportError:
         raise DataError("TensorBoard, which reads event files, is not installed") from None
-    events = EventAccumulator(str(path)).Reload()
-    series = {
-        tag: pd.Series({event.step: event.value for event in events.Scalars(tag)})
-        for tag in events.Tags()["scalars"]
-    }
+    try:
+        events = EventAccumulator(str(path)).Reload()
+        series = {
+            tag: pd.Series({event.step: event.value for event in events.Scalars(tag)})
+            for tag in events.Tags()["scalars"]
+        }
+    except Exception as error:  # noqa: BLE001 - whatever a foreign reader may die of
+        raise DataError(f"TensorBoard cannot read it ({type(error).__name__})") from None
     if not series:
         raise DataError("it has no scalars")
     return Curve(_name(path, root), pd.DataFrame(series).rename_axis("step").reset_index())
@@ -188,20 +226,20 @@ def _has_progress(path: Path, root: Path) -> bool:
 
 def _name(path: Path, root: Path) -> str:
     folder = path.parent
-    return root.resolve().name if folder == root else folder.relative_to(root).as_posix()
+    return one_line(root.resolve().name if folder == root else folder.relative_to(root).as_posix())
 
 
 def _flat(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, dict):
+    if isinstance(node, dict) and node:
         for key, value in node.items():
             yield from _flat(value, f"{prefix}{key}.")
     elif isinstance(node, list) and any(isinstance(value, dict | list) for value in node):
         for place, value in enumerate(node):
             yield from _flat(value, f"{prefix}{place}.")
     else:
-        yield prefix[:-1], str(node)
+        yield _encodable(prefix[:-1]), _encodable(str(node))
 
 
-def _sentence(error: Exception) -> str:
-    text = f"no key {error}" if isinstance(error, KeyError) else str(error)
-    return text.splitlines()[0] if text else type(error).__name__
+def _encodable(text: str) -> str:
+    """YAML may hold halves of characters, which no page can."""
+    return text.encode("utf-8", "replace").decode()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cached_property
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex
 
+from equiload.envs import DataError
 from equiload.envs.typing import FloatArray
 from equiload.experiments.report.charts import (
     SERIES,
@@ -23,6 +25,7 @@ from equiload.experiments.report.charts import (
     look,
 )
 from equiload.experiments.results.history import EpisodeHistory
+from equiload.experiments.results.records import InstanceRecord
 from equiload.experiments.results.regions import highest
 
 Histories = Sequence[EpisodeHistory]
@@ -37,17 +40,22 @@ class RunEpisodes:
     """Histories of one run, and its instance as ``results.json`` describes it."""
 
     histories: Sequence[EpisodeHistory]
-    instance: Mapping[str, Any]
+    instance: InstanceRecord
+
+    def __post_init__(self) -> None:
+        datacenters, kinds = tuple(self.instance.datacenters), set(self.instance.footprints)
+        if any(h.datacenters != datacenters or set(h.footprint) != kinds for h in self.histories):
+            raise DataError("its data centers or footprints are not those of results.json")
 
     @property
     def regions(self) -> list[str]:
         """``R`` names."""
-        return list(self.instance["regions"])
+        return self.instance.regions
 
-    @property
+    @cached_property
     def membership(self) -> FloatArray:
         """``[N, R]``: 1 where a data center lies in a region."""
-        return cast("FloatArray", np.eye(len(self.regions))[self.instance["region_of"]])
+        return self.instance.fleet().membership
 
     def by_reachability(self) -> Iterator[tuple[str, list[EpisodeHistory]]]:
         """Yield each reachability with its episodes."""
@@ -88,7 +96,7 @@ def _by_kind(
     return [
         Chart(variant=f"{kind}, {reachability} reachability", panels=panels(kind, unit, histories))
         for reachability, histories in episodes.by_reachability()
-        for kind, unit in episodes.instance["footprints"].items()
+        for kind, unit in episodes.instance.footprints.items()
     ]
 
 
@@ -118,14 +126,16 @@ def where_the_load_went(episodes: RunEpisodes) -> Section:
     scale = Scale(
         label="share of capacity in use", low=0, high=1, colours=_CIVIDIS, ends=("0 %", "100 %")
     )
-    capacity = np.asarray(episodes.instance["capacity"]) @ episodes.membership
+    capacity = np.asarray(episodes.instance.capacity) @ episodes.membership
     charts = []
     for reachability, histories in episodes.by_reachability():
         panels = []
         for history in histories:
             hour = history.time.astype("datetime64[h]").astype(np.int64) % 24
             hours = np.unique(hour)
-            share = history.load @ episodes.membership / capacity
+            load = history.load @ episodes.membership
+            some = load < 1e6 * capacity  # a data center may have none
+            share = np.divide(load, capacity, out=np.zeros_like(load), where=some)
             mean = np.stack([share[hour == h].mean(0) for h in hours], axis=1)
             cells = Heat(
                 label="load", x=[f"{h:02d}" for h in hours], y=episodes.regions, z=mean, scale=scale
@@ -145,8 +155,8 @@ def world_map(episodes: RunEpisodes) -> Section:
         colours=("#0072B2", "#56B4E9", "#c3c8cf", "#E69F00", "#D55E00"),
         ends=("0", "2 × and more"),
     )
-    first = np.unique(episodes.instance["region_of"], return_index=True)[1]
-    location = np.asarray(episodes.instance["location"])[first]
+    first = np.unique(episodes.instance.region_of, return_index=True)[1]
+    location = np.asarray(episodes.instance.location)[first]
 
     def panels(kind: str, unit: str, histories: Histories) -> list[Panel]:
         totals = [h.footprint[kind].sum(0) @ episodes.membership for h in histories]

@@ -11,7 +11,6 @@ from equiload.experiments.report.charts import Chart
 from equiload.experiments.report.contents import read_contents
 from equiload.experiments.report.printed import write_column
 from equiload.experiments.report.summary import rows_of, summarise
-from equiload.experiments.results.history import read_history
 
 
 def write_figures(folder: Path) -> None:
@@ -22,14 +21,13 @@ def write_figures(folder: Path) -> None:
 
 def charts_of(folder: Path) -> Iterator[tuple[str, Chart]]:
     """Yield the name and the chart of every figure that a run's files make."""
-    contents = read_contents(folder)
+    contents = read_contents(folder, running=True)
     for run in contents.runs:
         summary = summarise(rows_of([run]))
-        kinds = run.results["instance"]["footprints"]
+        kinds = run.results.instance.footprints
         yield "peak_to_average", overview.peak_to_average(summary, kinds).charts[0]
         yield "objective", overview.objective(summary, kinds).charts[0]
-        histories = list(read_history(run.folder / "history.parquet"))
-        played = episodes.RunEpisodes(histories, run.results["instance"])
+        played = run.episodes()
         names = [
             f"cumulative_{kind}_{name}" for name, _ in played.by_reachability() for kind in kinds
         ]

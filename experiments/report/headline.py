@@ -79,7 +79,7 @@ def regional_table(episodes: RunEpisodes) -> Headline:
         NumberColumn("load", "Load", "MWh", "{:,.1f}"),
         NumberColumn("energy_cost", "Energy", "US$", "{:,.0f}"),
     ]
-    for kind, unit in episodes.instance["footprints"].items():
+    for kind, unit in episodes.instance.footprints.items():
         columns.append(NumberColumn(kind, title_of(kind), unit, "{:,.2f}"))
         columns.append(NumberColumn(f"{kind}_share", "of max", "%", "{:.0f}", factor=100.0))
     lines = []
@@ -108,9 +108,10 @@ def sentences(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Iterator[
             f"Its peak-to-average ratios are {_pars(best, footprints)}"
         )
         if cheapest.name != best.name:
-            more = best["energy_cost"] / cheapest["energy_cost"] - 1
+            paid, least = best["energy_cost"], cheapest["energy_cost"]
             text += f", where {cheapest.name[-1]}, the cheapest, has {_pars(cheapest, footprints)}"
-            text += f"; it pays {_percent(more)} more for energy"
+            if 0 < paid < 1e6 * least:  # of nothing, or of an income, no share says anything
+                text += f"; it pays {_percent(paid / least - 1)} more for energy"
         yield text + "."
 
 

@@ -184,8 +184,9 @@ def _steps(scale: Scale) -> list[list[Any]]:
 
 
 def _short(values: Any) -> Any:
-    """Six digits are enough to draw, and half the page."""
-    return np.asarray(values, dtype=np.float32)
+    """Six digits are enough to draw, and half the page, of what 32 bits can hold."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return numbers.astype(np.float32) if (np.abs(numbers) < 1e38).all() else numbers
 
 
 def _texts(names: Sequence[str] | None) -> list[str] | None:

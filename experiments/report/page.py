@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,18 +17,20 @@ from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from equiload.envs import DataError
+from equiload.envs.data.tables.messages import one_line
 from equiload.envs.footprints import in_order
 from equiload.experiments.report import episodes, interactive, overview, studies
 from equiload.experiments.report.charts import Chart, Scale, Section
-from equiload.experiments.report.contents import Contents, Run, read_contents
+from equiload.experiments.report.contents import Contents, read_contents
 from equiload.experiments.report.headline import headline_table, regional_table, sentences
 from equiload.experiments.report.printed import write_column
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
-from equiload.experiments.results.history import read_history
-from equiload.experiments.running.files import json_text, versions, write_text
+from equiload.experiments.running.files import inert, versions, write_text
 
 
-def write_report(root: Path, folder: Path | None = None) -> Path:
+def write_report(
+    root: Path, folder: Path | None = None, *, running: bool = False, raw: bool = False
+) -> Path:
     """Write a report on every run in or below ``root``; return the page's path.
 
     Parameters
@@ -35,6 +39,10 @@ def write_report(root: Path, folder: Path | None = None) -> Path:
         Folder of one run, or of many.
     folder
         Where the report goes. Default: ``report`` within ``root``.
+    running
+        Report also on what is not done: the run reports on itself.
+    raw
+        Leave texts in CSV files as they are, also those that spreadsheets take for formulas.
 
     Raises
     ------
@@ -42,11 +50,11 @@ def write_report(root: Path, folder: Path | None = None) -> Path:
         Where there is nothing to report on, or the folder cannot be written.
     """
     folder = root / "report" if folder is None else folder
-    values = _values(read_contents(root))
+    values = _values(read_contents(root, running=running))
     try:
         for section in values["sections"]:
             for chart in section.charts:
-                _write_files(folder / "figures", _slug(section, chart), chart)
+                _write_files(folder / "figures", _slug(section, chart), chart, raw=raw)
         write_text(folder / "plotly.min.js", get_plotlyjs())
         write_text(folder / "index.html", _render(values))  # last: a page has all that it names
     except OSError as error:
@@ -61,6 +69,7 @@ def _values(contents: Contents) -> dict[str, Any]:
     return values | {
         "contents": contents,
         "versions": versions(),
+        "title": one_line(contents.root.resolve().name),
         "sections": [section for section in sections if section.charts],
         "settings": setting_labels(contents.runs) if contents.runs else [],
         "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -72,9 +81,7 @@ def _of_runs(contents: Contents, values: dict[str, Any]) -> Iterator[Section]:
         return
     rows = rows_of(contents.runs)
     summary = summarise(rows)
-    units = {
-        k: u for run in contents.runs for k, u in run.results["instance"]["footprints"].items()
-    }
+    units = {k: u for run in contents.runs for k, u in run.results.instance.footprints.items()}
     footprints = {kind: units[kind] for kind in in_order(tuple(units))}
     values["headline"] = headline_table(summary, footprints)
     values["sentences"] = list(sentences(summary, footprints))
@@ -82,23 +89,28 @@ def _of_runs(contents: Contents, values: dict[str, Any]) -> Iterator[Section]:
     yield overview.peak_to_average(summary, footprints)
     yield overview.objective(summary, footprints)
     yield overview.profiles(rows)
-    if len({str(run.results["instance"]["equity_weight"]) for run in contents.runs}) > 1:
+    if len({str(run.results.instance.equity_weight) for run in contents.runs}) > 1:
         yield overview.pareto(summary, footprints)
-    shown = _shown_run(contents)
-    values["shown"] = shown
-    if shown is not None:
-        yield from _of_episodes(shown, values)
+    values["shown"] = None
+    for run in contents.runs:  # the first that has a history: its episodes stand for the others'
+        try:
+            played = run.episodes()
+        except DataError as error:
+            contents.left_out.append(one_line(str(error)))
+            continue
+        if played.histories:
+            values["shown"] = run
+            yield from _of_episodes(played, values)
+            break
 
 
-def _of_episodes(run: Run, values: dict[str, Any]) -> Iterator[Section]:
-    histories = list(read_history(run.folder / "history.parquet"))
-    played = episodes.RunEpisodes(histories, run.results["instance"])
+def _of_episodes(played: episodes.RunEpisodes, values: dict[str, Any]) -> Iterator[Section]:
     values["regional"] = regional_table(played)
     yield episodes.footprints_over_time(played)
-    if run.results["instance"].get("location") is not None:
+    if played.instance.location is not None:
         yield episodes.world_map(played)
     yield episodes.where_the_load_went(played)
-    if any(history.slack is not None for history in histories):
+    if any(history.slack is not None for history in played.histories):
         yield episodes.slack_over_time(played)
 
 
@@ -109,20 +121,9 @@ def _of_studies(contents: Contents) -> Iterator[Section]:
         yield studies.learning_curves(contents.curves)
 
 
-def _shown_run(contents: Contents) -> Run | None:
-    """Return the first run that has a history: its episodes stand for the others'."""
-    for run in contents.runs:
-        path = run.folder / "history.parquet"
-        try:
-            if path.is_file() and next(read_history(path), None) is not None:
-                return run
-        except DataError as error:
-            contents.left_out.append(str(error))
-    return None
-
-
-def _write_files(folder: Path, slug: str, chart: Chart) -> None:
-    write_text(folder / f"{slug}.csv", chart.frame().to_csv(index=False, float_format="%.6g"))
+def _write_files(folder: Path, slug: str, chart: Chart, *, raw: bool) -> None:
+    frame = chart.frame() if raw else chart.frame().map(inert).rename(columns=inert)
+    write_text(folder / f"{slug}.csv", frame.to_csv(index=False, float_format="%.6g"))
     write_column(chart, folder / slug)
 
 
@@ -135,7 +136,7 @@ def _render(values: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"json_text": json_text}
+    environment.filters["json_text"] = partial(json.dumps, indent=2, ensure_ascii=False)
     template = environment.get_template("page.html")
     return template.render(
         **values,
@@ -160,4 +161,5 @@ def _script(content: Any) -> Markup:
 def _slug(section: Section, chart: Chart) -> str:
     place = section.charts.index(chart)
     words = re.sub(r"[^A-Za-z0-9]+", "_", chart.variant).strip("_")[:60].lower()
-    return "_".join(part for part in (section.key, words, str(place) if place else "") if part)
+    # No word holds the hyphen: "a 1" is not the second "a".
+    return "_".join(filter(None, (section.key, words))) + (f"-{place}" if place else "")

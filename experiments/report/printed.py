@@ -28,6 +28,7 @@ from equiload.experiments.report.charts import (
 )
 from equiload.experiments.running.files import replacing
 from equiload.experiments.worlds.land import coastlines
+from equiload.experiments.worlds.lettering import lettering
 
 #: Inches, the width of a column in two-column proceedings.
 COLUMN = 3.5
@@ -49,7 +50,6 @@ _STYLE: Any = {
     "savefig.bbox": None,  # a column is a column
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
-    "text.parse_math": False,  # names are names
     "xtick.major.width": 0.5,
     "ytick.major.width": 0.5,
 }
@@ -58,7 +58,7 @@ _BUBBLE = 9.0  # points, diameter of the largest
 
 def write_column(chart: Chart, path: Path, endings: Sequence[str] = ("svg", "pdf")) -> None:
     """Write a chart in each format; ``path`` has no ending."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), lettering():
         figure = column_figure(chart)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out: all files keep it
@@ -69,7 +69,7 @@ def write_column(chart: Chart, path: Path, endings: Sequence[str] = ("svg", "pdf
 
 def column_figure(chart: Chart) -> Figure:
     """Draw a chart: one panel to a line, or two where there are more than two."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), lettering():
         across = 1 if len(chart.panels) == 1 else 2
         down = -(-len(chart.panels) // across)
         legend = [_handle(entry) for entry in chart.legend() if not isinstance(entry, Scale)]

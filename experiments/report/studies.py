@@ -20,6 +20,7 @@ from equiload.experiments.report.charts import (
 )
 from equiload.experiments.report.contents import Curve, Experiment
 from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE
+from equiload.experiments.results.records import LARGEST
 
 _MOST_PANELS = 12  # as many as one looks through on a page
 
@@ -65,7 +66,7 @@ def gap_by_error(studies: Sequence[Experiment]) -> Section:
     for study in studies:
         kinds = [k for k in study.lines["error"].unique() if k not in (REFERENCE, PERFECT)]
         panels = [_gaps(study.lines, str(kind)) for kind in kinds]
-        charts.append(Chart(variant=study.name, panels=panels))
+        charts += [Chart(variant=study.name, panels=panels)] if panels else []
     text = (
         "What wrong forecasts cost, by how wrong they are (weighted MAPE of the footprint "
         "intensities); with dashes under the robust layer, without dots what sees no forecast. "
@@ -84,7 +85,7 @@ def _gaps(scores: pd.DataFrame, kind: str) -> Panel:
     )
     marks = []
     for label, line in here.groupby("algorithm", sort=False):
-        rho, alone = line["rho"].iloc[0], bool(line["rho"].isna().all())
+        rho, alone = line["rho"].max(), bool(line["rho"].isna().all())
         style = 0 if alone else 1 + rhos.index(rho) % (len(DASHES) - 1)
         marks.append(
             Line(
@@ -129,9 +130,10 @@ def learning_curves(curves: Sequence[Curve]) -> Section:
             )
             for number, curve in enumerate(curves)
             if name in curve.metrics
-            for known in [np.isfinite(curve.metrics[name].to_numpy())]
+            for known in [(curve.metrics[["step", name]].abs() <= LARGEST).all(axis=1)]
+            if known.any()
         ]
-        panels.append(Panel(title=name, marks=marks, x="step", y=name))
+        panels += [Panel(title=name, marks=marks, x="step", y=name)] if marks else []
     text = "What the training runs recorded, by step, as their progress files tell it."
     if len(names) > _MOST_PANELS:
         text += f" The first {_MOST_PANELS} of {len(names)} metrics are shown."

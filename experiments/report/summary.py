@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from equiload.experiments.report.contents import Run
-from equiload.experiments.results.rows import flat
 from equiload.experiments.results.statistics import ends
 
 GROUP = ["setting", "reachability", "algorithm"]
@@ -22,10 +21,10 @@ def rows_of(runs: Sequence[Run]) -> pd.DataFrame:
     """One line per run and row of its results, with the run's ``setting``; kinds side by side."""
     lines = []
     for run, setting in zip(runs, setting_labels(runs), strict=True):
-        for row in run.results["rows"]:
-            line = {"run": run.name, "setting": setting, "offline": "solver" in row, **flat(row)}
-            for kind in row["footprints"]:
-                weight = run.results["instance"]["equity_weight"][kind]
+        for row in run.results.rows:
+            about = {"run": run.name, "setting": setting, "offline": row.solver is not None}
+            line = {**about, **row.flat()}
+            for kind, weight in run.results.instance.equity_weight.items():
                 line[f"{kind}_equity"] = weight * line[f"{kind}_max"]
             lines.append(line)
     lines.sort(key=lambda line: _natural(str(line["setting"])))

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equiload.envs import DataError
+from equiload.envs.data.tables.messages import listing
 from equiload.envs.typing import FloatArray, TimeArray
+from equiload.envs.validation import clock
+from equiload.experiments.results.parquet import marked_parquet
+from equiload.experiments.results.records import LARGEST
 from equiload.experiments.results.rows import Row
 from equiload.experiments.running.files import replacing
 
 #: Version of the file's layout, in its metadata under ``equiload.schema``.
 SCHEMA = 1
+_MARK = b"equiload.schema"
 _KIND = "footprint_"
+_WIDTHS = (pa.float32(), pa.float64())
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -75,9 +80,10 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
 
     Columns: ``algorithm``, ``reachability``, ``slot``, ``time`` (UTC), ``datacenter``, ``load``,
     ``energy_cost``, ``footprint_KIND`` …, ``slack`` (null without a certificate). Numbers are
-    rounded to 32 bits. Each algorithm and reachability is a row group of its own.
+    rounded to 32 bits, unless they come near their end. Each algorithm and reachability is a row
+    group of its own.
     """
-    schema = _schema(rows[0].outcome.instance.trace.footprints)
+    schema = _schema(rows[0].outcome.instance.trace.footprints, _width(rows))
     with replacing(path) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
         for history in map(EpisodeHistory.of, rows):  # one at a time in memory
             writer.write_table(_table(history, schema), row_group_size=history.load.size)
@@ -91,23 +97,30 @@ def read_history(path: Path) -> Iterator[EpisodeHistory]:
     DataError
         For a file that is not a whole history of this version.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            version = (file.schema_arrow.metadata or {}).get(b"equiload.schema", b"?").decode()
-            if version != str(SCHEMA):
-                raise DataError(f"{path}: schema {version}, expected {SCHEMA}")
-            for group in range(file.num_row_groups):
-                yield _episode(file.read_row_group(group))
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: no readable history ({str(error).splitlines()[0]})") from None
+    with marked_parquet(path, _MARK, SCHEMA) as file:
+        found = file.schema_arrow
+        kinds = [name.removeprefix(_KIND) for name in found.names if name.startswith(_KIND)]
+        if not any(found.equals(_schema(kinds, width)) for width in _WIDTHS):
+            raise DataError(f"its columns are {listing(found.names)}")
+        for group in range(file.num_row_groups):
+            yield _episode(file.read_row_group(group), kinds)
 
 
-def _schema(kinds: Sequence[str]) -> pa.Schema:
+def _width(rows: Sequence[Row]) -> pa.DataType:
+    """64 bits where a number, slack included, may come near the end of 32."""
+    trace, fleet = rows[0].outcome.instance.trace, rows[0].outcome.instance.fleet
+    factor = max(1.0, float(np.abs(trace.price).max()), float(trace.intensity.max()))
+    largest = factor * float((fleet.capacity * fleet.pue).max())
+    largest = max(largest, *(float(row.outcome.gross) for row in rows))
+    return _WIDTHS[int(largest > 1e-8 * float(np.finfo(np.float32).max))]
+
+
+def _schema(kinds: Sequence[str], width: pa.DataType) -> pa.Schema:
     names = {"algorithm": _TEXT, "reachability": _TEXT, "slot": pa.int32()}
-    names |= {"time": pa.timestamp("s", tz="UTC"), "datacenter": _TEXT}
+    names |= {"time": pa.timestamp("ms", tz="UTC"), "datacenter": _TEXT}
     numbers = ["load", "energy_cost", *(_KIND + kind for kind in kinds), "slack"]
-    names |= dict.fromkeys(numbers, pa.float32())
-    return pa.schema(names.items(), metadata={"equiload.schema": str(SCHEMA)})
+    names |= dict.fromkeys(numbers, width)
+    return pa.schema(names.items(), metadata={_MARK: str(SCHEMA)})
 
 
 def _table(history: EpisodeHistory, schema: pa.Schema) -> pa.Table:
@@ -117,39 +130,49 @@ def _table(history: EpisodeHistory, schema: pa.Schema) -> pa.Table:
     numbers = [history.load, history.energy_cost, *history.footprint.values()]
     slack = pa.nulls(T * N)
     if history.slack is not None:
-        slack = np.repeat(history.slack, N).astype(np.float32)
+        slack = np.repeat(history.slack, N)
     columns = [
         pa.DictionaryArray.from_arrays(first, [history.algorithm]),
         pa.DictionaryArray.from_arrays(first, [history.reachability]),
         slot,
-        history.time.astype("datetime64[s]")[slot],
+        history.time.astype("datetime64[ms]")[slot],
         pa.DictionaryArray.from_arrays(datacenter, list(history.datacenters)),
-        *(values.astype(np.float32).ravel() for values in numbers),
+        *(values.ravel() for values in numbers),
         slack,
     ]
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _episode(table: pa.Table) -> EpisodeHistory:
+def _episode(table: pa.Table, kinds: Sequence[str]) -> EpisodeHistory:
+    table.validate(full=True)
     slot = table["slot"].to_numpy()
-    T = int(slot[-1]) + 1
-    N = len(slot) // T
+    N = int((slot == 0).sum())
+    T = len(slot) // max(N, 1)
+    complete = all(values.null_count == 0 for values in table.drop_columns("slack").columns)
+    if not complete or not N or not np.array_equal(slot, np.repeat(np.arange(T), N)):
+        raise DataError("slots or values are missing")
 
     def array(name: str) -> FloatArray:
-        return cast("FloatArray", table[name].to_numpy().astype(np.float64).reshape(T, N))
+        values: FloatArray = table[name].to_numpy().astype(np.float64)
+        if not (np.abs(values) <= LARGEST).all():
+            raise DataError(f"{name} has a value that is no finite number")
+        return values.reshape(T, N)
+
+    def repeated(name: str, width: int) -> tuple[str, ...]:
+        words = table[name].combine_chunks()
+        rows = words.indices.to_numpy().reshape(-1, width)
+        if (rows != rows[0]).any():
+            raise DataError(f"{name} is not the same in every slot")
+        return tuple(words[:width].to_pylist())
 
     return EpisodeHistory(
-        algorithm=table["algorithm"][0].as_py(),
-        reachability=table["reachability"][0].as_py(),
-        time=table["time"].to_numpy().reshape(T, N)[:, 0],
-        datacenters=tuple(table["datacenter"][:N].to_pylist()),
+        algorithm=repeated("algorithm", 1)[0],
+        reachability=repeated("reachability", 1)[0],
+        time=clock(table["time"].to_numpy().reshape(T, N)[:, 0], (T,)),
+        datacenters=repeated("datacenter", N),
         load=array("load"),
         energy_cost=array("energy_cost"),
-        footprint={
-            name.removeprefix(_KIND): array(name)
-            for name in table.column_names
-            if name.startswith(_KIND)
-        },
+        footprint={kind: array(_KIND + kind) for kind in kinds},
         slack=array("slack")[:, 0] if table["slack"].null_count == 0 else None,
     )

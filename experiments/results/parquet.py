@@ -11,16 +11,20 @@ configuration without one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hydra.core.hydra_config import HydraConfig
 
 from equiload.envs import DataError
+from equiload.envs.data.tables.messages import one_line
+from equiload.experiments.results.records import LARGEST, job_of
 from equiload.experiments.results.rows import Row
 from equiload.experiments.running.config import ProgramConfig
 from equiload.experiments.running.files import replacing, versions
@@ -34,6 +38,9 @@ _MARK = b"equiload.results"  # key of the version in the file's own metadata
 _WORDS = ("algorithm", "instance", "draw", "split", "reachability")
 _TEXT = (*_WORDS, "config_hash", "overrides", "versions")
 _WHOLE = ("schema", "seed", "slots", "regions")
+_OPTIONAL = ("draw", "split", "seed")
+_NUMBERS = ("energy_cost", "objective", "lower_bound", "gap", "seconds")
+_REQUIRED = (*_TEXT, *_WHOLE, *_NUMBERS)
 _TYPES = {
     **dict.fromkeys(_TEXT, pa.string()),
     **dict.fromkeys(_WHOLE, pa.int64()),
@@ -94,18 +101,59 @@ def read(path: Path) -> pa.Table:
     Raises
     ------
     DataError
-        If the file is not whole, not of this project, or of a later version.
+        If the file is not whole, not of this project, of a later version, or of another
+        configuration than the run in its folder.
+    """
+    with marked_parquet(path, _MARK, SCHEMA) as file:
+        table = file.read()
+        table.validate(full=True)
+        _check(table, job_of(path.parent).config_hash)
+        return table
+
+
+@contextmanager
+def marked_parquet(path: Path, mark: bytes, schema: int) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file whose metadata state the schema under ``mark``.
+
+    Raises
+    ------
+    DataError
+        For any other file, and for what is wrong inside the block, after the file's name.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: not a whole Parquet file ({reason})") from None
-    mark = (table.schema.metadata or {}).get(_MARK)
-    if mark is None:
-        raise DataError(f"{path}: a Parquet file, but not of equiload's results")
-    if mark != str(SCHEMA).encode():
-        raise DataError(
-            f"{path}: results of schema {mark.decode()}, this version reads schema {SCHEMA}"
-        )
-    return table
+        if not path.is_file():
+            raise DataError("it is no file")
+        with path.open("rb") as bare, pq.ParquetFile(bare) as file:  # a name may hold anything
+            found = (file.schema_arrow.metadata or {}).get(mark)
+            if found is None:
+                raise DataError(f"a Parquet file, but not one of {mark.decode()}")
+            if found != str(schema).encode():
+                version = found.decode(errors="replace")
+                raise DataError(f"schema {version}, this version reads schema {schema}")
+            yield file
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(one_line(f"{path}: not a whole Parquet file ({reason})")) from None
+    except DataError as error:
+        raise DataError(one_line(f"{path}: {error}")) from None
+
+
+def _check(table: pa.Table, config_hash: str | None) -> None:
+    """Refuse columns that are not those of results, and rows of another configuration."""
+    for name in dict.fromkeys([*_REQUIRED, *table.column_names]):
+        if table.column_names.count(name) != 1:
+            raise DataError(f"it needs one column {name!r}")
+    for field, values in zip(table.schema, table.columns, strict=True):
+        expected = _TYPES.get(field.name, pa.float64())
+        if field.type != expected:
+            raise DataError(f"column {field.name!r} is {field.type}, expected {expected}")
+        wrong = values.null_count and field.name in _REQUIRED and field.name not in _OPTIONAL
+        if expected == pa.float64():
+            numbers = values.drop_null().to_numpy()
+            wrong = wrong or not (np.abs(numbers) <= LARGEST).all()
+        if wrong:
+            raise DataError(f"column {field.name!r} has a cell without a value or a finite number")
+    if not table.num_rows:
+        raise DataError("it has no rows")
+    if config_hash is not None and {config_hash} != set(table["config_hash"].to_pylist()):
+        raise DataError("results of another configuration than the run in its folder")

@@ -14,7 +14,8 @@ from typing import Any
 from rich.table import Table
 
 from equiload.envs import DataError
-from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.records import LeftOut
+from equiload.experiments.results.rows import Row
 from equiload.experiments.results.tables import text_table
 
 

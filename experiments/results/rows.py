@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from equiload.agents.offline import Solution, relative_gap
-from equiload.envs import EquiloadError, Instance, Outcome
+from equiload.envs import Instance, Outcome
+from equiload.experiments.results.records import InstanceRecord, ResultRow
 from equiload.robust import Certificate
 
 
@@ -36,9 +36,9 @@ class Row:
         outcome = self.outcome
         return relative_gap(float(outcome.objective), self.lower_bound, float(outcome.gross))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row as in ``results.json``."""
-        outcome = self.outcome
+    def record(self) -> ResultRow:
+        """Return the row as it stands in ``results.json``."""
+        outcome, solution = self.outcome, self.solution
         footprints = zip(
             outcome.instance.trace.footprints,
             outcome.max_footprint.tolist(),
@@ -46,72 +46,48 @@ class Row:
             outcome.par.tolist(),
             strict=True,
         )
-        row = {
-            "algorithm": self.algorithm,
-            "reachability": self.reachability,
-            "energy_cost": float(outcome.energy_cost),
-            "objective": float(outcome.objective),
-            "lower_bound": self.lower_bound,
-            "gap": self.gap,
-            "seconds": self.seconds,
-            "footprints": {
+        return ResultRow(
+            algorithm=self.algorithm,
+            reachability=self.reachability,
+            energy_cost=float(outcome.energy_cost),
+            objective=float(outcome.objective),
+            lower_bound=self.lower_bound,
+            gap=self.gap,
+            seconds=self.seconds,
+            footprints={
                 kind: {"max": highest, "mean": mean, "par": par}
                 for kind, highest, mean, par in footprints
             },
-        }
-        if self.solution is not None:
-            row["solver"] = {"status": self.solution.status, **self.solution.stats}
-        if self.certificate is not None:
-            row["certificate"] = self.certificate.verdict()
-        return row
+            solver=None if solution is None else {"status": solution.status, **solution.stats},
+            certificate=None if self.certificate is None else self.certificate.verdict(),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return :meth:`record` as plain values, without what the algorithm has not."""
+        return {name: value for name, value in asdict(self.record()).items() if value is not None}
 
     def flat(self) -> dict[str, Any]:
         """Return the row as one line of a table: ``carbon_max``, ``carbon_par``, …."""
-        return flat(self.as_dict())
+        return self.record().flat()
 
 
-def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of ``results.json`` as one line: ``carbon_max``, ``carbon_par``, …; nothing nested."""
-    line = {name: value for name, value in row.items() if not isinstance(value, Mapping)}
-    for kind, values in row["footprints"].items():
-        line |= {f"{kind}_{measure}": value for measure, value in values.items()}
-    return line
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """An algorithm that cannot act on an instance, and its own sentence why."""
-
-    algorithm: str
-    reachability: str
-    reason: str
-
-    @classmethod
-    def of(cls, algorithm: str, reachability: str, error: EquiloadError) -> LeftOut:
-        """From what the algorithm raised."""
-        return cls(algorithm, reachability, " ".join(str(error).split()))
-
-    def __str__(self) -> str:
-        return f"{self.algorithm} left out: {self.reason}"
-
-
-def describe(instance: Instance) -> dict[str, Any]:
+def describe(instance: Instance) -> InstanceRecord:
     """Return what an instance is, as in ``results.json``."""
     fleet, trace = instance.fleet, instance.trace
-    return {
-        "name": instance.name,
-        "slots": instance.horizon,
-        "start": f"{trace.timestamps[0]}Z",
-        "slot_seconds": int(np.diff(trace.timestamps[:2]).astype(int)[0])
+    return InstanceRecord(
+        name=instance.name,
+        slots=instance.horizon,
+        start=f"{trace.timestamps[0]}Z",
+        slot_seconds=int(np.diff(trace.timestamps[:2]).astype(int)[0])
         if instance.horizon > 1
         else None,
-        "datacenters": list(fleet.datacenters),
-        "gateways": list(fleet.gateways),
-        "regions": list(fleet.regions),
-        "region_of": fleet.region_of,
-        "capacity": fleet.capacity,
-        "location": fleet.location,
-        "footprints": dict(zip(trace.footprints, trace.units, strict=True)),
-        "equity_weight": dict(instance.objective.equity_weight),
-        "provenance": dict(trace.provenance),
-    }
+        datacenters=list(fleet.datacenters),
+        gateways=list(fleet.gateways),
+        regions=list(fleet.regions),
+        region_of=fleet.region_of.tolist(),
+        capacity=fleet.capacity.tolist(),
+        location=None if fleet.location is None else fleet.location.tolist(),
+        footprints=dict(zip(trace.footprints, trace.units, strict=True)),
+        equity_weight=dict(instance.objective.equity_weight),
+        provenance=dict(trace.provenance),
+    )

@@ -12,7 +12,8 @@ import numpy as np
 from equiload.agents.offline import EGLBOff, OfflineSolver
 from equiload.envs import DataError, EquiloadError, Instance, Policy, dual_bound, rollout
 from equiload.envs.make import instantiated
-from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.records import LeftOut
+from equiload.experiments.results.rows import Row
 from equiload.experiments.running.config import AlgorithmConfig
 from equiload.experiments.running.progress import Track
 

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from equiload.envs.footprints import title_of
-from equiload.experiments.results.rows import LeftOut, Row
+from equiload.experiments.results.records import LeftOut
+from equiload.experiments.results.rows import Row
 
 
 def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut] = ()) -> Table:

@@ -15,9 +15,10 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from equiload.envs import DataError
+from equiload.envs.checking import sentence_of
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE
 from equiload.envs.make import registered
-from equiload.envs.records import sentence_of
+from equiload.envs.typing import Count, Number, Positive, Share, Size
 from equiload.experiments.running import sweep
 from equiload.experiments.running.jobs import config_hash
 
@@ -25,13 +26,7 @@ _T = TypeVar("_T")
 
 Split = Literal["train", "validation", "test"]
 Reachability = Literal["full", "partial"]
-Count = Annotated[int, Field(ge=1)]
-Number = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Share = Annotated[float, Field(ge=0, le=1)]
-#: Finite, at least 0.
-Size = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
 Confidence = Annotated[float, Field(gt=0, lt=1)]
 #: At least one.
 Some = Annotated[list[_T], Field(min_length=1)]
@@ -75,6 +70,8 @@ class ProgramConfig(Section):
     equity_weight: dict[str, Size] | None = None
     #: What if: ``price``, ``outage``, ``carbon`` or ``demand``; see ``equiload.envs.data.shifted``.
     shift: str | None = None
+    #: What counts of what the run's folder holds: ``auto``, ``always``, ``never``.
+    resume: Literal["auto", "always", "never"] = "auto"
 
     _job: str = PrivateAttr()
 
@@ -295,8 +292,6 @@ class TrainConfig(ProgramConfig):
     evaluate_every: Count
     seed: Seed = 0
     device: Device = "auto"
-    #: ``auto``: go on from what is in the run's folder; ``never``: begin anew.
-    resume: Literal["auto", "never"] = "auto"
 
 
 class EvaluateConfig(AlgorithmsConfig, ProgramConfig):

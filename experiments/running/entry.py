@@ -14,7 +14,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 
@@ -22,6 +22,7 @@ from equiload.envs import EquiloadError
 from equiload.envs.errors import printable
 from equiload.envs.validation import stated
 from equiload.experiments.running import config
+from equiload.experiments.running.files import replacing
 from equiload.experiments.running.jobs import Job
 from equiload.experiments.running.preemption import Preempted
 
@@ -31,11 +32,15 @@ BAD_INPUT, AGAIN = 2, 75
 INTERRUPTED = 130
 
 
-def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+def entry_point(
+    config_name: str, *, goes_on: bool = False
+) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     """Turn a function of a configuration into a Hydra program with that configuration's name.
 
     An :class:`EquiloadError`, and what the system refuses (a full disk, say), end the program
     with one sentence on standard error and status 2, Ctrl-C with status 130.
+    Its folder is claimed for its configuration first (:mod:`equiload.experiments.running.jobs`);
+    ``goes_on``: it keeps its state there and goes on from it after a kill.
     In a sweep (``-m``) a job that is done already does not run again, and one that fails ends
     alone: :mod:`equiload.experiments.running.sweep`.
     """
@@ -44,14 +49,19 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> str | None:
             logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every PDF
-            folder, read = run_folder(), config.SCHEMAS[config_name].of
             overrides = list(HydraConfig.get().overrides.task)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                hold_threads()
-                return Job(folder, cfg, overrides).resume(lambda: task(read(cfg)))
+            read, sweeps = (
+                config.SCHEMAS[config_name].of,
+                HydraConfig.get().mode == RunMode.MULTIRUN,
+            )
             try:
-                settings = read(cfg)  # before anything is written
-                Job(folder, cfg, overrides).perform(functools.partial(task, settings))
+                settings = None if sweeps else read(cfg)  # before anything is written
+                job = Job(run_folder(), cfg, overrides, config_name, goes_on)
+                if sweeps:
+                    hold_threads()
+                    return job.resume(lambda: _run(task, read(cfg), cfg))
+                if not job.perform(lambda: _run(task, settings, cfg)):
+                    print(f"{run_folder()}: done before, with resume=always nothing is run")  # noqa: T201
             except (EquiloadError, OSError, Preempted) as error:
                 print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
                 sys.exit(AGAIN if isinstance(error, Preempted) else BAD_INPUT)
@@ -80,6 +90,16 @@ def entry_point(config_name: str) -> Callable[[Callable[[Any], None]], Callable[
         return main
 
     return decorate
+
+
+def _run(task: Callable[[Any], None], settings: Any, cfg: DictConfig) -> None:
+    """Run the task with its settings written down; Hydra would not ask whose folder it is."""
+    hydra: Any = HydraConfig.instance().cfg
+    written = {"config": cfg, "hydra": hydra, "overrides": hydra.hydra.overrides.task}
+    for name, content in written.items():
+        with replacing(run_folder() / ".hydra" / f"{name}.yaml") as draft:
+            OmegaConf.save(content, draft)
+    task(settings)
 
 
 def hold_threads() -> None:

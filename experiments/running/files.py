@@ -7,8 +7,10 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -20,6 +22,14 @@ from equiload.envs.errors import DataError
 
 #: Version of the layout of each record that programs write.
 SCHEMAS = {"results.json": 1, "evaluation.json": 1, "predictions.json": 1, "robustness.json": 1}
+#: How the names of files begin that are being written; what a killed run leaves of them.
+DRAFT = ".equiload-"
+#: What this process wrote, in order.
+written: list[Path] = []
+#: Is told each path before anything is written there, and may refuse it.
+writing: ContextVar[Callable[[Path], None] | None] = ContextVar("writing", default=None)
+#: Help of commands that can do without :func:`inert`.
+RAW = "leave texts that spreadsheets take for formulas as they are in CSV"
 _PACKAGES = ("equiload", "numpy", "scipy", "numba", "highspy", "cvxpy", "torch", "gymnasium")
 
 
@@ -41,15 +51,18 @@ def replacing(path: Path) -> Iterator[Path]:
     DataError
         If it cannot be written.
     """
+    if note := writing.get():
+        note(path)
     with saving(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=DRAFT, suffix=path.suffix)
         os.close(handle)
         draft = Path(name)
         try:
             yield draft
             draft.chmod(0o644)
             draft.replace(path)
+            written.append(path)
         finally:
             draft.unlink(missing_ok=True)
 
@@ -82,16 +95,35 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write dictionaries as CSV with a header; where a row lacks a key, its cell is empty."""
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], *, raw: bool = False) -> None:
+    """Write dictionaries as CSV with a header; where a row lacks a key, its cell is empty.
+
+    Texts are :func:`inert`, unless ``raw``.
+    """
     text = io.StringIO()
     names = dict.fromkeys(name for row in rows for name in row)
-    writer = csv.DictWriter(text, fieldnames=list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    writer = csv.writer(text, lineterminator="\r\n")  # so that cells with either are quoted
+    for line in [dict(zip(names, names, strict=True)), *rows]:
+        cells = [line.get(name) for name in names]
+        writer.writerow(cells if raw else map(inert, cells))
+    write_text(path, text.getvalue().replace("\r\n", "\n"))
 
 
+def inert(cell: Any) -> Any:
+    """A cell that no spreadsheet runs: a text that begins as a formula does is led by a ``'``.
+
+    OWASP's rule against CSV injection. Numbers, also those written as a text, stay what they are.
+    """
+    if not isinstance(cell, str) or not cell.startswith(tuple("=+-@\t\r\n")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+@cache
 def versions() -> dict[str, str]:
     """Return the versions that results depend on."""
     return {"python": python_version(), **{name: version(name) for name in _PACKAGES}}

@@ -8,10 +8,13 @@ has failed.
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from equiload.envs import DataError, EquiloadError
 from equiload.experiments.running.files import replacing, write_json
-from equiload.experiments.running.jobs import RECORD, config_hash, is_done, reason_of, record
+from equiload.experiments.running.jobs import (
+    changes,
+    config_hash,
+    held,
+    is_done,
+    reason_of,
+    record,
+    resume_of,
+)
 
 #: Version of the layout of ``sweep.json``.
 SCHEMA = 1
@@ -41,11 +52,17 @@ class Planned:
     folder: Path
     name: str
     overrides: Sequence[str]
+    resume: str = "auto"
 
-    @property
-    def done(self) -> bool:
-        """Has it been run to its end?"""
-        return is_done(self.folder, self.name)
+    def remains(self) -> bool:
+        """Is there anything to run? If it was done before, the log says why."""
+        job = record(self.folder)
+        if not is_done(job, self.name) or self.resume == "never":
+            return True
+        changed = [] if self.resume == "always" else changes(job)
+        if changed:
+            log.info("%s runs again, changed: %s", self.folder.name, "; ".join(changed))
+        return bool(changed)
 
 
 def run_sweep(sweeper: BasicSweeper, arguments: list[str]) -> None:
@@ -55,12 +72,13 @@ def run_sweep(sweeper: BasicSweeper, arguments: list[str]) -> None:
     folder = Path(sweeper.config.hydra.sweep.dir)
     try:
         jobs = _plan(sweeper, folder, arguments)
-        with replacing(folder / "multirun.yaml") as draft:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _held(folder), replacing(folder / "multirun.yaml") as draft:
             OmegaConf.save(sweeper.config, draft)
-    except EquiloadError as error:
+    except (EquiloadError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    remaining = [job for job in jobs if not job.done]
+    remaining = [job for job in jobs if job.remains()]
     log.info("%d jobs, %d of them done before", len(jobs), len(jobs) - len(remaining))
     failed = _run(sweeper.launcher, remaining)
     _report(folder, jobs, failed)
@@ -80,7 +98,8 @@ def _plan(sweeper: BasicSweeper, folder: Path, arguments: list[str]) -> list[Pla
     for combination in combinations:
         cfg = loader.load_sweep_config(sweeper.config, list(combination))
         try:
-            job = Planned(folder / str(cfg.hydra.sweep.subdir), config_hash(cfg), combination)
+            place = folder / str(cfg.hydra.sweep.subdir)
+            job = Planned(place, config_hash(cfg), combination, resume_of(cfg))
         except OmegaConfBaseException as error:
             raise DataError(f"{' '.join(combination)}: {' '.join(str(error).split())}") from None
         if jobs.setdefault(job.folder, job).name != job.name:
@@ -91,16 +110,16 @@ def _plan(sweeper: BasicSweeper, folder: Path, arguments: list[str]) -> list[Pla
 def _run(launcher: Launcher, jobs: Sequence[Planned]) -> dict[Planned, str]:
     """Launch until every job has ended; the reasons of those that failed."""
     failed: dict[Planned, str] = {}
+    before = {job: record(job.folder) for job in jobs}
+    if hasattr(launcher, "joblib"):
+        launcher.joblib |= {"initializer": _end_with, "initargs": (os.getpid(),)}
     batches = [list(jobs)] if jobs else []
     while batches:
         batch = batches.pop(0)
-        for job in batch:
-            if not job.done:
-                (job.folder / RECORD).unlink(missing_ok=True)  # of an earlier try
         try:
             returns = launcher.launch([job.overrides for job in batch], 0)
         except Exception as error:  # noqa: BLE001 - whatever a launcher may die of
-            more, lost = _sort(batch, reason_of(error))
+            more, lost = _sort(batch, reason_of(error), before)
             failed |= lost
             batches += more
         else:
@@ -115,9 +134,24 @@ def _reason(result: Any) -> str | None:
     return reason_of(reason) if isinstance(reason, BaseException) else reason
 
 
-def _sort(batch: Sequence[Planned], error: str) -> tuple[list[list[Planned]], dict[Planned, str]]:
-    """What to launch again after a launcher died, and what has failed."""
-    records = {job: record(job.folder) for job in batch if not job.done}
+def _end_with(parent: int) -> None:
+    """Let this process end when its parent does, however that ends (on Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it has ended already
+            os._exit(1)
+
+
+def _sort(
+    batch: Sequence[Planned], error: str, before: Mapping[Planned, Mapping[str, Any]]
+) -> tuple[list[list[Planned]], dict[Planned, str]]:
+    """What to launch again after a launcher died, and what has failed.
+
+    A record that was there ``before`` is of an earlier try.
+    """
+    found = {job: record(job.folder) for job in batch}
+    new = {job: {} if entry == before[job] else entry for job, entry in found.items()}
+    records = {job: entry for job, entry in new.items() if not is_done(entry, job.name)}
     failed = {job: str(entry["reason"]) for job, entry in records.items() if "reason" in entry}
     begun = [job for job, entry in records.items() if entry and job not in failed]
     waiting = [job for job, entry in records.items() if not entry]
@@ -144,8 +178,14 @@ def _report(folder: Path, jobs: Sequence[Planned], failed: dict[Planned, str]) -
         print(f"failed: {job.folder.name}, {' '.join(job.overrides)}: {reason}", file=sys.stderr)  # noqa: T201
     done = len(jobs) - len(failed)
     print(f"{done} of {len(jobs)} jobs done, {len(failed)} failed: {folder}", file=sys.stderr)  # noqa: T201
-    with suppress(EquiloadError):  # a full disk must not hide what was said above
+    # A full disk must not hide what was said above.
+    with suppress(EquiloadError, OSError), _held(folder):
         write_json(folder / "sweep.json", {"schema": SCHEMA, "jobs": lines})
+
+
+def _held(folder: Path) -> AbstractContextManager[None]:
+    """Hold the sweep's own files; not for long."""
+    return held(folder, wait=True, name=".sweep.lock")
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
 from equiload.agents.learn.policy import LearnedPolicy, shipped
 from equiload.envs.data import RecordedSource, ShiftedSource, Source
 from equiload.experiments.running.config import TrainConfig
-from equiload.experiments.running.files import json_text
 from equiload.experiments.trainers.parts import synthetic_share
 
 #: Parts that a policy has seen: trained on, and chosen by.
@@ -29,11 +27,6 @@ def origin_of(cfg: TrainConfig, source: Source) -> dict[str, Any]:
         return origin
     before = load_checkpoint(shipped(cfg.init)).training.get("data")
     return {**origin, "init": before} if before else origin
-
-
-def fingerprint(source: Source) -> str:
-    """Sixteen hexadecimal digits of where a source's data come from and how they are split."""
-    return hashlib.sha256(json_text(source.provenance).encode()).hexdigest()[:16]
 
 
 def seen_in_training(checkpoint: Checkpoint, source: Source, split: str | None) -> str | None:

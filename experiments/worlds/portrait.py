@@ -15,6 +15,7 @@ from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance
 from equiload.envs.typing import FloatArray
 from equiload.experiments.worlds.land import land
+from equiload.experiments.worlds.lettering import lettering
 
 _MOST_NAMED = 16
 _HEIGHT, _PER_ROW = 16 / 7.2, 3  # inches to a row's share; correlations side by side
@@ -32,6 +33,11 @@ def portrait(instance: Instance) -> Figure:
         raise DataError("a portrait shows one instance; take one from the batch first")
     if instance.horizon < 2:
         raise DataError("a portrait needs at least two slots")
+    with lettering():
+        return _page(instance)
+
+
+def _page(instance: Instance) -> Figure:
     series = _series(instance)
     related = list(series)[: max(_PER_ROW, len(series) - 1)]  # demand if there is room
     last = -(-len(related) // _PER_ROW)

@@ -155,8 +155,8 @@ def test_many_parameters_run_as_a_batch(paper: Instance) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"mirror": "spherical"}, "mirror must be 'euclidean' or 'entropic', got 'spherical'"),
-        ({"schedule": "linear"}, "schedule must be 'constant' or 'inverse_sqrt', got 'linear'"),
+        ({"mirror": "spherical"}, "'mirror' must be 'euclidean' or 'entropic', got 'spherical'"),
+        ({"schedule": "linear"}, "'schedule' must be 'constant' or 'inverse_sqrt', got 'linear'"),
         ({"step_size": 0.0}, "step_size must be positive, got 0.0"),
         ({"step_size": np.nan}, "step_size must be positive, got nan"),
         ({"z_max": -1.0}, "z_max must be at least 0, got -1.0"),

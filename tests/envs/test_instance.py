@@ -94,8 +94,37 @@ def test_objective_refuses_what_is_no_number(weight: object) -> None:
 
 @pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
 def test_objective_refuses(weight: float) -> None:
-    with pytest.raises(DataError, match="equity weight of carbon must be at least 0"):
+    with pytest.raises(
+        DataError, match=r"weight of carbon is .*, expected a finite number of at least"
+    ):
         Objective(equity_weight={"carbon": weight})
+
+
+def with_number(name: str, number: float) -> object:
+    """Make what holds the number with that name."""
+    if name == "equity_weight":
+        return Objective(equity_weight={"carbon": number})
+    kind, others = (Trace, TRACE) if name in ("price", "intensity", "demand") else (Fleet, FLEET)
+    shapes = {"routing_cost": (1, 2), "distance": (1, 2), "location": (2, 2)}
+    array = np.ones(shapes.get(name) or np.shape(others[name]))
+    array.flat[0] = number
+    return kind(**others | {name: array})
+
+
+NAMES = ["price", "intensity", "demand", "capacity", "routing_cost", "distance", "equity_weight"]
+SIZES = st.floats(0, allow_nan=False, allow_infinity=False)
+
+
+@given(st.sampled_from(NAMES), SIZES | SIZES.map(lambda x: x * 1e-300) | st.just(1e-50))
+def test_every_number_is_0_or_of_a_size_that_products_keep(name: str, number: float) -> None:
+    if number == 0 or 1e-50 <= number <= 1e50:
+        with_number(name, number)
+        return
+    with pytest.raises(DataError) as caught:
+        with_number(name, number)
+    assert f" is {number}, expected a finite number" in str(caught.value)
+    assert str(caught.value).endswith("that is 0 or from 1e-50 to 1e+50 in size")
+    assert name.split("_")[-1] in str(caught.value)
 
 
 def test_instance_refuses_parts_that_misfit() -> None:

@@ -58,8 +58,8 @@ def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["benchmark", "instance=bloom11"], 1, "bloom10"),
-        (["robustness", "--json", "rh=[0.1]"], 1, "To append to your config use +rh"),
+        (["benchmark", "instance=bloom11"], 2, "bloom10"),
+        (["robustness", "--json", "rh=[0.1]"], 2, "To append to your config use +rh"),
         (["benchmark", "--quiet", "instance.horizon=0"], 2, "error: horizon must be"),
         (["data", "check", "nothing"], 2, "there is no instance named 'nothing', expected"),
         (["sweep", "--json", "instance.seed=0,1", "hydra.sweep.subdir=same"], 2, "two jobs share"),

@@ -56,7 +56,8 @@ def write_results(folder: Path, comparisons: dict[str, list[Row]]) -> None:
 def study(folder: Path) -> None:
     trials = [
         {"advice": advice, "method": "blend", "rho": rho, "allowance": 0.0}
-        | {"ratio": 1 + worse * rho, "bound": 1 + rho}
+        | {"ratio": 1 + worse * rho, "bound": 1 + rho, "to_offline": 1.1, "certified": 1.1}
+        | {"alpha": 0.5, "holds": True, "verified": True}
         for advice, worse in (("perfect", -0.2), ("adversarial", 0.9))
         for rho in (0.0, 0.1, 0.5)
     ]
@@ -128,7 +129,7 @@ def test_a_half_written_history_is_named(tmp_path: Path) -> None:
     path = tmp_path / "h.parquet"
     write_history(path, comparison(0))
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"h\.parquet: no readable history"):
+    with pytest.raises(DataError, match=r"h\.parquet: not a whole Parquet file"):
         list(read_history(path))
 
 
@@ -181,12 +182,12 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
     contents = read_contents(tmp_path)
     assert [run.name for run in contents.runs] == ["good"]
     told = "\n".join(contents.left_out)
-    assert "half/results.json: Expecting ':'" in told
-    assert "new/results.json: schema 2, expected 1" in told
-    assert "odd/results.json: " in told
-    assert "progress.csv: it has no column 'step'" in told
+    assert "half/results.json: Invalid JSON" in told
+    assert "new/results.json: schema: it should be 1, got 2" in told
+    assert "odd/results.json: it should be an object" in told
+    assert "progress.csv: it has no column 'step' of numbers" in told
     text = write_report(tmp_path).read_text(encoding="utf-8")
-    assert "schema 2, expected 1" in text
+    assert "schema: it should be 1, got 2" in text
 
 
 def test_event_files_are_read(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from equiload.experiments.hostile import campaign
 from equiload.experiments.results import parquet
-from equiload.robust import FixedMethod
+from equiload.robust import Certificate, FixedMethod, RobustPolicy
 from equiload.testing.problems import random_problems
 
 
@@ -38,8 +39,30 @@ def test_a_violation_is_counted() -> None:
     for _ in range(20):
         instance = random_problems(rng, 20)
         tally.add(campaign.attack(instance, rng, FixedMethod(1.0), horizon_aware=False), "here")
-    assert tally.violations
     assert "the condition does not hold" in "".join(tally.violations)
+    assert "unlike verify" not in "".join(tally.violations)
+
+
+def test_a_certificate_that_holds_unverified_is_a_violation(monkeypatch) -> None:
+    def false_alarm(self: RobustPolicy) -> Certificate:
+        certificate = self.layer.certificate()
+        breach = np.arange(len(certificate.breach))[:, None] == 3
+        return replace(certificate, breach=certificate.breach | breach)
+
+    monkeypatch.setattr(RobustPolicy, "certificate", false_alarm)
+    rng = np.random.default_rng(0)
+    instance = random_problems(rng, 5, wide=True)
+    verification = campaign.attack(instance, rng, "blend", horizon_aware=False)
+    *_, last = map(str, verification.violations)
+    assert last == "problem (3,), the episode as a whole: holds is True, unlike verify"
+
+
+@pytest.mark.slow
+def test_the_campaign_goes_on_where_no_policy_can_act() -> None:
+    *_, tally = campaign.campaign(9000, seed=15)
+    assert tally.unplayed == 1
+    assert tally.episodes == 9000
+    assert not tally.violations
 
 
 @pytest.mark.slow

@@ -45,16 +45,19 @@ Run = tuple[int, str, str]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a program in this process, in ``tmp_path/run``; returns status, output and errors."""
+    """Run a program here, anew in ``tmp_path/run``; returns status, output and errors."""
 
     def start(program: str, *overrides: str) -> Run:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [])
-        folder = f"hydra.run.dir={tmp_path / 'run'}"
+        anew = [f"hydra.run.dir={tmp_path / 'run'}", "resume=never"]
         try:
-            status = cli.start(program, [*overrides, folder])
+            status = cli.start(program, [*overrides, *anew])
         except SystemExit as error:
             status = int(error.code or 0)
+        except Exception as error:  # noqa: BLE001 - of the programmer, which Python prints
+            status = 1
+            print(error, file=sys.stderr)
         said = capsys.readouterr()
         return status, said.out, said.err
 

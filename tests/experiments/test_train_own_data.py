@@ -242,16 +242,6 @@ def test_a_checkpoint_says_what_it_was_trained_on(own: Path, tmp_path: Path) -> 
     assert seen_in_training(tuned, late, "test") is not None
 
 
-def test_a_run_does_not_go_on_with_other_data(own: Path, tmp_path: Path) -> None:
-    cfg, source = configured("hindsight", *of(own))
-    Session(cfg, source, tmp_path, "").run()
-    for other in (make_source({**cfg.instance, "gap": 12}), SyntheticSource()):
-        with pytest.raises(DataError, match="was trained on other data than"):
-            Session(cfg, other, tmp_path, "")
-    cfg.resume = "never"
-    Session(cfg, SyntheticSource(), tmp_path, "")
-
-
 def test_there_are_as_many_windows_as_fit(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg, source = configured("hindsight", *of(own), "final.draws=9", "final.split=test")
     draws = final_draws(cfg, source)
@@ -288,18 +278,15 @@ def test_rows_of_the_end_are_the_test_windows(own: Path, tmp_path: Path) -> None
             ["validation.horizon=80"],
             "the validation part has 66 of the 600 slots, and a window takes 80",
         ),
-        (["validation.horizon=0"], "validation: horizon must be a whole number from 1, got 0"),
-        (["validation.draws=0"], "validation: draws must be a whole number from 1, got 0"),
-        (["problems.horizons=[0]"], "horizons must be whole numbers of slots, got 0"),
-        (["problems.synthetic=1.5"], r"problems.synthetic must be a share from 0 to 1, got 1.5"),
+        (["validation.horizon=0"], "'validation.horizon' must be at least 1, got 0"),
+        (["validation.draws=0"], "'validation.draws' must be at least 1, got 0"),
+        (["problems.horizons=[0]"], r"'problems.horizons\[0\]' must be at least 1, got 0"),
+        (["problems.synthetic=1.5"], "'problems.synthetic' must be at most 1, got 1.5"),
         (["network.kind=flat", "problems.synthetic=0.5"], "network=flat knows one fleet"),
-        (
-            ["+problems.colour=1"],
-            "problems: .* argument 'colour'",
-        ),
+        (["+problems.colour=1"], "there is no option 'problems.colour'"),
         (
             ["validation.reachability=[some]"],
-            "reachability must be 'full' or 'partial', got 'some'",
+            r"'validation.reachability\[0\]' must be 'full' or 'partial', got 'some'",
         ),
         (["init=nowhere"], "no such checkpoint"),
     ],
@@ -315,15 +302,13 @@ def test_what_cannot_be_trained_is_refused(
 @pytest.mark.parametrize(
     ("final", "message"),
     [
-        ({"split": "exam", "draws": 0}, "final.split must be train, validation or test"),
-        ({"split": "test", "draws": -1}, "final.draws must be a whole number from 0, got -1"),
+        ("final.split=exam", "'final.split' must be 'train', 'validation' or 'test', got 'exam'"),
+        ("final.draws=-1", "'final.draws' must be at least 0, got -1"),
     ],
 )
-def test_a_bad_end_is_found_before_the_beginning(final: dict[str, Any], message: str) -> None:
-    cfg, source = configured("hindsight")
-    cfg.final = config.FinalConfig(**final)
+def test_a_bad_end_is_found_before_the_beginning(final: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        final_draws(cfg, source)
+        configured("hindsight", final)
 
 
 def test_learners_of_one_fleet_refuse_a_mixture(own: Path, tmp_path: Path) -> None:
@@ -344,7 +329,7 @@ def test_shifted_worlds_can_be_trained_on(own: Path) -> None:
 
 @pytest.mark.slow
 def test_own_data_from_the_command_line(own: Path, tmp_path: Path) -> None:
-    def train(*overrides: str) -> subprocess.CompletedProcess[str]:
+    def train(*overrides: str, folder: str = "run") -> subprocess.CompletedProcess[str]:
         command = [
             sys.executable,
             "-m",
@@ -354,7 +339,7 @@ def test_own_data_from_the_command_line(own: Path, tmp_path: Path) -> None:
             *KINDS["hindsight"],
         ]
         return subprocess.run(
-            [*command, *overrides, f"hydra.run.dir={tmp_path}/run"],
+            [*command, *overrides, f"hydra.run.dir={tmp_path}/{folder}"],
             capture_output=True,
             text=True,
             check=False,
@@ -377,7 +362,12 @@ def test_own_data_from_the_command_line(own: Path, tmp_path: Path) -> None:
         ]
         small = ["draws=1", "instance.horizon=24", "reachability=[full]"]
         done = subprocess.run(
-            [*judge, *small, f"checkpoint={tmp_path}/run/best", f"hydra.run.dir={tmp_path}/eval"],
+            [
+                *judge,
+                *small,
+                f"checkpoint={tmp_path}/run/best",
+                f"hydra.run.dir={tmp_path}/{split}",
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -385,12 +375,12 @@ def test_own_data_from_the_command_line(own: Path, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert ("the policy was trained on these hours (" in done.stderr) == seen
-    for overrides, message in (
-        (["instance=table"], "instance.path must be given"),
-        (["instance=table", "instance.path=none.yaml"], "none.yaml: no such file"),
-        (["instance=synthetic"], "was trained on other data than synthetic"),
+    for overrides, folder, message in (
+        (["instance=table"], "other", "instance.path must be given"),
+        (["instance=table", "instance.path=none.yaml"], "other", "none.yaml: no such file"),
+        (["instance=synthetic"], "run", "holds another configuration"),
     ):
-        failed = train(*overrides)
+        failed = train(*overrides, folder=folder)
         assert failed.returncode == 2
         assert message in failed.stderr
         assert len(failed.stderr.strip().splitlines()) == 1

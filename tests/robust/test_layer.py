@@ -1,5 +1,7 @@
 """The guarantee over random small problems, checked exactly; and the layer's limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -198,8 +200,6 @@ def test_a_fixed_mixture_has_no_guarantee_and_the_check_says_where() -> None:
 
 
 def test_the_check_finds_what_is_tampered_with() -> None:
-    from dataclasses import replace
-
     instance = two_regions([[1, 5], [3, 2], [12, 2]])
     _, certificate, played = play(instance, Always(0), Always(1), rho=0)
 
@@ -230,8 +230,6 @@ def test_a_breach_of_the_declared_bound_is_reported() -> None:
     _, certificate, played = play(instance, Always(0), Always(1), rho=0.1, footprint_bound=bound)
     assert certificate.breach.all()
     assert verify(certificate, instance, played).breaches == 3
-    from dataclasses import replace
-
     silent = replace(certificate, breach=np.zeros(3, dtype=bool))
     found = [str(v) for v in verify(silent, instance, played).violations]
     assert "slot 0: a breach of the bound is not reported" in found[0]
@@ -273,9 +271,11 @@ def _alpha_after(safe, series, history) -> float:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rho": -1.0}, "rho must be a finite number of at least 0"),
-        ({"rho": np.nan}, "rho must be"),
-        ({"rho": 0.1, "allowance": np.inf}, "allowance must be"),
+        ({"rho": -1.0}, "rho is -1.0, expected a finite number of at least 0"),
+        ({"rho": np.nan}, "rho is nan, expected"),
+        ({"rho": "much"}, "rho must hold numbers"),
+        ({"rho": 1e-60}, "rho is 1e-60, expected .* 0 or from 1e-50 to 1e.50 in size"),
+        ({"rho": 0.1, "allowance": np.inf}, "allowance is inf, expected a finite number"),
         ({"rho": 0.1, "method": "hope"}, "method must be one of"),
         ({"rho": 0.1, "footprint_bound": np.ones(3)}, "footprint_bound must broadcast"),
         ({"rho": 0.1, "footprint_bound": -np.ones(2)}, "at least 0"),
@@ -300,8 +300,58 @@ def test_without_the_experts_allocations_the_certificate_is_the_same_but_not_ver
     assert lean.expert.size == 0
     assert lean.verdict() == kept.verdict()
     np.testing.assert_array_equal(lean.slack, kept.slack)
-    with pytest.raises(DataError, match="make it with keep_expert"):
-        verify(lean, instance, kept.expert)
+    assert lean.digest == kept.digest
+    (violation,) = verify(lean, instance, kept.expert).violations
+    assert "make the layer with keep_expert" in str(violation)
+
+
+@pytest.mark.parametrize("keep_expert", [True, False])
+def test_the_digest_names_the_experts_decisions(keep_expert: bool) -> None:
+    from hashlib import sha256
+
+    instance = synthetic(3, horizon=12)
+    certificates = {}
+    for advice, expert in ((GLBCost, EGLB), (EGLB, EGLB), (EGLB, GLBCost)):
+        policy = RobustPolicy(advice(), expert(), rho=0.05, keep_expert=keep_expert)
+        played = rollout(policy, instance, keep=True).allocation
+        certificates[advice, expert] = policy.certificate()
+    again = rollout(GLBCost(), instance, keep=True).allocation
+    slots = b"".join(sha256(slot.tobytes()).digest() for slot in again)
+    certificate = certificates[EGLB, GLBCost]
+    assert certificate.digest == sha256(slots).hexdigest()
+    assert certificates[GLBCost, EGLB].digest == certificates[EGLB, EGLB].digest
+    assert certificates[EGLB, EGLB].digest != certificate.digest
+    # Whoever makes the expert's decisions again verifies a certificate that kept none.
+    assert verify(replace(certificate, expert=again), instance, played).ok
+    (violation,) = verify(
+        replace(certificate, expert=again, digest="0"), instance, played
+    ).violations
+    assert "the digest is not that of the expert's allocations" in str(violation)
+
+
+def test_an_expert_that_leaves_dust_is_certified_and_verified_alike() -> None:
+    """The footprint is all dust: products of it are subnormal, and not exact."""
+
+    class Dust(Always):
+        def act(self, slot: Slot, state: State) -> FloatArray:
+            allocation = super().act(slot, state)
+            allocation[..., 1] = self.dust
+            return allocation
+
+    clean = two_regions([[0.0, 0.0]] * 3, carbon=1e-50)
+    intensity = np.broadcast_to([0.0, 1e-50], (1, 3, 2))
+    closed = np.tile([1.0, 0.0], (3, 1))
+    trace = replace(clean.trace, intensity=intensity, availability=closed)
+    instance, expert = clean.replace(trace=trace), Dust(0)
+    rng = np.random.default_rng(0)
+    for expert.dust in 10.0 ** rng.uniform(-300, -150, 100):
+        for bound in (None, np.zeros((1, 2))):
+            _, certificate, played = play(
+                instance, Always(0), expert, rho=1.0, footprint_bound=bound
+            )
+            result = verify(certificate, instance, played, exact=True)
+            assert certificate.holds
+            assert result.ok, [str(violation) for violation in result.violations]
 
 
 def test_certificate_before_the_first_slot_and_advice_of_the_wrong_shape() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from equiload.envs.checking import shown
 from equiload.envs.data.derived import mix_footprints, site_water
 from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT, great_circle
 from equiload.envs.data.tables import units
@@ -30,7 +31,7 @@ from equiload.envs.data.tables.slots import Intervals, Slots, Span, common_slots
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import FOOTPRINTS, in_order
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
-from equiload.envs.records import shown
+from equiload.envs.reading import note_read
 from equiload.envs.typing import BoolArray, FloatArray
 
 #: Series that are no footprint; weather and mix are what footprints are derived from.
@@ -105,7 +106,9 @@ def assemble(path: Path, equity_weight: Mapping[str, float]) -> tuple[Instance, 
         _place(region, slots, gaps, path)
     weight = _derive(regions, kinds, world.equity_weight, equity_weight, path)
     digest = hashlib.sha256(path.read_bytes())
+    note_read(path)
     for file in reader.files.paths:
+        note_read(file)
         digest.update(file.read_bytes())
     provenance = {
         "source": path.name,

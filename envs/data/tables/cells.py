@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import SeriesEntry
 from equiload.envs.data.tables.messages import cell_error
-from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, FloatArray
 
 #: Texts that mean "no value"; ``n/e`` is the transparency platform's "not expected".

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import Flag, SeriesEntry
 from equiload.envs.data.tables.files import Frame
 from equiload.envs.data.tables.messages import listing
 from equiload.envs.data.tables.times import StampColumn, Times, time_zone
 from equiload.envs.errors import DataError
-from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
 
 

@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 
+from equiload.envs.checking import sentence_of, shown
 from equiload.envs.errors import DataError
-from equiload.envs.records import sentence_of, shown
 
 _Record = TypeVar("_Record", bound="YamlEntry")
 #: How a value that is not there is written in YAML.

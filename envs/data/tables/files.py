@@ -26,10 +26,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import SeriesEntry
 from equiload.envs.data.tables.messages import listing
 from equiload.envs.errors import DataError
-from equiload.envs.records import shown
+from equiload.envs.reading import note_read
 from equiload.envs.validation import stated
 
 #: Options that say how a file is written: entries that agree on them share its cells.
@@ -156,6 +157,7 @@ def expanded(folder: Path, patterns: Sequence[str]) -> list[Path]:
             matches = sorted(Path(name) for name in glob.glob(str(whole)))  # noqa: PTH207 - absolute
             if not matches:
                 raise DataError(f"{whole}: no file matches this pattern")
+            note_read(whole)
             paths += matches
         else:
             paths.append(whole)

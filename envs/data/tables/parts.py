@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.cells import missing
 from equiload.envs.data.tables.clocks import Stamps, stamps
 from equiload.envs.data.tables.entries import SeriesEntry, record
@@ -19,7 +20,6 @@ from equiload.envs.data.tables.layouts import LAYOUTS
 from equiload.envs.data.tables.messages import about, listing
 from equiload.envs.data.tables.times import Times, read_times, time_zone
 from equiload.envs.errors import DataError
-from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, IntArray, TimeArray
 
 

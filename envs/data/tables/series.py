@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables import units
 from equiload.envs.data.tables.cells import missing, numbers
 from equiload.envs.data.tables.entries import SeriesEntry, number
@@ -18,7 +19,6 @@ from equiload.envs.data.tables.parts import Facts, Part, Reader, facts_of, named
 from equiload.envs.data.tables.requests import read_requests
 from equiload.envs.data.tables.slots import Intervals, lasting
 from equiload.envs.errors import DataError
-from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
 #: Cells without a value that are remembered for messages.

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import GapsEntry, record
 from equiload.envs.errors import DataError
-from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
 #: Slots of all regions; more would fill the memory.

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo, available_timezones
 import numpy as np
 import pandas as pd
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import SeriesEntry
 from equiload.envs.data.tables.files import Frame
 from equiload.envs.errors import DataError
-from equiload.envs.records import shown
 from equiload.envs.typing import BoolArray, IntArray
 
 _SINCE = re.compile(r"(milliseconds|seconds|minutes|hours|days) since (.+)")

@@ -185,9 +185,9 @@ def test_training_through_the_layer_costs_what_the_layer_plays() -> None:
 
 def test_bad_options_are_refused() -> None:
     for options, message in (
-        ({"steps": 0}, "steps must be above 0"),
-        ({"share": 1.5}, "share must be at most 1"),
-        ({"target": "best"}, "target must be own or offline"),
+        ({"steps": 0}, "'steps' must be at least 1, got 0"),
+        ({"share": 1.5}, "'share' must be at most 1, got 1.5"),
+        ({"target": "best"}, "'target' must be 'own' or 'offline'"),
     ):
         with pytest.raises(DataError, match=message):
             HindsightOptions(**options)  # type: ignore[arg-type]

@@ -292,7 +292,7 @@ def test_the_default_is_the_synthetic_world() -> None:
         ({"horizon": 1000}, "horizon"),
         ({"action": "guess"}, "action must be one of"),
         ({"reward": "sparse"}, "reward must be"),
-        ({"observation": "image"}, "observation must be one of"),
+        ({"observation": "image"}, "'observation' must be 'flat' or 'dict', got 'image'"),
         ({"instance": "mars"}, "no instance named"),
         ({"instance": 3}, "instance must be"),
         ({"reachability": "some"}, "matrix"),

@@ -406,5 +406,5 @@ def test_freak_features_are_cut(world: Instance) -> None:
 
 @pytest.mark.parametrize("hours", [0.0, -1.0, np.nan, np.inf])
 def test_hours_are_checked(hours: float) -> None:
-    with pytest.raises(DataError, match="hours must be a number above 0"):
+    with pytest.raises(DataError, match=r"'hours' must be (above 0|a finite number)"):
         ForecastMeans(SameHour(), hours=hours)

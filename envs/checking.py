@@ -33,7 +33,12 @@ _EXPECTED = {
     "model_type": "a mapping",
     "list_type": "a list",
     "tuple_type": "a list",
-    "too_short": "a list of at least one",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "above {gt:g}",
+    "less_than_equal": "at most {le:g}",
+    "less_than": "below {lt:g}",
     "sequence_str": "a list",
     "callable_type": "a function",
 }
@@ -56,7 +61,7 @@ def sentence_of(
     errors = error.errors(include_url=False)
     first = errors[0]
     place = _place(first, given)
-    where = ".".join([*within, *place])
+    where = ".".join([*within, *place]).replace(".[", "[")
     if first["type"] == "extra_forbidden":
         names = sorted(known) if len(first["loc"]) == 1 else []
         close = difflib.get_close_matches(place[-1], names, 1)
@@ -80,11 +85,10 @@ def _place(error: Any, given: Any) -> list[str]:
     for number, step in enumerate(loc):
         if isinstance(given, Mapping) and (step in given or (missing and number == len(loc) - 1)):
             given = given.get(step)
+            steps.append(str(step))
         elif isinstance(given, list | tuple) and isinstance(step, int) and step < len(given):
             given = given[step]
-        else:
-            continue
-        steps.append(str(step))
+            steps.append(f"[{step}]")
     return steps
 
 
@@ -94,7 +98,8 @@ def _expected(error: Any) -> str:
     if kind == "is_instance_of":
         of = error["ctx"]["class"]
         return {"Sequence": "a list", "ndarray": "an array"}.get(of, f"a {of}")
-    return str(_EXPECTED.get(kind) or _EXPECTED.get(kind.split("_")[0]) or own_words)
+    words = _EXPECTED.get(kind) or _EXPECTED.get(kind.split("_")[0]) or own_words
+    return words.format_map(error.get("ctx", {})) if words in _EXPECTED.values() else words
 
 
 def shown(value: Any) -> str:
@@ -108,7 +113,10 @@ def shown(value: Any) -> str:
 
 
 def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Decorate a function so that its arguments are checked by :func:`check_arguments`."""
+    """Decorate a function, or a class, so that :func:`check_arguments` checks its arguments."""
+    if isinstance(function, type):
+        function.__init__ = checked(function.__init__)  # type: ignore[misc]
+        return function
     signature = inspect.signature(function)
 
     @wraps(function)
@@ -160,8 +168,8 @@ def _readings(value: Any) -> Iterator[Any]:
     yield value
     if isinstance(value, list):
         yield _tuples(value)
-        with suppress(ValueError):  # of another length in every row
-            yield np.asarray(value)
+        with suppress(ValueError, TypeError):  # rows of other lengths, and what is no number
+            yield np.asarray(value, dtype=np.float64)
 
 
 def _tuples(value: Any) -> Any:
@@ -187,7 +195,7 @@ def _types(target: Callable[..., Any]) -> Mapping[str, TypeAdapter[Any]]:
             continue
         stub = SimpleNamespace(__annotations__={name: parameter.annotation})
         try:
-            hint = get_type_hints(stub, scope)[name]
+            hint = get_type_hints(stub, scope, include_extras=True)[name]
             if not _of_protocol(hint):
                 types[name] = TypeAdapter(hint, config=_STRICT)
         except (NameError, TypeError, PydanticUserError, SchemaError):
