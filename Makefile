@@ -11,7 +11,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help docs run test check lint types bench constraints clean
+.PHONY: help docs run test check lint types bench constraints lowest clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -51,6 +51,11 @@ constraints: $(VENV)/.ok ## Pin anew every version that the project is tested wi
 		--no-header --no-annotate --extra dev --constraint <(echo 'torch==2.13.0') pyproject.toml \
 		--output-file constraints.txt
 	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" >> constraints.txt
+
+lowest: $(VENV)/.ok ## The fast tests with the lowest declared versions, in an environment of their own
+	$(PYTHON) -m venv $(VENV)/lowest
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct -e '.[dev]'
+	$(VENV)/lowest/bin/python -m pytest -m "not slow" -W default::DeprecationWarning $(ARGS)
 
 clean: ## Remove the environment and everything that runs leave behind
 	rm -rf $(VENV) outputs multirun .pytest_cache .mypy_cache .ruff_cache *.egg-info build dist

@@ -89,7 +89,7 @@ def test_arrows_are_seen(tmp_path: Path) -> None:
 
 
 #: Declared and imported by nobody here: others find them by name.
-FOUND_BY_NAME = {"hydra-joblib-launcher", "python-calamine", "tensorboard"}
+FOUND_BY_NAME = {"hydra-joblib-launcher", "python-calamine"}
 
 
 def top_level(path: Path) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equiload.envs.data.tables.messages import shortened
+from equiload.envs.data.tables.messages import one_line
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.instance import Instance
 
@@ -48,4 +48,4 @@ def read_table(
     try:
         return assemble(Path(path), equity_weight or {})
     except (DataError, InfeasibleError) as error:
-        raise type(error)(shortened(str(error))) from None
+        raise type(error)(one_line(str(error))) from None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from equiload.envs.checking import shown
-from equiload.envs.errors import DataError
+from equiload.envs.errors import DataError, printable
 
 
 def cell_error(file: object, cells: Any, row: int, sentence: str) -> DataError:
@@ -29,8 +29,9 @@ def about(what: str, *, unless: str | None = None) -> Iterator[None]:
         raise DataError(sentence if named else f"{what}: {sentence}") from None
 
 
-def shortened(text: str) -> str:
-    """A message of limited length: names and cells in it may have any."""
+def one_line(text: str) -> str:
+    """A message that can be printed: names and cells in it may hold anything, and any length."""
+    text = printable(text)
     return text if len(text) <= 690 else f"{text[:500]} … {text[-180:]}"
 
 
