@@ -142,9 +142,7 @@ CHECKPOINT = load_checkpoint(Path(__file__).parents[2] / "agents/learn/trained/d
 TABLE = pa.table({"x": np.random.default_rng(0).random(100_000)})
 WRITERS: dict[str, Callable[[Path], object]] = {
     "training.pt": lambda path: write_tensors(path, {"a": torch.rand(100_000)}),
-    "best.safetensors": lambda path: save_checkpoint(
-        path.with_suffix(""), load_checkpoint("default")
-    ),
+    "best.safetensors": lambda path: save_checkpoint(path.with_suffix(""), CHECKPOINT),
     "x.json": lambda path: files.write_json(path, ["x" * 9000]),
     "x.csv": lambda path: files.write_csv(path, [{"a": "x" * 9000}]),
     "x.parquet": lambda path: replaced(path, lambda draft: pq.write_table(TABLE, draft)),
