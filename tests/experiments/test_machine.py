@@ -114,7 +114,7 @@ def test_what_cannot_be_written_is_one_sentence(
     error = capsys.readouterr().err
     assert error.count("\n") == 1, error
     assert str(FAULTS[fault].strerror) in error
-    assert not [path for path in target.rglob("*") if path.is_file()]
+    assert not [path for path in target.rglob("*") if path.is_file() and path.name != ".lock"]
     if fault == "full":
         broken.undo()
         assert status(words) == 0
@@ -142,9 +142,7 @@ CHECKPOINT = load_checkpoint(Path(__file__).parents[2] / "agents/learn/trained/d
 TABLE = pa.table({"x": np.random.default_rng(0).random(100_000)})
 WRITERS: dict[str, Callable[[Path], object]] = {
     "training.pt": lambda path: write_tensors(path, {"a": torch.rand(100_000)}),
-    "best.safetensors": lambda path: save_checkpoint(
-        path.with_suffix(""), load_checkpoint("default")
-    ),
+    "best.safetensors": lambda path: save_checkpoint(path.with_suffix(""), CHECKPOINT),
     "x.json": lambda path: files.write_json(path, ["x" * 9000]),
     "x.csv": lambda path: files.write_csv(path, [{"a": "x" * 9000}]),
     "x.parquet": lambda path: replaced(path, lambda draft: pq.write_table(TABLE, draft)),
