@@ -41,8 +41,9 @@ def test_arrows_go_one_way(folder: str) -> None:
         assert imported(path) <= allowed, path
 
 
-#: What each folder of `experiments/` may import of the others.
+#: What each folder of `experiments/`, and the front door, may import of the others.
 ROOMS: dict[str, set[str]] = {
+    "cli": {"running"},
     "worlds": {"running"},
     "hostile": set(),
     "running": set(),
@@ -73,7 +74,7 @@ def test_no_circle_and_the_arrows_between_rooms() -> None:
     TopologicalSorter(graph).prepare()  # CycleError where there is a circle
     assert {path.name for path in (ROOT / "experiments").iterdir() if path.is_dir()} - {
         "__pycache__"
-    } == set(ROOMS)
+    } == set(ROOMS) - {"cli"}
     for name, targets in graph.items():
         for target in targets:
             here, there = name.split(".")[1:3], target.split(".")[1:3]
