@@ -129,9 +129,12 @@ def test_a_folder_belongs_to_one_configuration(program: str, equiload: Any, tmp_
     assert set(job["wrote"]) == set(before) - logs
     another_program = "tune" if program == "benchmark" else "benchmark"
     for wrong, sentence in (
-        ([*command, other], f"another configuration (there nothing of that, here {other})"),
+        ([*command, other], f"another configuration (here {other})"),
         ([another_program, "--json", *PROGRAMS[another_program][0], "hydra.run.dir=run"], program),
-        ([*command, "resume=perhaps"], "resume must be one of auto, always, never"),
+        (
+            [*command, "resume=perhaps"],
+            "'resume' must be 'auto', 'always' or 'never', got 'perhaps'",
+        ),
     ):
         refused = equiload(*wrong)
         assert (refused.status, refused.out) == (2, "")
@@ -534,7 +537,7 @@ def test_json_is_of_this_run_alone(equiload: Any, tmp_path: Path) -> None:
     assert (failed.status, told["state"]) == (2, "failed")
     assert "horizon must be" in told["reason"]
     unknown = equiload(*command, "instance.horizonn=5", "hydra.run.dir=run")
-    assert (unknown.status, unknown.out) == (1, "")
+    assert (unknown.status, unknown.out) == (2, "")
     # It failed and left nothing: the folder is free.
     assert equiload(*command, "hydra.run.dir=other").status == 0
 

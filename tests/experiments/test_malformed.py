@@ -397,7 +397,9 @@ def test_aliases_of_aliases_take_no_time(good: Path, tmp_path: Path) -> None:
     lines = ["a: &a {x: 1}"]
     lines += [f"{b}: &{b} {{{', '.join(f'k{n}: *{a}' for n in range(10))}}}" for a, b in LETTERS]
     (bad / ".hydra" / "config.yaml").write_text("\n".join(lines))
-    assert len(read_contents(tmp_path).runs) == 2
+    contents = read_contents(tmp_path)
+    assert [run.name for run in contents.runs] == ["good"]
+    assert "aliases written out" in contents.left_out[0]
 
 
 LETTERS = list(zip("abcdefghijklmnopqrstuvwxy", "bcdefghijklmnopqrstuvwxyz", strict=True))
@@ -443,7 +445,7 @@ def test_a_run_that_is_not_done_is_shown_as_such(
     (tmp_path / "empty" / "results.json").unlink()
     (tmp_path / "empty" / parquet.FILE).unlink()
     (tmp_path / "bad" / "progress.csv").write_text("step,gap\n1,2\n3,4\n")
-    told = f"{state}: the disk?[31m is full"
+    told = f"{state}: the disk\\x1b[31m is full"
     contents = read_contents(tmp_path)
     assert contents.left_out == [f"bad: {told}", f"empty: {state}"]
     assert [run.name for run in contents.runs] == ["good"]

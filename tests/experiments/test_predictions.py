@@ -157,8 +157,8 @@ def test_a_learned_policy_takes_the_forecast(tmp_path: Path) -> None:
     ("override", "sentence"),
     [
         ("wrapped=[guess]", "wrapped names 'guess', which is not among the algorithms"),
-        ("draws=1", "an interval needs at least 2 draws, got 1"),
-        ("errors.bias.sizes=[2]", "size must be from 0 to 1, got 2"),
+        ("draws=1", "'draws' must be at least 2, got 1"),
+        ("errors.bias.sizes=[2]", "'size' must be at most 1, got 2.0"),
     ],
 )
 def test_bad_input_ends_in_one_sentence(tmp_path: Path, override: str, sentence: str) -> None:

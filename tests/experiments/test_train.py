@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
     blocks = load_checkpoint(stem).observation["blocks"]
     for changes, message in (
         ({"schema": 9}, "schema is 9, expected 1"),
-        ({"network": 3}, "'network' is missing or is no mapping"),
+        ({"network": 3}, "'network' must be a mapping, got 3"),
         ({"network": {"hidden": 16}}, "weights 'encoder.all.0.weight' is"),
         (
             {"network": {"kind": "tree"}},
