@@ -129,7 +129,7 @@ def test_a_folder_belongs_to_one_configuration(program: str, equiload: Any, tmp_
     assert set(job["wrote"]) == set(before) - logs
     another_program = "tune" if program == "benchmark" else "benchmark"
     for wrong, sentence in (
-        ([*command, other], f"another configuration (there nothing of that, here {other})"),
+        ([*command, other], f"another configuration (here {other})"),
         ([another_program, "--json", *PROGRAMS[another_program][0], "hydra.run.dir=run"], program),
         ([*command, "resume=perhaps"], "resume must be one of auto, always, never"),
     ):
