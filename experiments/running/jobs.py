@@ -47,7 +47,7 @@ RESULTS = (
     "report/index.html",
 )
 #: What is of another type in a record is left out of it.
-_TYPES = {"overrides": list, "read": dict, "versions": dict, "wrote": list}
+_TYPES = {"config_hash": str, "overrides": list, "read": dict, "versions": dict, "wrote": list}
 _ELSEWHERE = "give another folder (hydra.run.dir, hydra.sweep.dir)"
 _ANEW = f"{_ELSEWHERE}, or begin anew with resume=never"
 
@@ -72,12 +72,12 @@ OmegaConf.register_new_resolver(
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """Return what ``job.json`` says; nothing if there is none or it is no job's."""
+    """Return what ``job.json`` says; nothing if there is none or it cannot be read."""
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    if not (isinstance(content, dict) and isinstance(content.get("config_hash"), str)):
+    if not isinstance(content, dict):
         return {}
     return {k: value for k, value in content.items() if isinstance(value, _TYPES.get(k, object))}
 
@@ -200,7 +200,7 @@ class Job:
 
     def _refuse_foreign(self) -> None:
         """Refuse a folder where a user's own files would give way."""
-        if record(self.folder):
+        if "config_hash" in record(self.folder):
             return
         path = self.folder / RECORD  # an empty one is what a machine that stopped may leave
         own = RESULTS if not path.exists() else [RECORD] if path.stat().st_size else []
