@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -80,6 +81,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path, OSError]
 
         breaks.undo = patch.undo  # type: ignore[attr-defined]
         yield breaks
+    loud = logging.getLogger()
+    for handler in [h for h in loud.handlers if isinstance(h, logging.FileHandler)]:
+        handler.close()  # Hydra's keep what opened files then
+        loud.removeHandler(handler)
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
             "the feature must be one of recent_past, .* got 'tides'",
         ),
         ({"observation": {"blocks": {**blocks, "moon": "common"}}}, "observation 'moon' is common"),
-        ({"action": {"squash": "relu"}}, "squash must be none, clip or tanh"),
+        ({"action": {"squash": "relu"}}, "'action.squash' must be 'none', 'clip' or 'tanh'"),
     ):
         with pytest.raises(DataError, match=message):
             rollout(LearnedPolicy(edited(stem, other, **changes)), world)
