@@ -11,7 +11,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help docs run test check lint types bench constraints lowest clean
+.PHONY: help docs run test check lint types bench constraints faults lowest clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -51,6 +51,11 @@ constraints: $(VENV)/.ok ## Pin anew every version that the project is tested wi
 		--no-header --no-annotate --extra dev --constraint <(echo 'torch==2.13.0') pyproject.toml \
 		--output-file constraints.txt
 	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" >> constraints.txt
+
+faults: $(VENV)/.ok ## What hostile input, kills and full disks do: thousands of each, with counts
+	FAULTS=20 $(PY) -m pytest -n 0 --hypothesis-show-statistics $(ARGS) tests/faults \
+	  tests/experiments/test_values.py tests/experiments/test_malformed.py tests/experiments/test_claims.py \
+	  tests/experiments/test_fetch.py tests/envs/data/test_hostile_tables.py tests/robust/test_tampering.py
 
 lowest: $(VENV)/.ok ## The fast tests with the lowest declared versions, in an environment of their own
 	$(PYTHON) -m venv $(VENV)/lowest

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import FAULTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -211,7 +212,7 @@ def step(folder: Path, number: int, program: str, ends: str, goes_on: bool) -> N
     write_text(folder / f"{program}.csv", "")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60 * FAULTS, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     tries=st.lists(
         st.tuples(

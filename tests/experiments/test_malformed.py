@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from effort import FAULTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorboard.compat.proto.event_pb2 import Event
@@ -179,7 +180,7 @@ def test_a_mutated_record_is_left_out_alone(
     original, without = (bad / name).read_bytes(), page(good)
 
     @settings(
-        max_examples=100 if name == "results.json" else 50,
+        max_examples=FAULTS * (100 if name == "results.json" else 50),
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
@@ -204,7 +205,7 @@ def test_a_mutated_record_is_left_out_alone(
     assert page(root) == without
 
 
-@settings(FUZZ, max_examples=200)
+@settings(FUZZ, max_examples=200 * FAULTS)
 @given(mutated((SCHEMAS[0] / "evaluation.json").read_bytes()))
 def test_a_mutated_evaluation_is_read_or_refused(text: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -508,7 +509,7 @@ def test_formulas_are_texts(cell: Any, written: Any) -> None:
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text() | st.floats() | st.integers(), min_size=1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200 * FAULTS, deadline=None)
 def test_no_cell_begins_as_a_formula_does(line: dict[str, Any]) -> None:
     cells, raw = [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from effort import FAULTS
 from hydra import compose, initialize_config_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,7 +106,7 @@ HOSTILE = [
 composed = cache(compose)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * FAULTS, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("program", sorted(config.SCHEMAS))
 def test_whatever_stands_in_an_option_is_read_or_refused(program: str, data: st.DataObject) -> None:

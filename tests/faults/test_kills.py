@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections import Counter
 from collections.abc import Mapping
@@ -13,12 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from effort import FAULTS
 from forked import dying, run, small_files
 
 #: Every so many renames a run is killed; ``make faults`` kills at each.
-EVERY = int(os.environ.get("FAULTS_EVERY", "7"))
-#: Kills at random times.
-KILLS = int(os.environ.get("FAULTS_KILLS", "2"))
+EVERY = 7 if FAULTS == 1 else 1
 
 TINY = ["instance.horizon=4", "reachability=[full]"]
 PROGRAMS: Mapping[str, list[str]] = {
@@ -92,6 +90,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", sorted(PROGRAMS))
 def test_killed_at_a_rename(program: str, whole: Any, tmp_path: Path, tried: Counter[str]) -> None:
     expected = whole(program)
@@ -113,10 +112,11 @@ def test_killed_at_a_rename(program: str, whole: Any, tmp_path: Path, tried: Cou
             break
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", sorted(PROGRAMS))
 def test_killed_at_any_time(program: str, whole: Any, tmp_path: Path, tried: Counter[str]) -> None:
     expected, rng = whole(program), np.random.default_rng(len(program))
-    for kill in range(KILLS):
+    for kill in range(FAULTS):
         folder = tmp_path / str(kill)
         folder.mkdir()
         for _ in range(3):  # killed more than once
@@ -127,6 +127,7 @@ def test_killed_at_any_time(program: str, whole: Any, tmp_path: Path, tried: Cou
         assert contents(folder / "run") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", sorted(PROGRAMS))
 def test_a_full_disk_is_a_sentence(
     program: str, whole: Any, tmp_path: Path, tried: Counter[str]

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from effort import FAULTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -247,7 +248,7 @@ RECORDS: tuple[type[YamlEntry], ...] = (WorldEntry, RegionEntry, SeriesEntry)
 OPTIONS = [(record, option) for record in RECORDS for option in record.model_fields]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150 * FAULTS, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(OPTIONS), HOSTILE)
 def test_any_option_may_hold_anything(
     folder: Path, option: tuple[type[YamlEntry], str], value: str
