@@ -89,8 +89,8 @@ class ProgramConfig(Section):
         DataError
             For the first value that is missing, or that its type or range does not allow.
         """
-        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         try:
+            own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
             given = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
             made = cls.model_validate(given)
         except MissingMandatoryValue as error:

@@ -50,10 +50,8 @@ def entry_point(
         def guarded(cfg: DictConfig) -> str | None:
             logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every PDF
             overrides = list(HydraConfig.get().overrides.task)
-            read, sweeps = (
-                config.SCHEMAS[config_name].of,
-                HydraConfig.get().mode == RunMode.MULTIRUN,
-            )
+            read = config.SCHEMAS[config_name].of
+            sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
             try:
                 settings = None if sweeps else read(cfg)  # before anything is written
                 job = Job(run_folder(), cfg, overrides, config_name, goes_on)
@@ -81,8 +79,9 @@ def entry_point(
             try:
                 program()
             except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
-                cause = error.__cause__ if type(error) is ValueError else error  # of its log file
-                if isinstance(cause, ValueError | None):
+                known = HydraException | OmegaConfBaseException | OSError
+                cause = error if isinstance(error, known) else error.__cause__  # of its log file
+                if not isinstance(cause, known):
                     raise
                 print(f"error: {printable(cause)}", file=sys.stderr)  # noqa: T201
                 sys.exit(BAD_INPUT)

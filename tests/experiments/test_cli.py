@@ -60,6 +60,7 @@ def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
     [
         (["benchmark", "instance=bloom11"], 2, "bloom10"),
         (["robustness", "--json", "rh=[0.1]"], 2, "To append to your config use +rh"),
+        (["benchmark", "--json", "algorithms.eglb.name=${nope}"], 2, "key 'nope' not found"),
         (["benchmark", "--quiet", "instance.horizon=0"], 2, "error: horizon must be"),
         (["data", "check", "nothing"], 2, "there is no instance named 'nothing', expected"),
         (["sweep", "--json", "instance.seed=0,1", "hydra.sweep.subdir=same"], 2, "two jobs share"),
