@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
 from safetensors.torch import save
 from torch.utils.tensorboard import SummaryWriter
 
@@ -36,7 +35,7 @@ from equiload.envs.make import label_of
 from equiload.experiments.results import parquet
 from equiload.experiments.results.rows import Row
 from equiload.experiments.results.study import compare
-from equiload.experiments.running.config import TrainConfig
+from equiload.experiments.running.config import TrainConfig, overrides
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import json_text, replacing, versions, write_csv, write_json
 from equiload.experiments.running.preemption import preemption_warning
@@ -57,8 +56,7 @@ def main(cfg: TrainConfig) -> None:
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     origin = parquet.Origin.of(cfg)
     final = final_draws(cfg, source)
-    overrides = HydraConfig.get().overrides.task
-    command = " ".join(["equiload train", *overrides])
+    command = " ".join(["equiload train", *overrides()])
     Session(cfg, source, run_folder(), command).run()
     if final:
         rows = final_rows(cfg, source, final, load_checkpoint(run_folder() / "best"))

@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hydra.core.hydra_config import HydraConfig
 
 from equiload.envs import DataError
 from equiload.experiments.results.records import LARGEST, job_of
 from equiload.experiments.results.rows import Row
-from equiload.experiments.running.config import ProgramConfig
+from equiload.experiments.running.config import ProgramConfig, overrides
 from equiload.experiments.running.files import replacing, versions
 
 #: Version of the layout of ``results.parquet``.
@@ -58,8 +57,7 @@ class Origin:
     @classmethod
     def of(cls, cfg: ProgramConfig) -> Origin:
         """Return the origin of what a Hydra program of this configuration writes."""
-        overrides = " ".join(HydraConfig.get().overrides.task)
-        return cls(cfg.job, overrides, getattr(cfg, "seed", None))
+        return cls(cfg.job, " ".join(overrides()), getattr(cfg, "seed", None))
 
 
 def line(row: Row, origin: Origin) -> dict[str, Any]:

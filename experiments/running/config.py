@@ -7,9 +7,10 @@ every value before the program does anything.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -306,6 +307,12 @@ class EvaluateConfig(AlgorithmsConfig, ProgramConfig):
     #: Whose gap is to be closed.
     baseline: str = "eGLB"
     confidence: Confidence = 0.95
+
+
+def overrides() -> list[str]:
+    """What the command line overrides, as it was typed: interpolations are not resolved."""
+    typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return cast("list[str]", typed)
 
 
 #: By program.

@@ -49,12 +49,11 @@ def entry_point(
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> str | None:
             logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every PDF
-            overrides = list(HydraConfig.get().overrides.task)
             read = config.SCHEMAS[config_name].of
             sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
             try:
                 settings = None if sweeps else read(cfg)  # before anything is written
-                job = Job(run_folder(), cfg, overrides, config_name, goes_on)
+                job = Job(run_folder(), cfg, config.overrides(), config_name, goes_on)
                 if sweeps:
                     hold_threads()
                     return job.resume(lambda: _run(task, read(cfg), cfg))
