@@ -11,6 +11,7 @@ import numpy as np
 
 from equiload.envs import Instance, Objective, Outcome, State, dual_bound
 from equiload.envs.typing import FloatArray
+from equiload.envs.validation import LARGEST, SMALLEST
 
 #: Relative gap up to which a solution counts as optimal, unless another is asked for.
 TOLERANCE = 1e-6
@@ -113,25 +114,32 @@ def normalised(instance: Instance) -> tuple[Instance, float, float]:
     """
     fleet, trace = instance.fleet, instance.trace
     load = float(trace.demand.max()) or 1.0
-    footprint = np.maximum(trace.intensity.max(axis=(-1, -2)), 1e-300)
-    weight = instance.objective.mu * footprint
+    highest = trace.intensity.max(axis=(-1, -2))
+    weight, footprint = instance.objective.mu * highest, np.where(highest > 0, highest, 1.0)
     routing = 0.0 if fleet.routing_cost is None else float(np.abs(fleet.routing_cost).max())
     money = max(float(np.abs(trace.price).max()), routing, float(weight.max())) or 1.0
     kinds = trace.footprints
     scaled = instance.replace(
         fleet=fleet.replace(
-            capacity=fleet.capacity / load,
-            routing_cost=None if fleet.routing_cost is None else fleet.routing_cost / money,
+            capacity=_in_range(fleet.capacity / load),
+            routing_cost=None
+            if fleet.routing_cost is None
+            else _in_range(fleet.routing_cost / money),
         ),
         trace=dataclasses.replace(
             trace,
-            price=trace.price / money,
-            intensity=trace.intensity / footprint[:, None, None],
-            demand=trace.demand / load,
+            price=_in_range(trace.price / money),
+            intensity=_in_range(trace.intensity / footprint[:, None, None]),
+            demand=_in_range(trace.demand / load),
         ),
-        objective=Objective(equity_weight=dict(zip(kinds, weight / money, strict=True))),
+        objective=Objective(equity_weight=dict(zip(kinds, _in_range(weight / money), strict=True))),
     )
     return scaled, load, money
+
+
+def _in_range(values: FloatArray) -> FloatArray:
+    """As an instance's numbers may be: what is too small beside 1 to matter is 0."""
+    return np.minimum(np.where(np.abs(values) < SMALLEST, 0.0, values), LARGEST)
 
 
 def weights_from_duals(duals: FloatArray) -> FloatArray:
