@@ -36,7 +36,8 @@ class Window(NamedTuple):
         DataError
             For another option, or one that is no whole number.
         """
-        options = {} if options is None else options
+        if options is None:
+            return cls()
         if not isinstance(options, Mapping):
             raise DataError(f"reset options must be a mapping, got {shown(options)}")
         unknown = [name for name in options if name not in cls._fields]
