@@ -34,7 +34,7 @@ _EXPECTED = {
     "list_type": "a list",
     "tuple_type": "a list",
     "too_short": "a list of at least {min_length}",
-    "too_long": "a list of at most {max_length}",
+    "too_long": "of at most {max_length} items",
     "greater_than_equal": "at least {ge:g}",
     "greater_than": "above {gt:g}",
     "less_than_equal": "at most {le:g}",

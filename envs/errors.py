@@ -3,7 +3,8 @@
 
 def printable(text: object) -> str:
     """One line without what a terminal would obey; such characters are written as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
+    line = " ".join(part.strip() for part in str(text).splitlines())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class EquiloadError(Exception):
