@@ -128,7 +128,7 @@ class RegionNetwork(nn.Module):
         hidden: Count = 64,
         depth: Number = 2,
         context: Context = "pool",
-        residual: float = 0.0,
+        residual: float | bool = 0.0,
     ) -> None:
         super().__init__()
         self.residual = _residual(layout, residual)
@@ -173,7 +173,7 @@ class FlatNetwork(nn.Module):
         hidden: Count = 64,
         depth: Number = 2,
         shape: tuple[int, ...] | None = None,
-        residual: float = 0.0,
+        residual: float | bool = 0.0,
     ) -> None:
         super().__init__()
         self.residual = _residual(layout, residual)

@@ -258,7 +258,7 @@ def test_tune_with_one_draw_or_none(tmp_path: Path) -> None:
     assert run(tmp_path / "one", "draws=1", *few, program="tune").returncode == 0
     none = run(tmp_path / "none", "draws=0", *few, program="tune")
     assert none.returncode == 2
-    assert "there is nothing to tune on" in none.stderr
+    assert "'draws' must be at least 1, got 0" in none.stderr
 
 
 @pytest.mark.slow

@@ -208,7 +208,7 @@ def test_train_then_evaluate_from_the_command_line(tmp_path: Path) -> None:
     for overrides, message in (
         (["checkpoint=nowhere"], "no such checkpoint file"),
         (["baseline=best"], "the baseline 'best' is none of"),
-        (["draws=0"], "draws must be at least 1 or null"),
+        (["draws=0"], "'draws' must be at least 1, got 0"),
     ):
         failed = run(
             tmp_path / "f", "evaluate", *small, f"checkpoint={tmp_path}/t/last", *overrides
