@@ -1,23 +1,27 @@
 """Programs run in forked children, which may be killed, starved of disk, or die of bad input.
 
-A fork has everything imported already, so a run takes a fraction of a second.
+A fork has everything imported already, so a run takes a fraction of a second. They are forked by a
+process of their own: torch does not let one fork that has computed gradients.
 """
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias, cast
 
 from hydra.core.global_hydra import GlobalHydra
 
@@ -32,7 +36,6 @@ from equiload.robust import RobustPolicy
 MOST_MEMORY, MOST_SECONDS = 2 << 30, 60.0
 
 
-@cache
 def warm() -> None:
     """Import and load what programs use, compiled kernels too, so that forks have it."""
     for program in cli.COMMANDS:
@@ -43,6 +46,10 @@ def warm() -> None:
     for policy in (LearnedPolicy(), RobustPolicy(GLBCost(), EGLB(), rho=0.1)):
         rollout(policy, instance)
     EGLBOff().solve(instance)
+
+
+#: The name of a function here that makes one, and its arguments.
+Fault: TypeAlias = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,31 @@ def run(
     arguments: Sequence[str],
     cwd: Path,
     *,
-    prepare: Callable[[], Any] = lambda: None,
+    fault: Fault | None = None,
     kill_after: float | None = None,
 ) -> Ended:
-    """``equiload`` with these arguments in ``cwd``; ``prepare`` is called in the child before."""
-    warm()
+    """``equiload`` with these arguments in ``cwd``; the child has a ``fault``."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps([arguments, str(cwd), fault, kill_after]) + "\n")
+    server.stdin.flush()
+    return Ended(**json.loads(server.stdout.readline()))
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    server = subprocess.Popen(command, **pipes, text=True, env=environment)  # type: ignore[call-overload]
+    atexit.register(server.kill)
+    return cast("subprocess.Popen[str]", server)
+
+
+def _run(
+    arguments: Sequence[str], cwd: Path, prepare: Callable[[], Any], kill_after: float | None
+) -> Ended:
     pipes = [os.pipe() for _ in range(2)]  # of files the child may have none to write
     begin, hung, said = time.monotonic(), False, [b"", b""]
     child = os.fork()
@@ -151,3 +178,19 @@ def small_files(most: int) -> Callable[[], None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
     return prepare
+
+
+def main() -> None:
+    """Serve: a line of JSON for each run, and one for how it ended."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # nothing else may speak there
+    warm()
+    for line in sys.stdin:
+        arguments, cwd, fault, kill_after = json.loads(line)
+        prepare = globals()[fault[0]](**fault[1]) if fault else bool
+        answers.write(json.dumps(asdict(_run(arguments, Path(cwd), prepare, kill_after))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

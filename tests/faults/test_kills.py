@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from effort import FAULTS
-from forked import dying, run, small_files
+from forked import run
 
 #: Every so many renames a run is killed; ``make faults`` kills at each.
 EVERY = 7 if FAULTS == 1 else 1
@@ -99,7 +99,9 @@ def test_killed_at_a_rename(program: str, whole: Any, tmp_path: Path, tried: Cou
         for after in (False, True):
             folder = tmp_path / f"{at}{after}"
             folder.mkdir()
-            killed = run(PROGRAMS[program], folder, prepare=dying(at, after=after)).status
+            killed = run(
+                PROGRAMS[program], folder, fault=("dying", {"at": at, "after": after})
+            ).status
             if killed != -signal.SIGKILL:
                 break
             tried["kills at a rename"] += 1
@@ -134,7 +136,7 @@ def test_a_full_disk_is_a_sentence(
 ) -> None:
     expected = whole(program)
     for most in (0, 700, 5000):
-        full = run(PROGRAMS[program], tmp_path, prepare=small_files(most))
+        full = run(PROGRAMS[program], tmp_path, fault=("small_files", {"most": most}))
         tried["full disks"] += 1
         assert full.in_a_sentence, full.err
         assert (full.status != 0) == ("error: " in full.err or "failed" in full.err), full
