@@ -798,7 +798,7 @@ def test_merge_keys_and_names_of_yaml(tmp_path: Path) -> None:
         (head + "  A:\n    <<: hello\n" + series, "'<<' must be a mapping"),
         (head + "  A:\n" + series.replace("45", "45,5"), "price of A: 'constant' must be a number"),
         (head + "  A:\n" + series.replace("45", ""), "price of A is empty"),
-        (head + "  A:\n" + series * 2, 'found duplicate key "price"'),
+        (head + "  A:\n" + series * 2, "the key 'price' stands a second time"),
         (head + "\tA:\n" + series, "found character '\\t'"),
     ):
         (tmp_path / "w.yaml").write_text(text)
