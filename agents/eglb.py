@@ -6,11 +6,11 @@ import math
 from typing import Literal
 
 import numpy as np
+from numba import njit
 
 from equiload.envs import DataError, Setting, Slot, State
 from equiload.envs.checking import checked
 from equiload.envs.typing import FloatArray, IntArray
-from numba import njit
 
 Mirror = Literal["euclidean", "entropic"]
 Schedule = Literal["constant", "inverse_sqrt"]

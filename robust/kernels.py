@@ -8,9 +8,9 @@ compiler trade accuracy for speed where a bound is computed.
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from equiload.envs.typing import Array, FloatArray, IntArray
-from numba import njit
 
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = 1e-280
