@@ -19,13 +19,12 @@ from torch import Tensor
 from equiload.envs import DataError
 from equiload.envs.checking import sentence_of, shown
 from equiload.envs.reading import note_read
+from equiload.envs.typing import Count, Number, Positive
 
 #: Version of the layout of the JSON file.
 SCHEMA = 1
 #: Bytes of it: a description, not data.
 _LARGEST = 1 << 24
-
-_Positive = Annotated[float, Field(gt=0)]
 
 
 class _Entry(BaseModel):
@@ -36,21 +35,21 @@ class _Entry(BaseModel):
 
 class _Network(_Entry):
     kind: str | None = None
-    hidden: Annotated[int, Field(ge=1)] | None = None
-    depth: Annotated[int, Field(ge=0)] | None = None
+    hidden: Count | None = None
+    depth: Number | None = None
 
 
 class _Observation(_Entry):
     kinds: Annotated[list[str], Field(min_length=1)]
     features: list[Any]
-    price_scale: _Positive
+    price_scale: Positive
     blocks: dict[str, str]
     sizes: dict[str, int] | None = None
 
 
 class _Action(_Entry):
     kind: Any
-    scale: _Positive
+    scale: Positive
     squash: Literal["none", "clip", "tanh"] = "none"
 
 

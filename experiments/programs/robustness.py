@@ -151,10 +151,6 @@ def _trial(key: tuple[str, str, float, float], row: Row, base: float, weights: F
 
 
 def _campaign(cfg: RobustnessConfig) -> None:
-    if cfg.campaign != "adversarial":
-        raise DataError(f"campaign must be 'adversarial', got {cfg.campaign!r}")
-    if cfg.episodes < 1:
-        raise DataError(f"episodes must be at least 1, got {cfg.episodes}")
     batches = -(-cfg.episodes // EPISODES_PER_BATCH)  # about: some hold fewer
     with bars() as progress:
         attacks = campaign(cfg.episodes, cfg.seed)
