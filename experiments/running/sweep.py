@@ -110,12 +110,12 @@ def _plan(sweeper: BasicSweeper, folder: Path, arguments: list[str]) -> list[Pla
 def _run(launcher: Launcher, jobs: Sequence[Planned]) -> dict[Planned, str]:
     """Launch until every job has ended; the reasons of those that failed."""
     failed: dict[Planned, str] = {}
-    before = {job: record(job.folder) for job in jobs}
     if hasattr(launcher, "joblib"):
         launcher.joblib |= {"initializer": _end_with, "initargs": (os.getpid(),)}
     batches = [list(jobs)] if jobs else []
     while batches:
         batch = batches.pop(0)
+        before = {job: record(job.folder) for job in batch}
         try:
             returns = launcher.launch([job.overrides for job in batch], 0)
         except Exception as error:  # noqa: BLE001 - whatever a launcher may die of
@@ -147,15 +147,17 @@ def _sort(
 ) -> tuple[list[list[Planned]], dict[Planned, str]]:
     """What to launch again after a launcher died, and what has failed.
 
-    A record that was there ``before`` is of an earlier try.
+    A record that was there ``before`` is of an earlier try. A job that its scheduler has queued
+    again has not failed, whatever its launcher took the pause for: launched once more, it is run
+    by whichever of the two begins first, and is done for the other.
     """
     found = {job: record(job.folder) for job in batch}
     new = {job: {} if entry == before[job] else entry for job, entry in found.items()}
     records = {job: entry for job, entry in new.items() if not is_done(entry, job.name)}
-    failed = {job: str(entry["reason"]) for job, entry in records.items() if "reason" in entry}
+    failed = {j: str(r["reason"]) for j, r in records.items() if r.get("state") == "failed"}
     begun = [job for job, entry in records.items() if entry and job not in failed]
     waiting = [job for job, entry in records.items() if not entry]
-    if len(batch) == 1:
+    if len(batch) == 1 and not any(r.get("state") == "preempted" for r in records.values()):
         return [], failed | dict.fromkeys(begun + waiting, f"it ended without a result ({error})")
     nothing_began = len(waiting) == len(batch)
     again = [[job] for job in waiting] if nothing_began else [waiting] if waiting else []

@@ -224,6 +224,9 @@ def test_an_empty_record_is_no_result(tmp_path: Path) -> None:
     assert ran
 
 
+REASONS = {"failed": "a bug", "preempted": "exit status -1"}
+
+
 class Launcher:
     """Runs jobs in order; one that is told to kill takes the whole launch with it."""
 
@@ -238,13 +241,13 @@ class Launcher:
             state = self.behaviour(name)
             if state == "refuse":
                 raise OSError("no queue")
-            done = {"state": state, "config_hash": name}
-            if state == "failed":
-                done["reason"] = "a bug"
+            done = {"state": state, "config_hash": name, "started": len(self.launches)}
+            if state in REASONS:
+                done["reason"] = REASONS[state]
             Path(name).mkdir(exist_ok=True)
             write_json(Path(name) / RECORD, done)
-            if state == "running":
-                raise RuntimeError("SIGKILL")
+            if state in ("running", "preempted"):
+                raise RuntimeError("SIGKILL" if state == "running" else "its queue told nothing")
             results.append(SimpleNamespace(_return_value=done.get("reason")))
         return results
 
@@ -277,6 +280,23 @@ def test_a_job_that_was_killed_once_is_done() -> None:
     tries = iter(["running", "done"])
     failed, _ = launch("abc", lambda name: next(tries) if name == "b" else "done")
     assert not failed
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("names", ["b", "abc"])
+def test_a_job_that_is_queued_again_has_not_failed(names: str) -> None:
+    """Its launcher may take the pause for its end, and more than once."""
+    tries = iter(["preempted", "preempted", "done"])
+    failed, launcher = launch(names, lambda name: next(tries) if name == "b" else "done")
+    assert not failed
+    assert launcher.launches.count(["b"]) == 3 - (names == "abc")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_launcher_that_dies_after_a_preemption_ends() -> None:
+    tries = iter(["preempted", "refuse"])
+    failed, _ = launch("b", lambda _: next(tries))
+    assert failed == {"b": "it ended without a result (OSError: no queue)"}
 
 
 @pytest.mark.usefixtures("here")

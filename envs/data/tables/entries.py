@@ -22,7 +22,7 @@ _Record = TypeVar("_Record", bound="YamlEntry")
 #: How a value that is not there is written in YAML.
 _NULLS = ("", "~", "null")
 #: Bytes, and values with aliases written out: a description is written by hand.
-_LARGEST_FILE, _MOST_VALUES = 1 << 19, 500_000
+_LARGEST_FILE, _MOST_VALUES = 1 << 18, 250_000
 
 
 def number(value: Any) -> float:
@@ -186,7 +186,7 @@ def load_yaml(path: Path) -> Any:
     """
     try:
         if path.is_file() and path.stat().st_size > _LARGEST_FILE:
-            raise DataError(f"{path}: a description of more than 512 KiB is not read")
+            raise DataError(f"{path}: a description of more than 256 KiB is not read")
         if path.exists() and not path.is_file():
             raise DataError(f"{path}: is no file")
         node = YAML(typ="base", pure=True).compose(path.read_text(encoding="utf-8"))
