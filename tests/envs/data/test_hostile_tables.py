@@ -220,7 +220,7 @@ def test_a_nest_of_aliases_is_not_written_out(
         (f"regions: 1\nregions: {NEST}", "in line 2 the key 'regions' stands a second time"),
         ("regions: 1\nregions: 2", "in line 2 the key 'regions' stands a second time"),
         ("? [a]\n: 1", "in line 1 a key is no text"),
-        ("- " * 300_000, "more than 512 KiB is not read"),
+        ("- " * 200_000, "more than 256 KiB is not read"),
         (f"regions: {{{', '.join(f'r{n}: {{}}' for n in range(1001))}}}", "at most 1000 items"),
         ("name: \0", "is not YAML: unacceptable character #x0000"),
     ],
