@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Command(NamedTuple):
@@ -104,6 +105,10 @@ def start(program: str, arguments: Sequence[str]) -> int:
     from equiload.envs.errors import EquiloadError, printable  # takes a second
     from equiload.envs.validation import stated
 
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and out is sys.__stdout__ and not out.isatty():
+        unread = io.BufferedWriter(_Unread(1, "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(unread, out.encoding, out.errors)
     sys.path.insert(0, str(Path.cwd()))  # as ``python -m`` has it: a policy of one's own lies there
     sys.argv = [f"equiload {program}", *arguments]
     try:
@@ -113,6 +118,16 @@ def start(program: str, arguments: Sequence[str]) -> int:
     except (EquiloadError, OSError) as error:
         print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
         return 2
+
+
+class _Unread(io.FileIO):
+    """Standard output that goes on where its reader has left (``| head``): a run ends as ever."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return len(data)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ from equiload.experiments.results.records import job_of, unfinished
 from equiload.experiments.results.statistics import summary
 from equiload.experiments.results.tables import percent, show, text_table
 from equiload.experiments.running.files import RAW, replacing, write_csv
+from equiload.experiments.running.jobs import PATIENCE, held, refuse_foreign
 
 NAME = "collected"
 
@@ -43,9 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         table, skipped = collect(options.folder)
         output = options.output or options.folder / NAME
-        with replacing(output.with_name(f"{output.name}.parquet")) as draft:
-            pq.write_table(table, draft)
-        write_csv(output.with_name(f"{output.name}.csv"), table.to_pylist(), raw=options.raw)
+        _write(output, table, raw=options.raw)
         show(gap_table(table.to_pandas(), options.by))
     except EquiloadError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -55,6 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = len(set(table["config_hash"].to_pylist()))
     print(printable(f"{output}.parquet and .csv: {table.num_rows} rows of {runs} runs"))  # noqa: T201
     return 0
+
+
+def _write(output: Path, table: pa.Table, *, raw: bool) -> None:
+    """Write the table as Parquet and as CSV, over an earlier collection only."""
+    whole, text = (output.with_name(f"{output.name}.{ending}") for ending in ("parquet", "csv"))
+    with held(output.parent, wait=PATIENCE):
+        refuse_foreign(whole, ours=parquet.is_marked(whole))
+        refuse_foreign(text, ours=whole.exists())
+        with replacing(whole) as draft:
+            pq.write_table(table, draft)
+        write_csv(text, table.to_pylist(), raw=raw)
 
 
 def collect(folder: Path) -> tuple[pa.Table, list[str]]:

@@ -25,7 +25,11 @@ from equiload.experiments.report.contents import Contents, read_contents
 from equiload.experiments.report.headline import headline_table, regional_table, sentences
 from equiload.experiments.report.printed import write_column
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
-from equiload.experiments.running.files import inert, versions, write_text
+from equiload.experiments.running.files import inert, saving, versions, write_text
+from equiload.experiments.running.jobs import PATIENCE, held, refuse_foreign
+
+#: How the page's title begins: what has it was written here.
+_TITLE = b"<title>equiload: "
 
 
 def write_report(
@@ -51,15 +55,15 @@ def write_report(
     """
     folder = root / "report" if folder is None else folder
     values = _values(read_contents(root, running=running))
-    try:
+    page = folder / "index.html"
+    with saving(folder), held(folder, wait=PATIENCE):
+        refuse_foreign(page, ours=page.is_file() and _TITLE in page.read_bytes()[:1000])
         for section in values["sections"]:
             for chart in section.charts:
                 _write_files(folder / "figures", _slug(section, chart), chart, raw=raw)
         write_text(folder / "plotly.min.js", get_plotlyjs())
-        write_text(folder / "index.html", _render(values))  # last: a page has all that it names
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror or error})") from None
-    return folder / "index.html"
+        write_text(page, _render(values))  # last: a page has all that it names
+    return page
 
 
 def _values(contents: Contents) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equiload.envs import DataError
+from equiload.envs.data.tables.files import refuse_many
 from equiload.experiments.results.records import LARGEST, job_of
 from equiload.experiments.results.rows import Row
 from equiload.experiments.running.config import ProgramConfig, overrides
@@ -127,12 +128,20 @@ def marked_parquet(path: Path, mark: bytes, schema: int) -> Iterator[pq.ParquetF
             if found != str(schema).encode():
                 version = found.decode(errors="replace")
                 raise DataError(f"schema {version}, this version reads schema {schema}")
+            refuse_many(path, file.metadata.num_rows, file.metadata.num_columns)
             yield file
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{path}: not a whole Parquet file ({reason})") from None
     except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def is_marked(path: Path) -> bool:
+    """Tell whether a file is a table of results; also where its rows cannot be read."""
+    with suppress(DataError), marked_parquet(path, _MARK, SCHEMA):
+        return True
+    return False
 
 
 def _check(table: pa.Table, config_hash: str | None) -> None:

@@ -36,7 +36,7 @@ from equiload.experiments.running.preemption import Preempted
 
 #: Version of the layout of ``job.json``.
 SCHEMA = 1
-RECORD = "job.json"
+RECORD, LOCK = "job.json", ".lock"
 #: What to do with what is in a run's folder: go on or begin anew, as fits; let what is finished
 #: count, whatever changed around it; begin anew.
 RESUME = ("auto", "always", "never")
@@ -48,9 +48,11 @@ RESULTS = (
 )
 #: What is of another type in a record is left out of it.
 _TYPES = {"config_hash": str, "overrides": list, "read": dict, "versions": dict, "wrote": list}
-_ELSEWHERE = "give another folder (hydra.run.dir, hydra.sweep.dir)"
+_ELSEWHERE = "give another folder (hydra.run.dir, hydra.sweep.dir; --output of collect and report)"
 _ANEW = f"{_ELSEWHERE}, or begin anew with resume=never"
 
+#: Seconds that a program waits for others that hold a folder for the length of a few writes.
+PATIENCE = 60.0
 #: Status with which submitit ends a job that it has queued again.
 REQUEUED = -1
 
@@ -111,16 +113,19 @@ def changes(job: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def held(folder: Path, *, wait: bool, name: str = ".lock") -> Iterator[None]:
+def held(folder: Path, *, wait: float) -> Iterator[None]:
     """Hold a folder against other processes, and remove the drafts of those that were killed.
+
+    Waits so many seconds for another run to end, or for ever if they are negative.
 
     Raises
     ------
     DataError
-        If another run is at work there and not to be waited for, or nothing can be written.
+        If another run is at work there, or nothing can be written.
     """
-    lock = FileLock(folder / name, timeout=-1 if wait else 0)
+    lock = FileLock(folder / LOCK, timeout=wait)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         job = record(folder)
@@ -139,6 +144,12 @@ def held(folder: Path, *, wait: bool, name: str = ".lock") -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def refuse_foreign(path: Path, *, ours: bool) -> None:
+    """Refuse to overwrite a file that is there and is none of ours."""
+    if path.exists() and not ours:
+        raise DataError(f"{path} is of no run here, and would be overwritten: {_ELSEWHERE}")
 
 
 class Job:
@@ -179,7 +190,7 @@ class Job:
             If the folder holds anything else than this job.
         """
         self._refuse_foreign()
-        with held(self.folder, wait=not again):
+        with held(self.folder, wait=0 if again else -1):
             if not self._claim(again=again):
                 return False
             self._run(task)
@@ -204,8 +215,8 @@ class Job:
             return
         path = self.folder / RECORD  # an empty one is what a machine that stopped may leave
         own = RESULTS if not path.exists() else [RECORD] if path.stat().st_size else []
-        for path in [self.folder / name for name in own if (self.folder / name).exists()]:
-            raise DataError(f"{path} is of no run here, and would be overwritten: {_ELSEWHERE}")
+        for name in own:
+            refuse_foreign(self.folder / name, ours=False)
 
     def _claim(self, *, again: bool) -> bool:
         """Make the folder this job's; tells whether there is anything to run."""

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,22 @@ from omegaconf.errors import OmegaConfBaseException
 from equiload.envs import DataError, EquiloadError
 from equiload.experiments.running.files import replacing, write_json
 from equiload.experiments.running.jobs import (
+    LOCK,
+    PATIENCE,
+    RECORD,
     changes,
     config_hash,
     held,
     is_done,
     reason_of,
     record,
+    refuse_foreign,
     resume_of,
 )
 
 #: Version of the layout of ``sweep.json``.
 SCHEMA = 1
+_CONFIG, _JOBS = "multirun.yaml", "sweep.json"
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +77,10 @@ def run_sweep(sweeper: BasicSweeper, arguments: list[str]) -> None:
     folder = Path(sweeper.config.hydra.sweep.dir)
     try:
         jobs = _plan(sweeper, folder, arguments)
-        folder.mkdir(parents=True, exist_ok=True)
-        with _held(folder), replacing(folder / "multirun.yaml") as draft:
+        ours = (folder / LOCK).exists() or any(folder.glob(f"*/{RECORD}"))
+        for name in (_CONFIG, _JOBS):
+            refuse_foreign(folder / name, ours=ours)
+        with held(folder, wait=PATIENCE), replacing(folder / _CONFIG) as draft:
             OmegaConf.save(sweeper.config, draft)
     except (EquiloadError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -181,13 +188,8 @@ def _report(folder: Path, jobs: Sequence[Planned], failed: dict[Planned, str]) -
     done = len(jobs) - len(failed)
     print(f"{done} of {len(jobs)} jobs done, {len(failed)} failed: {folder}", file=sys.stderr)  # noqa: T201
     # A full disk must not hide what was said above.
-    with suppress(EquiloadError, OSError), _held(folder):
-        write_json(folder / "sweep.json", {"schema": SCHEMA, "jobs": lines})
-
-
-def _held(folder: Path) -> AbstractContextManager[None]:
-    """Hold the sweep's own files; not for long."""
-    return held(folder, wait=True, name=".sweep.lock")
+    with suppress(EquiloadError, OSError), held(folder, wait=PATIENCE):
+        write_json(folder / _JOBS, {"schema": SCHEMA, "jobs": lines})
 
 
 @dataclass

@@ -362,6 +362,37 @@ def test_a_record_that_is_none_is_a_users_own(content: str | bytes, tmp_path: Pa
         assert (tmp_path / RECORD).read_bytes() == raw
 
 
+MERGES = {
+    "sweep/multirun.yaml": ["sweep", *BENCHMARK, "hydra.sweep.dir=sweep"],
+    "sweep/sweep.json": ["sweep", *BENCHMARK, "hydra.sweep.dir=sweep"],
+    "run/collected.parquet": ["collect", "run"],
+    "run/collected.csv": ["collect", "run"],
+    "run/report/index.html": ["report", "run"],
+}
+
+
+@pytest.mark.parametrize("name", MERGES)
+def test_what_merges_runs_overwrites_its_own_files_only(
+    name: str, tmp_path: Path, equiload: Any
+) -> None:
+    path, program = tmp_path / name, MERGES[name]
+    if program[0] != "sweep":
+        assert equiload("benchmark", *BENCHMARK, "hydra.run.dir=run").status == 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+    refused = equiload(*program)
+    assert refused.status == 2
+    assert f"{name} is of no run here, and would be overwritten" in refused.err
+    assert path.read_text() == "mine"
+    path.unlink()
+    draft = path.with_name(f"{DRAFT}1")
+    draft.touch()  # of one that was killed
+    for _ in range(2):
+        assert equiload(*program).status == 0
+        assert path.is_file()
+    assert not draft.exists()
+
+
 def test_a_record_cannot_have_others_files_removed(tmp_path: Path) -> None:
     folder, outside = tmp_path / "run", tmp_path / "outside.txt"
     (folder / "sub").mkdir(parents=True)
@@ -394,7 +425,7 @@ def test_clocks_may_be_wrong(started: Any, tmp_path: Path) -> None:
     folder.mkdir()
     write_json(folder / RECORD, {**finished(folder), "started": started})
     with (
-        held(folder, wait=False),
+        held(folder, wait=0),
         pytest.raises(DataError, match="another run is at work there"),
     ):
         finished(folder)

@@ -133,3 +133,13 @@ def test_doctor(
     (tmp_path / "data" / "bloom10").mkdir(parents=True)
     (tmp_path / "data" / "bloom10" / "AI_workload.csv").write_text("")
     assert examine()["data"]["data/bloom10"] == "present"
+
+
+def test_a_run_whose_reader_leaves_ends_as_ever(tmp_path: Path) -> None:
+    command = f"{Path(sys.executable).with_name('equiload')} benchmark {' '.join(TINY)}"
+    line = f"set -o pipefail; {command} hydra.run.dir=run | head -n 0"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "run" / "job.json").read_text())["state"] == "done"

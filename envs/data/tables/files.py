@@ -179,7 +179,7 @@ def _read(path: Path, entry: SeriesEntry, columns: Sequence[str]) -> Frame:
             about = pq.read_metadata(path)
             groups = (about.row_group(k) for k in range(about.num_row_groups))
             _refuse_large(path, sum(group.total_byte_size for group in groups))
-            _refuse_many(path, about.num_rows, about.num_columns)
+            refuse_many(path, about.num_rows, about.num_columns)
             cells = pd.read_parquet(path)
             named = not isinstance(cells.index, pd.RangeIndex)
             frame = _whole(path, cells.reset_index() if named else cells, 1)
@@ -211,7 +211,7 @@ def _refuse_large(path: Path, size: int, what: str = "") -> None:
         )
 
 
-def _refuse_many(path: Path, rows: int, columns: int) -> None:
+def refuse_many(path: Path, rows: int, columns: int) -> None:
     """Refuse too many columns, or cells."""
     if columns > _MOST_COLUMNS:
         raise DataError(f"{path}: has more than {_MOST_COLUMNS} columns, which are not read")
@@ -232,9 +232,7 @@ def _refuse_large_book(path: Path) -> None:
             if name.startswith("xl/worksheets/"):
                 places = set(re.findall(rb'\br="([A-Z]{1,3})([0-9]{1,7})"', book.read(name)))
                 widest = max((column for column, _ in places), key=_letters, default=b"")
-                _refuse_many(
-                    path, max((int(row) for _, row in places), default=0), _letters(widest)
-                )
+                refuse_many(path, max((int(row) for _, row in places), default=0), _letters(widest))
 
 
 def _letters(column: bytes) -> int:
@@ -342,10 +340,10 @@ def _table(rows: Any, path: Path) -> pd.DataFrame | None:
     """Records, lists of cells (columns ``0``, ``1``, …) or a list for each column."""
     if isinstance(rows, list) and rows:
         if all(isinstance(row, dict) for row in rows):
-            _refuse_many(path, len(rows), len({way for row in rows for way in _ways(row)}))
+            refuse_many(path, len(rows), len({way for row in rows for way in _ways(row)}))
             return pd.json_normalize(rows)
         if all(isinstance(row, list) for row in rows):
-            _refuse_many(path, len(rows), max(len(row) for row in rows))
+            refuse_many(path, len(rows), max(len(row) for row in rows))
             return pd.DataFrame(rows)
     if isinstance(rows, dict):
         columns = {k: v for k, v in rows.items() if isinstance(v, list)}
@@ -437,7 +435,7 @@ class _Delimited:
             if len(separator) > 1:
                 raise
         widest = max(line.count(separator) for line in self._lines()) + 1
-        _refuse_many(self.path, self.rows, widest)
+        refuse_many(self.path, self.rows, widest)
         names = range(widest)
         cells = pd.read_csv(io.StringIO(self.text), names=names, index_col=False, **options)
         return self._narrowed(cells.fillna(""))
@@ -480,7 +478,7 @@ class _Delimited:
             if header.count('"') % 2:
                 header += lines.readline()
         widest = 1 + max(header.count(sep) for sep in separator or _SEPARATORS)
-        _refuse_many(self.path, self.rows if separator else 1, widest)
+        refuse_many(self.path, self.rows if separator else 1, widest)
         return header
 
     def hint(self) -> str:
