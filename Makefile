@@ -53,7 +53,7 @@ constraints: $(VENV)/.ok ## Pin anew every version that the project is tested wi
 	echo "uv==$$($(VENV)/bin/uv --version | cut -d' ' -f2)" >> constraints.txt
 
 faults: $(VENV)/.ok ## What hostile input, kills and full disks do: thousands of each, with counts
-	FAULTS=20 $(PY) -m pytest -n 0 --hypothesis-show-statistics $(ARGS) tests/faults \
+	FAULTS=10 $(PY) -m pytest -n 0 --hypothesis-show-statistics $(ARGS) tests/faults \
 	  tests/experiments/test_values.py tests/experiments/test_malformed.py tests/experiments/test_claims.py \
 	  tests/experiments/test_fetch.py tests/envs/data/test_hostile_tables.py tests/robust/test_tampering.py
 

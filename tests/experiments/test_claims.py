@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from effort import FAULTS
+from effort import FAULTS, limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -227,6 +227,7 @@ def step(folder: Path, number: int, program: str, ends: str, goes_on: bool) -> N
     ),
     goes_on=st.booleans(),
 )
+@limited()
 def test_whatever_happened_before_a_result_is_its_records(
     tries: list[tuple[int, str, str, bool, str, str]], goes_on: bool, tmp_path: Path
 ) -> None:

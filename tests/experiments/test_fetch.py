@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from effort import FAULTS
+from effort import FAULTS, limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -204,6 +204,7 @@ def test_an_answer_that_is_none_is_one_sentence(
 
 @settings(max_examples=60 * FAULTS, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.booleans())
+@limited()
 def test_whatever_a_server_sends(
     stranger: Callable[..., Dataset], tmp_path: Path, content: bytes, status: bool
 ) -> None:

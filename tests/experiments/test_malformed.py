@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from effort import FAULTS
+from effort import FAULTS, limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorboard.compat.proto.event_pb2 import Event
@@ -185,6 +185,7 @@ def test_a_mutated_record_is_left_out_alone(
         suppress_health_check=list(HealthCheck),
     )
     @given(mutated(original))
+    @limited()
     def check(text: bytes) -> None:
         (bad / name).write_bytes(text)
         contents = read_contents(root)
@@ -207,6 +208,7 @@ def test_a_mutated_record_is_left_out_alone(
 
 @settings(FUZZ, max_examples=200 * FAULTS)
 @given(mutated((SCHEMAS[0] / "evaluation.json").read_bytes()))
+@limited()
 def test_a_mutated_evaluation_is_read_or_refused(text: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "evaluation.json")
@@ -510,6 +512,7 @@ def test_formulas_are_texts(cell: Any, written: Any) -> None:
 
 @given(st.dictionaries(st.text(min_size=1), st.text() | st.floats() | st.integers(), min_size=1))
 @settings(max_examples=200 * FAULTS, deadline=None)
+@limited()
 def test_no_cell_begins_as_a_formula_does(line: dict[str, Any]) -> None:
     cells, raw = [], []
     with tempfile.TemporaryDirectory() as folder:

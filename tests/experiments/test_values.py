@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from effort import FAULTS
+from effort import FAULTS, limited
 from hydra import compose, initialize_config_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,6 +109,7 @@ composed = cache(compose)
 @settings(max_examples=60 * FAULTS, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("program", sorted(config.SCHEMAS))
+@limited()
 def test_whatever_stands_in_an_option_is_read_or_refused(program: str, data: st.DataObject) -> None:
     whole: Any = OmegaConf.to_container(composed(program))
     place = data.draw(st.sampled_from(sorted(options(whole))))

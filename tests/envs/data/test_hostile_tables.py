@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from effort import FAULTS
+from effort import FAULTS, limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -250,6 +250,7 @@ OPTIONS = [(record, option) for record in RECORDS for option in record.model_fie
 
 @settings(max_examples=150 * FAULTS, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(OPTIONS), HOSTILE)
+@limited()
 def test_any_option_may_hold_anything(
     folder: Path, option: tuple[type[YamlEntry], str], value: str
 ) -> None:
