@@ -10,7 +10,8 @@ from numba import njit
 
 from equiload.envs import DataError, Setting, Slot, State
 from equiload.envs.checking import checked
-from equiload.envs.typing import FloatArray, IntArray
+from equiload.envs.dynamics import like, namespace
+from equiload.envs.typing import Array, FloatArray, IntArray
 
 Mirror = Literal["euclidean", "entropic"]
 Schedule = Literal["constant", "inverse_sqrt"]
@@ -102,17 +103,18 @@ class EGLB:
 
     def loads(self, slot: Slot, _: State) -> FloatArray:
         """Return only the loads ``[..., N]`` of :meth:`act`, which is faster, and update as it."""
-        unit = self._unit(slot, self.multipliers)
+        unit = self.unit_cost(slot, self.multipliers)
         load = self._fleet.dispatch.loads(unit, slot.demand, slot.capacity)[0]
         self.update(slot, load[..., None, :])
         return load
 
     def dispatch(self, slot: Slot, multipliers: FloatArray) -> FloatArray:
         """Step 1 at multipliers ``[..., K, R]``: the cheapest allocation ``[..., J, N]``."""
-        unit = self._unit(slot, multipliers)
+        unit = self.unit_cost(slot, multipliers)
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
 
-    def _unit(self, slot: Slot, multipliers: FloatArray) -> FloatArray:
+    def unit_cost(self, slot: Slot, multipliers: FloatArray) -> FloatArray:
+        """``(p + Σ_k γ μ_k e_k)·PUE`` at multipliers ``[..., K, R]``: ``[..., N]``, US$/MWh."""
         fleet = self._fleet
         gamma = multipliers.reshape(-1, *multipliers.shape[-2:])
         price = slot.price.reshape(-1, slot.price.shape[-1])
@@ -143,6 +145,33 @@ class EGLB:
             self._scale,
             gamma,
         )
+
+    def follow(self, slot: Slot, footprint: Array) -> None:
+        """Steps 2 and 3 by the footprint ``[..., K, R]`` that the slot added; tensors, too.
+
+        The same as :meth:`update` up to rounding, and differentiable.
+        """
+        xp, batch = namespace(footprint), footprint.shape[:-2]
+        mu, full_load, gamma = (
+            like(array, footprint) for array in (self._mu, self._full_load, self.multipliers)
+        )
+        step, z_max = (
+            like(option.reshape(*batch, 1, 1), footprint) for option in (self._step, self._z_max)
+        )
+        scale = like(self._scale, footprint).reshape(*batch, -1)
+        scale = scale + mu * (slot.intensity * full_load).sum(-1)
+        unit = (scale / (slot.index + 1))[..., None]
+        heavy = xp.clip(gamma, 0.0, None).sum(-1)[..., None] > 1.0
+        z = xp.where(heavy & (gamma > 0.0), z_max * unit, unit * 0.0)
+        clock = self._horizon if self.schedule == "constant" else slot.index + 1
+        some = xp.where(unit == 0.0, unit + 1.0, unit)
+        move = step / math.sqrt(clock) * (mu[:, None] * footprint - z) / some
+        move = xp.where(unit == 0.0, move * 0.0, move)
+        if self.mirror == "entropic":
+            gamma = xp.clip(gamma * xp.exp(xp.clip(move, -2.0, 2.0)), None, 1e6)
+        else:
+            gamma = gamma + move
+        self.multipliers, self._scale = gamma, scale.reshape(-1, scale.shape[-1])
 
 
 # A slot costs about 20 numpy calls without these two, which is most of its time.

@@ -17,12 +17,13 @@ from equiload.envs import (
     Slot,
     Trajectory,
 )
+from equiload.envs.dynamics import like
 from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust.blend import blend
 from equiload.robust.certificate import Certificate, SlotRecord, certificate_of
 from equiload.robust.kernels import Condition, Ledger, blend_loads, sound
-from equiload.robust.safe import BOUND_ROOM, SafeSet, like
+from equiload.robust.safe import BOUND_ROOM, SafeSet
 
 
 class EnvironmentLayer:

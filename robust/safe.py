@@ -23,6 +23,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from equiload.envs import DataError, Setting, Slot
+from equiload.envs.dynamics import like
 from equiload.envs.series import Series
 from equiload.envs.typing import Array, FloatArray
 from equiload.envs.validation import numbers, set_fields
@@ -308,11 +309,3 @@ def _up(total: Array, xp: Any) -> Array:
 
 def _tiny(array: Array) -> float:
     return _TINY["float64" if "64" in str(array.dtype) else "float32"]
-
-
-def like(array: FloatArray, other: Array) -> Array:
-    """Return a numpy array of the problem's, in the kind, precision and device of ``other``."""
-    if isinstance(other, np.ndarray | np.generic):
-        return array
-    copy = np.array(array)  # torch warns of arrays that are read-only
-    return array_namespace(other).asarray(copy, dtype=other.dtype, device=other.device)

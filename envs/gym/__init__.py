@@ -5,7 +5,7 @@ Names here load on first use, so that ``import equiload.envs`` needs neither tor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from equiload.envs.lazy import lazily
 
@@ -24,19 +24,28 @@ if TYPE_CHECKING:
     from equiload.envs.gym.vector import GLBVectorEnv as GLBVectorEnv
 
 __all__, __getattr__ = lazily(__name__, __file__)
-__all__ += ["ENVIRONMENT", "register_environments"]
+__all__ += ["ENVIRONMENT", "RESIDUAL_ENVIRONMENT", "register_environments"]
 
 
 ENVIRONMENT = "equiload/GLB-v0"
+#: One that plain learners learn in (docs/environment.md says why): their first steps are eGLB's,
+#: what they do wrong it makes good, and what they are paid is of order one.
+RESIDUAL_ENVIRONMENT = "equiload/ResidualGLB-v0"
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    ENVIRONMENT: {},
+    RESIDUAL_ENVIRONMENT: {"action": "residual", "hold": 6, "reward": "relative_percent"},
+}
 
 
 def register_environments() -> None:
-    """Make ``equiload/GLB-v0`` known to Gymnasium; once is enough, and importing envs does it."""
+    """Make the environments known to Gymnasium; once is enough, and importing envs does it."""
     from gymnasium.envs.registration import register, registry
 
-    if ENVIRONMENT not in registry:
-        register(
-            id=ENVIRONMENT,
-            entry_point="equiload.envs.gym.single:GLBEnv",
-            vector_entry_point="equiload.envs.gym.vector:GLBVectorEnv",
-        )
+    for name, defaults in _DEFAULTS.items():
+        if name not in registry:
+            register(
+                id=name,
+                entry_point="equiload.envs.gym.single:GLBEnv",
+                vector_entry_point="equiload.envs.gym.vector:GLBVectorEnv",
+                kwargs=defaults,
+            )

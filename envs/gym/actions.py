@@ -12,9 +12,10 @@ from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision, namespace, shadow_cost
 from equiload.envs.errors import DataError
+from equiload.envs.gym.features import ACTION_SCALE
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Instance
-from equiload.envs.make import Spec, Trust, make
+from equiload.envs.make import Spec, Trust, make, target_of
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array, FloatArray, Positive
 
@@ -38,6 +39,27 @@ class Action(Protocol):
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """Allocation ``[..., J, N]`` for finite ``action [..., *shape]``; the same loads."""
+        ...
+
+
+@runtime_checkable
+class ClosedLoop(Protocol):
+    """An action space with an expert inside that is told what was played, slot by slot."""
+
+    @property
+    def multipliers(self) -> Array:
+        """``[B, K, R]``: what the expert prices the next slot at; learners see it."""
+        ...
+
+    def reset(self) -> None:
+        """Begin the episodes."""
+        ...
+
+    def settle(self, slot: Slot, footprint: Array, decision: Decision | None = None) -> None:
+        """Take note of what was played: the footprint ``[B, K, R]`` it added, and the decision.
+
+        Without a decision only its footprint is known.
+        """
         ...
 
 
@@ -102,11 +124,11 @@ class ShadowPriceAction:
         pairs = self._physics.routing_cost
         if isinstance(pairs, np.ndarray):  # a layer needs to know who sends what
             return Decision.of(self.allocation(action, slot), pairs)
-        return Decision(*self._loads.loads(self._unit(action, slot), *_limits(slot)))
+        return Decision(*self._loads.loads(self._unit(action, slot), *limits(slot)))
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """See :class:`Action`."""
-        return self._dispatch.allocation(self._unit(action, slot), *_limits(slot))
+        return self._dispatch.allocation(self._unit(action, slot), *limits(slot))
 
     def _unit(self, action: Array, slot: Slot) -> Array:
         return shadow_cost(slot, self.weights(action), self._physics)
@@ -136,7 +158,7 @@ class RoutingAction:
     def decide(self, action: Array, slot: Slot) -> Decision:
         """See :class:`Action`."""
         wanted = self._wanted(action, slot)
-        allocation = feasible_routing(wanted, *_limits(slot), self._physics)
+        allocation = feasible_routing(wanted, *limits(slot), self._physics)
         # What leaves one data center arrives at another: half of all differences.
         moved = 0.5 * abs(allocation - wanted).sum((-1, -2))
         return Decision.of(allocation, self._physics.routing_cost, moved)
@@ -144,7 +166,7 @@ class RoutingAction:
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """See :class:`Action`."""
         allocation: FloatArray = feasible_routing(
-            self._wanted(action, slot), *_limits(slot), self._physics
+            self._wanted(action, slot), *limits(slot), self._physics
         )
         return allocation
 
@@ -170,9 +192,15 @@ def make_action(
     return space
 
 
+def usual_scale(action: ActionSpec) -> float:
+    """Logits per unit of an action where nobody states them."""
+    return float(getattr(target_of("action", action), "usual_scale", ACTION_SCALE))
+
+
 def action_box(action: Action) -> spaces.Box:
-    """Gymnasium's space: learners draw from ``[-1, 1]``; any finite number is understood."""
-    return spaces.Box(-1.0, 1.0, action.shape, dtype=np.float32)
+    """Gymnasium's space: what learners draw from; any finite number is understood."""
+    reach = getattr(action, "reach", 1.0)
+    return spaces.Box(-reach, reach, action.shape, dtype=np.float32)
 
 
 def finite_actions(action: Any, shape: tuple[int, ...]) -> FloatArray:
@@ -198,5 +226,6 @@ def softmax(logits: Array) -> Array:
     return shifted / shifted.sum(-1)[..., None]
 
 
-def _limits(slot: Slot) -> tuple[Array, Array]:
+def limits(slot: Slot) -> tuple[Array, Array]:
+    """What a dispatch must keep to: the slot's demand, and the capacity that is up."""
     return slot.demand, slot.capacity

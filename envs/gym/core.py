@@ -15,8 +15,15 @@ import numpy as np
 from equiload.envs.checking import checked, shown
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.errors import DataError, UsageError
-from equiload.envs.gym.actions import ActionSpec, Layer, action_box, make_action
-from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
+from equiload.envs.gym.actions import (
+    ActionSpec,
+    ClosedLoop,
+    Layer,
+    action_box,
+    make_action,
+    usual_scale,
+)
+from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Episodes, EpisodeSampler, InstanceLike
@@ -34,7 +41,8 @@ class Options(TypedDict, total=False):
     observation: Form
     reachability: str | FloatArray | None
     equity_weight: Mapping[str, float] | None
-    action_scale: float
+    action_scale: float | None
+    hold: int
     price_scale: float
     features: Sequence[Spec | Feature]
     layer: Layer | None
@@ -52,6 +60,14 @@ class StepResult(NamedTuple):
     info: dict[str, FloatArray]
 
 
+class Played(NamedTuple):
+    """One slot as it was played: ``load [B, N]``; ``objective [B]`` so far, of an expert, too."""
+
+    load: FloatArray
+    objective: FloatArray
+    expert: FloatArray | None
+
+
 class Core:
     """``B`` episodes, each on its own instance.
 
@@ -62,13 +78,17 @@ class Core:
     instance, horizon, reachability, equity_weight
         See :class:`~equiload.envs.gym.source.EpisodeSampler`.
     action
-        ``"shadow_prices"``, ``"routing"``, or a class of your own (:class:`~.actions.Action`).
+        ``"shadow_prices"``, ``"routing"``, ``"residual"``, or a class of your own
+        (:class:`~.actions.Action`).
     reward
-        ``"dense"``, ``"terminal"``, ``"relative"``, ``"hindsight_dual"``, or a reward object.
+        ``"dense"``, ``"terminal"``, ``"relative"``, ``"percent"``, ``"relative_percent"``,
+        ``"hindsight_dual"``, or a reward object.
     observation
         ``"flat"`` or ``"dict"``.
     action_scale
-        Logits per unit of action.
+        Logits per unit of action. Default: the action's own.
+    hold
+        Slots per step: an action is held for so many, and the rewards are summed.
     price_scale
         US$/MWh; see :class:`~equiload.envs.gym.observer.Observer`.
     features
@@ -90,26 +110,24 @@ class Core:
         observation: Form = "flat",
         reachability: str | FloatArray | None = None,
         equity_weight: Mapping[str, float] | None = None,
-        action_scale: Positive = ACTION_SCALE,
+        action_scale: Positive | None = None,
+        hold: Count = 1,
         price_scale: Positive = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),
         layer: Layer | None = None,
     ) -> None:
-        self.count = count
         self.source = EpisodeSampler(
             instance, horizon=horizon, reachability=reachability, equity_weight=equity_weight
         )
-        #: Of the ``B`` episodes.
-        self.setting = replace(self.source.setting, batch=(count,))
-        self.action = make_action(action, self.setting, action_scale)
-        self.action_scale = float(action_scale)
         if not isinstance(layer, Layer | None):
             raise DataError(f"layer must be a layer, EnvironmentLayer say, got {shown(layer)}")
-        self.layer, self.reward = layer, make_reward(reward)
+        self.layer, self.reward, self.hold = layer, make_reward(reward), hold
+        self._action = action
+        self.action_scale = usual_scale(action) if action_scale is None else float(action_scale)
         self.observer = Observer(price_scale=price_scale, features=features)
-        self.observer.reset(self.setting)
+        self._place(count)
         display = Observer(observation, features=features)
-        display.reset(self.source.setting)
+        display.reset(self.source.setting, self._loop)
         #: Turns flat observations into what the environment shows.
         self.present = display.present
         self.action_space = action_box(self.action)
@@ -120,13 +138,21 @@ class Core:
     def sibling(self, count: int) -> Core:
         """Another core for ``count`` episodes of the same source, with a state of its own."""
         other = copy(self)
-        other.count, other.reward, other.layer = count, deepcopy(self.reward), deepcopy(self.layer)
-        other.setting = replace(self.setting, batch=(count,))
+        other.reward, other.layer = deepcopy(self.reward), deepcopy(self.layer)
         other.observer = Observer(
             price_scale=self.observer.price_scale, features=self.observer.features
         )
-        other.observer.reset(other.setting)
+        other._place(count)  # noqa: SLF001
         return other
+
+    def _place(self, count: int) -> None:
+        """Make room for ``count`` episodes."""
+        self.count = count
+        #: Of the ``B`` episodes.
+        self.setting = replace(self.source.setting, batch=(count,))
+        self.action = make_action(self._action, self.setting, self.action_scale)
+        self._loop = self.action if isinstance(self.action, ClosedLoop) else None
+        self.observer.reset(self.setting, self._loop)
 
     def reset(
         self,
@@ -139,24 +165,40 @@ class Core:
         self.reward.reset(self.episodes)
         if self.layer is not None:
             self.layer.reset(self.setting)
+        if self._loop is not None:
+            self._loop.reset()
         self.state = State.start(self.setting)
         self.totals = np.zeros(self.count)
         self.t = 0
-        self.observer.reset(self.setting)
+        self.observer.reset(self.setting, self._loop)
         self._slot = self.episodes.slot(0)
         zero = np.zeros(self.count)
         info = self._info(zero, zero.copy(), self.state.footprint.max(-1))
         return self.observer.observe(self._slot, self.state, out), info
 
     def step(self, action: FloatArray, out: Float32Array | None = None) -> StepResult:
-        """Act in the current slot of every episode: finite numbers ``[B, *action.shape]``."""
+        """Act in the next ``hold`` slots of every episode: finite ``[B, *action.shape]``."""
         if self.episodes is None or self.t >= self.setting.horizon:
             raise UsageError("the episode is over (or has not begun): call reset first")
+        #: What was played in this step, slot by slot.
+        self.played: list[Played] = []
+        result = self._slot_step(action, out)
+        for _ in range(min(self.hold - 1, self.setting.horizon - self.t)):
+            later = self._slot_step(action, out)
+            for name in ("cost", "moved"):
+                later.info[name] += result.info[name]
+            result = later._replace(reward=result.reward + later.reward)
+        return result
+
+    def _slot_step(self, action: FloatArray, out: Float32Array | None) -> StepResult:
+        assert self.episodes is not None
         slot, before = self._slot, self.totals
         decision = self.action.decide(action, slot)
         if self.layer is not None:
             decision = self.layer.decide(slot, decision)
         cost = slot_cost(slot, decision, self.setting.physics)
+        if self._loop is not None:
+            self._loop.settle(slot, cost.footprint, decision)
         self.state = state = transition(self.state, cost)
         highest = state.footprint.max(-1)
         self.totals = state.cost + highest @ self.setting.objective.mu
@@ -168,21 +210,23 @@ class Core:
         else:
             self._slot = self.episodes.slot(self.t)
             observation = self.observer.observe(self._slot, state, out)
-        self.load = decision.load
+        self.played.append(Played(decision.load, self.totals, self.expert_objective))
         moved = np.zeros(self.count) if decision.moved is None else decision.moved
         info = self._info(cost.energy + cost.routing, moved, highest)
         return StepResult(observation, reward, last, info)
 
     @property
     def expert_objective(self) -> FloatArray | None:
-        """``[B]``, US$: the expert's objective so far, where the reward has an expert."""
+        """``[B]``, US$: the expert's objective so far, where the reward compares with one."""
         return self.reward.expert_objective if isinstance(self.reward, Relative) else None
 
     def _info(
         self, cost: FloatArray, moved: FloatArray, highest: FloatArray
     ) -> dict[str, FloatArray]:
-        of_layer = {} if self.layer is None else self.layer.info()
-        return of_layer | {  # copies: whoever keeps or changes them leaves the episode alone
+        told = {} if self.layer is None else self.layer.info()
+        unit = getattr(self.reward, "unit", None)
+        told |= {} if unit is None else {"reward_unit": unit.copy()}
+        return told | {  # copies: whoever keeps or changes them leaves the episode alone
             "cost": cost,
             "energy_cost": self.state.cost.copy(),
             "footprint": self.state.footprint.copy(),

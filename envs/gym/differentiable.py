@@ -13,8 +13,8 @@ from equiload.envs.checking import checked
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import Decision, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
-from equiload.envs.gym.actions import ActionSpec, Layer, make_action
-from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
+from equiload.envs.gym.actions import ActionSpec, ClosedLoop, Layer, make_action, usual_scale
+from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.instance import Instance
 from equiload.envs.make import Spec
@@ -67,7 +67,7 @@ class DifferentiableSimulator:
         temperature: float = 0.0,
         action: ActionSpec = "shadow_prices",
         observation: Form = "flat",
-        action_scale: float = ACTION_SCALE,
+        action_scale: float | None = None,
         price_scale: float = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),
         layer: Layer | None = None,
@@ -84,13 +84,15 @@ class DifferentiableSimulator:
         self._dispatch = TorchDispatch(
             instance.fleet.dispatch, device=device, dtype=dtype, temperature=temperature
         )
+        scale = usual_scale(action) if action_scale is None else action_scale
         self._action = make_action(
-            action, self.setting, action_scale, physics=self._physics, dispatch=self._dispatch
+            action, self.setting, scale, physics=self._physics, dispatch=self._dispatch
         )
         #: Shape of one slot's actions, batch axes first.
         self.action_shape = (*self.batch, *self._action.shape)
+        self._loop = self._action if isinstance(self._action, ClosedLoop) else None
         self.observer = Observer(observation, price_scale=price_scale, features=features)
-        self.observer.reset(self.setting)
+        self.observer.reset(self.setting, self._loop)
         self.observer.rehearse(instance)
         self.layer = layer
         if layer is not None:
@@ -100,9 +102,11 @@ class DifferentiableSimulator:
 
     def reset(self) -> tuple[State, Any]:
         """State before the first slot, and the observation of it."""
-        self.observer.reset(self.setting)
+        self.observer.reset(self.setting, self._loop)
         if self.layer is not None:
             self.layer.reset(self.setting)
+        if self._loop is not None:
+            self._loop.reset()
         zeros = self.mu.new_zeros
         state = State(zeros(self.batch), zeros(self.setting.footprint_shape))
         return state, self.observer.observe(self.slot(0), state)
@@ -117,7 +121,10 @@ class DifferentiableSimulator:
         decision = self.decide(action, slot)
         if self.layer is not None:
             decision = self.layer.decide(slot, decision)
-        state = transition(state, slot_cost(slot, decision, self._physics))
+        cost = slot_cost(slot, decision, self._physics)
+        if self._loop is not None:
+            self._loop.settle(slot, cost.footprint, decision)
+        state = transition(state, cost)
         if t + 1 < self.horizon:
             return state, self.observer.observe(self.slot(t + 1), state)
         return state, self.observer.final(slot, state)

@@ -12,13 +12,14 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from equiload.envs.checking import checked, shown
+from equiload.envs.dynamics import namespace
 from equiload.envs.errors import DataError
 from equiload.envs.forecast import Forecaster, History, Recorder
 from equiload.envs.make import Spec, Trust, make
 from equiload.envs.policy import LoadPolicy, Trajectory
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
-from equiload.envs.typing import FloatArray, Positive
+from equiload.envs.typing import Array, FloatArray, Positive
 
 #: What the entries of a block belong to. A ``common`` block of a feature has one entry.
 Axis: TypeAlias = Literal["datacenter", "region", "gateway", "common"]
@@ -98,14 +99,12 @@ class ExpertPrices:
         del price_scale
         self._driven = Trajectory(self.expert)
         self._driven.reset(setting)
-        self._regions = len(setting.fleet.regions)
         return {f"expert_{kind}": "region" for kind in setting.objective.footprints}
 
     def observe(self, slot: Slot) -> FloatArray:
         """See :class:`Feature`."""
-        share = np.maximum(self.expert.multipliers * self._regions, _FAINTEST)
+        logits: FloatArray = logits_of(self.expert.multipliers)
         self._driven.loads(slot)
-        logits: FloatArray = np.log(share).reshape(*share.shape[:-2], -1) / ACTION_SCALE
         return logits
 
 
@@ -257,6 +256,13 @@ class Place:
         moving = np.concatenate(waves, axis=-1) * float(self._known)
         fixed = np.broadcast_to(self._fixed, (*self._batch, len(self._fixed)))
         return np.concatenate([moving, fixed], axis=-1)
+
+
+def logits_of(multipliers: Array) -> Array:
+    """``log(R γ[k, r]) / 4`` of multipliers ``[..., K, R]``, flat: 0 at equal weights."""
+    xp = namespace(multipliers)
+    share = xp.clip(multipliers * multipliers.shape[-1], _FAINTEST, None)
+    return xp.log(share).reshape(*share.shape[:-2], -1) / ACTION_SCALE
 
 
 def _local_names(setting: Setting) -> list[str]:

@@ -12,10 +12,11 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from equiload.envs.checking import checked
-from equiload.envs.dynamics import State, namespace
+from equiload.envs.dynamics import State, like, namespace
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
-from equiload.envs.gym.features import PRICE_SCALE, Axis, Feature, make_features
+from equiload.envs.gym.actions import ClosedLoop
+from equiload.envs.gym.features import PRICE_SCALE, Axis, Feature, logits_of, make_features
 from equiload.envs.instance import Instance
 from equiload.envs.make import Spec
 from equiload.envs.setting import Setting, Slot
@@ -52,8 +53,9 @@ class Observer:
     ``time``             5      sine, then cosine, of hour and weekday (UTC); share of slots left
     ===================  =====  ==============================================================
 
-    Blocks of ``features`` follow. After the last slot there is no price, intensity, demand or
-    capacity, nor any of those: they are 0.
+    Blocks of ``features`` follow, and with a ``loop`` ``live_KIND`` (R each), ``log(R γ) / 4`` of
+    its expert's multipliers. After the last slot there is no price, intensity, demand or capacity,
+    nor any of those: they are 0.
 
     Parameters
     ----------
@@ -89,8 +91,12 @@ class Observer:
         self.features = deepcopy(make_features(features))
         self._rehearsed: Float32Array | None = None
 
-    def reset(self, setting: Setting) -> None:
-        """Learn what is known before the first slot, and forget the running means."""
+    def reset(self, setting: Setting, loop: ClosedLoop | None = None) -> None:
+        """Learn what is known before the first slot, and forget the running means.
+
+        ``loop``: the action space, where it has an expert whose live multipliers are observed.
+        """
+        self._loop = loop
         fleet, objective, horizon = setting.fleet, setting.objective, setting.horizon
         self._horizon, self._batch = horizon, setting.batch
         self._sum: Array | None = None
@@ -125,6 +131,9 @@ class Observer:
             if twice:
                 raise DataError(f"two blocks of the observation are named {twice[0]!r}")
             axes |= added
+        if self._loop is not None:
+            axes |= {f"live_{kind}": "region" for kind in kinds}
+        self._live = K * R if self._loop is not None else 0
         owners: dict[str, Sequence[str]] = {
             "datacenter": fleet.datacenters,
             "region": fleet.regions,
@@ -184,9 +193,9 @@ class Observer:
             return rehearsed
         parts = [feature.observe(slot) for feature in self.features]
         added = np.concatenate(parts, axis=-1)
-        if added.shape[-1] != self.size - self._standard:
+        if added.shape[-1] != self.size - self._standard - self._live:
             raise DataError(
-                f"the features' blocks have {self.size - self._standard} entries, "
+                f"the features' blocks have {self.size - self._standard - self._live} entries, "
                 f"what they observe has {added.shape[-1]}"
             )
         if np.isnan(added).any():
@@ -205,7 +214,9 @@ class Observer:
         if out is None:
             out = np.empty((*self._batch, self.size), dtype=np.float32)
         if self.features:
-            out[..., self._standard :] = 0.0 if over else self._added(slot)
+            out[..., self._standard : self.size - self._live] = 0.0 if over else self._added(slot)
+        if self._loop is not None:
+            out[..., self.size - self._live :] = 0.0 if over else logits_of(self._loop.multipliers)
         if self._sum is None:
             self._sum = np.zeros((math.prod(self._batch), (1 + self._kinds) * slot.price.shape[-1]))
         kernels.features(
@@ -225,14 +236,16 @@ class Observer:
         return self.present(out)
 
     def _join(self, standard: Array, slot: Slot, over: bool) -> Array:
-        """Tensors: the standard blocks, then those of the features."""
-        if not self.features:
-            return standard
-        if self._rehearsed is None:
-            raise DataError("features are observed on tensors only after rehearse(instance)")
-        xp = namespace(standard)
-        added = xp.asarray(self._added(slot), dtype=standard.dtype, device=standard.device)
-        return xp.concat([standard, added * (0.0 if over else 1.0)], axis=-1)
+        """Tensors: the standard blocks, then those of the features and of the loop."""
+        parts = []
+        if self.features:
+            if self._rehearsed is None:
+                raise DataError("features are observed on tensors only after rehearse(instance)")
+            parts.append(like(self._added(slot), standard))
+        if self._loop is not None:
+            parts.append(logits_of(like(self._loop.multipliers, standard)))
+        parts = [part * 0.0 for part in parts] if over else parts
+        return namespace(standard).concat([standard, *parts], axis=-1) if parts else standard
 
     def _build_tensor(
         self, slot: Slot, footprint: Array, share_left: float, angle: FloatArray

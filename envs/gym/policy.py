@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from equiload.envs.dynamics import State
-from equiload.envs.gym.actions import ActionSpec, finite_actions, make_action
-from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
+import numpy as np
+
+from equiload.envs.checking import checked
+from equiload.envs.dynamics import Decision, State, slot_cost
+from equiload.envs.gym.actions import (
+    ActionSpec,
+    ClosedLoop,
+    finite_actions,
+    make_action,
+    usual_scale,
+)
+from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.make import Spec, Trust
 from equiload.envs.setting import Setting, Slot
-from equiload.envs.typing import FloatArray, Form
+from equiload.envs.typing import Count, FloatArray, Form
 
 
 class AgentPolicy:
@@ -25,7 +34,7 @@ class AgentPolicy:
         Called with an observation ``[..., size]`` (or a dict of blocks), returns actions
         ``[..., *shape]``. Of a tuple the first element counts, so that stable-baselines3's
         ``model.predict`` fits as it is.
-    action, observation, action_scale, price_scale, features
+    action, observation, action_scale, hold, price_scale, features
         As the environment had them in training.
     trust
         Of an ``action`` that a stranger wrote (:func:`~equiload.envs.make.make`).
@@ -40,26 +49,33 @@ class AgentPolicy:
     (24, 10)
     """
 
+    @checked
     def __init__(
         self,
         predict: Callable[[Any], Any],
         *,
         action: ActionSpec = "shadow_prices",
         observation: Form = "flat",
-        action_scale: float = ACTION_SCALE,
+        action_scale: float | None = None,
+        hold: Count = 1,
         price_scale: float = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),
         trust: Trust = True,
     ) -> None:
         self._predict = predict
-        self._kind, self._scale, self._trust = action, action_scale, trust
+        self._kind, self._trust, self._hold = action, trust, hold
+        self._scale = usual_scale(action) if action_scale is None else action_scale
         self.observer = Observer(observation, price_scale=price_scale, features=features)
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self._batch = setting.batch
+        self._setting = setting
         self._action = make_action(self._kind, setting, self._scale, self._trust)
-        self.observer.reset(setting)
+        self._loop = self._action if isinstance(self._action, ClosedLoop) else None
+        self.observer.reset(setting, self._loop)
+        self._last: tuple[Slot, State, Decision] | None = None
+        if self._loop is not None:
+            self._loop.reset()
 
     @property
     def action_shape(self) -> tuple[int, ...]:
@@ -68,7 +84,27 @@ class AgentPolicy:
 
     def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` that the agent's action comes to."""
-        predicted = self._predict(self.observer.observe(slot, state))
-        raw = predicted[0] if isinstance(predicted, tuple) else predicted
-        action = finite_actions(raw, (*self._batch, *self._action.shape))
-        return self._action.allocation(action, slot)
+        self._settle(state)
+        observation = self.observer.observe(slot, state)
+        if slot.index % self._hold == 0:
+            predicted = self._predict(observation)
+            raw = predicted[0] if isinstance(predicted, tuple) else predicted
+            self._held = finite_actions(raw, (*self._setting.batch, *self._action.shape))
+        allocation = self._action.allocation(self._held, slot)
+        if self._loop is not None:
+            decision = Decision.of(allocation, self._setting.physics.routing_cost)
+            self._last = (slot, state, decision)
+        return allocation
+
+    def _settle(self, state: State) -> None:
+        """Tell an expert in the loop what was played in the last slot.
+
+        Where a layer stands between, that is not what was proposed: the state tells.
+        """
+        if self._loop is None or self._last is None:
+            return
+        slot, before, decision = self._last
+        proposed = slot_cost(slot, decision, self._setting.physics).footprint
+        added = state.footprint - before.footprint
+        near = np.isclose(added, proposed, rtol=1e-9, atol=1e-12 * state.footprint.max())
+        self._loop.settle(slot, added, decision if near.all() else None)

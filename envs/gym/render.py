@@ -76,11 +76,12 @@ class Film:
         self.expert: list[FloatArray] = []
 
     def add(self) -> None:
-        """Remember the slot that the core has just done."""
-        self.loads.append(self.core.load)
-        self.objective.append(self.core.totals)
-        if self.core.expert_objective is not None:
-            self.expert.append(self.core.expert_objective)
+        """Remember the slots that the core has just done."""
+        for slot in self.core.played:
+            self.loads.append(slot.load)
+            self.objective.append(slot.objective)
+            if slot.expert is not None:
+                self.expert.append(slot.expert)
 
 
 def text(film: Film, index: int = 0) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from equiload.envs.checking import checked
 from equiload.envs.dynamics import Decision, SlotCost, State, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.source import Episodes
@@ -56,14 +57,28 @@ class Reward(Protocol):
 
 
 class Dense:
-    """``r_t = −(F_t − F_{t−1} + Σ_k μ_k (max_r S_t − max_r S_{t−1}))``; the sum is ``−J``."""
+    """``r_t = −(F_t − F_{t−1} + Σ_k μ_k (max_r S_t − max_r S_{t−1}))``; the sum is ``−J``.
+
+    Parameters
+    ----------
+    expert
+        An online policy: rewards are then in per cent of its objective on the same episode, of
+        order one whatever the fleet's size and currency. ``unit [B]`` is US$ per unit of reward.
+    """
+
+    def __init__(self, expert: Policy | None = None) -> None:
+        self.expert = expert
 
     def reset(self, episodes: Episodes) -> None:
         """See :class:`Reward`."""
+        self.unit: FloatArray | None = None
+        if self.expert is not None:
+            self.unit = _percent(_objectives(self.expert, episodes)[-1])
 
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""
-        return step.objective_before - step.objective
+        saved = step.objective_before - step.objective
+        return saved if self.unit is None else saved / self.unit
 
 
 class Terminal:
@@ -87,6 +102,9 @@ class Relative:
     ----------
     expert
         Any online policy; it is reset and driven by the reward, so give each environment its own.
+    percent
+        Rewards in per cent of the expert's objective: the sum is ``100 (1 − J / J^expert)``, and
+        ``unit [B]`` is US$ per unit of reward.
 
     Examples
     --------
@@ -95,23 +113,41 @@ class Relative:
     >>> envs = GLBVectorEnv(2, horizon=24, reward=Relative(EGLB()))
     """
 
-    def __init__(self, expert: Policy) -> None:
-        self.expert = expert
+    @checked
+    def __init__(self, expert: Policy, *, percent: bool = False) -> None:
+        self.expert, self.percent = expert, percent
 
     def reset(self, episodes: Episodes) -> None:
         """See :class:`Reward`."""
-        self._mu = episodes.setting.objective.mu
-        self._driven = Trajectory(self.expert)
-        self._driven.reset(episodes.setting)
+        self._run = _objectives(self.expert, episodes)
         #: ``[B]``, US$: the expert's objective so far.
-        self.expert_objective = np.zeros(len(episodes.first))
+        self.expert_objective: FloatArray = self._run[0]
+        self.unit = _percent(self._run[-1]) if self.percent else None
 
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""
-        self._driven.act(step.slot)
-        before = self.expert_objective
-        self.expert_objective = self._driven.state.objective(self._mu)
-        return (self.expert_objective - before) - (step.objective - step.objective_before)
+        before, now = self._run[step.slot.index : step.slot.index + 2]
+        self.expert_objective = now
+        saved: FloatArray = (now - before) - (step.objective - step.objective_before)
+        return saved if self.unit is None else saved / self.unit
+
+
+def _objectives(expert: Policy, episodes: Episodes) -> FloatArray:
+    """``[T + 1, B]``, US$: a policy's objective before each slot of the episodes, and after all."""
+    driven, mu = Trajectory(expert), episodes.setting.objective.mu
+    driven.reset(episodes.setting)
+    go = driven.loads if driven.tells_loads else driven.act
+    objectives = [np.zeros(len(episodes.first))]
+    for t in range(episodes.setting.horizon):
+        go(episodes.slot(t))
+        objectives.append(driven.state.cost + driven.state.footprint.max(-1) @ mu)
+    return np.stack(objectives)
+
+
+def _percent(objective: FloatArray) -> FloatArray:
+    """``[B]``, US$: a hundredth of the objective; 1 where there is none to compare with."""
+    size = np.abs(objective) / 100
+    return np.where(size > 0, size, 1.0)
 
 
 #: Solves one episode with all of it known: its shadow-price weights ``[K, R]`` on the simplex.

@@ -46,7 +46,7 @@ def play(instance: Instance, action: str, layer: EnvironmentLayer, seed: int):
     loads, infos, done = [], [], False
     while not done:
         _, _, done, _, info = env.step(rng.normal(size=env.action_space.shape))
-        loads.append(env.core.load[0].copy())
+        loads.append(env.core.played[-1].load[0].copy())
         infos.append(info)
     return np.array(loads), infos, layer.certificate()
 

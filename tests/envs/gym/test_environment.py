@@ -125,7 +125,7 @@ def test_info_is_the_outcome(instance: Instance, seed: int, action: str) -> None
     loads, done = [], False
     while not done:
         _, _, done, _, info = env.step(rng.normal(size=env.action_space.shape))
-        loads.append(env.core.load[0])
+        loads.append(env.core.played[-1].load[0])
     outcome = Outcome(instance=instance, load=np.array(loads), routing=np.zeros(instance.horizon))
     np.testing.assert_allclose(info["footprint"], outcome.footprint, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(info["max_footprint"], outcome.max_footprint, rtol=1e-9, atol=1e-9)

@@ -314,7 +314,7 @@ def test_playing_the_experts_prices_is_its_dispatch(instance: Instance) -> None:
         unit = shadow_cost(slot, scaled, Setting.of(instance).physics)
         cheapest = fleet.dispatch.allocation(unit, slot.demand, slot.capacity).sum(-2)
         # Ties may be broken otherwise; what is paid at these prices may not differ.
-        paid, least = unit @ env.core.load[0], unit @ cheapest
+        paid, least = unit @ env.core.played[-1].load[0], unit @ cheapest
         assert paid == pytest.approx(least, rel=1e-6, abs=1e-6)
 
 

@@ -1,0 +1,137 @@
+"""An expert in the loop: what a learner decides is how far to depart from its shadow prices."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from equiload.envs.dispatch import Dispatch
+from equiload.envs.dynamics import Decision, like, namespace, shadow_cost
+from equiload.envs.errors import DataError
+from equiload.envs.gym.actions import limits
+from equiload.envs.gym.features import PricingPolicy
+from equiload.envs.setting import Physics, Setting, Slot
+from equiload.envs.typing import Array, FloatArray
+
+if TYPE_CHECKING:  # needs torch
+    from equiload.envs.dispatch.torch_dispatch import TorchDispatch
+
+
+# What makes a DualPolicy; its multipliers are there from the first reset on.
+_METHODS = ("reset", "unit_cost", "update", "follow")
+# Beyond this in a logit, a multiplier counts for nothing, or alone.
+_LARGEST = 30.0
+
+
+class DualPolicy(PricingPolicy, Protocol):
+    """A policy that dispatches at multipliers, and moves them by what was played: eGLB, for one."""
+
+    def unit_cost(self, slot: Slot, multipliers: FloatArray) -> FloatArray:
+        """Cost ``[..., N]`` of a unit of load at multipliers ``[..., K, R]``, US$/MWh."""
+        ...
+
+    def update(self, slot: Slot, allocation: FloatArray) -> None:
+        """Move the multipliers by the allocation ``[..., J, N]`` that was played."""
+        ...
+
+    def follow(self, slot: Slot, footprint: Array) -> None:
+        """The same, by the footprint ``[..., K, R]`` that the slot added: arrays or tensors."""
+        ...
+
+
+class ResidualAction:
+    """Actions ``[K·R]``: an expert's multipliers times ``exp(scale · action)``, then dispatch.
+
+    The expert runs *in the loop*: what moves its multipliers is what was really played, whatever
+    played it, so its own feedback makes good what an action did wrong. Action 0 is the expert.
+
+    Parameters
+    ----------
+    setting, scale, physics, dispatch
+        See :class:`~equiload.envs.gym.actions.ShadowPriceAction`.
+    expert
+        An online policy with multipliers; the action runs a copy of its own.
+
+    Raises
+    ------
+    DataError
+        For an expert without multipliers.
+
+    Examples
+    --------
+    >>> from equiload.agents import EGLB
+    >>> from equiload.envs import rollout
+    >>> from equiload.envs.gym import GLBEnv
+    >>> env = GLBEnv(horizon=24, action="residual")
+    >>> _, info = env.reset(seed=0)
+    >>> done = False
+    >>> while not done:
+    ...     *_, done, _, info = env.step(np.zeros(env.action_space.shape))
+    >>> bool(abs(info["objective"] / rollout(EGLB(), env.instance).objective - 1) < 1e-12)
+    True
+    """
+
+    #: Learners draw from ``[-reach, reach]``: a standard normal action is hardly ever cut off.
+    reach = 3.0
+    #: At which the noise of a learner's first steps costs 2 % of the objective, not 5 %.
+    usual_scale = 0.5
+
+    def __init__(
+        self,
+        setting: Setting,
+        scale: float,
+        physics: Physics | None = None,
+        dispatch: TorchDispatch | None = None,
+        *,
+        expert: DualPolicy,
+    ) -> None:
+        if not all(callable(getattr(expert, name, None)) for name in _METHODS):
+            name = type(expert).__name__
+            raise DataError(f"{name} has no multipliers that can be told what was played")
+        *_, K, R = setting.footprint_shape
+        self.shape = (K * R,)
+        self.expert = deepcopy(expert)
+        self._setting, self._scale, self._kinds = setting, scale, K
+        self._physics = physics or setting.physics
+        self._loads: Dispatch | TorchDispatch = dispatch or setting.fleet.dispatch
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin the episodes: the expert forgets."""
+        self.expert.reset(self._setting)
+
+    def decide(self, action: Array, slot: Slot) -> Decision:
+        """See :class:`~equiload.envs.gym.actions.Action`; nothing is ever moved."""
+        pairs = self._physics.routing_cost
+        if isinstance(pairs, np.ndarray):  # a layer needs to know who sends what
+            return Decision.of(self.allocation(action, slot), pairs)
+        return Decision(*self._loads.loads(self._unit(action, slot), *limits(slot)))
+
+    def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
+        """See :class:`~equiload.envs.gym.actions.Action`."""
+        return self._setting.fleet.dispatch.allocation(self._unit(action, slot), *limits(slot))
+
+    def settle(self, slot: Slot, footprint: Array, decision: Decision | None = None) -> None:
+        """See :class:`ClosedLoop`."""
+        if decision is None or not isinstance(decision.load, np.ndarray):
+            self.expert.follow(slot, footprint)
+        elif decision.allocation is None:
+            self.expert.update(slot, decision.load[..., None, :])
+        else:
+            self.expert.update(slot, decision.allocation)
+
+    @property
+    def multipliers(self) -> Array:
+        """See :class:`ClosedLoop`."""
+        return self.expert.multipliers
+
+    def _unit(self, action: Array, slot: Slot) -> Array:
+        xp = namespace(action)
+        factor = xp.exp(xp.clip(action * self._scale, -_LARGEST, _LARGEST))
+        factor = factor.reshape(*action.shape[:-1], self._kinds, -1)
+        multipliers = like(self.expert.multipliers, action) * factor
+        if isinstance(multipliers, np.ndarray):
+            return self.expert.unit_cost(slot, multipliers)
+        return shadow_cost(slot, multipliers, self._physics)
