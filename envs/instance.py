@@ -377,7 +377,7 @@ class Objective(_Frozen):
         return frozen(np.array(list(self.equity_weight.values()), dtype=np.float64))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Instance(_Frozen):
     """One problem, or a batch of problems on one fleet: validated once, then frozen.
 
@@ -422,6 +422,11 @@ class Instance(_Frozen):
         ordered = {k: self.objective.equity_weight[k] for k in kinds}
         set_fields(self, objective=Objective(equity_weight=ordered))
         self._check_servable()
+
+    def __repr__(self) -> str:
+        slots = " x ".join(map(str, [*self.batch, self.horizon]))
+        fleet = f"{len(self.fleet.datacenters)} data centers, {len(self.fleet.regions)} regions"
+        return f"<Instance {self.name!r}: {slots} slots, {fleet}>"
 
     @property
     def horizon(self) -> int:

@@ -216,6 +216,11 @@ class Core:
         return StepResult(observation, reward, last, info)
 
     @property
+    def steps(self) -> int:
+        """Of an episode."""
+        return -(-self.setting.horizon // self.hold)
+
+    @property
     def expert_objective(self) -> FloatArray | None:
         """``[B]``, US$: the expert's objective so far, where the reward compares with one."""
         return self.reward.expert_objective if isinstance(self.reward, Relative) else None

@@ -88,4 +88,4 @@ class GLBEnv(Rendered, gym.Env[Any, Any]):
 
 
 def _scalars(info: dict[str, Any]) -> dict[str, Any]:
-    return {k: v[0] if v.ndim > 1 else float(v[0]) for k, v in info.items()}
+    return {name: values[0] for name, values in info.items()}

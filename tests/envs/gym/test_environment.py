@@ -394,3 +394,20 @@ def test_importable_by_name_alone_and_without_torch() -> None:
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_specification_is_short_and_knows_the_length() -> None:
+    instance = synthetic(0, horizon=20)
+    env = gym.make(ENVIRONMENT, instance=instance, hold=6)
+    assert env.spec is not None
+    assert env.spec.max_episode_steps == 4
+    assert repr(instance) == "<Instance 'synthetic': 20 slots, 10 data centers, 10 regions>"
+    assert len(repr(env.spec)) < 600
+    named = gym.make(ENVIRONMENT, horizon=20, reward="relative", features=["place"], hold=5)
+    assert named.spec is not None
+    again = gym.make(gym.envs.registration.EnvSpec.from_json(named.spec.to_json()))
+    assert again.spec is not None
+    assert again.spec.max_episode_steps == 4
+    assert np.array_equal(again.reset(seed=1)[0], named.reset(seed=1)[0])
+    _, _, _, _, info = again.step(again.action_space.sample())
+    assert isinstance(info["cost"], np.float64)

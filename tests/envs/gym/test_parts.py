@@ -1,5 +1,8 @@
 """The environment's parts: feasible routing, observations, policies, pictures, the simulator."""
 
+import copy
+import pickle
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -274,6 +277,9 @@ def test_pictures_and_text() -> None:
     for _ in range(20):
         env.step(env.action_space.sample())
     assert (env.render() != blank).any()
+    twins = [copy.deepcopy(env), pickle.loads(pickle.dumps(env.unwrapped))]
+    for twin in twins:  # what was drawn before leaves no trace in a picture
+        assert np.array_equal(twin.render(), env.render())
     told = gym.make(ENVIRONMENT, instance=world, render_mode="ansi", reward=Relative(EGLB()))
     told.reset(seed=0)
     *_, info = told.step(np.zeros(told.action_space.shape))
