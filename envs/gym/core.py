@@ -26,7 +26,7 @@ from equiload.envs.gym.actions import (
 from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
-from equiload.envs.gym.source import Episodes, EpisodeSampler, InstanceLike
+from equiload.envs.gym.source import Drawn, Episodes, EpisodeSampler, InstanceLike
 from equiload.envs.make import Spec
 from equiload.envs.typing import Count, FloatArray, Form, Positive
 
@@ -132,8 +132,6 @@ class Core:
         self.present = display.present
         self.action_space = action_box(self.action)
         self.observation_space = display.space
-        #: The running episodes; none before the first reset.
-        self.episodes: Episodes | None = None
 
     def sibling(self, count: int) -> Core:
         """Another core for ``count`` episodes of the same source, with a state of its own."""
@@ -148,6 +146,9 @@ class Core:
     def _place(self, count: int) -> None:
         """Make room for ``count`` episodes."""
         self.count = count
+        #: The running episodes; none before the first reset.
+        self.episodes: Episodes | None = None
+        self._drawn: Drawn | None = None
         #: Of the ``B`` episodes.
         self.setting = replace(self.source.setting, batch=(count,))
         self.action = make_action(self._action, self.setting, self.action_scale)
@@ -161,7 +162,7 @@ class Core:
         out: Float32Array | None = None,
     ) -> tuple[Float32Array, dict[str, FloatArray]]:
         """Draw the next episodes and observe their first slot (in ``out``, if given)."""
-        self.episodes = self.source.draw(rngs, options)
+        self.episodes, self._drawn = self.source.draw(rngs, options, self._drawn)
         self.reward.reset(self.episodes)
         if self.layer is not None:
             self.layer.reset(self.setting)

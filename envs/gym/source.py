@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -57,6 +58,9 @@ class InstanceGenerator(Protocol):
         ...
 
 
+# So many slots are drawn at once for one environment, if its episodes are short.
+_AHEAD = 1024
+
 #: What ``instance=`` accepts.
 InstanceLike: TypeAlias = str | Source | Instance | InstanceGenerator
 
@@ -98,6 +102,30 @@ class Episodes:
         series = self.pool.map(lambda array: np.moveaxis(array[rows], rows.ndim - 1, -2))
         fleet, objective = self.setting.fleet, self.setting.objective
         return Instance.of_series(fleet, objective, series, self.timestamps[rows], "episode")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Problems of some generators, ``each`` of them for one: every episode takes the next.
+
+    They were drawn at once, which is faster, and are one pool of slots (see :class:`Episodes`).
+    ``each`` is 0 where there is one pool for all.
+    """
+
+    rngs: tuple[np.random.Generator, ...]
+    pool: Series
+    timestamps: TimeArray
+    each: int
+    taken: int = 0
+
+    def left(self, rngs: Sequence[np.random.Generator]) -> bool:
+        """Is there a problem left, and are these the generators whose it is?"""
+        same = len(rngs) == len(self.rngs) and all(map(is_, rngs, self.rngs))
+        return not self.each or (same and self.taken < self.each)
+
+    def next(self) -> Drawn:
+        """One problem of each is played."""
+        return replace(self, taken=self.taken + 1) if self.each else self
 
 
 class EpisodeSampler:
@@ -159,29 +187,44 @@ class EpisodeSampler:
         self._members = int(np.prod(known.batch, dtype=np.int64))
 
     def draw(
-        self, rngs: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
-    ) -> Episodes:
-        """One episode per generator; ``options`` may fix ``start`` and ``member`` of the window."""
+        self,
+        rngs: Sequence[np.random.Generator],
+        options: Mapping[str, Any] | None = None,
+        drawn: Drawn | None = None,
+    ) -> tuple[Episodes, Drawn]:
+        """One episode per generator, and the problems they are of, to hand in the next time.
+
+        ``options`` may fix ``start`` and ``member`` of the window; ``drawn`` are problems that the
+        generators still have from the last time.
+        """
         window = Window.of(options)
-        horizon = self.setting.horizon
-        last = self._slots - horizon
-        if self._pool is None:
-            windows = []
-            for rng in rngs:
-                drawn = self._problem(rng)
-                if not self._same_world(drawn):
-                    raise DataError("a generator must draw every problem on the same fleet")
-                windows.append(drawn.window(_pick(rng, "start", last, window.start), horizon))
-            pools, clocks = zip(*map(_pool, windows), strict=True)
-            arrays = zip(*(pool.arrays() for pool in pools), strict=True)
-            pool, timestamps = Series(*map(np.concatenate, arrays)), np.concatenate(clocks)
-            first = np.arange(len(rngs)) * horizon
-        else:
-            (pool, timestamps), first = self._pool, np.empty(len(rngs), np.int64)
-            for b, rng in enumerate(rngs):
+        if drawn is None or not drawn.left(rngs):
+            drawn = self._drawn(rngs)
+        first = np.empty(len(rngs), np.int64)
+        for b, rng in enumerate(rngs):
+            if self._pool is None:
+                member = b * drawn.each + drawn.taken
+            else:
                 member = _pick(rng, "member", self._members - 1, window.member)
-                first[b] = member * self._slots + _pick(rng, "start", last, window.start)
-        return Episodes(replace(self.setting, batch=(len(rngs),)), pool, timestamps, first)
+            last = self._slots - self.setting.horizon
+            first[b] = member * self._slots + _pick(rng, "start", last, window.start)
+        setting = replace(self.setting, batch=(len(rngs),))
+        return Episodes(setting, drawn.pool, drawn.timestamps, first), drawn.next()
+
+    def _drawn(self, rngs: Sequence[np.random.Generator]) -> Drawn:
+        if self._pool is not None:
+            return Drawn(tuple(rngs), *self._pool, each=0)
+        each = max(1, _AHEAD // self._slots) if isinstance(self._problems, _TrainingDraws) else 1
+        pools, clocks = zip(*(_pool(self._checked(rng, each)) for rng in rngs), strict=True)
+        arrays = zip(*(pool.arrays() for pool in pools), strict=True)
+        pool, timestamps = Series(*map(np.concatenate, arrays)), np.concatenate(clocks)
+        return Drawn(tuple(rngs), pool, timestamps, each)
+
+    def _checked(self, rng: np.random.Generator, count: int) -> Instance:
+        problem = self._problem(rng, (count,) if count > 1 else ())
+        if not self._same_world(problem):
+            raise DataError("a generator must draw every problem on the same fleet")
+        return problem
 
     def _same_world(self, drawn: Instance) -> bool:
         setting = self.setting
@@ -191,12 +234,12 @@ class EpisodeSampler:
             and drawn.fleet.same_as(setting.fleet)
         )
 
-    def _problem(self, rng: np.random.Generator) -> Instance:
+    def _problem(self, rng: np.random.Generator, batch: tuple[int, ...] = ()) -> Instance:
         """The instance, or one that is drawn, with the reachability and the weights asked for."""
         instance = self._problems
         if not isinstance(instance, Instance):
-            instance = instance(rng, ())
-            if not isinstance(instance, Instance) or instance.batch:
+            instance = instance(rng, batch)
+            if not isinstance(instance, Instance) or instance.batch != batch:
                 raise DataError("the generator must return one Instance for an empty batch")
         if isinstance(self._reachability, str):
             instance = instance.with_full_reachability()
@@ -233,9 +276,7 @@ def _of_source(
             return source.stretch(Split.TRAIN, reachability=reachability)
     elif name not in (None, "synthetic"):  # the one draw that is named
         return source.instance(reachability=reachability or "full")
-    # The bare generator's problems are of its own length, and episodes are windows of them.
-    length = None if name == "synthetic" else horizon
-    return _TrainingDraws(source, length, reachability or "full")
+    return _TrainingDraws(source, horizon, reachability or "full")
 
 
 def _pool(instance: Instance) -> tuple[Series, TimeArray]:
