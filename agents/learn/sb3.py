@@ -117,14 +117,19 @@ class _Networked:
     action_space: Any
 
     def __init__(
-        self, *args: Any, layout: Layout, network: Mapping[str, Any], **kwargs: Any
+        self,
+        *args: Any,
+        layout: Layout,
+        network: Mapping[str, Any],
+        shape: tuple[int, ...],
+        **kwargs: Any,
     ) -> None:
-        self._layout, self._network = layout, network
+        self._layout, self._network, self._shape = layout, network, shape
         super().__init__(*args, **{**self._defaults, **kwargs, "net_arch": []})
 
     def _flattened(self, **changes: Any) -> Flattened:
         spec = {**self._network, **changes}
-        return Flattened(make_network(self._layout, shape=self.action_space.shape, **spec))
+        return Flattened(make_network(self._layout, shape=self._shape, **spec))
 
 
 class PPOPolicy(_Networked, ActorCriticPolicy):
@@ -154,7 +159,7 @@ class _OffPolicy(_Networked):
 
     def _with_q_networks(self, critic: ContinuousCritic) -> ContinuousCritic:
         for index in range(len(critic.q_networks)):
-            body = Critic(self._layout, self._network, critic.action_space.shape)
+            body = Critic(self._layout, self._network, self._shape)
             q_network = nn.Sequential(body, nn.Linear(body.width, 1))
             critic.q_networks[index] = q_network
             setattr(critic, f"qf{index}", q_network)
@@ -246,6 +251,7 @@ def make_model(
     core = envs.envs.core
     layout = Layout.of(core.observer, core.setting)
     known: dict[str, Any] = {"layout": layout, "network": at_scale(network, core.action_scale)}
+    known["shape"] = core.action.shape
     if "log_std_init" in options:
         known["log_std_init"] = options.pop("log_std_init")
     if kind == "td3":

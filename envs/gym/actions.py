@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -198,19 +199,25 @@ def usual_scale(action: ActionSpec) -> float:
 
 
 def action_box(action: Action) -> spaces.Box:
-    """Gymnasium's space: what learners draw from; any finite number is understood."""
+    """Gymnasium's space, flat: what learners draw from; any finite number is understood."""
     reach = getattr(action, "reach", 1.0)
-    return spaces.Box(-reach, reach, action.shape, dtype=np.float32)
+    return spaces.Box(-reach, reach, (math.prod(action.shape),), dtype=np.float32)
 
 
-def finite_actions(action: Any, shape: tuple[int, ...]) -> FloatArray:
-    """Numbers of the expected shape as float64, or one sentence on what is wrong."""
+def finite_actions(action: Any, batch: tuple[int, ...], shape: tuple[int, ...]) -> FloatArray:
+    """Numbers ``[*batch, *shape]`` as float64, or one sentence on what is wrong.
+
+    The numbers of one action may lie in a row, as in the action space.
+    """
     try:
         values = np.asarray(action, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"the action must hold numbers of shape {shape}: {error}") from None
-    if values.shape != shape:
-        raise DataError(f"the action has shape {values.shape}, expected {shape}")
+        expected = (*batch, math.prod(shape))
+        raise DataError(f"the action must hold numbers of shape {expected}: {error}") from None
+    row = (*batch, math.prod(shape))
+    if values.shape not in (row, (*batch, *shape)):
+        raise DataError(f"the action has shape {values.shape}, expected {row}")
+    values = values.reshape(*batch, *shape)
     if not np.abs(values).max() <= _HUGE:  # also where it is not a number
         if np.isfinite(values).all():
             return np.clip(values, -_HUGE, _HUGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -112,11 +113,16 @@ class DifferentiableSimulator:
         return state, self.observer.observe(self.slot(0), state)
 
     def step(self, t: int, state: State, action: Tensor) -> tuple[State, Any]:
-        """State after slot ``t`` and the next observation, for actions of ``action_shape``."""
-        if action.shape != self.action_shape:
+        """State after slot ``t`` and the next observation, for actions of ``action_shape``.
+
+        The numbers of one action may lie in a row, as in an environment's action space.
+        """
+        row = (*self.batch, math.prod(self._action.shape))
+        if action.shape not in (row, self.action_shape):
             raise DataError(
                 f"the action has shape {tuple(action.shape)}, expected {self.action_shape}"
             )
+        action = action.reshape(self.action_shape)
         slot = self.slot(t)
         decision = self.decide(action, slot)
         if self.layer is not None:

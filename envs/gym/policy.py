@@ -89,7 +89,7 @@ class AgentPolicy:
         if slot.index % self._hold == 0:
             predicted = self._predict(observation)
             raw = predicted[0] if isinstance(predicted, tuple) else predicted
-            self._held = finite_actions(raw, (*self._setting.batch, *self._action.shape))
+            self._held = finite_actions(raw, self._setting.batch, self._action.shape)
         allocation = self._action.allocation(self._held, slot)
         if self._loop is not None:
             decision = Decision.of(allocation, self._setting.physics.routing_cost)

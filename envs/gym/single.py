@@ -21,9 +21,11 @@ class GLBEnv(Rendered, gym.Env[Any, Any]):
     changes it. docs/environment.md holds the tables of options, observations and ``info``.
 
     ================  ==========================================================================
-    action            ``"shadow_prices"``: ``Box(-1, 1, (K, R))``, weights over regions by softmax,
-                      then the cheapest dispatch. ``"routing"``: ``Box(-1, 1, (J, N))``, a split
-                      per gateway by softmax, made feasible. Any finite number is understood.
+    action            ``"shadow_prices"``: ``Box(-1, 1, (K·R,))``, weights over regions by softmax,
+                      then the cheapest dispatch. ``"routing"``: ``Box(-1, 1, (J·N,))``, a split
+                      per gateway by softmax, made feasible. ``"residual"``: ``Box(-3, 3, (K·R,))``,
+                      departures from an expert's prices. Any finite number is understood, and
+                      ``(K, R)`` or ``(J, N)`` in place of a row.
     observation       ``Box`` or ``Dict`` of float32, all of order one
                       (:class:`~equiload.envs.gym.Observer`).
     reward            US$; sums to ``−J``, or to the constant that the scheme states.
@@ -70,7 +72,7 @@ class GLBEnv(Rendered, gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Place the slot's load; raises :class:`DataError` for an action that is not numbers."""
-        values = finite_actions(action, self.core.action.shape)
+        values = finite_actions(action, (), self.core.action.shape)
         observation, reward, done, info = self.core.step(values[None])
         self._extend_film()
         return self.core.present(observation[0]), float(reward[0]), done, False, _scalars(info)

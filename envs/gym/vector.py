@@ -110,7 +110,7 @@ class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
         if self._over and self.autoreset_mode is AutoresetMode.NEXT_STEP:
             observation, info = self._begin({})
             return observation, np.zeros(self.num_envs), never.copy(), never, info
-        values = finite_actions(actions, self.action_space.shape or ())
+        values = finite_actions(actions, (self.num_envs,), self.core.action.shape)
         observation = self._blank()
         steps = self._each(lambda cut, core: core.step(values[cut], observation[cut]))
         reward = np.concatenate([step.reward for step in steps])

@@ -309,7 +309,7 @@ def test_bad_options_get_one_sentence(world: Instance, options, message: str) ->
 
 @pytest.mark.parametrize(
     "action",
-    [np.full((2, 4), np.nan), np.full((2, 4), np.inf), np.zeros(8), "up", None, [[1, 2], [3]]],
+    [np.full((2, 4), np.nan), np.full((2, 4), np.inf), np.zeros(7), "up", None, [[1, 2], [3]]],
 )
 def test_bad_actions_get_one_sentence(world: Instance, action) -> None:
     env = GLBEnv(instance=world)

@@ -130,7 +130,7 @@ def test_single_vector_and_policy_see_the_same(instance: Instance, seed: int) ->
         rows = np.stack([row @ weights for row in observation.reshape(-1, len(weights))])
         return np.tanh(rows).reshape(*observation.shape[:-1], K, R)
 
-    K, R = many.single_action_space.shape
+    K, R = many.core.action.shape
     together, info = many.reset(options={"member": 0})
     alone = []
     for member, env in enumerate(singles):

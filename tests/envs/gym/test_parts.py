@@ -56,7 +56,7 @@ def test_any_finite_routing_action_is_made_feasible(
     for t in range(instance.horizon):
         slot = Slot.of(instance, t)
         logits = np.clip(rng.normal(size=(3, *action.shape)), -1, 1) * size
-        logits = finite_actions(logits, logits.shape)
+        logits = finite_actions(logits, (), logits.shape)
         for row in logits:
             check_allocation(action.allocation(row, slot), slot, fleet.reachable)
     batch = Slot.at(slot.map(lambda array: np.stack([array] * 3)), 0, slot.timestamp)
