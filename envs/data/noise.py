@@ -10,6 +10,7 @@ import math
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
+from equiload.envs.data import kernels
 from equiload.envs.typing import FloatArray
 
 
@@ -17,11 +18,10 @@ def autoregression(normal: FloatArray, memory: float) -> FloatArray:
     """AR(1) of unit variance from ``normal [B, T, ...]``, correlation ``exp(−lag/memory)``."""
     decay = math.exp(-1.0 / memory)
     fresh = math.sqrt(1.0 - decay * decay)
-    path = np.moveaxis(normal, 1, 0) * fresh
-    path[0] /= fresh
-    for t in range(1, len(path)):
-        path[t] += decay * path[t - 1]
-    return np.moveaxis(path, 0, 1)
+    path = np.multiply(normal, fresh, order="C")
+    path[:, 0] /= fresh
+    kernels.autoregress(path.reshape(*path.shape[:2], -1), decay)
+    return path
 
 
 def pulses(normal: FloatArray, rate: FloatArray | float, memory: float) -> FloatArray:
@@ -37,9 +37,7 @@ def pulses(normal: FloatArray, rate: FloatArray | float, memory: float) -> Float
     if not event.any():
         return size
     decay = math.exp(-1.0 / memory)
-    path = np.moveaxis(size, 1, 0)
-    for t in range(1, len(path)):
-        np.maximum(path[t], decay * path[t - 1], out=path[t])
+    kernels.fade(size.reshape(*size.shape[:2], -1), decay)
     return size
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equiload.envs.data import kernels
 from equiload.envs.typing import FloatArray
 
 
@@ -45,14 +46,7 @@ class SupplyCurve:
 
         Below its foot and beyond its top the curve's ends hold.
         """
-        result = np.repeat(self.value[:, :, None, :, 0], demand.shape[1], axis=2)
-        steps = np.maximum(np.diff(self.capacity, axis=-1), 1e-9)
+        result = np.empty((len(self.value), *demand.shape))
         rises = np.diff(self.value, axis=-1)
-        filled = np.empty_like(demand)
-        for k in range(steps.shape[-1]):
-            np.subtract(demand, self.capacity[:, None, :, k], out=filled)
-            filled /= steps[:, None, :, k]
-            np.clip(filled, 0.0, 1.0, out=filled)
-            for v in range(len(result)):
-                result[v] += rises[v, :, None, :, k] * filled
+        kernels.climb(demand, self.value[..., 0], self.capacity, rises, result)
         return result
