@@ -32,19 +32,17 @@ def climb(
     They begin at ``foot [V, B, R]`` and rise by ``rises [V, B, R, P − 1]`` from each breakpoint
     ``capacity [B, R, P]`` to the next.
     """
-    V = len(foot)
     B, T, R = demand.shape
-    P = capacity.shape[2]
     for b in range(B):
         for t in range(T):
             for r in range(R):
-                for v in range(V):
+                for v in range(len(foot)):
                     out[v, b, t, r] = foot[v, b, r]
-                for k in range(P - 1):
+                for k in range(capacity.shape[2] - 1):
                     above = demand[b, t, r] - capacity[b, r, k]
                     if above <= 0.0:
                         break
                     step = max(capacity[b, r, k + 1] - capacity[b, r, k], 1e-9)
                     filled = min(above / step, 1.0)
-                    for v in range(V):
+                    for v in range(len(foot)):
                         out[v, b, t, r] += rises[v, b, r, k] * filled
