@@ -19,8 +19,7 @@ from equiload.experiments.report.charts import (
     look,
 )
 from equiload.experiments.report.contents import Curve, Experiment
-from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE
-from equiload.experiments.results.records import LARGEST
+from equiload.experiments.results.records import LARGEST, PERFECT, REFERENCE
 
 _MOST_PANELS = 12  # as many as one looks through on a page
 
@@ -115,10 +114,10 @@ def _percent(gap: Any) -> Any:
 
 def learning_curves(curves: Sequence[Curve]) -> Section:
     """Every metric of the training runs by environment step, a panel per metric."""
-    names = list(
-        dict.fromkeys(name for curve in curves for name in curve.metrics if name != "step")
-    )
-    names = [name for name in names if any(_moves(curve, name) for curve in curves)]
+    shown = [curve.metrics.drop(columns="step") for curve in curves]
+    moving = [name for metrics in shown for name in metrics.columns[metrics.nunique() > 1]]
+    order = dict.fromkeys(name for metrics in shown for name in metrics)
+    names = [name for name in order if name in moving]
     panels = []
     for name in names[:_MOST_PANELS]:
         marks = [
@@ -139,7 +138,3 @@ def learning_curves(curves: Sequence[Curve]) -> Section:
         text += f" The first {_MOST_PANELS} of {len(names)} metrics are shown."
     charts = [Chart(variant="", panels=panels)] if panels else []
     return Section(key="learning", title="Learning curves", text=text, charts=charts)
-
-
-def _moves(curve: Curve, name: str) -> bool:
-    return name in curve.metrics and curve.metrics[name].nunique() > 1
