@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,7 @@ NEUTRAL = "#8a8f98"
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-class Look(TypedDict):
-    """What tells a line from others."""
-
-    colour: str
-    dash: str
-
-
-def look(number: int) -> Look:
+def look(number: int) -> dict[str, Any]:
     """Colour and dashes of a chart's line of that number."""
     round_, place = divmod(number, len(SERIES))
     return {"colour": SERIES[place], "dash": DASHES[round_ % 2]}

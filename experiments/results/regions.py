@@ -17,8 +17,6 @@ from equiload.experiments.results.rows import Row
 from equiload.experiments.results.tables import amount, text_table
 from equiload.experiments.running.files import write_csv
 
-FILE = "regions.csv"
-
 
 def regional(history: EpisodeHistory, membership: FloatArray) -> dict[str, FloatArray]:
     """``[R]`` each: ``load``, MWh of server energy; ``energy_cost``, US$ without routing.
@@ -61,7 +59,7 @@ def lines_of(row: Row) -> Iterator[dict[str, Any]]:
 
 def write_regions(folder: Path, rows: Sequence[Row]) -> None:
     """Write ``regions.csv``: every algorithm, region by region."""
-    write_csv(folder / FILE, [line for row in rows for line in lines_of(row)])
+    write_csv(folder / "regions.csv", [line for row in rows for line in lines_of(row)])
 
 
 def worth_showing(rows: Sequence[Row]) -> list[Row]:
