@@ -35,7 +35,7 @@ class Line:
     label: str
     x: Any
     y: Any
-    colour: str
+    colour: str = NEUTRAL
     width: float = 1.5
     dash: str = "solid"
     marks: bool = False
@@ -143,7 +143,7 @@ class Section:
     title: str
     text: str
     charts: Sequence[Chart]
-    wide: bool = False
+    wide: bool = True
 
 
 def _points(mark: Mark, panel: Panel) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def _points(mark: Mark, panel: Panel) -> pd.DataFrame:
         names = {x: np.asarray(mark.x)[column], "region": np.asarray(mark.y)[row]}
         return pd.DataFrame({**names, mark.scale.label: mark.z.ravel()})
     drawn = {"series": mark.label, x: mark.x, y: mark.y}
-    if isinstance(mark, Bars | Line) and mark.low is not None:
+    if mark.low is not None:
         drawn |= {"low": mark.low, "high": mark.high}
     if isinstance(mark, Line) and mark.names is not None:
         drawn["name"] = mark.names

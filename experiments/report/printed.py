@@ -15,16 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from equiload.experiments.report.charts import (
-    DASHES,
-    Bars,
-    Bubbles,
-    Chart,
-    Heat,
-    Line,
-    Panel,
-    Scale,
-)
+from equiload.experiments.report.charts import Bars, Bubbles, Chart, Heat, Line, Panel, Scale
 from equiload.experiments.running.files import replacing
 from equiload.experiments.worlds.land import coastlines
 from equiload.experiments.worlds.lettering import lettering
@@ -33,7 +24,7 @@ from equiload.experiments.worlds.lettering import lettering
 COLUMN = 3.5
 #: Dots an inch of pictures: a column is wide enough to read on a screen.
 DOTS = 300
-_DASHES = dict(zip(DASHES, ("-", "--", ":", "-."), strict=True))
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _STYLE: Any = {
     "axes.linewidth": 0.5,
     "axes.spines.right": False,

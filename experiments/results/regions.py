@@ -79,10 +79,10 @@ def region_table(rows: Sequence[Row], title: str) -> Table:
     for row in rows:
         table.add_row(f"[bold]{escape(row.algorithm)}[/bold]")
         for line in lines_of(row):
-            _, _, region, *_ = line.values()
+            _, _, (_, region), *numbers = line.items()
             texts = [
                 f"{100 * value:.0f}" if name.endswith("_share") else amount(value)
-                for name, value in list(line.items())[3:]
+                for name, value in numbers
             ]
             table.add_row(escape(region), *texts)
         table.add_section()
