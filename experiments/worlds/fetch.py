@@ -43,17 +43,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A published data set.
-
-    Parameters
-    ----------
-    base
-        Address that the paths are below.
-    home
-        Page where a human finds it.
-    files
-        Its files.
-    """
+    """A published data set: the address that its files are below, and the page that shows it."""
 
     base: str
     home: str
