@@ -122,7 +122,9 @@ class Results(_File):
             if unit != unit_of(kind):
                 raise DataError(f"{kind} is counted in {unit_of(kind)!r}, got {unit!r}")
         if not units or any(kinds != set(units) for kinds in weighed):
-            raise DataError(f"weights and rows must be of the kinds {list(units)}, one at least")
+            raise DataError(
+                f"weights and rows need the footprint kinds {list(units)}, at least one"
+            )
         if any(len(m) < 3 for row in self.rows for m in row.footprints.values()):
             raise DataError("a footprint of a row lacks its max, mean or par")
         names = [(row.algorithm, row.reachability) for row in self.rows]

@@ -124,27 +124,25 @@ def _facts(axes: Axes, instance: Instance) -> None:
     used = trace.demand.sum(-1) / instance.capacity.sum(-1)
     minutes = int((trace.timestamps[1] - trace.timestamps[0]) / np.timedelta64(60, "s"))
     price = trace.price
-    rows = [
-        (
-            "data centers, regions, gateways",
-            f"{len(fleet.datacenters)}, {len(fleet.regions)}, {len(fleet.gateways)}",
-        ),
-        ("slots", f"{instance.horizon} of {minutes} min"),
-        ("pairs within reach", f"{fleet.reachable.mean():.0%}"),
-        ("capacity used: mean, highest", f"{used.mean():.0%}, {used.max():.0%}"),
-        ("capacity that is up, mean", f"{instance.capacity.mean() / fleet.capacity.mean():.1%}"),
-        ("price, US$/MWh: mean", f"{price.mean():.0f}"),
-        ("lowest, highest", f"{price.min():.0f}, {price.max():.0f}"),
-        ("slots at or below 0 US$/MWh", f"{(price <= 0).mean():.1%}"),
-    ]
+    sizes = [len(names) for names in (fleet.datacenters, fleet.regions, fleet.gateways)]
+    rows = {
+        "data centers, regions, gateways": ", ".join(map(str, sizes)),
+        "slots": f"{instance.horizon} of {minutes} min",
+        "pairs within reach": f"{fleet.reachable.mean():.0%}",
+        "capacity used: mean, highest": f"{used.mean():.0%}, {used.max():.0%}",
+        "capacity that is up, mean": f"{instance.capacity.mean() / fleet.capacity.mean():.1%}",
+        "price, US$/MWh: mean": f"{price.mean():.0f}",
+        "lowest, highest": f"{price.min():.0f}, {price.max():.0f}",
+        "slots at or below 0 US$/MWh": f"{(price <= 0).mean():.1%}",
+    }
     for kind, unit, intensity in zip(trace.footprints, trace.units, trace.intensity, strict=True):
         mean, weight = intensity.mean(0), instance.objective.equity_weight[kind]
         ends = f"{mean.min():.3g}, {mean.max():.3g} {unit}/MWh"
-        rows.append((f"{kind}: least, most region", ends))
-        rows.append((f"equity weight of {kind}", f"{weight:g} US$/{unit}"))
+        rows[f"{kind}: least, most region"] = ends
+        rows[f"equity weight of {kind}"] = f"{weight:g} US$/{unit}"
     axes.axis("off")
     step = min(0.083, 0.913 / (len(rows) - 1))
-    for at, (name, value) in enumerate(rows):
+    for at, (name, value) in enumerate(rows.items()):
         y = 0.96 - at * step
         axes.text(0.0, y, name, fontsize=9, color="0.35", transform=axes.transAxes)
         axes.text(1.0, y, value, fontsize=9, ha="right", transform=axes.transAxes)
