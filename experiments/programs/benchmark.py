@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -62,7 +61,7 @@ def main(cfg: BenchmarkConfig) -> None:
     _print_tables(study, instances, by_region=alone)
     cells = beside(study.rows, cfg.published or {}, study.left_out)
     if cells:
-        write_csv(folder / "published.csv", [asdict(cell) for cell in cells])
+        write_csv(folder / "published.csv", [vars(cell) for cell in cells])
         show(published_table(cells))
     if cfg.figures:
         from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
@@ -96,9 +95,9 @@ def write_results(
 ) -> None:
     """Write ``results.json`` (the contract is in the README), CSV and Parquet."""
     content = {
-        "instance": vars(describe(rows[0].outcome.instance)),
+        "instance": describe(rows[0].outcome.instance),
         "rows": [row.as_dict() for row in rows],
-        "left_out": [asdict(row) for row in left_out],
+        "left_out": left_out,
     }
     write_record(folder / "results.json", content)  # the one that may refuse comes first
     write_csv(folder / "results.csv", [row.flat() for row in rows])

@@ -1,13 +1,9 @@
-"""``equiload data``: fetch, check and portray data.
-
-Bad input gets one sentence on stderr and exit code 2; files appear whole or not at all.
-"""
+"""``equiload data``: fetch, check and portray data; files appear whole or not at all."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +12,7 @@ from typing import TYPE_CHECKING
 from equiload.envs.data import TableSource, named_source
 from equiload.envs.data.source import NAMES
 from equiload.envs.data.table import read_table
-from equiload.envs.errors import DataError, EquiloadError, printable
+from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance
 from equiload.experiments.running.files import replacing
 
@@ -27,12 +23,7 @@ if TYPE_CHECKING:  # pandas takes half a second to import
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-    except (EquiloadError, OSError) as error:
-        print(f"{options.command}: {printable(error)}", file=sys.stderr)  # noqa: T201
-        return 2
-    return code
+    return int(options.run(options))
 
 
 def load(name: str) -> tuple[Instance, list[RegionTable]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,10 @@ def examine() -> dict[str, dict[str, Any]]:
             "numba": numba.get_num_threads(),
             **{pool["prefix"]: pool["num_threads"] for pool in threadpool_info()},
         },
-        "launchers": {name: _installed(module) for name, module in LAUNCHERS.items()},
+        "launchers": {
+            name: "installed" if find_spec(f"hydra_plugins.{module}") else "not installed"
+            for name, module in LAUNCHERS.items()
+        },
         "data": {
             "synthetic": "built in",
             "data/bloom10": "present"
@@ -61,8 +64,3 @@ def examine() -> dict[str, dict[str, Any]]:
             else "absent: equiload data fetch bloom10 data/bloom10",
         },
     }
-
-
-def _installed(plugin: str) -> str:
-    there = importlib.util.find_spec(f"hydra_plugins.{plugin}") is not None
-    return "installed" if there else "not installed"

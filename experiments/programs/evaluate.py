@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 import numpy as np
 from rich.markup import escape
@@ -24,17 +23,11 @@ from equiload.experiments.results.records import LeftOut, Score
 from equiload.experiments.results.rows import Row
 from equiload.experiments.results.study import Agent, Study, build_agents
 from equiload.experiments.results.tables import show, text_table
+from equiload.experiments.running import sources
 from equiload.experiments.running.config import EvaluateConfig
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import write_record
 from equiload.experiments.running.progress import bars
-from equiload.experiments.running.sources import (
-    chosen_draws,
-    make_source,
-    one_instance,
-    reachabilities,
-    say,
-)
 from equiload.experiments.trainers.lineage import sentences_of
 
 
@@ -44,9 +37,9 @@ def main(cfg: EvaluateConfig) -> None:
     agents = build_agents(cfg.algorithms)
     if cfg.baseline not in agents:
         raise DataError(f"the baseline {cfg.baseline!r} is none of {', '.join(agents)}")
-    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    source = sources.make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     for sentence in sentences_of(agents.values(), source, None if cfg.draws is None else cfg.split):
-        say(sentence)
+        sources.say(sentence)
     study = run_all(cfg, source, agents)
     folder = run_folder()
     parquet.write(folder, study.rows, parquet.Origin.of(cfg))
@@ -54,8 +47,8 @@ def main(cfg: EvaluateConfig) -> None:
     content = {
         "baseline": cfg.baseline,
         "confidence": cfg.confidence,
-        "scores": [asdict(s) for s in scores],
-        "left_out": [asdict(row) for row in study.left_out],
+        "scores": scores,
+        "left_out": study.left_out,
     }
     write_record(folder / "evaluation.json", content)
     instance = study.rows[0].outcome.instance
@@ -69,13 +62,13 @@ def main(cfg: EvaluateConfig) -> None:
 
 def run_all(cfg: EvaluateConfig, source: Source, agents: Mapping[str, Agent]) -> Study:
     """Every reachability, draw and algorithm."""
-    names, study = reachabilities(source, cfg.reachability), Study()
-    draws = chosen_draws(source, cfg.split, cfg.draws, first=cfg.first)
+    names, study = sources.reachabilities(source, cfg.reachability), Study()
+    draws = sources.chosen_draws(source, cfg.split, cfg.draws, first=cfg.first)
     runs = list(itertools.product(names, draws))
     with bars() as progress:
         for reachability, draw in progress.track(runs, description="draws"):
             if not all(study.is_out(name, reachability) for name in agents):
-                instance = one_instance(source, reachability, draw)
+                instance = sources.one_instance(source, reachability, draw)
                 study.compare(agents, instance, reachability=reachability)
     study.need_rows()
     return study

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from rich.markup import escape
@@ -22,22 +21,16 @@ from equiload.agents.forecast import Forecaster, Perfect, forecast_errors
 from equiload.envs import DataError, Instance, Policy, SolverError
 from equiload.envs.make import instantiated
 from equiload.experiments.results import parquet
-from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE, Case
-from equiload.experiments.results.records import LeftOut, PredictionScore
+from equiload.experiments.results.records import PERFECT, REFERENCE, LeftOut, PredictionScore
 from equiload.experiments.results.rows import Row
 from equiload.experiments.results.statistics import Interval, interval
 from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table
+from equiload.experiments.running import sources
 from equiload.experiments.running.config import ForecastErrorConfig, PredictionsConfig
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
-from equiload.experiments.running.sources import (
-    chosen_draws,
-    make_source,
-    one_instance,
-    reachabilities,
-)
 from equiload.robust import RobustPolicy
 
 _T = TypeVar("_T")
@@ -46,33 +39,46 @@ _T = TypeVar("_T")
 Mapes = defaultdict[tuple[str, float], list[tuple[float, float]]]
 
 
+class Case(NamedTuple):
+    """What was run: an error, its size, an algorithm and, under the robust layer, its ρ."""
+
+    error: str
+    size: float
+    algorithm: str
+    rho: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The algorithm as it stands in tables."""
+        return self.algorithm if self.rho is None else f"Robust({self.algorithm}), ρ = {self.rho:g}"
+
+
 @entry_point("predictions")
 def main(cfg: PredictionsConfig) -> None:
     """Run everything, write the files and print the table."""
     unknown = [name for name in cfg.wrapped if cfg.algorithms.get(name) is None]
     if unknown:
         raise DataError(f"wrapped names {unknown[0]!r}, which is not among the algorithms")
-    source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
-    (reachability,) = reachabilities(source, [cfg.reachability])
-    draws = chosen_draws(source, cfg.split, cfg.draws)
+    source = sources.make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
+    (reachability,) = sources.reachabilities(source, [cfg.reachability])
+    draws = sources.chosen_draws(source, cfg.split, cfg.draws)
     study, errors = Study(), Mapes(list)
     with bars() as progress:
         for number, draw in enumerate(progress.track(draws, description="draws")):
-            instance = one_instance(source, reachability, draw)
+            instance = sources.one_instance(source, reachability, draw)
             run_draw(cfg, number, instance, reachability, study, errors)
     study.need_rows()
     rows = study.by_key()
     scores = [_score(case, own, errors, cfg.confidence) for case, own in rows.items()]
-    lines = [asdict(score) for score in scores]
     folder = run_folder()
     parquet.write(folder, [row for own in rows.values() for row in own], parquet.Origin.of(cfg))
-    write_csv(folder / "predictions.csv", lines)
+    write_csv(folder / "predictions.csv", [vars(score) for score in scores])
     content = {
         "draws": len(draws),
         "split": None if cfg.draws is None else cfg.split,
         "confidence": cfg.confidence,
-        "scores": lines,
-        "left_out": [asdict(row) for row in study.left_out],
+        "scores": scores,
+        "left_out": study.left_out,
     }
     write_record(folder / "predictions.json", content)
     if cfg.figures:
@@ -180,12 +186,11 @@ def prediction_table(
     columns = list(dict.fromkeys(s.algorithm for s in scores if s.error != REFERENCE))
     headers = ["Size", "MAPE\nprices", "MAPE\nfootprints", *columns]
     table = text_table(title, ["Forecast"], headers)
+    lines: dict[tuple[str, float], dict[str, PredictionScore]] = {}
     for score in scores:
         if score.error == REFERENCE:
             table.add_row(escape(score.algorithm), "", "", "", _text(score))
-    lines: dict[tuple[str, float], dict[str, PredictionScore]] = {}
-    for score in scores:
-        if score.error != REFERENCE:
+        else:
             lines.setdefault((score.error, score.size), {})[score.algorithm] = score
     for (error, size), line in lines.items():
         any_score = next(iter(line.values()))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from equiload.envs import EquiloadError
 from equiload.envs.errors import printable
 from equiload.experiments.report.page import write_report
 from equiload.experiments.running.files import RAW
@@ -20,10 +18,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="folder of the report (default: DIR/report)")
     parser.add_argument("--raw", action="store_true", help=RAW)
     options = parser.parse_args(arguments)
-    try:
-        page = write_report(options.runs, options.output, raw=options.raw)
-    except EquiloadError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    print(printable(str(page)))  # noqa: T201
+    print(printable(write_report(options.runs, options.output, raw=options.raw)))  # noqa: T201
     return 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
@@ -47,9 +46,8 @@ def main(cfg: RobustnessConfig) -> None:
     trials, study = run_trials(cfg, instance, reachability)
     folder = run_folder()
     parquet.write(folder, study.rows, parquet.Origin.of(cfg))
-    lines = [asdict(trial) for trial in trials]
-    write_csv(folder / "robustness.csv", lines)
-    content = {"trials": lines, "left_out": [asdict(row) for row in study.left_out]}
+    write_csv(folder / "robustness.csv", [vars(trial) for trial in trials])
+    content = {"trials": trials, "left_out": study.left_out}
     write_record(folder / "robustness.json", content)
     if cfg.figures:
         from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly

@@ -11,11 +11,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from equiload.agents.forecast import PastDays
 from equiload.agents.learn.checkpoint import Checkpoint, file_of, load_checkpoint
 from equiload.agents.learn.networks import at_scale
 from equiload.agents.learn.policy import LearnedPolicy
-from equiload.envs import DataError
+from equiload.envs import DataError, Policy
 from equiload.envs.data import Source
+from equiload.envs.forecast import Forecaster
 from equiload.envs.make import label_of
 from equiload.experiments.results import parquet
 from equiload.experiments.results.rows import Row
@@ -40,7 +41,7 @@ from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import json_text, replacing, versions, write_csv, write_json
 from equiload.experiments.running.preemption import preemption_warning
 from equiload.experiments.running.progress import bars
-from equiload.experiments.running.sources import make_source, reachabilities
+from equiload.experiments.running.sources import make_source, reachabilities, say
 from equiload.experiments.trainers import Trainer, make_trainer
 from equiload.experiments.trainers.lineage import origin_of
 from equiload.experiments.trainers.tensors import read_tensors, write_tensors
@@ -104,10 +105,9 @@ class Session:
         if trainer.done >= trainer.total:
             print("it has been trained to the end before")  # noqa: T201
         else:
-            print(  # noqa: T201
+            say(
                 f"{label_of(cfg.agent)}: steps {trainer.done} to {trainer.total}, evaluated every "
-                f"{cfg.evaluate_every}, in {self._folder}",
-                file=sys.stderr,
+                f"{cfg.evaluate_every}, in {self._folder}"
             )
         begin = time.monotonic() - self._seconds
         metrics: dict[str, list[float]] = defaultdict(list)  # since the last evaluation
@@ -134,7 +134,7 @@ class Session:
     def _note(self, metrics: dict[str, float], board: SummaryWriter) -> None:
         """Evaluate, and write everything down."""
         checkpoint = self._checkpoint()
-        scores = self._validation.scores(_policy(checkpoint, self._cfg))
+        scores = self._validation.scores(partial(_policy, self._cfg, checkpoint))
         row = {"step": self._trainer.done, "seconds": round(self._seconds, 2)}
         row |= metrics | scores
         self._rows.append(row)
@@ -150,10 +150,9 @@ class Session:
         state = {"trainer": self._trainer.state(), "best": self._best, "seconds": self._seconds}
         state |= {"data": json_text(self._data)}
         write_tensors(self._folder / STATE, state)
-        print(  # noqa: T201
+        say(
             f"step {row['step']}/{self._trainer.total}, {self._seconds:.0f} s: validation gap "
-            f"{scores['gap']:.2%} (eGLB {scores['eglb_gap']:.2%}, closed {scores['closed']:.1%})",
-            file=sys.stderr,
+            f"{scores['gap']:.2%} (eGLB {scores['eglb_gap']:.2%}, closed {scores['closed']:.1%})"
         )
 
     def _checkpoint(self) -> Checkpoint:
@@ -207,7 +206,7 @@ def final_rows(
     for reachability in reachabilities(source, cfg.validation.reachability):
         for draw in draws:
             world = source.draw(draw, horizon=horizon, reachability=reachability)
-            agents = {"eGLB": EGLB(), "Learned": _policy(checkpoint, cfg)(PastDays(samples=2))}
+            agents = {"eGLB": EGLB(), "Learned": _policy(cfg, checkpoint, PastDays(samples=2))}
             rows += compare(agents, world, reachability=reachability)
     return rows
 
@@ -225,18 +224,14 @@ def save_checkpoint(stem: Path, checkpoint: Checkpoint) -> None:
     write_json(file_of(stem, ".json"), checkpoint.description())
 
 
-def _policy(checkpoint: Checkpoint, cfg: TrainConfig) -> Any:
+def _policy(cfg: TrainConfig, checkpoint: Checkpoint, forecaster: Forecaster) -> Policy:
     """What is evaluated: the policy, wrapped where it will be used so."""
-
-    def make(forecaster: Any) -> Any:
-        learned, robust = LearnedPolicy(checkpoint, forecaster, trust=True), cfg.robust
-        if robust.mode == "off":
-            return learned
-        return RobustPolicy(
-            learned, EGLB(), rho=robust.rho, allowance=robust.allowance, method=robust.method
-        )
-
-    return make
+    learned, robust = LearnedPolicy(checkpoint, forecaster, trust=True), cfg.robust
+    if robust.mode == "off":
+        return learned
+    return RobustPolicy(
+        learned, EGLB(), rho=robust.rho, allowance=robust.allowance, method=robust.method
+    )
 
 
 def _device(asked: str) -> str:

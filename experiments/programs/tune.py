@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from rich.table import Table
 
 from equiload.agents import EGLB, EGLBOff
 from equiload.envs import Instance, Trace, rollout
-from equiload.envs.data import Source
 from equiload.envs.typing import FloatArray
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import TuneConfig
@@ -47,13 +46,12 @@ def main(cfg: TuneConfig) -> None:
     families = list(itertools.product(cfg.mirror, cfg.schedule))
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     names = reachabilities(source, cfg.reachability)
-    draws = [
-        (horizon, name, f"{cfg.split}/{number}")
-        for horizon in cfg.horizons
-        for count in [_count(cfg, source, horizon)]
-        for name in names
-        for number in range(count)
-    ]
+    draws = []
+    for horizon in cfg.horizons:
+        remedy = f"horizons without {horizon}"
+        count = count_draws(source, cfg.split, cfg.draws, horizon=horizon, remedy=remedy)
+        numbers = itertools.product(names, range(count))
+        draws += [(horizon, name, f"{cfg.split}/{number}") for name, number in numbers]
     with bars() as progress:
         of_draws = [
             gaps_of(source.draw(draw, horizon=horizon, reachability=name), families, grid)
@@ -70,30 +68,23 @@ def main(cfg: TuneConfig) -> None:
         for g, (size, z_max) in enumerate(grid)
     ]
     trials.sort(key=lambda trial: trial.gap)
-    content = {"trials": [asdict(trial) for trial in trials], "versions": versions()}
-    write_json(run_folder() / "tune.json", content)
+    write_json(run_folder() / "tune.json", {"trials": trials, "versions": versions()})
     show(_table(trials[:12], f"{count} {cfg.split} draws of {source.name}"))
 
 
-def _count(cfg: TuneConfig, source: Source, horizon: int) -> int:
-    remedy = f"horizons without {horizon}"
-    return count_draws(source, cfg.split, cfg.draws, horizon=horizon, remedy=remedy)
-
-
 def gaps_of(
-    instance: Instance, families: Sequence[tuple[str, str]], grid: FloatArray
+    instance: Instance, families: Sequence[tuple[Any, Any]], grid: FloatArray
 ) -> FloatArray:
     """``[families, grid, 1]``: gap of every combination to eGLB-Off on one instance."""
     bound = EGLBOff().solve(instance).lower_bound
     many = instance.replace(trace=Trace.stack([instance.trace] * len(grid)))
-    objective = np.stack([rollout(_eglb(family, grid), many).objective for family in families])
+    policies = [
+        EGLB(step_size=grid[:, 0], z_max=grid[:, 1], mirror=mirror, schedule=schedule)
+        for mirror, schedule in families
+    ]
+    objective = np.stack([rollout(policy, many).objective for policy in policies])
     gaps: FloatArray = (objective - bound)[..., None] / abs(bound)
     return gaps
-
-
-def _eglb(family: tuple[Any, Any], grid: FloatArray) -> EGLB:
-    mirror, schedule = family
-    return EGLB(step_size=grid[:, 0], z_max=grid[:, 1], mirror=mirror, schedule=schedule)
 
 
 def _table(trials: list[Combination], draws: str) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,7 @@ NEUTRAL = "#8a8f98"
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-class Look(TypedDict):
-    """What tells a line from others."""
-
-    colour: str
-    dash: str
-
-
-def look(number: int) -> Look:
+def look(number: int) -> dict[str, Any]:
     """Colour and dashes of a chart's line of that number."""
     round_, place = divmod(number, len(SERIES))
     return {"colour": SERIES[place], "dash": DASHES[round_ % 2]}
@@ -42,7 +35,7 @@ class Line:
     label: str
     x: Any
     y: Any
-    colour: str
+    colour: str = NEUTRAL
     width: float = 1.5
     dash: str = "solid"
     marks: bool = False
@@ -150,7 +143,7 @@ class Section:
     title: str
     text: str
     charts: Sequence[Chart]
-    wide: bool = False
+    wide: bool = True
 
 
 def _points(mark: Mark, panel: Panel) -> pd.DataFrame:
@@ -164,7 +157,7 @@ def _points(mark: Mark, panel: Panel) -> pd.DataFrame:
         names = {x: np.asarray(mark.x)[column], "region": np.asarray(mark.y)[row]}
         return pd.DataFrame({**names, mark.scale.label: mark.z.ravel()})
     drawn = {"series": mark.label, x: mark.x, y: mark.y}
-    if isinstance(mark, Bars | Line) and mark.low is not None:
+    if mark.low is not None:
         drawn |= {"low": mark.low, "high": mark.high}
     if isinstance(mark, Line) and mark.names is not None:
         drawn["name"] = mark.names

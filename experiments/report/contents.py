@@ -14,16 +14,8 @@ from equiload.envs import DataError
 from equiload.envs.data.tables.entries import load_yaml
 from equiload.envs.errors import printable
 from equiload.experiments.report.episodes import RunEpisodes
-from equiload.experiments.results import parquet
+from equiload.experiments.results import parquet, records
 from equiload.experiments.results.history import read_history
-from equiload.experiments.results.records import (
-    RECORDS,
-    LeftOut,
-    Results,
-    job_of,
-    read_record,
-    unfinished,
-)
 from equiload.experiments.running.jobs import RECORD
 
 #: Keys of a configuration that are no setting: runs that differ in these alone are repetitions,
@@ -42,7 +34,7 @@ class Run:
 
     folder: Path
     name: str
-    results: Results
+    results: records.Results
     config: str
     settings: dict[str, str]
 
@@ -122,7 +114,7 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
     """
     if not root.is_dir():
         raise DataError(f"{root} is not a folder")
-    states = {} if running else unfinished(root)
+    states = {} if running else records.unfinished(root)
     contents = Contents(root)
     contents.left_out += [f"{_name(f / RECORD, root)}: {state}" for f, state in states.items()]
     readers: list[tuple[str, list[Any], Callable[[Path, Path], Any]]] = [
@@ -160,9 +152,9 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
 
 
 def _run(path: Path, root: Path) -> Run:
-    results, folder = read_record(path, Results), path.parent
+    results, folder = records.read_record(path, records.Results), path.parent
     hydra = folder / ".hydra"
-    config, settings, overrides = "", dict[str, str](), job_of(folder).overrides
+    config, settings, overrides = "", dict[str, str](), records.job_of(folder).overrides
     if (hydra / "config.yaml").exists():
         if overrides is not None and overrides != load_yaml(hydra / "overrides.yaml"):
             raise DataError("the configuration beside it, in .hydra, is another run's")
@@ -179,14 +171,14 @@ def _run(path: Path, root: Path) -> Run:
 
 
 def _experiment(path: Path, root: Path) -> Experiment:
-    content: Any = read_record(path, RECORDS[path.name])
+    content: Any = records.read_record(path, records.RECORDS[path.name])
     lines = pd.DataFrame(map(vars, content.trials if path.stem == "robustness" else content.scores))
     lines["rho"] = lines["rho"].astype(float)  # null of what is not robust, if only that
     left_out = _could_not_act(content.left_out)
     return Experiment(path.stem, _name(path, root), lines, content.versions, left_out)
 
 
-def _could_not_act(rows: Sequence[LeftOut]) -> list[str]:
+def _could_not_act(rows: Sequence[records.LeftOut]) -> list[str]:
     return [f"{row.algorithm}, {row.reachability} reachability: {row.reason}" for row in rows]
 
 
@@ -201,10 +193,8 @@ def _progress(path: Path, root: Path) -> Curve:
 
 def _events(path: Path, root: Path) -> Curve:
     """Scalars of a TensorBoard event file."""
-    try:
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    except ImportError:
-        raise DataError("TensorBoard, which reads event files, is not installed") from None
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # slow
+
     try:
         events = EventAccumulator(str(path)).Reload()
         series = {

@@ -86,7 +86,9 @@ def footprints_over_time(episodes: RunEpisodes) -> Section:
         "an equitable algorithm keeps it close to the mean."
     )
     charts = _by_kind(episodes, panels)
-    return Section(key="footprints", title="Footprints over time", text=text, charts=charts)
+    return Section(
+        key="footprints", title="Footprints over time", text=text, charts=charts, wide=False
+    )
 
 
 def _by_kind(
@@ -143,7 +145,7 @@ def where_the_load_went(episodes: RunEpisodes) -> Section:
             panels.append(Panel(title=history.algorithm, marks=[cells], x="hour of the day, UTC"))
         charts.append(Chart(variant=f"{reachability} reachability", panels=panels))
     text = "How full each region's data centers were, on average, by the hour of the day (UTC)."
-    return Section(key="load", title="Where the load went", text=text, charts=charts)
+    return Section(key="load", title="Where the load went", text=text, charts=charts, wide=False)
 
 
 def world_map(episodes: RunEpisodes) -> Section:
@@ -182,7 +184,7 @@ def world_map(episodes: RunEpisodes) -> Section:
         "grey carries the mean, orange more, blue less. Coastlines: Natural Earth."
     )
     charts = _by_kind(episodes, panels)
-    return Section(key="map", title="Who carries it", text=text, charts=charts, wide=True)
+    return Section(key="map", title="Who carries it", text=text, charts=charts)
 
 
 def slack_over_time(episodes: RunEpisodes) -> Section:
@@ -203,7 +205,7 @@ def slack_over_time(episodes: RunEpisodes) -> Section:
         "It is never negative while the guarantee holds."
     )
     charts = [Chart(variant="", panels=panels)]
-    return Section(key="slack", title="Certificate slack", text=text, charts=charts, wide=True)
+    return Section(key="slack", title="Certificate slack", text=text, charts=charts)
 
 
 def _days(history: EpisodeHistory) -> FloatArray:

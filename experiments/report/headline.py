@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,7 @@ from equiload.experiments.report.episodes import RunEpisodes
 from equiload.experiments.results.regions import regional
 
 
-@dataclass(frozen=True)
-class NumberColumn:
+class NumberColumn(NamedTuple):
     """A number of the table: its name in the summary, its heading, its unit, its format."""
 
     name: str
@@ -25,8 +23,7 @@ class NumberColumn:
     factor: float = 1.0
 
 
-@dataclass(frozen=True)
-class TableCell:
+class TableCell(NamedTuple):
     """What a cell shows, what it sorts by, and whether no online algorithm is better."""
 
     text: str
@@ -35,16 +32,14 @@ class TableCell:
     best: bool = False
 
 
-@dataclass(frozen=True)
-class TableLine:
+class TableLine(NamedTuple):
     """A line of the table."""
 
     labels: tuple[str, ...]
     cells: tuple[TableCell, ...]
 
 
-@dataclass(frozen=True)
-class Headline:
+class Headline(NamedTuple):
     """The table. ``labels`` head the columns of text, ``columns`` those of numbers."""
 
     labels: tuple[str, ...]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from functools import singledispatch
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -39,7 +38,7 @@ def coastline() -> dict[str, Any]:
 def figure(panel: Panel) -> dict[str, Any]:
     """Return a panel's ``data`` and ``layout``; on maps the page puts the coastline first."""
     maps = any(isinstance(mark, Bubbles) for mark in panel.marks)
-    drawn = go.Figure([*_bands(panel), *map(trace, panel.marks)], _layout(panel))
+    drawn = go.Figure([*_bands(panel), *map(_trace, panel.marks)], _layout(panel))
     return {**drawn.to_plotly_json(), "map": maps}
 
 
@@ -94,14 +93,13 @@ def _layout(panel: Panel) -> go.Layout:
     return layout
 
 
-@singledispatch
-def trace(mark: Any) -> Any:
-    """Return the trace that draws a mark."""
-    raise NotImplementedError(mark)
+def _trace(mark: Any) -> Any:
+    makers: dict[type, Callable[[Any], Any]]
+    makers = {Line: _line, Bars: _bars, Heat: _heat, Bubbles: _bubbles}
+    return makers[type(mark)](mark)
 
 
-@trace.register
-def _(mark: Line) -> go.Scatter:
+def _line(mark: Line) -> go.Scatter:
     words = isinstance(mark.x, list)
     point = "%{x}: %{y:.5~g}" if words else "%{x:.5~g}, %{y:.5~g}"
     shape = "hv" if mark.step else "linear"
@@ -118,8 +116,7 @@ def _(mark: Line) -> go.Scatter:
     )
 
 
-@trace.register
-def _(mark: Bars) -> go.Bar:
+def _bars(mark: Bars) -> go.Bar:
     whiskers = None
     if mark.low is not None and mark.high is not None:
         whiskers = {"array": mark.high - mark.y, "arrayminus": mark.y - mark.low, "thickness": 1.2}
@@ -136,8 +133,7 @@ def _(mark: Bars) -> go.Bar:
     )
 
 
-@trace.register
-def _(mark: Heat) -> go.Heatmap:
+def _heat(mark: Heat) -> go.Heatmap:
     return go.Heatmap(
         x=list(mark.x),
         y=_texts(mark.y),
@@ -150,8 +146,7 @@ def _(mark: Heat) -> go.Heatmap:
     )
 
 
-@trace.register
-def _(mark: Bubbles) -> go.Scatter:
+def _bubbles(mark: Bubbles) -> go.Scatter:
     order = np.argsort(-mark.size)
     return go.Scatter(
         name=_text(mark.label),

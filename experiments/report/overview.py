@@ -66,7 +66,7 @@ def peak_to_average(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
         "Whiskers are 95 % bootstrap intervals over runs, where there are several."
     )
     charts = _by_setting(summary, panel)
-    return Section(key="par", title="Peak-to-average ratio", text=text, charts=charts, wide=True)
+    return Section(key="par", title="Peak-to-average ratio", text=text, charts=charts)
 
 
 def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
@@ -97,7 +97,7 @@ def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
         "No allocation can end below the dashed line."
     )
     charts = _by_setting(summary, panel)
-    return Section(key="objective", title="What J is made of", text=text, charts=charts, wide=True)
+    return Section(key="objective", title="What J is made of", text=text, charts=charts)
 
 
 def profiles(rows: pd.DataFrame) -> Section:
@@ -120,7 +120,7 @@ def profiles(rows: pd.DataFrame) -> Section:
         "and the share of pairs of runs in which an algorithm's gap is below eGLB's: "
     )
     text += " ".join(middles)
-    return Section(key="profile", title="How often how close", text=text, charts=charts, wide=True)
+    return Section(key="profile", title="How often how close", text=text, charts=charts)
 
 
 def _profile(title: str, gaps: Mapping[str, np.ndarray]) -> Panel:
@@ -159,7 +159,7 @@ def pareto(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Section:
         "Each dot is an algorithm at one equity weight (means over seeds); down and to the left is "
         "better. The dashed steps join what no other dot beats in both."
     )
-    return Section(key="pareto", title="Cost against equity", text=text, charts=charts, wide=True)
+    return Section(key="pareto", title="Cost against equity", text=text, charts=charts)
 
 
 def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
@@ -167,9 +167,7 @@ def _trade_off(rows: pd.DataFrame, column: str, label: str) -> Panel:
     unit, money = money_unit(rows["energy_cost"].max())
     cost, height = rows["energy_cost"].to_numpy() / unit, rows[column].to_numpy()
     best = front(cost, height)
-    marks = [
-        Line(label="front", x=cost[best], y=height[best], colour=NEUTRAL, dash="dash", step=True)
-    ]
+    marks = [Line(label="front", x=cost[best], y=height[best], dash="dash", step=True)]
     for number, (name, group) in enumerate(rows.groupby("algorithm", sort=False)):
         order = group["energy_cost"].argsort()
         marks.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from equiload.experiments.report.charts import (
-    DASHES,
-    Bars,
-    Bubbles,
-    Chart,
-    Heat,
-    Line,
-    Panel,
-    Scale,
-)
+from equiload.experiments.report.charts import Bars, Bubbles, Chart, Heat, Line, Panel, Scale
 from equiload.experiments.running.files import replacing
 from equiload.experiments.worlds.land import coastlines
 from equiload.experiments.worlds.lettering import lettering
@@ -34,7 +24,7 @@ from equiload.experiments.worlds.lettering import lettering
 COLUMN = 3.5
 #: Dots an inch of pictures: a column is wide enough to read on a screen.
 DOTS = 300
-_DASHES = dict(zip(DASHES, ("-", "--", ":", "-."), strict=True))
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _STYLE: Any = {
     "axes.linewidth": 0.5,
     "axes.spines.right": False,
@@ -105,10 +95,18 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.text(0.04, 0.96, panel.note, va="top", fontsize=5.5, transform=axes.transAxes)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y)
-    bars = [mark for mark in panel.marks if isinstance(mark, Bars) and mark.base is None]
+    beside = [mark for mark in panel.marks if isinstance(mark, Bars) and mark.base is None]
     for mark in panel.marks:
-        place = (bars.index(mark), len(bars)) if mark in bars else (0, 1)
-        draw(mark, axes, place)
+        match mark:
+            case Line():
+                _line(axes, mark)
+            case Bars():
+                place = (beside.index(mark), len(beside)) if mark in beside else (0, 1)
+                _bars(axes, mark, *place)
+            case Heat():
+                _heat(axes, mark)
+            case Bubbles():
+                _bubbles(axes, mark)
     if panel.y_log:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -123,23 +121,14 @@ def _panel(axes: Axes, panel: Panel) -> None:
             label.set(ha="right", rotation_mode="anchor")
 
 
-@singledispatch
-def draw(mark: Any, axes: Axes, place: tuple[int, int]) -> None:
-    """Draw a mark; ``place`` tells which of how many bars side by side it is."""
-    raise NotImplementedError(mark, axes, place)
-
-
-@draw.register
-def _(mark: Line, axes: Axes, place: tuple[int, int]) -> None:
-    del place
+def _line(axes: Axes, mark: Line) -> None:
     axes.plot(mark.x, mark.y, **_look(mark))
     if mark.low is not None:
         axes.fill_between(mark.x, mark.low, mark.high, color=mark.colour, alpha=0.15, lw=0)
 
 
-@draw.register
-def _(mark: Bars, axes: Axes, place: tuple[int, int]) -> None:
-    number, count = place
+def _bars(axes: Axes, mark: Bars, number: int, count: int) -> None:
+    """One of so many that stand side by side."""
     width = 0.8 / count
     x = np.arange(len(mark.x)) + (number - (count - 1) / 2) * width
     whiskers = None
@@ -150,18 +139,14 @@ def _(mark: Bars, axes: Axes, place: tuple[int, int]) -> None:
     axes.set_xticks(np.arange(len(mark.x)), list(mark.x))
 
 
-@draw.register
-def _(mark: Heat, axes: Axes, place: tuple[int, int]) -> None:
-    del place
-    axes.imshow(mark.z, aspect="auto", cmap=_colours(mark.scale), norm=_norm(mark.scale))
+def _heat(axes: Axes, mark: Heat) -> None:
+    axes.imshow(mark.z, aspect="auto", **_shades(mark.scale))
     every = max(1, len(mark.x) // 4)
     axes.set_xticks(range(0, len(mark.x), every), list(mark.x)[::every])
     axes.set_yticks(range(len(mark.y)), list(mark.y), fontsize=4.5)
 
 
-@draw.register
-def _(mark: Bubbles, axes: Axes, place: tuple[int, int]) -> None:
-    del place
+def _bubbles(axes: Axes, mark: Bubbles) -> None:
     coast = coastlines()
     axes.plot(coast[:, 0], coast[:, 1], color="0.7", lw=0.25)
     order = np.argsort(-mark.size)
@@ -170,8 +155,7 @@ def _(mark: Bubbles, axes: Axes, place: tuple[int, int]) -> None:
         mark.location[order, 0],
         s=mark.size[order] / mark.largest * _BUBBLE**2,
         c=mark.value[order],
-        cmap=_colours(mark.scale),
-        norm=_norm(mark.scale),
+        **_shades(mark.scale),
         edgecolors="white",
         linewidths=0.3,
     )
@@ -197,19 +181,16 @@ def _handle(entry: Line | Bars) -> Line2D | Patch:
 
 
 def _colour_bar(figure: Figure, axes: list[Axes], scale: Scale) -> None:
-    mappable = mpl.cm.ScalarMappable(_norm(scale), _colours(scale))
+    mappable = mpl.cm.ScalarMappable(**_shades(scale))
     bar = figure.colorbar(mappable, ax=axes, location="top", aspect=50, fraction=0.03, pad=0.01)
     bar.set_ticks([scale.low, scale.high], labels=list(scale.ends))
     bar.set_label(scale.label)
     bar.outline.set_visible(False)
 
 
-def _colours(scale: Scale) -> LinearSegmentedColormap:
-    return LinearSegmentedColormap.from_list(scale.label, scale.colours)
-
-
-def _norm(scale: Scale) -> Normalize:
-    return Normalize(scale.low, scale.high)
+def _shades(scale: Scale) -> dict[str, Any]:
+    colours = LinearSegmentedColormap.from_list(scale.label, scale.colours)
+    return {"cmap": colours, "norm": Normalize(scale.low, scale.high)}
 
 
 def _aspect(panel: Panel) -> float:

@@ -8,19 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from equiload.experiments.report.charts import (
-    DASHES,
-    NEUTRAL,
-    SERIES,
-    Chart,
-    Line,
-    Panel,
-    Section,
-    look,
-)
+from equiload.experiments.report.charts import DASHES, SERIES, Chart, Line, Panel, Section, look
 from equiload.experiments.report.contents import Curve, Experiment
-from equiload.experiments.results.prediction_scores import PERFECT, REFERENCE
-from equiload.experiments.results.records import LARGEST
+from equiload.experiments.results.records import LARGEST, PERFECT, REFERENCE
 
 _MOST_PANELS = 12  # as many as one looks through on a page
 
@@ -45,7 +35,7 @@ def consistency_robustness(studies: Sequence[Experiment]) -> Section:
                 for number, (kind, group) in enumerate(here.groupby("advice", sort=False))
             ]
             limit = here.groupby("rho")["bound"].max().reindex(rhos).to_numpy()
-            guarantee = Line(label="guarantee", x=place, y=limit, colour=NEUTRAL, dash="dash")
+            guarantee = Line(label="guarantee", x=place, y=limit, dash="dash")
             title = f"{method}, B = {allowance:g}·J of the expert"
             panels.append(
                 Panel(title=title, marks=[guarantee, *marks], x="ρ", y="J / J of the expert")
@@ -55,9 +45,7 @@ def consistency_robustness(studies: Sequence[Experiment]) -> Section:
         "What good and bad advice end up costing, relative to following the expert. Below 1 the "
         "advice has paid; no advice, however hostile, may end above the dashed guarantee."
     )
-    return Section(
-        key="robustness", title="Consistency and robustness", text=text, charts=charts, wide=True
-    )
+    return Section(key="robustness", title="Consistency and robustness", text=text, charts=charts)
 
 
 def gap_by_error(studies: Sequence[Experiment]) -> Section:
@@ -72,8 +60,7 @@ def gap_by_error(studies: Sequence[Experiment]) -> Section:
         "intensities); with dashes under the robust layer, without dots what sees no forecast. "
         "Bands are the bootstrap intervals of algorithms without the layer."
     )
-    title = "What wrong predictions cost"
-    return Section(key="predictions", title=title, text=text, charts=charts, wide=True)
+    return Section(key="predictions", title="What wrong predictions cost", text=text, charts=charts)
 
 
 def _gaps(scores: pd.DataFrame, kind: str) -> Panel:
@@ -103,7 +90,7 @@ def _gaps(scores: pd.DataFrame, kind: str) -> Panel:
     for number, (_, reference) in enumerate(scores[scores["error"] == REFERENCE].iterrows()):
         level = np.full(2, _percent(reference["gap"]))
         dash = DASHES[number % len(DASHES)]
-        marks.append(Line(label=reference["algorithm"], x=ends, y=level, colour=NEUTRAL, dash=dash))
+        marks.append(Line(label=reference["algorithm"], x=ends, y=level, dash=dash))
     x = "MAPE of footprint intensities, %"
     return Panel(title=kind, marks=marks, x=x, y="gap to eGLB-Off, %", y_log=True)
 
@@ -115,10 +102,10 @@ def _percent(gap: Any) -> Any:
 
 def learning_curves(curves: Sequence[Curve]) -> Section:
     """Every metric of the training runs by environment step, a panel per metric."""
-    names = list(
-        dict.fromkeys(name for curve in curves for name in curve.metrics if name != "step")
-    )
-    names = [name for name in names if any(_moves(curve, name) for curve in curves)]
+    shown = [curve.metrics.drop(columns="step") for curve in curves]
+    moving = [name for metrics in shown for name in metrics.columns[metrics.nunique() > 1]]
+    order = dict.fromkeys(name for metrics in shown for name in metrics)
+    names = [name for name in order if name in moving]
     panels = []
     for name in names[:_MOST_PANELS]:
         marks = [
@@ -138,8 +125,4 @@ def learning_curves(curves: Sequence[Curve]) -> Section:
     if len(names) > _MOST_PANELS:
         text += f" The first {_MOST_PANELS} of {len(names)} metrics are shown."
     charts = [Chart(variant="", panels=panels)] if panels else []
-    return Section(key="learning", title="Learning curves", text=text, charts=charts)
-
-
-def _moves(curve: Curve, name: str) -> bool:
-    return name in curve.metrics and curve.metrics[name].nunique() > 1
+    return Section(key="learning", title="Learning curves", text=text, charts=charts, wide=False)

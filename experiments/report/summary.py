@@ -42,19 +42,14 @@ def setting_labels(runs: Sequence[Run]) -> list[str]:
     A key counts where every run has it and their values differ; a footprint kind that only some
     runs have counts too.
     """
-    weights = {key for run in runs for key in run.settings if key.startswith("equity_weight.")}
-    common = set.intersection(*(set(run.settings) | weights for run in runs))
-    keys = [
-        key
-        for key in dict.fromkeys(key for run in runs for key in run.settings)
-        if key in common and len({run.settings.get(key) for run in runs}) > 1
-    ]
-    names = [key.replace("equity_weight.", "μ ") for key in keys]
+    table = pd.DataFrame([run.settings for run in runs])
+    weights = [key for key in table if str(key).startswith("equity_weight.")]
+    table[weights] = table[weights].fillna("none")
+    told = table.loc[:, table.notna().all() & (table.nunique() > 1)]
+    names = [str(key).replace("equity_weight.", "μ ") for key in told]
     return [
-        ", ".join(
-            f"{name}={run.settings.get(key, 'none')}" for name, key in zip(names, keys, strict=True)
-        )
-        for run in runs
+        ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True))
+        for row in told.to_numpy()
     ]
 
 

@@ -128,9 +128,7 @@ def _table(history: EpisodeHistory, schema: pa.Schema) -> pa.Table:
     slot, datacenter = (axis.ravel() for axis in np.indices((T, N), dtype=np.int32))
     first = np.zeros_like(slot)  # the one word of a column that is the same throughout
     numbers = [history.load, history.energy_cost, *history.footprint.values()]
-    slack = pa.nulls(T * N)
-    if history.slack is not None:
-        slack = np.repeat(history.slack, N)
+    slack = pa.nulls(T * N) if history.slack is None else np.repeat(history.slack, N)
     columns = [
         pa.DictionaryArray.from_arrays(first, [history.algorithm]),
         pa.DictionaryArray.from_arrays(first, [history.reachability]),

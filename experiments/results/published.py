@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from rich.table import Table
@@ -82,11 +83,9 @@ def published_table(cells: Sequence[PublishedNumber]) -> Table:
     quantities = list(dict.fromkeys(cell.quantity for cell in cells))
     headers = ["Reachability", "Algorithm", *(name.replace("_", " ") for name in quantities)]
     table = text_table("Published, ours, difference", headers)
-    lines: dict[tuple[str, str], dict[str, PublishedNumber]] = {}
-    for cell in cells:
-        lines.setdefault((cell.reachability, cell.algorithm), {})[cell.quantity] = cell
-    for names, line in lines.items():
-        table.add_row(*names, *(_text(line[name]) if name in line else "" for name in quantities))
+    for names, line in groupby(cells, lambda cell: (cell.reachability, cell.algorithm)):
+        texts = {cell.quantity: _text(cell) for cell in line}
+        table.add_row(*names, *(texts.get(name, "") for name in quantities))
     return table
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from equiload.envs import DataError, EquiloadError, Fleet
-from equiload.envs.checking import shown
+from equiload.envs import DataError, Fleet
+from equiload.envs.checking import sentence_of
 from equiload.envs.errors import printable
 from equiload.envs.footprints import unit_of
-from equiload.envs.validation import names_of
+from equiload.experiments.running.config import Name
 from equiload.experiments.running.jobs import RECORD
 
 _Record = TypeVar("_Record")
@@ -25,9 +26,10 @@ _Record = TypeVar("_Record")
 #: Larger ones are no results: means, sums and charts of them stay finite.
 LARGEST = 1e200
 Number: TypeAlias = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+#: In place of an error's name: algorithms that see no such forecast, and the forecast without one.
+REFERENCE, PERFECT = "none", "perfect"
 #: A footprint kind's highest and mean region, and their ratio.
-Measures: TypeAlias = Annotated[dict[Literal["max", "mean", "par"], Number], Field(min_length=3)]
-Name: TypeAlias = Annotated[str, AfterValidator(lambda name: names_of("result", [name])[0])]
+Measures: TypeAlias = dict[Literal["max", "mean", "par"], Number]
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,6 @@ class LeftOut:
     algorithm: Name
     reachability: Name
     reason: str
-
-    @classmethod
-    def of(cls, algorithm: str, reachability: str, error: EquiloadError) -> LeftOut:
-        """From what the algorithm raised."""
-        return cls(algorithm, reachability, " ".join(str(error).split()))
 
     def __str__(self) -> str:
         return f"{self.algorithm} left out: {self.reason}"
@@ -85,7 +82,7 @@ class InstanceRecord:
     region_of: list[int]
     capacity: list[Number]
     location: list[list[Number]] | None
-    footprints: Annotated[dict[Name, str], Field(min_length=1)]
+    footprints: dict[Name, str]
     equity_weight: dict[str, Number]
     provenance: dict[str, Any]
 
@@ -124,8 +121,12 @@ class Results(_File):
         for kind, unit in units.items():
             if unit != unit_of(kind):
                 raise DataError(f"{kind} is counted in {unit_of(kind)!r}, got {unit!r}")
-        if any(kinds != set(units) for kinds in weighed):
-            raise DataError(f"weights and rows must be of the footprint kinds {', '.join(units)}")
+        if not units or any(kinds != set(units) for kinds in weighed):
+            raise DataError(
+                f"weights and rows need the footprint kinds {list(units)}, at least one"
+            )
+        if any(len(m) < 3 for row in self.rows for m in row.footprints.values()):
+            raise DataError("a footprint of a row lacks its max, mean or par")
         names = [(row.algorithm, row.reachability) for row in self.rows]
         if len(set(names)) < len(names):
             raise DataError("an algorithm has two rows of one reachability")
@@ -248,18 +249,15 @@ def read_record(path: Path, kind: type[_Record]) -> _Record:
         One sentence, without the file's name, on the first thing that does not fit.
     """
     try:
-        record: _Record = _ADAPTERS[kind].validate_json(path.read_bytes(), strict=True)
+        text = path.read_bytes()
+        given = from_json(text)
+        record: _Record = _ADAPTERS[kind].validate_json(text, strict=True)
     except OSError as error:
         raise DataError(f"it cannot be read ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ").replace("Input should", "it should")
-        if first["type"] == "missing":
-            said = "it is missing"
-        elif first["loc"] and first["type"] != "value_error":
-            said = f"{said}, got {shown(first['input'])}"
-        raise DataError(f"{place}: {said}" if place else said) from None
+        raise DataError(sentence_of(error, given).removeprefix("'' ")) from None
+    except ValueError as error:
+        raise DataError(f"it is no JSON ({error})") from None
     return record
 
 

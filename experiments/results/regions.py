@@ -17,8 +17,6 @@ from equiload.experiments.results.rows import Row
 from equiload.experiments.results.tables import amount, text_table
 from equiload.experiments.running.files import write_csv
 
-FILE = "regions.csv"
-
 
 def regional(history: EpisodeHistory, membership: FloatArray) -> dict[str, FloatArray]:
     """``[R]`` each: ``load``, MWh of server energy; ``energy_cost``, US$ without routing.
@@ -61,7 +59,7 @@ def lines_of(row: Row) -> Iterator[dict[str, Any]]:
 
 def write_regions(folder: Path, rows: Sequence[Row]) -> None:
     """Write ``regions.csv``: every algorithm, region by region."""
-    write_csv(folder / FILE, [line for row in rows for line in lines_of(row)])
+    write_csv(folder / "regions.csv", [line for row in rows for line in lines_of(row)])
 
 
 def worth_showing(rows: Sequence[Row]) -> list[Row]:
@@ -81,10 +79,10 @@ def region_table(rows: Sequence[Row], title: str) -> Table:
     for row in rows:
         table.add_row(f"[bold]{escape(row.algorithm)}[/bold]")
         for line in lines_of(row):
-            _, _, region, *_ = line.values()
+            _, _, (_, region), *numbers = line.items()
             texts = [
                 f"{100 * value:.0f}" if name.endswith("_share") else amount(value)
-                for name, value in list(line.items())[3:]
+                for name, value in numbers
             ]
             table.add_row(escape(region), *texts)
         table.add_section()

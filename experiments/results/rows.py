@@ -39,13 +39,8 @@ class Row:
     def record(self) -> ResultRow:
         """Return the row as it stands in ``results.json``."""
         outcome, solution = self.outcome, self.solution
-        footprints = zip(
-            outcome.instance.trace.footprints,
-            outcome.max_footprint.tolist(),
-            outcome.mean_footprint.tolist(),
-            outcome.par.tolist(),
-            strict=True,
-        )
+        kinds = outcome.instance.trace.footprints
+        measures = np.stack([outcome.max_footprint, outcome.mean_footprint, outcome.par], axis=-1)
         return ResultRow(
             algorithm=self.algorithm,
             reachability=self.reachability,
@@ -55,8 +50,8 @@ class Row:
             gap=self.gap,
             seconds=self.seconds,
             footprints={
-                kind: {"max": highest, "mean": mean, "par": par}
-                for kind, highest, mean, par in footprints
+                kind: dict(zip(("max", "mean", "par"), numbers, strict=True))
+                for kind, numbers in zip(kinds, measures.tolist(), strict=True)
             },
             solver=None if solution is None else {"status": solution.status, **solution.stats},
             certificate=None if self.certificate is None else self.certificate.verdict(),

@@ -9,7 +9,7 @@ generator. Intervals are percentile intervals of a bootstrap that resamples with
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -150,7 +150,7 @@ def summary(
         else:
             middle = Interval(float(runs[0]), np.nan, np.nan)
         line = dict(zip(by, key, strict=True))
-        lines.append({**line, "runs": len(runs), "mean": float(runs.mean()), **asdict(middle)})
+        lines.append({**line, "runs": len(runs), "mean": float(runs.mean()), **vars(middle)})
     return pd.DataFrame(lines)
 
 

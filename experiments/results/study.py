@@ -135,7 +135,7 @@ class Study:
         except EquiloadError as error:
             if self._strict:
                 raise
-            self.left_out.append(LeftOut.of(*excluded, error))
+            self.left_out.append(LeftOut(*excluded, str(error)))
         self._rows = [(k, g, row) for k, g, row in self._rows if (g, row.reachability) != excluded]
         return None
 

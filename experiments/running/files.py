@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import is_dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -84,7 +85,7 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def json_text(content: Any) -> str:
-    """Return JSON, numpy's numbers and arrays and read-only mappings included."""
+    """Return JSON, numpy's numbers and arrays, records and read-only mappings included."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     return text + "\n"
 
@@ -92,6 +93,8 @@ def json_text(content: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if is_dataclass(value):
+        return vars(value)
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 

@@ -15,7 +15,12 @@ from equiload.envs.make import instantiated, locate
 _WINDOWS = ("seed", "start", "horizon", "split", "gap", "ranges")
 
 
-def make_source(node: Any, *, equity_weight: Any = None, shift: str | None = None) -> Source:
+def make_source(
+    node: Mapping[str, Any],
+    *,
+    equity_weight: Mapping[str, float] | None = None,
+    shift: str | None = None,
+) -> Source:
     """Build the ``_target_`` of a source, or of a function that returns an instance.
 
     A function that takes ``seed`` and ``reachability`` is a generator of draws. Of any other the
@@ -28,24 +33,13 @@ def make_source(node: Any, *, equity_weight: Any = None, shift: str | None = Non
     DataError
         For anything that is no source, or that the source has no data for.
     """
-    source = _built(node).weighed(_weights(equity_weight))
+    source = _built(node).weighed(equity_weight)
     return source if shift is None else ShiftedSource(source, shift)
 
 
 def reachabilities(source: Source, asked: Iterable[str]) -> list[str]:
-    """What to run of the reachabilities asked for: each once, and none that is another's double.
-
-    Raises
-    ------
-    DataError
-        For anything but full and partial, or nothing.
-    """
+    """What to run of the reachabilities asked for: each once, and none that is another's double."""
     names = list(dict.fromkeys(asked))
-    for name in names:
-        if name not in ("full", "partial"):
-            raise DataError(f"reachability must be 'full' or 'partial', got {name!r}")
-    if not names:
-        raise DataError("reachability names nothing to run, expected full, partial or both")
     if "partial" not in names or "partial" in source.reachabilities():
         return names
     say(f"{source.name}: every gateway reaches every data center, so partial is full: run once")
@@ -113,7 +107,7 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr)  # noqa: T201
 
 
-def _built(node: Any) -> Source:
+def _built(node: Mapping[str, Any]) -> Source:
     target = _function(node)
     if target is None:
         return source_of(instantiated(node))
@@ -133,10 +127,8 @@ def _built(node: Any) -> Source:
     return RecordedSource(instance, name=instance.name, **windows)
 
 
-def _function(node: Any) -> Any:
+def _function(node: Mapping[str, Any]) -> Any:
     """The function of instances that a node names; none for another target, or one not found."""
-    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
-        return None
     try:
         target = locate(node["_target_"])
     except Exception:  # noqa: BLE001 - whatever importing it may raise, building it says so
@@ -147,17 +139,6 @@ def _function(node: Any) -> Any:
     return None if "Source" in str(inspect.signature(target).return_annotation) else target
 
 
-def _options(node: Any) -> dict[str, Any]:
+def _options(node: Mapping[str, Any]) -> dict[str, Any]:
     options = {key: value for key, value in node.items() if key != "_target_"}
     return cast("dict[str, Any]", instantiated(options))
-
-
-def _weights(node: Any) -> Mapping[str, float] | None:
-    if node is None:
-        return None
-    try:
-        return {str(kind): float(weight) for kind, weight in node.items()}
-    except (AttributeError, TypeError, ValueError):
-        raise DataError(
-            f"equity_weight must map footprint kinds to numbers, got {node!r}"
-        ) from None

@@ -131,8 +131,17 @@ def _one_fleet(cfg: TrainConfig) -> str:
 
 
 def features_of(cfg: TrainConfig, instance: Instance, step: int = 0) -> Any:
-    """Features beside the standard observation, of the problems of a step."""
-    return make_features(cfg.features, _forecaster(cfg, instance, step))
+    """Features beside the standard observation, of the problems of a step.
+
+    The perfect forecast is made wrong for them, to a size that differs from step to step.
+    """
+    forecaster: Forecaster | None = None
+    if cfg.forecaster is not None:
+        node = dict(cfg.forecaster)
+        sizes, index = node.pop("sizes"), draw_of(cfg.seed, step).index
+        size = float(np.random.default_rng([cfg.seed, index]).choice(np.asarray(sizes)))
+        forecaster = instantiated({**node, "base": Perfect(instance), "size": size})
+    return make_features(cfg.features, forecaster)
 
 
 def layer_of(cfg: TrainConfig) -> Callable[[], EnvironmentLayer] | None:
@@ -156,14 +165,3 @@ def init_weights(cfg: TrainConfig) -> dict[str, Tensor] | None:
             f"this run at {list(cfg.features)}"
         )
     return deepened(checkpoint, int(cfg.network.get("depth") or 0))
-
-
-def _forecaster(cfg: TrainConfig, instance: Instance, step: int) -> Forecaster | None:
-    """The perfect forecast made wrong, to a size that differs from step to step."""
-    if cfg.forecaster is None:
-        return None
-    node = dict(cfg.forecaster)
-    sizes, index = node.pop("sizes"), draw_of(cfg.seed, step).index
-    size = float(np.random.default_rng([cfg.seed, index]).choice(np.asarray(sizes)))
-    forecaster: Forecaster = instantiated({**node, "base": Perfect(instance), "size": size})
-    return forecaster

@@ -7,7 +7,6 @@ A server is not trusted: no more than the published size is kept, :data:`SLOWEST
 from __future__ import annotations
 
 import csv
-import hashlib
 import threading
 import urllib.error
 import urllib.parse
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from equiload.envs.errors import DataError
+from equiload.envs.reading import digest
 from equiload.experiments.running.files import saving
 
 #: Bytes per second on average, beside the time-out: a server that is slower is not waited for.
@@ -43,17 +43,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A published data set.
-
-    Parameters
-    ----------
-    base
-        Address that the paths are below.
-    home
-        Page where a human finds it.
-    files
-        Its files.
-    """
+    """A published data set: the address that its files are below, and the page that shows it."""
 
     base: str
     home: str
@@ -94,7 +84,7 @@ def fetch(
     downloaded = 0
     for remote in dataset.files:
         target = folder / remote.path
-        if target.is_file() and sha256(target) == remote.sha256:
+        if target.is_file() and digest(target) == remote.sha256:
             report(f"{remote.path}: already there")
             continue
         address = base + urllib.parse.quote(remote.path)
@@ -102,24 +92,18 @@ def fetch(
         with saving(target):
             target.parent.mkdir(parents=True, exist_ok=True)
         _download(address, part, remote, dataset.home, timeout)
-        checksum = sha256(part)
+        checksum = digest(part)
         if checksum != remote.sha256:
             part.unlink()
             raise DataError(
-                f"{address}: the checksum is {checksum[:12]}…, expected {remote.sha256[:12]}…; the "
-                f"file is not the published one, so it was not kept"
+                f"{address}: the checksum is {checksum:.12}…, expected {remote.sha256:.12}…; the "
+                "file is not the published one, so it was not kept"
             )
         with saving(target):
             part.replace(target)
         downloaded += 1
         report(f"{remote.path}: {remote.size} bytes, checksum right")
     return downloaded
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

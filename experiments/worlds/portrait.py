@@ -49,23 +49,23 @@ def _page(instance: Instance) -> Figure:
     _map(figure.add_subplot(grid[0, :4]), instance, colours)
     _facts(figure.add_subplot(grid[0, 4:]), instance)
     for row, (label, names, values) in enumerate(series.values(), start=1):
-        shades = _region_colours(instance, names, colours)
-        _week(figure.add_subplot(grid[row, :3]), instance, label, values, shades)
-        _day(figure.add_subplot(grid[row, 3:5]), instance, values, shades)
-        _duration(figure.add_subplot(grid[row, 5]), values, shades)
+        week = figure.add_subplot(grid[row, :3])
+        day = figure.add_subplot(grid[row, 3:5])
+        duration = figure.add_subplot(grid[row, 5])
+        for axes in (week, day, duration):  # one line per column
+            axes.set_prop_cycle(color=_region_colours(instance, names, colours))
+        _week(week, instance, label, values)
+        _day(day, instance, values)
+        _duration(duration, values)
     for at, kind in enumerate(related):
         label, names, values = series[kind]
         row, column = 1 + len(series) + at // _PER_ROW, 2 * (at % _PER_ROW)
         axes = figure.add_subplot(grid[row, column : column + 2])
         _correlation(axes, label, names, values)
-    figure.suptitle(f"{instance.name}  ({_window(instance)})", fontsize=15)
+    ends = instance.trace.timestamps[[0, -1]]
+    begin, end = (str(stamp)[:16].replace("T", " ") for stamp in ends)
+    figure.suptitle(f"{instance.name}  ({begin} to {end} UTC)", fontsize=15)
     return figure
-
-
-def _window(instance: Instance) -> str:
-    stamps = instance.trace.timestamps
-    first, last = (str(stamp)[:16].replace("T", " ") for stamp in (stamps[0], stamps[-1]))
-    return f"{first} to {last} UTC"
 
 
 def _series(instance: Instance) -> dict[str, tuple[str, tuple[str, ...], FloatArray]]:
@@ -124,40 +124,35 @@ def _facts(axes: Axes, instance: Instance) -> None:
     used = trace.demand.sum(-1) / instance.capacity.sum(-1)
     minutes = int((trace.timestamps[1] - trace.timestamps[0]) / np.timedelta64(60, "s"))
     price = trace.price
-    rows = [
-        (
-            "data centers, regions, gateways",
-            f"{len(fleet.datacenters)}, {len(fleet.regions)}, {len(fleet.gateways)}",
-        ),
-        ("slots", f"{instance.horizon} of {minutes} min"),
-        ("pairs within reach", f"{fleet.reachable.mean():.0%}"),
-        ("capacity used: mean, highest", f"{used.mean():.0%}, {used.max():.0%}"),
-        ("capacity that is up, mean", f"{instance.capacity.mean() / fleet.capacity.mean():.1%}"),
-        ("price, US$/MWh: mean", f"{price.mean():.0f}"),
-        ("lowest, highest", f"{price.min():.0f}, {price.max():.0f}"),
-        ("slots at or below 0 US$/MWh", f"{(price <= 0).mean():.1%}"),
-    ]
+    sizes = [len(names) for names in (fleet.datacenters, fleet.regions, fleet.gateways)]
+    rows = {
+        "data centers, regions, gateways": ", ".join(map(str, sizes)),
+        "slots": f"{instance.horizon} of {minutes} min",
+        "pairs within reach": f"{fleet.reachable.mean():.0%}",
+        "capacity used: mean, highest": f"{used.mean():.0%}, {used.max():.0%}",
+        "capacity that is up, mean": f"{instance.capacity.mean() / fleet.capacity.mean():.1%}",
+        "price, US$/MWh: mean": f"{price.mean():.0f}",
+        "lowest, highest": f"{price.min():.0f}, {price.max():.0f}",
+        "slots at or below 0 US$/MWh": f"{(price <= 0).mean():.1%}",
+    }
     for kind, unit, intensity in zip(trace.footprints, trace.units, trace.intensity, strict=True):
         mean, weight = intensity.mean(0), instance.objective.equity_weight[kind]
         ends = f"{mean.min():.3g}, {mean.max():.3g} {unit}/MWh"
-        rows.append((f"{kind}: least, most region", ends))
-        rows.append((f"equity weight of {kind}", f"{weight:g} US$/{unit}"))
+        rows[f"{kind}: least, most region"] = ends
+        rows[f"equity weight of {kind}"] = f"{weight:g} US$/{unit}"
     axes.axis("off")
     step = min(0.083, 0.913 / (len(rows) - 1))
-    for at, (name, value) in enumerate(rows):
+    for at, (name, value) in enumerate(rows.items()):
         y = 0.96 - at * step
         axes.text(0.0, y, name, fontsize=9, color="0.35", transform=axes.transAxes)
         axes.text(1.0, y, value, fontsize=9, ha="right", transform=axes.transAxes)
 
 
-def _week(
-    axes: Axes, instance: Instance, label: str, values: FloatArray, colours: list[Any]
-) -> None:
+def _week(axes: Axes, instance: Instance, label: str, values: FloatArray) -> None:
     """The first week, slot by slot."""
     stamps = instance.trace.timestamps
     shown = stamps < stamps[0] + np.timedelta64(7, "D")
-    for column, colour in zip(values[shown].T, colours, strict=True):
-        axes.plot(stamps[shown], column, color=colour, linewidth=0.9)
+    axes.plot(stamps[shown], values[shown], linewidth=0.9)
     axes.set_ylabel(label)
     axes.set_title("first week, UTC", fontsize=9)
     axes.xaxis.set_major_formatter(DateFormatter("%d %b"))  # type: ignore[no-untyped-call]
@@ -166,22 +161,19 @@ def _week(
     _limit(axes, values)
 
 
-def _day(axes: Axes, instance: Instance, values: FloatArray, colours: list[Any]) -> None:
+def _day(axes: Axes, instance: Instance, values: FloatArray) -> None:
     """The median over all days at each hour of the day."""
     hour = (instance.trace.timestamps.astype("datetime64[h]").astype(np.int64)) % 24
     hours = np.unique(hour)
-    for column, colour in zip(values.T, colours, strict=True):
-        medians = [np.median(column[hour == h]) for h in hours]
-        axes.plot(hours + 0.5, medians, color=colour, linewidth=1.3)
+    axes.plot(hours + 0.5, [np.median(values[hour == h], axis=0) for h in hours], linewidth=1.3)
     axes.set(xlim=(0, 24), xticks=range(0, 25, 6))
     axes.set_title("median by hour of the day, UTC", fontsize=9)
 
 
-def _duration(axes: Axes, values: FloatArray, colours: list[Any]) -> None:
+def _duration(axes: Axes, values: FloatArray) -> None:
     """How much of the time a value is exceeded."""
     share = (np.arange(len(values)) + 0.5) / len(values) * 100
-    for column, colour in zip(values.T, colours, strict=True):
-        axes.plot(share, np.sort(column)[::-1], color=colour, linewidth=1.0)
+    axes.plot(share, np.sort(values, axis=0)[::-1], linewidth=1.0)
     axes.set(xlim=(0, 100), xticks=(0, 50, 100))
     axes.set_title("duration, % of slots", fontsize=9)
     _limit(axes, values)

@@ -10,6 +10,7 @@ import pytest
 
 from equiload.envs import DataError, Fleet, Instance, Objective, Trace
 from equiload.envs.data import synthetic, table
+from equiload.experiments.cli import start
 from equiload.experiments.programs.data import main
 from equiload.experiments.running.files import replacing
 from equiload.experiments.worlds.portrait import portrait
@@ -21,7 +22,7 @@ def test_the_example_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFi
     spec = tmp_path / "example.yaml"
     spec.write_text("mine")
     (tmp_path / "demand.csv").unlink()
-    assert main(["example", str(tmp_path)]) == 2
+    assert start("data", ["example", str(tmp_path)]) == 2
     assert "example.yaml: is there already and differs" in capsys.readouterr().err
     assert spec.read_text() == "mine"
     assert not (tmp_path / "demand.csv").exists()
@@ -76,7 +77,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
+    assert start("data", arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1

@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equiload.envs import DataError
-from equiload.experiments.worlds.fetch import Dataset, Remote, bloom10_dataset, fetch, sha256
+from equiload.envs.reading import digest
+from equiload.experiments.worlds.fetch import Dataset, Remote, bloom10_dataset, fetch
 
 CONTENT = {"a.csv": b"time,value\n" * 9000, "sub/b b.csv": b"x" * 70_000}
 
@@ -97,7 +98,7 @@ def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path, ranges: 
     server.cut = None
     assert fetch(published(server), tmp_path) == 2
     assert server.asked[1] == ("a.csv", "bytes=50000-")
-    assert sha256(tmp_path / "a.csv") == hashlib.sha256(CONTENT["a.csv"]).hexdigest()
+    assert digest(tmp_path / "a.csv") == hashlib.sha256(CONTENT["a.csv"]).hexdigest()
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -271,4 +272,4 @@ def test_the_published_trace_has_the_recorded_checksums(bloom10_root: Path) -> N
     assert len(remotes) == 31
     for remote in remotes:
         path = bloom10_root / remote.path
-        assert (path.stat().st_size, sha256(path)) == (remote.size, remote.sha256), remote.path
+        assert (path.stat().st_size, digest(path)) == (remote.size, remote.sha256), remote.path

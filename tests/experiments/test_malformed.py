@@ -28,6 +28,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import DataError, Instance
 from equiload.envs.data import TableSource, named_source, synthetic
+from equiload.experiments.cli import start
 from equiload.experiments.programs import benchmark
 from equiload.experiments.programs import data as data_command
 from equiload.experiments.programs import report as report_command
@@ -575,7 +576,7 @@ def test_foreign_names_reach_no_terminal(
     pq.write_table(table.set_column(at, "algorithm", names), bad / parquet.FILE)
     assert main([str(root)]) == 0
     assert report_command.main([str(root)]) == 0
-    assert report_command.main([str(root / "nothing")]) == 2
+    assert start("report", [str(root / "nothing")]) == 2
     for text in capfd.readouterr():
         assert all(line.isprintable() for line in text.splitlines())
         assert "\x1b" not in text

@@ -182,12 +182,12 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
     contents = read_contents(tmp_path)
     assert [run.name for run in contents.runs] == ["good"]
     told = "\n".join(contents.left_out)
-    assert "half/results.json: Invalid JSON" in told
-    assert "new/results.json: schema: it should be 1, got 2" in told
-    assert "odd/results.json: it should be an object" in told
+    assert "half/results.json: it is no JSON (EOF while parsing" in told
+    assert "new/results.json: 'schema' must be 1, got 2" in told
+    assert "odd/results.json: must be an object, got []" in told
     assert "progress.csv: it has no column 'step' of numbers" in told
     text = write_report(tmp_path).read_text(encoding="utf-8")
-    assert "schema: it should be 1, got 2" in text
+    assert "&#39;schema&#39; must be 1, got 2" in text
 
 
 def test_event_files_are_read(tmp_path: Path) -> None:
