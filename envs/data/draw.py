@@ -7,12 +7,15 @@ The splits are disjoint seed spaces: a draw's split is part of the key that nump
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
+from equiload.envs.checking import checked
 from equiload.envs.errors import DataError
+from equiload.envs.typing import Number
 
 # Changed whenever the generator's numbers change on purpose.
 _ENTROPY = 0x0E9011_0AD_0002
@@ -35,6 +38,7 @@ class Split(Enum):
         return cls[name.upper()]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Draw:
     """One stream of random numbers: ``index`` within a split, ``member`` of a batch drawn there.
@@ -44,15 +48,8 @@ class Draw:
     """
 
     split: Split
-    index: int
-    member: int = 0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.split, Split):
-            raise DataError(f"a draw's split must be a Split, got {self.split!r}")
-        for name, value in (("index", self.index), ("member", self.member)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-                raise DataError(f"a draw's {name} must be a whole number from 0, got {value!r}")
+    index: Number
+    member: Number = 0
 
     @classmethod
     def train(cls, index: int) -> Draw:
@@ -96,3 +93,11 @@ class Draw:
     def __str__(self) -> str:
         member = f"[{self.member}]" if self.member else ""
         return f"{self.split.name.lower()}/{self.index}{member}"
+
+
+def shape_of(batch: int | Sequence[int]) -> tuple[int, ...]:
+    """The leading axes that a batch asks for: none, one or several."""
+    shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
+    if any(axis < 1 for axis in shape):
+        raise DataError(f"every axis of the batch must be at least 1, got {shape}")
+    return shape

@@ -108,12 +108,11 @@ def footprints(region: Region, kinds: Sequence[str]) -> FloatArray:
                 f"the generator cannot draw the footprint {kind!r}: it knows factors by fuel of "
                 f"{known}"
             )
-    factor = np.empty((len(kinds), len(FUELS)))
-    here, usual = dryness(region.temperature, region.humidity), dryness(*_RESERVOIRS)
-    for k, kind in enumerate(kinds):
-        factor[k] = [FOOTPRINTS[kind].factors[fuel] for fuel in FUELS]
-        if FOOTPRINTS[kind].evaporates:
-            factor[k, FUELS.index("hydro")] *= here / usual
+    factors = [FOOTPRINTS[kind].factors[fuel] for kind in kinds for fuel in FUELS]
+    factor = np.array(factors, dtype=np.float64).reshape(len(kinds), len(FUELS))
+    drier = dryness(region.temperature, region.humidity) / dryness(*_RESERVOIRS)
+    evaporates = np.array([FOOTPRINTS[kind].evaporates for kind in kinds], dtype=np.bool_)
+    factor[evaporates, FUELS.index("hydro")] *= drier
     return factor
 
 
@@ -201,13 +200,11 @@ class Year:
 class Output:
     """What the grid gives, ``[B, T, R]``: price of the merit order and the mix's footprints.
 
-    ``price`` US$/MWh, ``intensity`` by kind, its unit per MWh, ``residual`` load relative to mean
-    load.
+    ``price`` US$/MWh, ``intensity`` by kind, its unit per MWh.
     """
 
     price: FloatArray
     intensity: dict[str, FloatArray]
-    residual: FloatArray
 
 
 def load_shape(minutes: int) -> FloatArray:
@@ -253,9 +250,7 @@ def power(
         intensity += solar * sun + wind * blow if wind else solar * sun
         intensity *= own
         intensity += plant.imports * plant.abroad[k]
-    return Output(
-        price=price, intensity=dict(zip(plant.kinds, prints, strict=True)), residual=residual
-    )
+    return Output(price=price, intensity=dict(zip(plant.kinds, prints, strict=True)))
 
 
 def spill(plant: System) -> FloatArray:
@@ -281,9 +276,8 @@ def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurv
     floor = np.broadcast_to([r.floor for r in regions], gas.shape)
     cheapest = np.minimum(np.minimum(gas, coal), water)
     peak = 5.0 * gas
-    share, flexible = plant.share, {}
-    for fuel, part in _MUST_RUN.items():
-        flexible[fuel] = (1.0 - part) * share[fuel] / _USED[fuel]
+    share = plant.share
+    flexible = {fuel: (1.0 - p) * share[fuel] / _USED[fuel] for fuel, p in _MUST_RUN.items()}
     blocks: list[tuple[FloatArray, FloatArray, FloatArray]] = [  # from, to, capacity
         (floor, 0.6 * cheapest, spill(plant)),
         (0.6 * water, 1.4 * water, flexible["hydro"] * year.hydro),

@@ -7,7 +7,7 @@ column means, its unit and its source.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
@@ -140,9 +140,7 @@ def world() -> dict[str, Region]:
     read: dict[str, Callable[[str], Any]] = {"str": str, "float": float, "tuple[str, ...]": _names}
     kinds = {field.name: read[str(field.type)] for field in fields(Region)}
     rows = csv.DictReader(text.splitlines())
-    values: list[dict[str, Any]] = [{k: kinds[k](v) for k, v in row.items()} for row in rows]
-    regions = [Region(**row) for row in values]
-    return {region.name: region for region in regions}
+    return {row["name"]: Region(**{k: kinds[k](v) for k, v in row.items()}) for row in rows}
 
 
 def _names(cell: str) -> tuple[str, ...]:
@@ -170,25 +168,23 @@ def columns(rows: Iterable[Any], *names: str) -> dict[str, FloatArray]:
     return {name: np.array([getattr(row, name) for row in rows]) for name in names}
 
 
-def location(names: Iterable[str]) -> FloatArray:
-    """``[R, 2]``: latitude and longitude of these regions, degrees."""
-    return np.array([[r.latitude, r.longitude] for r in named_regions(names)])
+def places(regions: Iterable[Region]) -> FloatArray:
+    """``[R, 2]``: latitude and longitude of regions, degrees."""
+    return np.array([[region.latitude, region.longitude] for region in regions])
 
 
-def reachability(names: tuple[str, ...], kind: str) -> BoolArray:
+def reachability(regions: Sequence[Region], kind: str) -> BoolArray:
     """``[R, R]``: which region's gateway may use which region's data centers.
 
     ``full``: all. ``partial``: the paper's matrix between the paper's regions, and otherwise
     whatever lies within :data:`PARTIAL_REACH_KM`.
     """
     paper = paper_reachability(kind)  # refuses any other word
-    place = location(names)
-    reach: BoolArray = np.ones((len(names),) * 2, dtype=np.bool_)
-    if kind == "partial":
-        reach = great_circle(place, place) <= PARTIAL_REACH_KM
-        among = [k for k, name in enumerate(names) if name in PAPER_REGIONS]
-        index = [PAPER_REGIONS.index(names[k]) for k in among]
-        reach[np.ix_(among, among)] = paper[np.ix_(index, index)]
+    apart = great_circle(places(regions), places(regions))
+    reach: BoolArray = apart <= (PARTIAL_REACH_KM if kind == "partial" else np.inf)
+    among = [k for k, region in enumerate(regions) if region.name in PAPER_REGIONS]
+    index = [PAPER_REGIONS.index(regions[k].name) for k in among]
+    reach[np.ix_(among, among)] = paper[np.ix_(index, index)]
     return reach
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from equiload.envs.data.clock import Clock, Sky, clock, sky
-from equiload.envs.data.draw import Draw
+from equiload.envs.data.draw import Draw, shape_of
 from equiload.envs.data.fleets import world_fleet
 from equiload.envs.data.grid import MARKETS, Output, Year, load_shape, power, system
 from equiload.envs.data.noise import autoregression, between, pulses, uniform
@@ -25,8 +25,10 @@ from equiload.envs.data.regions import (
     PAPER_EQUITY_WEIGHT,
     PAPER_REGIONS,
     Region,
+    columns,
     great_circle,
     named_regions,
+    places,
 )
 from equiload.envs.data.requests import outages, requests
 from equiload.envs.data.weather import cooling_water, weather
@@ -113,9 +115,7 @@ def synthetic(
     """
     objective = Objective(equity_weight=equity_weight or PAPER_EQUITY_WEIGHT)
     draw, ranges = Draw.of(seed), Ranges.of(ranges)
-    shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
-    if any(axis < 1 for axis in shape):
-        raise DataError(f"every axis of the batch must be at least 1, got {shape}")
+    shape = shape_of(batch)
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise DataError(f"horizon must be a whole number of slots from 1, got {horizon!r}")
     if slot_minutes not in (5, 15, 30, 60):
@@ -256,11 +256,8 @@ class _Maker:
 
     def _uniform(self, names: Sequence[str], normal: FloatArray) -> dict[str, FloatArray]:
         """Uniform numbers within the ranges of these names, from ``normal [..., names]``."""
-        columns = np.moveaxis(normal, -1, 0)
-        return {
-            name: uniform(column, *self.ranges.ends(name))
-            for name, column in zip(names, columns, strict=True)
-        }
+        columns = zip(names, np.moveaxis(normal, -1, 0), strict=True)
+        return {name: uniform(column, *self.ranges.ends(name)) for name, column in columns}
 
     def _window(self, normal: FloatArray) -> tuple[TimeArray, IntArray, Clock]:
         """Stamps and table rows ``[B, T]`` of windows that start in the season and year drawn."""
@@ -329,10 +326,8 @@ class _Maker:
         ``drift [B, C, R]`` are nodes of the level, ``normal [B, 2, T, R]`` noise and spikes.
         """
         per_hour = 60 / self.minutes
-        markup, own, rate, floor = (
-            np.array([getattr(region, name) for region in regions])
-            for name in ("markup", "volatility", "spikes", "floor")
-        )
+        column = columns(regions, "markup", "volatility", "spikes", "floor")
+        markup, own, rate, floor = column.values()
         scale = chosen["volatility"][:, None, None]
         slow = autoregression(drift, _DRIFT_HOURS / self._node_hours)
         level = _DRIFT * scale * between(slow, self._every, self.slots)
@@ -376,7 +371,7 @@ def _coupling(regions: tuple[Region, ...]) -> FloatArray:
     A price, relative to its region's level, moves part of the way to the mean of the markets that
     it is coupled with, each weighed by ``exp(−distance / 500 km)``.
     """
-    place = np.array([[region.latitude, region.longitude] for region in regions])
+    place = places(regions)
     market = np.array([region.coupling or region.name for region in regions])
     weight = np.exp(-great_circle(place, place) / _COUPLING_KM) * (market[:, None] == market)
     weight = _COUPLED * weight / weight.sum(1, keepdims=True)
