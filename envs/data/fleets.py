@@ -6,14 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equiload.envs.data.regions import (
-    Region,
-    great_circle,
-    named_regions,
-    places,
-    reachability,
-    world,
-)
+from equiload.envs.data.regions import great_circle, location, named_regions, reachability, world
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Fleet
 
@@ -43,15 +36,14 @@ def world_fleet(
     DataError
         A region that is not in the table, or a count that does not fit.
     """
-    rows = _regions(regions)
-    names = tuple(row.name for row in rows)
+    names = _names(regions)
     counts = [sites] * len(names) if isinstance(sites, int) else [int(n) for n in sites]
     if len(counts) != len(names) or min(counts, default=0) < 1:
         raise DataError(
             f"sites must be at least 1 for each of the {len(names)} regions, got {sites}"
         )
     region_of = np.repeat(np.arange(len(names)), counts)
-    place = places(rows)
+    place = location(names)
     return Fleet(
         datacenters=tuple(
             name if count == 1 else f"{name} {site + 1}"
@@ -60,7 +52,7 @@ def world_fleet(
         ),
         gateways=names,
         capacity=np.full(len(region_of), capacity),
-        reachable=reachability(rows, kind)[:, region_of],
+        reachable=reachability(names, kind)[:, region_of],
         regions=names,
         region_of=region_of,
         distance=great_circle(place, place[region_of]),
@@ -68,12 +60,12 @@ def world_fleet(
     )
 
 
-def _regions(regions: int | Sequence[str]) -> tuple[Region, ...]:
-    known = tuple(world().values())
+def _names(regions: int | Sequence[str]) -> tuple[str, ...]:
+    known = tuple(world())
     if isinstance(regions, int):
         if not 1 <= regions <= len(known):
             raise DataError(f"regions must be 1 to {len(known)}, or names, got {regions}")
         return known[:regions]
     if isinstance(regions, str) or not regions:
         raise DataError(f"regions must be names of regions, or how many, got {regions!r}")
-    return named_regions(regions)
+    return tuple(region.name for region in named_regions(regions))

@@ -196,17 +196,6 @@ class Year:
     fuel: FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Output:
-    """What the grid gives, ``[B, T, R]``: price of the merit order and the mix's footprints.
-
-    ``price`` US$/MWh, ``intensity`` by kind, its unit per MWh.
-    """
-
-    price: FloatArray
-    intensity: dict[str, FloatArray]
-
-
 def load_shape(minutes: int) -> FloatArray:
     """``[W]``: electricity demand over the slots of a local week, relative to its mean."""
     return week_shape(_WEEKDAY, _WEEKEND, minutes)
@@ -228,8 +217,12 @@ def wind_factor(air: Weather, plant: System) -> FloatArray:
 
 def power(
     air: Weather, shape: FloatArray, year: Year, plant: System, regions: tuple[Region, ...]
-) -> Output:
-    """Run the systems: ``shape [B, T, R]`` is electricity demand before weather, mean 1."""
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Run the systems: ``shape [B, T, R]`` is electricity demand before weather, mean 1.
+
+    Returns the price of the merit order, US$/MWh, and the mix's footprints, of each of the
+    ``plant.kinds`` in its unit per MWh, all ``[B, T, R]``.
+    """
     load = electricity(air, shape, plant)
     share = plant.share
     sun = plant.solar * air.sun
@@ -250,7 +243,7 @@ def power(
         intensity += solar * sun + wind * blow if wind else solar * sun
         intensity *= own
         intensity += plant.imports * plant.abroad[k]
-    return Output(price=price, intensity=dict(zip(plant.kinds, prints, strict=True)))
+    return price, prints
 
 
 def spill(plant: System) -> FloatArray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
+from equiload.envs.checking import refuse_unknown
 from equiload.envs.errors import DataError
 
 #: A number, or the low and the high end of a range to draw from.
@@ -94,9 +95,7 @@ class Ranges:
         if isinstance(options, Ranges):
             return options
         options = dict(options or {})
-        unknown = sorted(set(options) - set(_limits()))
-        if unknown:
-            raise DataError(f"there is no range {unknown[0]!r}, expected {', '.join(_limits())}")
+        refuse_unknown("range", options, _limits())
         return cls(**options)
 
 

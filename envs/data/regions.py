@@ -15,23 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from equiload.envs.checking import refuse_unknown
 from equiload.envs.errors import DataError
 from equiload.envs.footprints import FOOTPRINTS
 from equiload.envs.typing import BoolArray, FloatArray
-
-#: In the paper's order.
-PAPER_REGIONS = (
-    "Texas",
-    "Virginia",
-    "Georgia",
-    "Nevada",
-    "Germany",
-    "Belgium",
-    "Netherlands",
-    "Denmark",
-    "Japan",
-    "Singapore",
-)
 
 #: Rows are gateways, columns data centers; 1 where requests may be sent under partial GLB.
 _PARTIAL = """
@@ -49,15 +36,6 @@ _PARTIAL = """
 
 #: The paper's equity weights, US$ per t of carbon and per m³ of water.
 PAPER_EQUITY_WEIGHT = {kind: FOOTPRINTS[kind].equity_weight for kind in ("carbon", "water")}
-
-
-def paper_reachability(name: str) -> BoolArray:
-    """``[10, 10]``: the paper's ``full`` or ``partial`` reachability."""
-    if name == "full":
-        return np.ones((len(PAPER_REGIONS), len(PAPER_REGIONS)), dtype=np.bool_)
-    if name == "partial":
-        return np.array([[c == "1" for c in row] for row in _PARTIAL.split()])
-    raise DataError(f"reachability must be 'full' or 'partial', got {name!r}")
 
 
 _EARTH_RADIUS_KM = 6371.0088
@@ -147,6 +125,10 @@ def _names(cell: str) -> tuple[str, ...]:
     return tuple(cell.split(";")) if cell else ()
 
 
+#: In the paper's order.
+PAPER_REGIONS = tuple(world())[:10]
+
+
 def named_regions(names: Iterable[str]) -> tuple[Region, ...]:
     """The regions of these names.
 
@@ -156,9 +138,7 @@ def named_regions(names: Iterable[str]) -> tuple[Region, ...]:
         For a name that is not in the table.
     """
     table, names = world(), tuple(names)
-    for name in names:
-        if name not in table:
-            raise DataError(f"there is no region {name!r}, expected one of {', '.join(table)}")
+    refuse_unknown("region", names, table)
     return tuple(table[name] for name in names)
 
 
@@ -168,22 +148,32 @@ def columns(rows: Iterable[Any], *names: str) -> dict[str, FloatArray]:
     return {name: np.array([getattr(row, name) for row in rows]) for name in names}
 
 
-def places(regions: Iterable[Region]) -> FloatArray:
-    """``[R, 2]``: latitude and longitude of regions, degrees."""
-    return np.array([[region.latitude, region.longitude] for region in regions])
+def location(names: Iterable[str]) -> FloatArray:
+    """``[R, 2]``: latitude and longitude of these regions, degrees."""
+    return np.array([[r.latitude, r.longitude] for r in named_regions(names)])
 
 
-def reachability(regions: Sequence[Region], kind: str) -> BoolArray:
+def paper_reachability(name: str) -> BoolArray:
+    """``[10, 10]``: the paper's ``full`` or ``partial`` reachability."""
+    if name == "full":
+        return np.ones((len(PAPER_REGIONS), len(PAPER_REGIONS)), dtype=np.bool_)
+    if name == "partial":
+        return np.array([[c == "1" for c in row] for row in _PARTIAL.split()])
+    raise DataError(f"reachability must be 'full' or 'partial', got {name!r}")
+
+
+def reachability(names: Sequence[str], kind: str) -> BoolArray:
     """``[R, R]``: which region's gateway may use which region's data centers.
 
     ``full``: all. ``partial``: the paper's matrix between the paper's regions, and otherwise
     whatever lies within :data:`PARTIAL_REACH_KM`.
     """
     paper = paper_reachability(kind)  # refuses any other word
-    apart = great_circle(places(regions), places(regions))
-    reach: BoolArray = apart <= (PARTIAL_REACH_KM if kind == "partial" else np.inf)
-    among = [k for k, region in enumerate(regions) if region.name in PAPER_REGIONS]
-    index = [PAPER_REGIONS.index(regions[k].name) for k in among]
+    place = location(names)
+    most = PARTIAL_REACH_KM if kind == "partial" else np.inf
+    reach: BoolArray = great_circle(place, place) <= most
+    among = [k for k, name in enumerate(names) if name in PAPER_REGIONS]
+    index = [PAPER_REGIONS.index(names[k]) for k in among]
     reach[np.ix_(among, among)] = paper[np.ix_(index, index)]
     return reach
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from equiload.envs.checking import check_call, checked
+from equiload.envs.checking import check_call, checked, refuse_unknown
 from equiload.envs.data.bloom10 import bloom10
 from equiload.envs.data.disturbed import disturbed, recorded_ranges
 from equiload.envs.data.draw import Draw, Split, shape_of
@@ -529,12 +529,8 @@ def named_source(text: str) -> Source:
 
 
 def _known(name: str, options: Mapping[str, Any]) -> None:
-    expected = [key for key in inspect.signature(RecordedSource).parameters if key != "read"]
-    for option in options:
-        if option not in expected:
-            raise DataError(
-                f"{name} has no option {option!r}, expected one of {', '.join(expected)}"
-            )
+    _, *expected = inspect.signature(RecordedSource).parameters
+    refuse_unknown(f"option of {name}", options, expected)
 
 
 def _member(draw: Draw, member: int) -> Draw:
