@@ -90,7 +90,7 @@ def check_table(instance: Instance, regions: Sequence[RegionTable]) -> list[Find
 
 def _exchange_rate(region: RegionTable) -> Iterator[Finding]:
     price = region.facts["price"].entry if "price" in region.facts else None
-    if price is not None and isinstance(price.rate, str | float):
+    if price is not None and isinstance(price.rate, float):
         yield Finding(
             region.name,
             "price",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from equiload.envs.data.checks.findings import Finding, Verdict
 from equiload.envs.data.tables.assemble import RegionTable
@@ -17,9 +18,7 @@ def check_readings(region: RegionTable, slots: int) -> Iterator[Finding]:
 
 
 def _check_reading(region: RegionTable, kind: str, slots: int) -> Iterator[Finding]:
-    def finding(check: str, verdict: Verdict, evidence: str, advice: str) -> Finding:
-        return Finding(region.name, kind, check, verdict, evidence, advice)
-
+    finding = partial(Finding, region.name, kind)
     facts = region.facts[kind]
     names = [n for n in region.columns if n == kind or (kind, n[:5]) == ("mix", "mix: ")]
     columns = [column for name in names for column in region.columns[name]]
