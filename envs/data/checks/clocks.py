@@ -196,8 +196,7 @@ def average_day(signal: Signal, values: FloatArray) -> FloatArray | None:
 
 def _median_day(days: FloatArray) -> FloatArray:
     """``[per_day]``: median over ``days [D, per_day]``, each without its own mean."""
-    profile: FloatArray = np.median(days - days.mean(1, keepdims=True), axis=0)
-    return profile
+    return np.asarray(np.median(days - days.mean(1, keepdims=True), axis=0))
 
 
 def best_lag(day: FloatArray, template: FloatArray) -> tuple[float, float]:

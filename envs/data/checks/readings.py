@@ -34,6 +34,13 @@ def _check_reading(region: RegionTable, kind: str, slots: int) -> Iterator[Findi
             f"values last {steps}{since} in {file}",
             "Each counts for as long as it lasts; give 'start' or 'end' to use one alone.",
         )
+    if isinstance(facts.entry.rate, float):
+        yield finding(
+            "exchange rate",
+            Verdict.SUSPICIOUS,
+            f"one fixed rate of {facts.entry.rate} US$ converts {facts.entry.unit}",
+            "Rates move by several per cent within months: give 'rate' a file of its own.",
+        )
     zone = facts.entry.time_zone
     if zone and not facts.zone_used and zone not in ("UTC", "Etc/UTC"):
         yield finding(
