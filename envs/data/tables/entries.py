@@ -194,9 +194,9 @@ def load_yaml(path: Path) -> Any:
     """
     try:
         if path.is_file() and path.stat().st_size > _LARGEST_FILE:
-            raise DataError(f"{path}: a description of more than 256 KiB is not read")
+            raise DataError("a description of more than 256 KiB is not read")
         if path.exists() and not path.is_file():
-            raise DataError(f"{path}: is no file")
+            raise DataError("is no file")
         node = YAML(typ="base", pure=True).compose(path.read_text(encoding="utf-8"))
         return None if node is None else _built(node, iter(range(_MOST_VALUES)))
     except FileNotFoundError:
@@ -209,7 +209,7 @@ def load_yaml(path: Path) -> Any:
     except RecursionError:
         raise DataError(f"{path}: is nested too deeply") from None
     except DataError as error:
-        raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+        raise DataError(f"{path}: {error}") from None
 
 
 def _built(node: Node, room: Iterator[int]) -> Any:

@@ -150,10 +150,7 @@ def _fitting(
 ) -> tuple[SeriesEntry, Frame]:
     """The first entry that fits a file; of generation mixes, the one that knows most of its fuels.
 
-    Raises
-    ------
-    DataError
-        What is wrong with the first, if none fits.
+    Where none fits, what is wrong with the first is raised.
     """
     refusals: list[DataError] = []
     fitting: list[tuple[tuple[int, int], SeriesEntry, Frame]] = []
