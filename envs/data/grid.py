@@ -124,8 +124,7 @@ def typical_mix(region: Region, kinds: Sequence[str]) -> FloatArray:
 
 def _generated(region: Region, kinds: Sequence[str]) -> FloatArray:
     share = np.array([getattr(region, fuel) for fuel in FUELS])
-    mix: FloatArray = footprints(region, kinds) @ share
-    return mix
+    return np.asarray(footprints(region, kinds) @ share)
 
 
 def _abroad(region: Region, kinds: Sequence[str]) -> FloatArray:
@@ -133,8 +132,7 @@ def _abroad(region: Region, kinds: Sequence[str]) -> FloatArray:
     if not region.neighbours:
         return footprints(region, kinds)[:, FUELS.index("gas")]
     mixes = [_generated(neighbour, kinds) for neighbour in named_regions(region.neighbours)]
-    mean: FloatArray = np.mean(mixes, axis=0)
-    return mean
+    return np.asarray(np.mean(mixes, axis=0))
 
 
 @lru_cache(maxsize=8)
@@ -211,8 +209,7 @@ def electricity(air: Weather, shape: FloatArray, plant: System) -> FloatArray:
 
 def wind_factor(air: Weather, plant: System) -> FloatArray:
     """``[B, T, R]``: capacity factor of a region's wind power."""
-    factor: FloatArray = 1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind)))
-    return factor
+    return np.asarray(1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind))))
 
 
 def power(

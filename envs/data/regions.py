@@ -186,5 +186,4 @@ def great_circle(a: FloatArray, b: FloatArray) -> FloatArray:
         np.sin((lat_a - lat_b) / 2) ** 2
         + np.cos(lat_a) * np.cos(lat_b) * np.sin((lon_a - lon_b) / 2) ** 2
     )
-    distance: FloatArray = 2 * _EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))
-    return distance
+    return np.asarray(2 * _EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0, 1))))

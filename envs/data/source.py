@@ -276,10 +276,9 @@ class RecordedSource(Source):
             raise DataError(f"{self.name}: a batch of windows has one axis, got {shape}")
         length = self._length(horizon, self._slots_of(draw.split))
         members = [_member(draw, k) for k in range(shape[0] if shape else 1)]
-        starts = [self._start_of(member, length) for member in members]
         windows = [
-            self._stressed(self.recorded.window(start, length), member)
-            for start, member in zip(starts, members, strict=True)
+            self._stressed(self.recorded.window(self._start_of(member, length), length), member)
+            for member in members
         ]
         return _drawn(_reaching(_stacked(windows) if shape else windows[0], reachability), draw)
 

@@ -329,8 +329,7 @@ class _Maker:
         noise = autoregression(normal[:, 0] @ mix, _NOISE_HOURS * per_hour)
         spike = pulses(normal[:, 1], rate / (7 * 24 * per_hour) * scale, _SPIKE_HOURS * per_hour)
         price += 0.35 * own * scale * noise * (size + typical) + _SPIKE * typical * spike
-        coupled: FloatArray = np.maximum(price @ _coupling(regions), floor)
-        return coupled
+        return np.asarray(np.maximum(price @ _coupling(regions), floor))
 
     def _by_site(
         self,
