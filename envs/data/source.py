@@ -529,7 +529,7 @@ def named_source(text: str) -> Source:
 
 def _known(name: str, options: Mapping[str, Any]) -> None:
     _, *expected = inspect.signature(RecordedSource).parameters
-    refuse_unknown(f"option of {name}", options, expected)
+    refuse_unknown(f"{name} option", options, expected)
 
 
 def _member(draw: Draw, member: int) -> Draw:
