@@ -13,9 +13,7 @@ from enum import Enum
 
 import numpy as np
 
-from equiload.envs.checking import checked
 from equiload.envs.errors import DataError
-from equiload.envs.typing import Number
 
 # Changed whenever the generator's numbers change on purpose.
 _ENTROPY = 0x0E9011_0AD_0002
@@ -38,7 +36,6 @@ class Split(Enum):
         return cls[name.upper()]
 
 
-@checked
 @dataclass(frozen=True, slots=True)
 class Draw:
     """One stream of random numbers: ``index`` within a split, ``member`` of a batch drawn there.
@@ -48,8 +45,15 @@ class Draw:
     """
 
     split: Split
-    index: Number
-    member: Number = 0
+    index: int
+    member: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.split, Split):
+            raise DataError(f"a draw's split must be a Split, got {self.split!r}")
+        for name, value in (("index", self.index), ("member", self.member)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise DataError(f"a draw's {name} must be a whole number from 0, got {value!r}")
 
     @classmethod
     def train(cls, index: int) -> Draw:
