@@ -6,7 +6,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, wraps
 from types import SimpleNamespace
@@ -64,9 +64,7 @@ def sentence_of(
     where = ".".join([*within, *place]).replace(".[", "[")
     if first["type"] == "extra_forbidden":
         names = sorted(known) if len(first["loc"]) == 1 else []
-        close = difflib.get_close_matches(place[-1], names, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else f", expected one of {names}"
-        return f"there is no {noun} {where!r}{hint if names else ''}"
+        return f"there is no {noun} {where!r}{_meant(place[-1], names) if names else ''}"
     if first["type"] == "missing":
         return f"{where!r} is missing"
     if first["type"] == "value_error":  # a record's own sentence
@@ -110,6 +108,19 @@ def shown(value: Any) -> str:
     else:
         text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def refuse_unknown(noun: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse the first of the ``names`` that no ``noun`` has, with what may have been meant."""
+    expected = [*known]
+    for name in names:
+        if name not in expected:
+            raise DataError(f"there is no {noun} {shown(name)}{_meant(name, expected)}")
+
+
+def _meant(name: object, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, 1)
+    return f"; did you mean {close[0]!r}?" if close else f", expected one of {[*known]}"
 
 
 def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:

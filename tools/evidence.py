@@ -21,7 +21,7 @@ from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import Instance, rollout
 from equiload.envs.data import Draw, bloom10, synthetic
 from equiload.envs.data.checks import Signal, Verdict, check_instance
-from equiload.envs.data.checks.clocks import check_clock
+from equiload.envs.data.checks.clocks import check_clocks
 from equiload.envs.errors import DataError, EquiloadError
 from equiload.envs.typing import FloatArray
 from slips import slip_table
@@ -102,12 +102,12 @@ def _series(instance: Instance, kind: str) -> Iterator[Signal]:
     for i, name in enumerate(fleet.datacenters):
         latitude, longitude = fleet.location[i]
         series = Signal(name, kind, values[kind][:, i], trace.timestamps, (latitude, longitude))
-        if check_clock(series) is not None:
+        if next(check_clocks(series), None) is not None:
             yield series
 
 
 def _clock(series: Signal) -> Verdict | None:
-    finding = check_clock(series)
+    finding = next(check_clocks(series), None)
     return None if finding is None else finding.verdict
 
 

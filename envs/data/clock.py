@@ -75,18 +75,15 @@ def utc_offset(zone: str, stamps: TimeArray) -> IntArray:
     def offset(moment: datetime) -> int:
         return int(moment.astimezone(info).utcoffset().total_seconds() // 60)  # type: ignore[union-attr]
 
-    day = stamps[0].astype("datetime64[D]").item()
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    hours = int((stamps[-1] - stamps[0].astype("datetime64[D]")) / np.timedelta64(1, "h")) + 1
-    days = hours // 24 + 2
-    daily = [offset(begin + timedelta(days=d)) for d in range(days)]
+    midnight = stamps[0].astype("datetime64[D]")
+    begin = midnight.astype("datetime64[s]").item().replace(tzinfo=UTC)
+    since = (stamps - midnight).astype("timedelta64[h]").astype(np.int64)
+    daily = [offset(begin + timedelta(days=d)) for d in range((since[-1] + 1) // 24 + 2)]
     hourly = np.repeat(daily, 24)
     for d in np.flatnonzero(np.diff(daily)):
         span = range(24 * int(d), 24 * (int(d) + 1))
         hourly[24 * d : 24 * (d + 1)] = [offset(begin + timedelta(hours=h)) for h in span]
-    since = (stamps - stamps[0].astype("datetime64[D]")).astype("timedelta64[h]").astype(np.int64)
-    minutes: IntArray = hourly[since]
-    return minutes
+    return np.asarray(hourly[since])
 
 
 def week_minute(stamps: TimeArray, offset: IntArray) -> IntArray:
@@ -96,8 +93,7 @@ def week_minute(stamps: TimeArray, offset: IntArray) -> IntArray:
     """
     # 1970-01-01, where numpy counts from, was a Thursday: day 3 of a week that starts on Monday.
     utc_minute = stamps.astype("datetime64[m]").astype(np.int64) + 3 * 24 * 60
-    local: IntArray = (utc_minute + offset) % (7 * 24 * 60)
-    return local
+    return np.asarray((utc_minute + offset) % (7 * 24 * 60))
 
 
 def week_shape(weekday: tuple[float, ...], weekend: float, minutes: int) -> FloatArray:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
+from equiload.envs.checking import refuse_unknown
 from equiload.envs.data.weather import cooling_water
 from equiload.envs.errors import DataError
 from equiload.envs.footprints import FOOTPRINTS, FUELS
@@ -28,9 +29,7 @@ def mix_footprints(mix: Mapping[str, FloatArray], kinds: Sequence[str]) -> dict[
     DataError
         A fuel without factors, or a slot in which nothing runs.
     """
-    unknown = sorted(set(mix) - set(FUELS))
-    if unknown:
-        raise DataError(f"there is no fuel {unknown[0]!r}, expected one of {', '.join(FUELS)}")
+    refuse_unknown("fuel", mix, FUELS)
     output = {fuel: np.maximum(amount, 0.0) for fuel, amount in mix.items()}
     total = np.sum(list(output.values()), axis=0)
     if not (total > 0).all():

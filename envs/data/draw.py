@@ -7,6 +7,7 @@ The splits are disjoint seed spaces: a draw's split is part of the key that nump
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -96,3 +97,11 @@ class Draw:
     def __str__(self) -> str:
         member = f"[{self.member}]" if self.member else ""
         return f"{self.split.name.lower()}/{self.index}{member}"
+
+
+def shape_of(batch: int | Sequence[int]) -> tuple[int, ...]:
+    """The leading axes that a batch asks for: none, one or several."""
+    shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
+    if any(axis < 1 for axis in shape):
+        raise DataError(f"every axis of the batch must be at least 1, got {shape}")
+    return shape

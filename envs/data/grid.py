@@ -108,12 +108,11 @@ def footprints(region: Region, kinds: Sequence[str]) -> FloatArray:
                 f"the generator cannot draw the footprint {kind!r}: it knows factors by fuel of "
                 f"{known}"
             )
-    factor = np.empty((len(kinds), len(FUELS)))
-    here, usual = dryness(region.temperature, region.humidity), dryness(*_RESERVOIRS)
-    for k, kind in enumerate(kinds):
-        factor[k] = [FOOTPRINTS[kind].factors[fuel] for fuel in FUELS]
-        if FOOTPRINTS[kind].evaporates:
-            factor[k, FUELS.index("hydro")] *= here / usual
+    factors = [FOOTPRINTS[kind].factors[fuel] for kind in kinds for fuel in FUELS]
+    factor = np.array(factors, dtype=np.float64).reshape(len(kinds), len(FUELS))
+    drier = dryness(region.temperature, region.humidity) / dryness(*_RESERVOIRS)
+    evaporates = np.array([FOOTPRINTS[kind].evaporates for kind in kinds], dtype=np.bool_)
+    factor[evaporates, FUELS.index("hydro")] *= drier
     return factor
 
 
@@ -125,8 +124,7 @@ def typical_mix(region: Region, kinds: Sequence[str]) -> FloatArray:
 
 def _generated(region: Region, kinds: Sequence[str]) -> FloatArray:
     share = np.array([getattr(region, fuel) for fuel in FUELS])
-    mix: FloatArray = footprints(region, kinds) @ share
-    return mix
+    return np.asarray(footprints(region, kinds) @ share)
 
 
 def _abroad(region: Region, kinds: Sequence[str]) -> FloatArray:
@@ -134,8 +132,7 @@ def _abroad(region: Region, kinds: Sequence[str]) -> FloatArray:
     if not region.neighbours:
         return footprints(region, kinds)[:, FUELS.index("gas")]
     mixes = [_generated(neighbour, kinds) for neighbour in named_regions(region.neighbours)]
-    mean: FloatArray = np.mean(mixes, axis=0)
-    return mean
+    return np.asarray(np.mean(mixes, axis=0))
 
 
 @lru_cache(maxsize=8)
@@ -197,19 +194,6 @@ class Year:
     fuel: FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Output:
-    """What the grid gives, ``[B, T, R]``: price of the merit order and the mix's footprints.
-
-    ``price`` US$/MWh, ``intensity`` by kind, its unit per MWh, ``residual`` load relative to mean
-    load.
-    """
-
-    price: FloatArray
-    intensity: dict[str, FloatArray]
-    residual: FloatArray
-
-
 def load_shape(minutes: int) -> FloatArray:
     """``[W]``: electricity demand over the slots of a local week, relative to its mean."""
     return week_shape(_WEEKDAY, _WEEKEND, minutes)
@@ -225,14 +209,17 @@ def electricity(air: Weather, shape: FloatArray, plant: System) -> FloatArray:
 
 def wind_factor(air: Weather, plant: System) -> FloatArray:
     """``[B, T, R]``: capacity factor of a region's wind power."""
-    factor: FloatArray = 1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind)))
-    return factor
+    return np.asarray(1.0 / (1.0 + np.exp(-(plant.wind_median + _WIND_SPREAD * air.wind))))
 
 
 def power(
     air: Weather, shape: FloatArray, year: Year, plant: System, regions: tuple[Region, ...]
-) -> Output:
-    """Run the systems: ``shape [B, T, R]`` is electricity demand before weather, mean 1."""
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Run the systems: ``shape [B, T, R]`` is electricity demand before weather, mean 1.
+
+    Returns the price of the merit order, US$/MWh, and the mix's footprints, of each of the
+    ``plant.kinds`` in its unit per MWh, all ``[B, T, R]``.
+    """
     load = electricity(air, shape, plant)
     share = plant.share
     sun = plant.solar * air.sun
@@ -253,9 +240,7 @@ def power(
         intensity += solar * sun + wind * blow if wind else solar * sun
         intensity *= own
         intensity += plant.imports * plant.abroad[k]
-    return Output(
-        price=price, intensity=dict(zip(plant.kinds, prints, strict=True)), residual=residual
-    )
+    return price, prints
 
 
 def spill(plant: System) -> FloatArray:
@@ -281,9 +266,8 @@ def supply(year: Year, plant: System, regions: tuple[Region, ...]) -> SupplyCurv
     floor = np.broadcast_to([r.floor for r in regions], gas.shape)
     cheapest = np.minimum(np.minimum(gas, coal), water)
     peak = 5.0 * gas
-    share, flexible = plant.share, {}
-    for fuel, part in _MUST_RUN.items():
-        flexible[fuel] = (1.0 - part) * share[fuel] / _USED[fuel]
+    share = plant.share
+    flexible = {fuel: (1.0 - p) * share[fuel] / _USED[fuel] for fuel, p in _MUST_RUN.items()}
     blocks: list[tuple[FloatArray, FloatArray, FloatArray]] = [  # from, to, capacity
         (floor, 0.6 * cheapest, spill(plant)),
         (0.6 * water, 1.4 * water, flexible["hydro"] * year.hydro),

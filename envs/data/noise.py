@@ -53,5 +53,4 @@ def between(nodes: FloatArray, every: int, slots: int) -> FloatArray:
 
 def uniform(normal: FloatArray, low: FloatArray | float, high: FloatArray | float) -> FloatArray:
     """Numbers between ``low`` and ``high``, uniform, from normal ones."""
-    value: FloatArray = low + (high - low) * ndtr(normal)
-    return value
+    return np.asarray(low + (high - low) * ndtr(normal))

@@ -5,34 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, get_type_hints
 
+from equiload.envs.checking import refuse_unknown
 from equiload.envs.errors import DataError
 
 #: A number, or the low and the high end of a range to draw from.
 Range = float | tuple[float, float]
 
-# Where a range may lie at all.
-_LIMITS = {
-    "year": (1990, 2100),
-    "day": (1, 365),
-    "fuel": (-3, 3),
-    "warmth": (-10, 10),
-    "hydro": (0.3, 2),
-    "wind": (0, 2),
-    "nuclear": (0, 1.5),
-    "volatility": (0, 4),
-    "correlation": (1, 20000),
-    "utilisation": (0.05, 0.9),
-    "growth": (-0.5, 0.5),
-    "flash_crowds": (0, 50),
-    "outages": (0, 10),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
     """What is drawn anew for every instance, uniformly within ``(low, high)``, or a fixed number.
+
+    Annotated is where a range may lie at all.
 
     Parameters
     ----------
@@ -65,24 +52,24 @@ class Ranges:
         Outages per data center and week; where they would leave demand unservable, they wait.
     """
 
-    year: Range = (2018, 2025)
-    day: Range = (1, 365)
-    fuel: Range = (0.0, 2.2)
-    warmth: Range = (-1.0, 2.0)
-    hydro: Range = (0.65, 1.2)
-    wind: Range = (0.85, 1.15)
-    nuclear: Range = (0.8, 1.05)
-    volatility: Range = (0.5, 1.2)
-    correlation: Range = (500.0, 1500.0)
-    utilisation: Range = (0.55, 0.68)
-    growth: Range = (0.0, 0.03)
-    flash_crowds: Range = (0.0, 1.0)
-    outages: Range = (0.0, 0.3)
+    year: Annotated[Range, 1990, 2100] = (2018, 2025)
+    day: Annotated[Range, 1, 365] = (1, 365)
+    fuel: Annotated[Range, -3, 3] = (0.0, 2.2)
+    warmth: Annotated[Range, -10, 10] = (-1.0, 2.0)
+    hydro: Annotated[Range, 0.3, 2] = (0.65, 1.2)
+    wind: Annotated[Range, 0, 2] = (0.85, 1.15)
+    nuclear: Annotated[Range, 0, 1.5] = (0.8, 1.05)
+    volatility: Annotated[Range, 0, 4] = (0.5, 1.2)
+    correlation: Annotated[Range, 1, 20000] = (500.0, 1500.0)
+    utilisation: Annotated[Range, 0.05, 0.9] = (0.55, 0.68)
+    growth: Annotated[Range, -0.5, 0.5] = (0.0, 0.03)
+    flash_crowds: Annotated[Range, 0, 50] = (0.0, 1.0)
+    outages: Annotated[Range, 0, 10] = (0.0, 0.3)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             low, high = self.ends(field.name)
-            least, most = _LIMITS[field.name]
+            least, most = _limits()[field.name]
             if not (least <= low <= high <= most):
                 raise DataError(
                     f"the range {field.name} must lie within {least:g} to {most:g}, "
@@ -108,7 +95,12 @@ class Ranges:
         if isinstance(options, Ranges):
             return options
         options = dict(options or {})
-        unknown = sorted(set(options) - set(_LIMITS))
-        if unknown:
-            raise DataError(f"there is no range {unknown[0]!r}, expected {', '.join(_LIMITS)}")
+        refuse_unknown("range", options, _limits())
         return cls(**options)
+
+
+@cache
+def _limits() -> Mapping[str, tuple[float, float]]:
+    """Where each range may lie, as its field is annotated."""
+    hints = get_type_hints(Ranges, include_extras=True)
+    return {name: hint.__metadata__ for name, hint in hints.items()}

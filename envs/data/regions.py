@@ -7,7 +7,7 @@ column means, its unit and its source.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
@@ -15,23 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from equiload.envs.checking import refuse_unknown
 from equiload.envs.errors import DataError
 from equiload.envs.footprints import FOOTPRINTS
 from equiload.envs.typing import BoolArray, FloatArray
-
-#: In the paper's order.
-PAPER_REGIONS = (
-    "Texas",
-    "Virginia",
-    "Georgia",
-    "Nevada",
-    "Germany",
-    "Belgium",
-    "Netherlands",
-    "Denmark",
-    "Japan",
-    "Singapore",
-)
 
 #: Rows are gateways, columns data centers; 1 where requests may be sent under partial GLB.
 _PARTIAL = """
@@ -49,15 +36,6 @@ _PARTIAL = """
 
 #: The paper's equity weights, US$ per t of carbon and per m³ of water.
 PAPER_EQUITY_WEIGHT = {kind: FOOTPRINTS[kind].equity_weight for kind in ("carbon", "water")}
-
-
-def paper_reachability(name: str) -> BoolArray:
-    """``[10, 10]``: the paper's ``full`` or ``partial`` reachability."""
-    if name == "full":
-        return np.ones((len(PAPER_REGIONS), len(PAPER_REGIONS)), dtype=np.bool_)
-    if name == "partial":
-        return np.array([[c == "1" for c in row] for row in _PARTIAL.split()])
-    raise DataError(f"reachability must be 'full' or 'partial', got {name!r}")
 
 
 _EARTH_RADIUS_KM = 6371.0088
@@ -140,13 +118,15 @@ def world() -> dict[str, Region]:
     read: dict[str, Callable[[str], Any]] = {"str": str, "float": float, "tuple[str, ...]": _names}
     kinds = {field.name: read[str(field.type)] for field in fields(Region)}
     rows = csv.DictReader(text.splitlines())
-    values: list[dict[str, Any]] = [{k: kinds[k](v) for k, v in row.items()} for row in rows]
-    regions = [Region(**row) for row in values]
-    return {region.name: region for region in regions}
+    return {row["name"]: Region(**{k: kinds[k](v) for k, v in row.items()}) for row in rows}
 
 
 def _names(cell: str) -> tuple[str, ...]:
     return tuple(cell.split(";")) if cell else ()
+
+
+#: In the paper's order.
+PAPER_REGIONS = tuple(world())[:10]
 
 
 def named_regions(names: Iterable[str]) -> tuple[Region, ...]:
@@ -158,9 +138,7 @@ def named_regions(names: Iterable[str]) -> tuple[Region, ...]:
         For a name that is not in the table.
     """
     table, names = world(), tuple(names)
-    for name in names:
-        if name not in table:
-            raise DataError(f"there is no region {name!r}, expected one of {', '.join(table)}")
+    refuse_unknown("region", names, table)
     return tuple(table[name] for name in names)
 
 
@@ -175,7 +153,16 @@ def location(names: Iterable[str]) -> FloatArray:
     return np.array([[r.latitude, r.longitude] for r in named_regions(names)])
 
 
-def reachability(names: tuple[str, ...], kind: str) -> BoolArray:
+def paper_reachability(name: str) -> BoolArray:
+    """``[10, 10]``: the paper's ``full`` or ``partial`` reachability."""
+    if name == "full":
+        return np.ones((len(PAPER_REGIONS), len(PAPER_REGIONS)), dtype=np.bool_)
+    if name == "partial":
+        return np.array([[c == "1" for c in row] for row in _PARTIAL.split()])
+    raise DataError(f"reachability must be 'full' or 'partial', got {name!r}")
+
+
+def reachability(names: Sequence[str], kind: str) -> BoolArray:
     """``[R, R]``: which region's gateway may use which region's data centers.
 
     ``full``: all. ``partial``: the paper's matrix between the paper's regions, and otherwise
@@ -183,12 +170,11 @@ def reachability(names: tuple[str, ...], kind: str) -> BoolArray:
     """
     paper = paper_reachability(kind)  # refuses any other word
     place = location(names)
-    reach: BoolArray = np.ones((len(names),) * 2, dtype=np.bool_)
-    if kind == "partial":
-        reach = great_circle(place, place) <= PARTIAL_REACH_KM
-        among = [k for k, name in enumerate(names) if name in PAPER_REGIONS]
-        index = [PAPER_REGIONS.index(names[k]) for k in among]
-        reach[np.ix_(among, among)] = paper[np.ix_(index, index)]
+    most = PARTIAL_REACH_KM if kind == "partial" else np.inf
+    reach: BoolArray = great_circle(place, place) <= most
+    among = [k for k, name in enumerate(names) if name in PAPER_REGIONS]
+    index = [PAPER_REGIONS.index(names[k]) for k in among]
+    reach[np.ix_(among, among)] = paper[np.ix_(index, index)]
     return reach
 
 
@@ -200,5 +186,4 @@ def great_circle(a: FloatArray, b: FloatArray) -> FloatArray:
         np.sin((lat_a - lat_b) / 2) ** 2
         + np.cos(lat_a) * np.cos(lat_b) * np.sin((lon_a - lon_b) / 2) ** 2
     )
-    distance: FloatArray = 2 * _EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))
-    return distance
+    return np.asarray(2 * _EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0, 1))))

@@ -60,8 +60,7 @@ def requests(
     weeks = (np.arange(normal.shape[1]) - normal.shape[1] / 2) / slots
     level *= 1.0 + growth[:, None, None] * weeks[:, None]
     level += 0.25 * surge
-    demand: FloatArray = np.clip(utilisation[:, None, None] * week[week_slot] * level, _LEAST, MOST)
-    return demand
+    return np.asarray(np.clip(utilisation[:, None, None] * week[week_slot] * level, _LEAST, MOST))
 
 
 def outages(

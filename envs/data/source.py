@@ -19,16 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from equiload.envs.checking import check_call
+from equiload.envs.checking import check_call, checked, refuse_unknown
 from equiload.envs.data.bloom10 import bloom10
 from equiload.envs.data.disturbed import disturbed, recorded_ranges
-from equiload.envs.data.draw import Draw, Split
+from equiload.envs.data.draw import Draw, Split, shape_of
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
 from equiload.envs.data.table import table
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective, Trace
+from equiload.envs.typing import Count, Number, Share
 
 #: Share of a recorded trace's slots that belongs to train, validation and test, in this order.
 SPLIT = (0.7, 0.15, 0.15)
@@ -207,6 +208,7 @@ class RecordedSource(Source):
         :class:`~equiload.envs.data.Ranges`, drawn anew for every draw. Default: as recorded.
     """
 
+    @checked
     def __init__(
         self,
         read: Instance | Callable[[Mapping[str, float] | None], Instance],
@@ -214,9 +216,9 @@ class RecordedSource(Source):
         name: str = "recorded",
         seed: int | str | Draw | None = None,
         start: int | str | None = None,
-        horizon: int | None = None,
-        split: Sequence[float] = SPLIT,
-        gap: int | None = None,
+        horizon: Count | None = None,
+        split: Sequence[Share] = SPLIT,
+        gap: Number | None = None,
         ranges: Mapping[str, Any] | None = None,
         equity_weight: Mapping[str, float] | None = None,
     ) -> None:
@@ -225,13 +227,11 @@ class RecordedSource(Source):
         self._start, self._horizon, self._split, self._gap = start, horizon, split, gap
         if seed is not None and start is not None:
             raise DataError(f"{name}: seed={seed} and start={start} both choose the stretch")
-        shares = [*split] if isinstance(split, Sequence) else []
-        if len(shares) != 3 or not all(isinstance(s, int | float) and s >= 0 for s in shares):
-            raise DataError(f"split must be three shares (train, validation, test), got {split!r}")
-        if abs(sum(shares) - 1) > 1e-9:
-            raise DataError(f"the shares of split must sum to 1, got {list(split)}")
-        _whole("horizon", horizon, 1)
-        _whole("gap", gap, 0)
+        if len(split) != 3 or abs(sum(split) - 1) > 1e-9:
+            raise DataError(
+                "split must be three shares (train, validation, test) that sum to 1, got "
+                f"{list(split)}"
+            )
         self._ranges = recorded_ranges(name, ranges)
 
     @cached_property
@@ -271,15 +271,14 @@ class RecordedSource(Source):
     ) -> Instance:
         """See :class:`Source`; members of a batch of validation or test are consecutive windows."""
         draw = Draw.of(draw)
-        shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
+        shape = shape_of(batch)
         if len(shape) > 1:
             raise DataError(f"{self.name}: a batch of windows has one axis, got {shape}")
         length = self._length(horizon, self._slots_of(draw.split))
         members = [_member(draw, k) for k in range(shape[0] if shape else 1)]
-        starts = [self._start_of(member, length) for member in members]
         windows = [
-            self._stressed(self.recorded.window(start, length), member)
-            for start, member in zip(starts, members, strict=True)
+            self._stressed(self.recorded.window(self._start_of(member, length), length), member)
+            for member in members
         ]
         return _drawn(_reaching(_stacked(windows) if shape else windows[0], reachability), draw)
 
@@ -353,9 +352,9 @@ class RecordedSource(Source):
             return self._gap or 0
         return int(np.timedelta64(1, "D") / (trace.timestamps[1] - trace.timestamps[0]))
 
-    def _length(self, horizon: int | None, available: int) -> int:
+    @checked
+    def _length(self, horizon: Count | None, available: int) -> int:
         """Slots of an instance or a draw."""
-        _whole("horizon", horizon, 1)
         return horizon or self._horizon or max(available, 1)
 
     def _slots_of(self, split: Split) -> int:
@@ -376,9 +375,9 @@ class RecordedSource(Source):
         stamps, start = self.recorded.trace.timestamps, self._start
         if start is None:
             return 0
-        if isinstance(start, bool) or not isinstance(start, int):
+        if isinstance(start, str):
             try:
-                time = np.datetime64(str(start).removesuffix("Z"), "s")
+                time = np.datetime64(start.removesuffix("Z"), "s")
             except ValueError:
                 raise DataError(f"start must be a slot or a UTC time, got {start!r}") from None
             slot = int(np.searchsorted(stamps, time))
@@ -529,12 +528,8 @@ def named_source(text: str) -> Source:
 
 
 def _known(name: str, options: Mapping[str, Any]) -> None:
-    expected = [key for key in inspect.signature(RecordedSource).parameters if key != "read"]
-    for option in options:
-        if option not in expected:
-            raise DataError(
-                f"{name} has no option {option!r}, expected one of {', '.join(expected)}"
-            )
+    _, *expected = inspect.signature(RecordedSource).parameters
+    refuse_unknown(f"{name} option", options, expected)
 
 
 def _member(draw: Draw, member: int) -> Draw:
@@ -548,12 +543,6 @@ def _instance(given: Any, name: str) -> Instance:
     if not isinstance(given, Instance):
         raise DataError(f"{name}: expected an Instance, got {type(given).__name__}")
     return given
-
-
-def _whole(what: str, value: int | None, least: int) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if value is not None and not (whole and value >= least):
-        raise DataError(f"{what} must be a whole number of slots from {least}, got {value!r}")
 
 
 def _reaching(instance: Instance, reachability: str) -> Instance:

@@ -16,16 +16,18 @@ from typing import Any
 import numpy as np
 
 from equiload.envs.data.clock import Clock, Sky, clock, sky
-from equiload.envs.data.draw import Draw
+from equiload.envs.data.draw import Draw, shape_of
 from equiload.envs.data.fleets import world_fleet
-from equiload.envs.data.grid import MARKETS, Output, Year, load_shape, power, system
+from equiload.envs.data.grid import MARKETS, Year, load_shape, power, system
 from equiload.envs.data.noise import autoregression, between, pulses, uniform
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.regions import (
     PAPER_EQUITY_WEIGHT,
     PAPER_REGIONS,
     Region,
+    columns,
     great_circle,
+    location,
     named_regions,
 )
 from equiload.envs.data.requests import outages, requests
@@ -113,9 +115,7 @@ def synthetic(
     """
     objective = Objective(equity_weight=equity_weight or PAPER_EQUITY_WEIGHT)
     draw, ranges = Draw.of(seed), Ranges.of(ranges)
-    shape = (batch,) if isinstance(batch, int) else tuple(int(axis) for axis in batch)
-    if any(axis < 1 for axis in shape):
-        raise DataError(f"every axis of the batch must be at least 1, got {shape}")
+    shape = shape_of(batch)
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise DataError(f"horizon must be a whole number of slots from 1, got {horizon!r}")
     if slot_minutes not in (5, 15, 30, 60):
@@ -144,20 +144,14 @@ def synthetic(
     )
 
 
-class _Normals:
-    """Standard normal numbers of a chunk by name, in the order of ``shapes``; a row for a draw."""
-
-    def __init__(self, draws: Sequence[Draw], shapes: Mapping[str, tuple[int, ...]]) -> None:
-        ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-        values = np.empty((len(draws), ends[-1]))
-        for row, draw in zip(values, draws, strict=True):
-            draw.generator().standard_normal(out=row)
-        self._parts = dict(zip(shapes, np.split(values, ends[:-1], axis=1), strict=True))
-        self._shapes = shapes
-
-    def __getitem__(self, name: str) -> FloatArray:
-        """``[B, *shape]``."""
-        return self._parts[name].reshape(-1, *self._shapes[name])
+def _normals(draws: Sequence[Draw], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, FloatArray]:
+    """Standard normal numbers by name, ``[B, *shape]``, drawn in the order of ``shapes``."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    values = np.empty((len(draws), ends[-1]))
+    for row, draw in zip(values, draws, strict=True):
+        draw.generator().standard_normal(out=row)
+    parts = zip(shapes.items(), np.split(values, ends[:-1], axis=1), strict=True)
+    return {name: part.reshape(-1, *shape) for (name, shape), part in parts}
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,15 +184,15 @@ class _Maker:
         return series
 
     def _chunk(self, draws: Sequence[Draw]) -> dict[str, Any]:
-        normals = _Normals(draws, self._drawn)
+        normals = _normals(draws, self._drawn)
         chosen = self._uniform(_PER_INSTANCE, normals["instance"])
         start, index, times = self._window(normals["start"])
         mix = _neighbours(self.fleet, chosen["correlation"])
         chosen |= self._uniform(_PER_REGION, np.moveaxis(normals["year"] @ mix, 1, -1))
         nodes = normals["nodes"] @ mix[:, None]
         regions = named_regions(self.fleet.regions)
-        out, wet_bulb = self._power(nodes, chosen, times, index, regions)
-        merit = out.price * self._fuel(normals["fuel"], chosen["volatility"], regions)
+        merit, prints, wet_bulb = self._power(nodes, chosen, times, index, regions)
+        merit = merit * self._fuel(normals["fuel"], chosen["volatility"], regions)
         price = self._price(merit, nodes[:, 4], normals["price"], mix, chosen, regions)
         demand = requests(
             normals["requests"],
@@ -214,9 +208,10 @@ class _Maker:
         up = outages(
             normals["outages"], chosen["outages"], self._every, self.slots, self._node_hours
         )
-        self._postpone(demand, up)
+        if self.ranges.ends("outages")[1] > 0:  # those that leave demand unserved are taken back
+            up[self.fleet.dispatch.unserved(demand, self.fleet.capacity * up) > 1e-12] = 1.0
         return {
-            **self._by_site(price, out, cooling_water(wet_bulb), normals["sites"]),
+            **self._by_site(price, prints, cooling_water(wet_bulb), normals["sites"]),
             "demand": demand,
             "timestamps": start,
             "availability": up,
@@ -228,7 +223,8 @@ class _Maker:
 
         ``nodes`` are of temperature, wind, cloud, electricity demand and the price's level.
         """
-        T, N, R, C = self.slots, len(self.fleet.datacenters), len(self.fleet.regions), self._nodes
+        T, N, R = self.slots, len(self.fleet.datacenters), len(self.fleet.regions)
+        C = math.ceil(T / self._every) + 1
         return {
             "instance": (len(_PER_INSTANCE),),
             "start": (2,),
@@ -247,20 +243,13 @@ class _Maker:
         return _NODE_HOURS * 60 // self.minutes
 
     @property
-    def _nodes(self) -> int:
-        return math.ceil(self.slots / self._every) + 1
-
-    @property
     def _node_hours(self) -> float:
         return self._every * self.minutes / 60
 
     def _uniform(self, names: Sequence[str], normal: FloatArray) -> dict[str, FloatArray]:
         """Uniform numbers within the ranges of these names, from ``normal [..., names]``."""
-        columns = np.moveaxis(normal, -1, 0)
-        return {
-            name: uniform(column, *self.ranges.ends(name))
-            for name, column in zip(names, columns, strict=True)
-        }
+        columns = zip(names, np.moveaxis(normal, -1, 0), strict=True)
+        return {name: uniform(column, *self.ranges.ends(name)) for name, column in columns}
 
     def _window(self, normal: FloatArray) -> tuple[TimeArray, IntArray, Clock]:
         """Stamps and table rows ``[B, T]`` of windows that start in the season and year drawn."""
@@ -286,8 +275,8 @@ class _Maker:
         times: Clock,
         index: IntArray,
         regions: tuple[Region, ...],
-    ) -> tuple[Output, FloatArray]:
-        """Run the regions' power systems in drawn weather; and the wet-bulb temperature."""
+    ) -> tuple[FloatArray, list[FloatArray], FloatArray]:
+        """Price and footprints of the regions' power systems in drawn weather; its wet bulb."""
         table: Sky = sky(regions, self.minutes)
         air = weather(
             nodes[:, :3],
@@ -303,7 +292,7 @@ class _Maker:
         load += _LOAD_NOISE * between(noise, self._every, self.slots)
         year = Year(chosen["hydro"], chosen["wind"], chosen["nuclear"], chosen["fuel"][:, None])
         plant = system(regions, table, self.kinds)
-        return power(air, load, year, plant, regions), air.wet_bulb
+        return *power(air, load, year, plant, regions), air.wet_bulb
 
     def _fuel(
         self, nodes: FloatArray, volatility: FloatArray, regions: tuple[Region, ...]
@@ -329,10 +318,8 @@ class _Maker:
         ``drift [B, C, R]`` are nodes of the level, ``normal [B, 2, T, R]`` noise and spikes.
         """
         per_hour = 60 / self.minutes
-        markup, own, rate, floor = (
-            np.array([getattr(region, name) for region in regions])
-            for name in ("markup", "volatility", "spikes", "floor")
-        )
+        column = columns(regions, "markup", "volatility", "spikes", "floor")
+        markup, own, rate, floor = column.values()
         scale = chosen["volatility"][:, None, None]
         slow = autoregression(drift, _DRIFT_HOURS / self._node_hours)
         level = _DRIFT * scale * between(slow, self._every, self.slots)
@@ -342,11 +329,14 @@ class _Maker:
         noise = autoregression(normal[:, 0] @ mix, _NOISE_HOURS * per_hour)
         spike = pulses(normal[:, 1], rate / (7 * 24 * per_hour) * scale, _SPIKE_HOURS * per_hour)
         price += 0.35 * own * scale * noise * (size + typical) + _SPIKE * typical * spike
-        coupled: FloatArray = np.maximum(price @ _coupling(regions), floor)
-        return coupled
+        return np.asarray(np.maximum(price @ _coupling(regions), floor))
 
     def _by_site(
-        self, price: FloatArray, out: Output, towers: FloatArray, site: FloatArray
+        self,
+        price: FloatArray,
+        prints: Sequence[FloatArray],
+        towers: FloatArray,
+        site: FloatArray,
     ) -> dict[str, FloatArray]:
         """Series of the data centers: sites of one region differ by a few per cent."""
         alone, of = self.fleet.one_region_each, self.fleet.region_of
@@ -355,18 +345,10 @@ class _Maker:
             price, towers = price[..., of] * (1 + 0.03 * apart), towers[..., of] * (1 + 0.1 * apart)
         intensity = np.empty((len(price), len(self.kinds), *price.shape[1:]))
         for k, kind in enumerate(self.kinds):
-            values = out.intensity[kind] if alone else out.intensity[kind][..., of]
+            intensity[:, k] = prints[k] if alone else prints[k][..., of]
             if FOOTPRINTS[kind].cooling:
-                np.add(values, towers, out=intensity[:, k])
-            else:
-                intensity[:, k] = values
+                intensity[:, k] += towers
         return {"price": price, "intensity": intensity}
-
-    def _postpone(self, demand: FloatArray, up: FloatArray) -> None:
-        """Take outages back, in place, in slots where demand could not be served otherwise."""
-        if self.ranges.ends("outages")[1] > 0:
-            short = self.fleet.dispatch.unserved(demand, self.fleet.capacity * up) > 1e-12
-            up[short] = 1.0
 
 
 @lru_cache(maxsize=8)
@@ -376,7 +358,7 @@ def _coupling(regions: tuple[Region, ...]) -> FloatArray:
     A price, relative to its region's level, moves part of the way to the mean of the markets that
     it is coupled with, each weighed by ``exp(−distance / 500 km)``.
     """
-    place = np.array([[region.latitude, region.longitude] for region in regions])
+    place = location(region.name for region in regions)
     market = np.array([region.coupling or region.name for region in regions])
     weight = np.exp(-great_circle(place, place) / _COUPLING_KM) * (market[:, None] == market)
     weight = _COUPLED * weight / weight.sum(1, keepdims=True)

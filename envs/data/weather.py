@@ -88,8 +88,7 @@ def weather(
 
 def clearness(cloud: FloatArray) -> FloatArray:
     """Share of the clear sky's irradiance under ``cloud`` cover (Kasten & Czeplak 1980)."""
-    share: FloatArray = 1.0 - 0.75 * cloud**3.4
-    return share
+    return np.asarray(1.0 - 0.75 * cloud**3.4)
 
 
 def wet_bulb_stull(temperature: FloatArray, humidity: FloatArray) -> FloatArray:

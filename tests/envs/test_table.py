@@ -193,7 +193,7 @@ def test_a_bad_cell_is_named(simple: Path, row: int, column: str, value: str, ma
         ((), {"equity_weight": {"carbon": -1, "water": 1}}, "at least 0"),
         (("regions", "Here"), {"location": [95, 0]}, "latitude"),
         (("regions", "Here"), {"capacity": "big"}, "capacity"),
-        (("regions", "Here"), {"pricing": 1}, "unknown entry of region Here 'pricing'"),
+        (("regions", "Here"), {"pricing": 1}, "there is no entry of region Here 'pricing'"),
         (("regions", "Here", "price"), {"file": "none.csv"}, "no such file"),
         (("regions", "Here", "price"), {"column": "prize"}, "no column 'prize', found 'time'"),
         (("regions", "Here", "price"), {"unit": "EUR/MWh"}, "'rate'"),

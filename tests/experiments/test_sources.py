@@ -243,7 +243,10 @@ def test_what_a_node_may_name(at_home: str, own: Path) -> None:
     assert source.instance().trace.price.tolist() == whole.trace.price[low : low + 8].tolist()
     assert not source.instance(reachability="partial").fleet.full
     for wrong, sentence in (
-        ({"_target_": f"{path}.TableSource", "path": str(own), "colour": 1}, "no option 'colour'"),
+        (
+            {"_target_": f"{path}.TableSource", "path": str(own), "colour": 1},
+            "no table option 'colour'",
+        ),
         ({"_target_": f"{path}.SyntheticSource", "reachability": "full"}, "reachability is no opt"),
         ({"_target_": "builtins.dict"}, "expected a source of instances, or an Instance, got dict"),
         ({"_target_": "no.such.thing"}, "no.such.thing"),
@@ -439,8 +442,8 @@ def test_stretches_begin_where_they_are_told() -> None:
         ({"start": "2024-01-02T00:30"}, "no slot starts at"),
         ({"start": 100}, "start must lie in 0..99"),
         ({"start": 1, "seed": "test/0"}, "both choose the stretch"),
-        ({"horizon": 0}, "horizon must be a whole number of slots from 1, got 0"),
-        ({"gap": -1}, "gap must be a whole number of slots from 0"),
+        ({"horizon": 0}, "'horizon' must be at least 1, got 0"),
+        ({"gap": -1}, "'gap' must be at least 0, got -1"),
         ({"split": [0.5, 0.5]}, "split must be three shares"),
         ({"ranges": {"colour": 1}}, "there is no range 'colour'"),
     ):

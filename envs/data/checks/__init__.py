@@ -7,11 +7,7 @@ from dataclasses import replace
 
 from equiload.envs.data.checks.clocks import check_clocks
 from equiload.envs.data.checks.findings import Finding, Signal, Verdict
-from equiload.envs.data.checks.groups import (
-    check_common_clock,
-    check_shared_day,
-    check_twins,
-)
+from equiload.envs.data.checks.groups import check_common_clock, check_shared_day, check_twins
 from equiload.envs.data.checks.readings import check_readings
 from equiload.envs.data.checks.repeats import check_repeats, check_schedule
 from equiload.envs.data.checks.values import check_values
@@ -82,23 +78,8 @@ def check_table(instance: Instance, regions: Sequence[RegionTable]) -> list[Find
         [replace(s, declared_constant=(s.region, s.kind) in constant) for s in signals]
     )
     for region in regions:
-        findings += _exchange_rate(region)
-    for region in regions:
         findings += check_readings(region, instance.horizon)
     return findings
-
-
-def _exchange_rate(region: RegionTable) -> Iterator[Finding]:
-    price = region.facts["price"].entry if "price" in region.facts else None
-    if price is not None and isinstance(price.rate, str | float):
-        yield Finding(
-            region.name,
-            "price",
-            "exchange rate",
-            Verdict.SUSPICIOUS,
-            f"one fixed rate of {price.rate} US$ converts {price.unit}",
-            "Rates move by several per cent within months: give 'rate' a file of its own.",
-        )
 
 
 def _location(instance: Instance, i: int | None) -> tuple[float, float] | None:

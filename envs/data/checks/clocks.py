@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -89,16 +90,9 @@ def check_clocks(signal: Signal) -> Iterator[Finding]:
         yield from _summer_time(signal, template)
 
 
-def check_clock(signal: Signal) -> Finding | None:
-    """Whether the signal's day falls where the sun and the local clock put it."""
-    template = _template(signal)
-    return None if template is None else _clock(signal, template)
-
-
 def _clock(signal: Signal, template: FloatArray) -> Finding:
-    def finding(verdict: Verdict, evidence: str, advice: str = "") -> Finding:
-        return signal.finding("clock", verdict, evidence, advice)
-
+    """Whether the signal's day falls where the sun and the local clock put it."""
+    finding = partial(signal.finding, "clock")
     rhythm, doubtful = _RHYTHMS[signal.kind], bool(signal.doubt)
     day, expected = average_day(signal, signal.values), average_day(signal, template)
     if day is None or expected is None:
@@ -202,8 +196,7 @@ def average_day(signal: Signal, values: FloatArray) -> FloatArray | None:
 
 def _median_day(days: FloatArray) -> FloatArray:
     """``[per_day]``: median over ``days [D, per_day]``, each without its own mean."""
-    profile: FloatArray = np.median(days - days.mean(1, keepdims=True), axis=0)
-    return profile
+    return np.asarray(np.median(days - days.mean(1, keepdims=True), axis=0))
 
 
 def best_lag(day: FloatArray, template: FloatArray) -> tuple[float, float]:

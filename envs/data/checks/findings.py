@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from equiload.envs.data.clock import utc_offset
-from equiload.envs.data.regions import Region, great_circle, world
+from equiload.envs.data.regions import Region, great_circle, location, world
 from equiload.envs.typing import FloatArray, IntArray, TimeArray
 
 #: Up to here a known region's climate, grid and clock are taken for a place's own: half a country.
@@ -99,8 +99,7 @@ class Signal:
         if self.location is None:
             return None
         regions = list(world().values())
-        places = np.array([[r.latitude, r.longitude] for r in regions])
-        distance = great_circle(np.array([self.location]), places)[0]
+        distance = great_circle(np.array([self.location]), location(world()))[0]
         nearest = int(distance.argmin())
         latitude, longitude = self.location
         region = replace(regions[nearest], latitude=latitude, longitude=longitude)

@@ -89,11 +89,12 @@ def check_shared_day(group: Sequence[Signal]) -> Finding | None:
     Then it is one workload, whose users nobody knows, or local times were read as UTC in all of
     them; the days cannot tell which.
     """
-    days = [(s, s.offset, average_day(s, s.values)) for s in group]
     telling = [
-        (s, offset, day)
-        for s, offset, day in days
-        if offset is not None and day is not None and np.ptp(day) > 0
+        (s, s.offset, day)
+        for s in group
+        if s.offset is not None
+        and (day := average_day(s, s.values)) is not None
+        and np.ptp(day) > 0
     ]
     if len(telling) < 2 or len({len(day) for _, _, day in telling}) > 1:
         return None

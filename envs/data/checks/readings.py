@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from equiload.envs.data.checks.findings import Finding, Verdict
 from equiload.envs.data.tables.assemble import RegionTable
@@ -17,9 +18,7 @@ def check_readings(region: RegionTable, slots: int) -> Iterator[Finding]:
 
 
 def _check_reading(region: RegionTable, kind: str, slots: int) -> Iterator[Finding]:
-    def finding(check: str, verdict: Verdict, evidence: str, advice: str) -> Finding:
-        return Finding(region.name, kind, check, verdict, evidence, advice)
-
+    finding = partial(Finding, region.name, kind)
     facts = region.facts[kind]
     names = [n for n in region.columns if n == kind or (kind, n[:5]) == ("mix", "mix: ")]
     columns = [column for name in names for column in region.columns[name]]
@@ -34,6 +33,13 @@ def _check_reading(region: RegionTable, kind: str, slots: int) -> Iterator[Findi
             Verdict.NOTED,
             f"values last {steps}{since} in {file}",
             "Each counts for as long as it lasts; give 'start' or 'end' to use one alone.",
+        )
+    if isinstance(facts.entry.rate, float):
+        yield finding(
+            "exchange rate",
+            Verdict.SUSPICIOUS,
+            f"one fixed rate of {facts.entry.rate} US$ converts {facts.entry.unit}",
+            "Rates move by several per cent within months: give 'rate' a file of its own.",
         )
     zone = facts.entry.time_zone
     if zone and not facts.zone_used and zone not in ("UTC", "Etc/UTC"):

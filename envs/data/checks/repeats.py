@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equiload.envs.data.checks.findings import Finding, Signal, Verdict
-from equiload.envs.typing import BoolArray, FloatArray, IntArray
+from equiload.envs.typing import FloatArray, IntArray
 
 _FEW = 0.05  # distinct values per slot below which a series is a schedule
 _DAY_HOURS = 24
@@ -46,10 +46,6 @@ class Runs:
     def repeated(self, per_day: int) -> int:
         """Slots that values of up to an hour last where they were put on finer slots; or 1."""
         return max(int(np.gcd.reduce(self.lengths[1:-1], initial=per_day // 24)), 1)
-
-    def where(self, chosen: BoolArray) -> Runs:
-        """Some of them."""
-        return Runs(self.starts[chosen], self.lengths[chosen], self.values[chosen])
 
 
 def check_schedule(signal: Signal) -> Iterator[Finding]:
@@ -133,7 +129,8 @@ def step_of(distinct: FloatArray) -> float:
 def _flat(signal: Signal) -> Iterator[Finding]:
     """The most remarkable flat stretch, if the rest of the series does not explain it."""
     per_day, every = signal.per_day, Runs.of(signal.values)
-    runs = every.where((every.values != _frost(signal)) | (every.lengths > _WINTER * per_day))
+    chosen = (every.values != _frost(signal)) | (every.lengths > _WINTER * per_day)
+    runs = Runs(every.starts[chosen], every.lengths[chosen], every.values[chosen])
     if len(runs.lengths) == 0:
         return
     longest = int(runs.lengths.argmax())

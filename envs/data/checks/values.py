@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -71,9 +72,7 @@ def check_values(signal: Signal) -> Iterator[Finding]:
 
 
 def _level(signal: Signal, usual: Usual) -> Finding:
-    def finding(verdict: Verdict, evidence: str, advice: str = "") -> Finding:
-        return signal.finding("level", verdict, evidence, advice)
-
+    finding = partial(signal.finding, "level")
     middle, mean = float(np.median(signal.values)), float(signal.values.mean())
     low, high = usual.plausible
     if not low <= middle <= high:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from equiload.envs.checking import shown
+from equiload.envs.checking import refuse_unknown, shown
 from equiload.envs.data.derived import mix_footprints, site_water
 from equiload.envs.data.regions import PAPER_EQUITY_WEIGHT, great_circle
 from equiload.envs.data.tables import units
@@ -126,10 +126,11 @@ def _region(path: Path, name: str, options: Any, kinds: tuple[str, ...]) -> Regi
     names = [*_OTHERS, *(f"{part}{kind}" for kind in kinds for part in _PARTS)]
     series = {kind: options[kind] for kind in names if kind in options}
     unknown = [k for k in options if k not in names and k not in RegionEntry.model_fields]
-    if unknown:
-        expected = sorted([*RegionEntry.model_fields, *_OTHERS, *kinds])
-        raise DataError(
-            f"{path}: unknown entry of region {name} {unknown[0]!r}, expected one of {expected}"
+    with about(str(path)):
+        refuse_unknown(
+            f"entry of region {name}",
+            unknown,
+            sorted([*RegionEntry.model_fields, *_OTHERS, *kinds]),
         )
     rest = {key: value for key, value in options.items() if key in RegionEntry.model_fields}
     for kind in ("price", "demand"):
@@ -192,16 +193,14 @@ def _constant_value(region: RegionTable, kind: str, seconds: int, what: str) -> 
         raise DataError(f"{what}: a generation mix cannot be one number")
     base, value = units.base_kind(kind), np.array([entry.constant])
     if entry.unit is not None:
-        rate = None if entry.rate is None else number(entry.rate)
-        if rate is not None and np.isnan(rate):
+        if isinstance(entry.rate, dict):
             raise DataError(f"{what}: 'rate' must be a number")
         with about(what):
-            value = units.convert(value, base, entry.unit, rate)
+            value = units.convert(value, base, entry.unit, entry.rate)
         if kind == "demand" and entry.unit in units.POWER:
             value = value * (seconds / 3600)
-    low, high = units.bounds(base)
-    if not low <= value[0] <= high:
-        raise DataError(f"{what}: {units.out_of_bounds(value[0], base)}")
+    if odd := units.out_of_bounds(value, base):
+        raise DataError(f"{what}: {odd[1]}")
     return float(value[0])
 
 
@@ -257,7 +256,6 @@ def _sources_of(kind: str) -> str:
 
 
 def _derive_region(region: RegionTable, kinds: tuple[str, ...], path: Path) -> None:
-
     values = region.values
     mix = {k.removeprefix("mix: "): v for k, v in values.items() if k.startswith("mix: ")}
     if mix:
@@ -285,7 +283,7 @@ def _instance(
 ) -> Instance:
     names = tuple(region.name for region in regions)
     places = [region.options.location for region in regions]
-    location = None if None in places else _location(path, names, places)
+    location = None if None in places else np.array(places, dtype=np.float64)
     distance = None if location is None else great_circle(location, location)
 
     def stacked(kind: str) -> FloatArray:
@@ -319,22 +317,10 @@ def _instance(
 
 
 def _capacity(region: RegionTable, slots: Slots, path: Path) -> float:
-
     try:
         return units.capacity(region.options.capacity, slots.seconds / 3600)
     except DataError as error:
         raise DataError(f"{path}: capacity of {region.name} {error}") from None
-
-
-def _location(path: Path, names: tuple[str, ...], places: list[Any]) -> FloatArray:
-    for name, place in zip(names, places, strict=True):
-        degrees = [number(x) for x in place] if isinstance(place, list) else []
-        if len(degrees) != 2 or not (abs(degrees[0]) <= 90 and abs(degrees[1]) <= 180):
-            raise DataError(
-                f"{path}: location of {name} must be [latitude, longitude] in degrees, got "
-                f"{shown(place)}"
-            )
-    return np.array([[number(x) for x in place] for place in places], dtype=np.float64)
 
 
 def _reach(

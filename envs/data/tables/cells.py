@@ -90,8 +90,7 @@ def _fit(text: pd.Series[Any], pattern: str) -> BoolArray:
     """``[rows]``: does the whole text fit? Nearly always all do, which one match tells."""
     if re.fullmatch(rf"(?:{pattern}\n)*", "\n".join([*text.tolist(), ""])):
         return np.ones(len(text), dtype=bool)
-    fit: BoolArray = text.str.fullmatch(pattern).to_numpy(dtype=bool)
-    return fit
+    return np.asarray(text.str.fullmatch(pattern).to_numpy(dtype=bool))
 
 
 def _numbers_among(cells: pd.Series[Any]) -> BoolArray:

@@ -102,10 +102,9 @@ class _LocalRows:
 
 def _utc(local: Any) -> TimeArray:
     """UTC of a pandas series of times with an offset."""
-    values: TimeArray = (
+    return np.asarray(
         local.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[s]")
     )
-    return values
 
 
 def _of_preamble(frame: Frame, entry: SeriesEntry) -> str:

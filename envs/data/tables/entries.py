@@ -17,6 +17,7 @@ from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 
 from equiload.envs.checking import sentence_of, shown
 from equiload.envs.errors import DataError
+from equiload.envs.typing import Count, Positive
 
 _Record = TypeVar("_Record", bound="YamlEntry")
 #: How a value that is not there is written in YAML.
@@ -35,6 +36,13 @@ def number(value: Any) -> float:
 
 def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
+
+
+def _degrees(value: Any) -> tuple[float, ...]:
+    place = tuple(map(number, value)) if isinstance(value, list | tuple) else ()
+    if len(place) != 2 or not (abs(place[0]) <= 90 and abs(place[1]) <= 180):
+        raise ValueError(f"must be [latitude, longitude] in degrees, got {shown(value)}")
+    return place
 
 
 #: One text, or several.
@@ -111,7 +119,7 @@ class SeriesEntry(YamlEntry):
     layout: str | None = None
     column: str | None = None
     unit: str | None = None
-    rate: Any = None
+    rate: Positive | dict[str, Any] | None = None
     where: dict[str, Texts] = {}
     time: Texts | None = None
     time_format: str | None = None
@@ -144,7 +152,7 @@ class GapsEntry(YamlEntry):
     """What to do about slots without a value."""
 
     method: Literal["linear", "previous"]
-    longest: int = Field(ge=1)
+    longest: Count
 
 
 class KindEntry(YamlEntry):
@@ -156,7 +164,7 @@ class KindEntry(YamlEntry):
 class RegionEntry(YamlEntry):
     """What a region has beside its series."""
 
-    location: Any = None
+    location: Annotated[tuple[float, float], BeforeValidator(_degrees)] | None = None
     elevation: float = Field(default=0.0, ge=-500.0, le=9000.0)
     capacity: str = "1"
     pue: float = Field(default=1.0, ge=1.0, le=100.0)
@@ -186,9 +194,9 @@ def load_yaml(path: Path) -> Any:
     """
     try:
         if path.is_file() and path.stat().st_size > _LARGEST_FILE:
-            raise DataError(f"{path}: a description of more than 256 KiB is not read")
+            raise DataError("a description of more than 256 KiB is not read")
         if path.exists() and not path.is_file():
-            raise DataError(f"{path}: is no file")
+            raise DataError("is no file")
         node = YAML(typ="base", pure=True).compose(path.read_text(encoding="utf-8"))
         return None if node is None else _built(node, iter(range(_MOST_VALUES)))
     except FileNotFoundError:
@@ -201,7 +209,7 @@ def load_yaml(path: Path) -> Any:
     except RecursionError:
         raise DataError(f"{path}: is nested too deeply") from None
     except DataError as error:
-        raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+        raise DataError(f"{path}: {error}") from None
 
 
 def _built(node: Node, room: Iterator[int]) -> Any:

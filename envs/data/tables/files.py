@@ -465,10 +465,7 @@ class _Delimited:
     def header(self, separator: str = "") -> str:
         """The header's line, or lines where a name has more than one.
 
-        Raises
-        ------
-        DataError
-            Too many columns; with a separator, too many cells.
+        Too many columns are refused; with a separator, too many cells.
         """
         lines = self._lines()
         for _ in range(self.skip):

@@ -289,10 +289,8 @@ LAYOUTS: Mapping[str, Layout] = {
         {"column": "temperature_2m (°C)", "unit": "°C"},
         {"column": "temperature_2m (°F)", "unit": "°F"},
     ),
-    "open-meteo-humidity": _each(
-        {**_OPEN_METEO, "unit": "%"},
-        {"column": "relative_humidity_2m (%)"},
-        {"column": "relativehumidity_2m (%)"},
+    "open-meteo-humidity": _columned(
+        {**_OPEN_METEO, "unit": "%"}, "relative_humidity_2m (%)", "relativehumidity_2m (%)"
     ),
     "watttime-carbon": _each(
         {"unit": "lbs/MWh", "time_zone": "UTC"},

@@ -101,9 +101,8 @@ def _nothing(part: Part, code: str) -> Part:
 
 def _unmapped(parts: Sequence[Part]) -> tuple[str, ...]:
     """Fuels of the files that run in some row and that no entry of the mapping names."""
-    return tuple(
-        dict.fromkeys(code for part in parts for code in _others(part) if _runs(part, code))
-    )
+    running = (code for part in parts for code in _others(part) if _runs(part, code))
+    return tuple(dict.fromkeys(running))
 
 
 def _others(part: Part) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from equiload.envs.checking import shown
+from equiload.envs.checking import refuse_unknown
 from equiload.envs.data.tables.cells import missing
 from equiload.envs.data.tables.clocks import Stamps, stamps
 from equiload.envs.data.tables.entries import SeriesEntry, record
@@ -122,10 +121,8 @@ def _entries(options: Any, what: str) -> list[SeriesEntry]:
     layout = options.get("layout")
     variants: Sequence[Mapping[str, Any]] = ({},)
     if layout is not None:
-        if not isinstance(layout, str) or layout not in LAYOUTS:
-            close = difflib.get_close_matches(str(layout), LAYOUTS, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else f", expected one of {[*LAYOUTS]}"
-            raise DataError(f"{what}: there is no layout {shown(layout)}{hint}")
+        with about(what):
+            refuse_unknown("layout", [layout], LAYOUTS)
         variants = LAYOUTS[layout]
     entries = [record(SeriesEntry, {**variant, **options}, what) for variant in variants]
     with about(what):
@@ -153,10 +150,7 @@ def _fitting(
 ) -> tuple[SeriesEntry, Frame]:
     """The first entry that fits a file; of generation mixes, the one that knows most of its fuels.
 
-    Raises
-    ------
-    DataError
-        What is wrong with the first, if none fits.
+    Where none fits, what is wrong with the first is raised.
     """
     refusals: list[DataError] = []
     fitting: list[tuple[tuple[int, int], SeriesEntry, Frame]] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ import pandas as pd
 from equiload.envs.checking import shown
 from equiload.envs.data.tables import units
 from equiload.envs.data.tables.cells import missing, numbers
-from equiload.envs.data.tables.entries import SeriesEntry, number
+from equiload.envs.data.tables.entries import SeriesEntry
 from equiload.envs.data.tables.messages import about, cell_error
 from equiload.envs.data.tables.parts import Facts, Part, Reader, facts_of, named, parts_of
 from equiload.envs.data.tables.requests import read_requests
 from equiload.envs.data.tables.slots import Intervals, lasting
 from equiload.envs.errors import DataError
-from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
+from equiload.envs.typing import FloatArray, TimeArray
 
 #: Cells without a value that are remembered for messages.
 _MOST_BLANKS = 10_000
@@ -52,15 +52,16 @@ def intervals_of(reader: Reader, parts: Sequence[Part], kind: str, what: str) ->
     first, ends = parts[0].entry, parts[0].stamps.ends
     name = named(parts, kind, what)
     lasts = None if first.lasts is None else _duration(first.lasts, what)
-    rows = _once(reader, parts, _SeriesRows.of(parts))
-    declared = rows.declared if lasts is None else np.full(len(rows.moments), lasts)
+    rows = _once(reader, parts, _rows(parts))
+    moments, gone = rows["moment"].to_numpy(), rows["gone"].to_numpy()
+    declared = rows["declared"].to_numpy() if lasts is None else np.full(len(rows), lasts)
     amount = kind in ("demand", "mix") and (first.unit or "") in units.ENERGY
-    judged = reader.judges(rows.moments)
+    judged = reader.judges(moments)
     starts, seconds, steps = lasting(
-        rows.moments, declared, reader.slot, name, ends=ends, amount=amount, judged=judged
+        moments, declared, reader.slot, name, ends=ends, amount=amount, judged=judged
     )
     within = reader.within(starts, seconds)
-    inside = within & ~rows.gone
+    inside = within & ~gone
     if not inside.any():
         window = "" if reader.begin is None and reader.end is None else " from 'start' to 'end'"
         raise DataError(
@@ -69,81 +70,67 @@ def intervals_of(reader: Reader, parts: Sequence[Part], kind: str, what: str) ->
         )
     values = np.full(len(starts), np.nan)
     for k, part in enumerate(parts):
-        here = np.flatnonzero(inside & (rows.part == k))
+        here = np.flatnonzero(inside & (rows["part"] == k))
         if len(here):
-            cells = part.cells.iloc[rows.row[here]]
-            values[here] = _values(reader, part, cells, rows.moments[here], kind, what)
+            cells = part.cells.iloc[rows["row"].iloc[here]]
+            values[here] = _values(reader, part, cells, moments[here], kind, what)
     zone = first.time_zone if any(part.stamps.zone_used for part in parts) else None
     local = zone if zone is not None and "/" in zone and not zone.startswith("Etc/") else None
-    blank = np.flatnonzero(within & rows.gone)[:_MOST_BLANKS]
-    blanks = {
-        start: _blank(parts[rows.part[k]], rows.row[k])
-        for start, k in zip(starts[blank].tolist(), blank, strict=True)
-    }
+    blank = np.flatnonzero(within & gone)[:_MOST_BLANKS]
+    cells = rows[["part", "row"]].iloc[blank].itertuples(index=False)
+    places = (_blank(parts[part], row) for part, row in cells)
+    blanks = dict(zip(starts[blank].tolist(), places, strict=True))
     chosen = starts[inside], seconds[inside], values[inside]
     return Intervals(name, *chosen, steps, amount, local, blanks)
 
 
-@dataclass(frozen=True, eq=False)
-class _SeriesRows:
-    """The rows of a series over all its files, ``[rows]`` each.
+def _rows(parts: Sequence[Part]) -> pd.DataFrame:
+    """All rows in time order; of a time that two files have, the value before the gap.
 
-    ``part`` and ``row``: which file's, and where there; ``moments``: UTC; ``declared``: how long
+    ``part`` and ``row``: which file's, and where there; ``moment``: UTC; ``declared``: how long
     the file says that the value lasts, seconds; ``gone``: is there no value?
     """
-
-    part: IntArray
-    row: IntArray
-    moments: TimeArray
-    declared: IntArray
-    gone: BoolArray
-
-    @classmethod
-    def of(cls, parts: Sequence[Part]) -> _SeriesRows:
-        """All rows in time order; of a time that two files have, the value before the gap."""
-        rows = cls(
-            part=np.repeat(np.arange(len(parts)), [len(part.cells) for part in parts]),
-            row=np.concatenate([np.arange(len(part.cells)) for part in parts]),
-            moments=np.concatenate([part.stamps.moments for part in parts]),
-            declared=np.concatenate([part.stamps.seconds for part in parts]),
-            gone=np.concatenate([missing(part.cells, part.entry) for part in parts]),
-        )
-        return rows.only(np.lexsort((rows.gone, rows.moments)))
-
-    def only(self, index: IntArray) -> _SeriesRows:
-        """Some of the rows, in this order."""
-        return _SeriesRows(*(getattr(self, field.name)[index] for field in fields(self)))
+    rows = [
+        {
+            "part": k,
+            "row": np.arange(len(part.cells)),
+            "moment": part.stamps.moments,
+            "declared": part.stamps.seconds,
+            "gone": missing(part.cells, part.entry),
+        }
+        for k, part in enumerate(parts)
+    ]
+    return pd.concat(map(pd.DataFrame, rows)).sort_values(["moment", "gone"], kind="stable")
 
 
-def _once(reader: Reader, parts: Sequence[Part], rows: _SeriesRows) -> _SeriesRows:
+def _once(reader: Reader, parts: Sequence[Part], rows: pd.DataFrame) -> pd.DataFrame:
     """Refuse a time that occurs twice, unless two files say the same of it, or one says nothing."""
-    repeated = np.flatnonzero(np.diff(rows.moments).astype(np.int64) == 0) + 1
-    if not len(repeated):
-        return rows
-    judged = reader.judges(rows.moments)
+    part, row, moments, gone = (rows[name].to_numpy() for name in ("part", "row", "moment", "gone"))
+    repeated = np.flatnonzero(moments[1:] == moments[:-1]) + 1
+    judged = reader.judges(moments)
     for at in repeated:
         pair = (at - 1, at)
-        texts = [str(parts[rows.part[k]].cells.iloc[rows.row[k]]).strip() for k in pair]
-        joined = rows.part[at - 1] != rows.part[at]
-        if joined and (rows.gone[at] or _alike(texts, parts[rows.part[at - 1]].entry)):
+        texts = [str(parts[part[k]].cells.iloc[row[k]]).strip() for k in pair]
+        joined = part[at - 1] != part[at]
+        if joined and (gone[at] or _alike(texts, parts[part[at - 1]].entry)):
             continue
         if not judged[at]:
             continue
-        places = sorted((rows.part[k], rows.row[k]) for k in pair)
-        frames = [parts[part].frame for part, _ in places]
-        first, again = (f.cells.index[row] for f, (_, row) in zip(frames, places, strict=True))
+        places = sorted((part[k], row[k]) for k in pair)
+        frames = [parts[file].frame for file, _ in places]
+        first, again = (f.cells.index[at] for f, (_, at) in zip(frames, places, strict=True))
         if joined:
             raise DataError(
-                f"{frames[1].file}, row {again}: for {rows.moments[at]} UTC the value is "
+                f"{frames[1].file}, row {again}: for {moments[at]} UTC the value is "
                 f"{shown(texts[1])}, but {shown(texts[0])} in row {first} of {frames[0].file}; "
                 f"take one of the files away"
             )
         raise DataError(
-            f"{frames[1].file}, row {again}: the time {rows.moments[at]} UTC occurs again (first "
+            f"{frames[1].file}, row {again}: the time {moments[at]} UTC occurs again (first "
             f"in row {first}); a long file needs 'where', local stamps their 'time_zone', a date "
             f"its hour ('time: [date, hour]'), a log of requests its 'energy'"
         )
-    return rows.only(np.delete(np.arange(len(rows.moments)), repeated))
+    return rows.iloc[np.setdiff1d(np.arange(len(rows)), repeated)]
 
 
 def _alike(texts: Sequence[str], entry: SeriesEntry) -> bool:
@@ -198,12 +185,8 @@ def _values(
         values = values * (reader.slot / 3600)
     if kind == "demand" and unit in units.SHARES:
         base = "share"
-    low, high = units.bounds(base)
-    bad = ~((values >= low) & (values <= high))
-    if bad.any():
-        row = int(np.argmax(bad))
-        sentence = f"{units.out_of_bounds(values[row], base)}; is the unit {unit} right?"
-        raise cell_error(file, cells, row, sentence)
+    if odd := units.out_of_bounds(values, base):
+        raise cell_error(file, cells, odd[0], f"{odd[1]}; is the unit {unit} right?")
     return values
 
 
@@ -222,13 +205,8 @@ def _rate(
 ) -> FloatArray | float | None:
     """US$ per unit at each stamp: the last known rate."""
     rate = entry.rate
-    if rate is None:
-        return None
-    if not isinstance(rate, Mapping):
-        value = number(rate)
-        if not (np.isfinite(value) and value > 0) or isinstance(rate, bool):
-            raise DataError(f"'rate' must be a positive number or a series, got {shown(rate)}")
-        return value
+    if not isinstance(rate, dict):
+        return rate
     starts, values, file = _rates(reader, rate, f"{what}, rate")
     order = np.argsort(starts, kind="stable")
     starts, values = starts[order], values[order]
@@ -238,8 +216,7 @@ def _rate(
             f"{file}: rates begin at {starts[0] if len(starts) else 'no time'} UTC, after the "
             f"first price at {moments.min()} UTC"
         )
-    low, high = units.bounds("rate")
-    if not ((values >= low) & (values <= high)).all():
+    if units.out_of_bounds(values, "rate"):
         raise DataError(f"{file}: rates must be positive numbers")
     return values[index]
 

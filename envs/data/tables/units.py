@@ -55,28 +55,21 @@ _PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = {  # factor and what i
     "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
     "rate": {"US$": (1.0, 0.0), "USD": (1.0, 0.0)},
 }
-#: Smallest and largest value that is physically sensible, in the project's unit: no market's floor
-#: or cap lies beyond those of prices, and no weather was ever recorded beyond those of temperature.
-_BOUNDS = {
-    "price": (-5_000.0, 30_000.0),
-    "temperature": (-90.0, 60.0),
-    "humidity": (0.0, 1.05),
-    "rate": (1e-9, 1e9),
-    "demand": (0.0, np.inf),
-    "share": (0.0, 10.0),
+#: The project's unit, and the smallest and largest value that is physically sensible: no market's
+#: floor or cap lies beyond those of prices, no weather was ever recorded beyond the temperatures.
+_OWN = {
+    "price": ("US$/MWh", -5_000.0, 30_000.0),
+    "temperature": ("°C", -90.0, 60.0),
+    "humidity": ("1", 0.0, 1.05),
+    "rate": ("US$", 1e-9, 1e9),
+    "demand": ("MWh", 0.0, np.inf),
+    "share": ("of capacity", 0.0, 10.0),
+    "mix": ("units", -np.inf, np.inf),
 }
 #: What demand and the output of plants may be in: name, factors of amounts and powers, shares.
 _LOADS = {
     "demand": ("demand", {**ENERGY, **POWER}, SHARES, " (of the region's capacity)"),
     "mix": ("a generation mix", {**POWER, **ENERGY}, {"%": 1.0, "share": 1.0}, ""),
-}
-_OWN = {
-    "price": "US$/MWh",
-    "temperature": "°C",
-    "humidity": "1",
-    "rate": "US$",
-    "demand": "MWh",
-    "share": "of capacity",
 }
 
 
@@ -85,18 +78,20 @@ def base_kind(kind: str) -> str:
     return kind.removeprefix("grid_").removeprefix("site_")
 
 
-def bounds(kind: str) -> tuple[float, float]:
-    """Smallest and largest value of a kind of series that is not refused."""
+def _own(kind: str) -> tuple[str, float, float]:
+    """The project's unit of a kind of series, and its smallest and largest value."""
     if kind in FOOTPRINTS:
-        return FOOTPRINTS[kind].bounds
-    return _BOUNDS.get(kind, (-np.inf, np.inf) if kind == "mix" else (0.0, np.inf))
+        return f"{FOOTPRINTS[kind].unit}/MWh", *FOOTPRINTS[kind].bounds
+    return _OWN.get(kind, ("units", 0.0, np.inf))
 
 
-def out_of_bounds(value: float, kind: str) -> str:
-    """The sentence on a value, in the project's unit, that is none of a kind's."""
-    unit = f"{FOOTPRINTS[kind].unit}/MWh" if kind in FOOTPRINTS else _OWN.get(kind, "units")
-    low, high = bounds(kind)
-    return f"the value is {value:g} {unit}, expected {low:g} to {high:g}"
+def out_of_bounds(values: FloatArray, kind: str) -> tuple[int, str] | None:
+    """The first value, in the project's unit, that no series of a kind has, and the sentence."""
+    unit, low, high = _own(kind)
+    bad = ~((values >= low) & (values <= high))
+    row = int(np.argmax(bad))
+    sentence = f"the value is {values[row]:g} {unit}, expected {low:g} to {high:g}"
+    return (row, sentence) if bad.any() else None
 
 
 def convert(
@@ -142,31 +137,25 @@ def convert(
 
 def energy(text: str) -> float:
     """MWh of a text such as ``0.4 J`` or ``2e-3 Wh``."""
-    value, unit = _amount(text)
     factors = {**ENERGY, **_HEAT}
-    if unit not in factors or np.isnan(value):
-        raise DataError(
-            f"an energy must be a number and a unit ({', '.join(factors)}), '0.4 J' say, got "
-            f"{text[:60]!r}"
-        )
-    return value * factors[unit]
+    expected = f"an energy must be a number and a unit ({', '.join(factors)}), '0.4 J' say"
+    return _amount(text, factors, expected)
 
 
 def capacity(text: str, slot_hours: float) -> float:
     """MWh per slot of ``1.5`` (MWh per slot) or ``20 MW``."""
-    value, unit = _amount(text)
     factors = {"": 1.0} | {name: ENERGY[name] for name in ("MWh", "kWh", "GWh")}
     factors |= {name: factor * slot_hours for name, factor in POWER.items()}
-    if unit not in factors or np.isnan(value):
-        raise DataError(f"must be a number of MWh per slot, or '20 MW' say, got {text[:60]!r}")
-    return value * factors[unit]
+    return _amount(text, factors, "must be a number of MWh per slot, or '20 MW' say")
 
 
-def _amount(text: str) -> tuple[float, str]:
-    """Number and unit of ``20 MW``; not a number where it is none, infinite or negative."""
+def _amount(text: str, factors: Mapping[str, float], expected: str) -> float:
+    """The number of a text such as ``20 MW``, times the factor of its unit."""
     amount, _, unit = text.strip().partition(" ")
-    value = number(amount)
-    return value if 0 <= value < np.inf else np.nan, unit.strip()
+    value, factor = number(amount), factors.get(unit.strip())
+    if factor is None or not 0 <= value < np.inf:
+        raise DataError(f"{expected}, got {text[:60]!r}")
+    return value * factor
 
 
 def _parted(unit: str) -> tuple[str, str]:

@@ -127,7 +127,10 @@ OTHERS = {
     ("price", "{file: all.csv, unit: US$/MWh}"): "'time' is missing",
     ("price", "{file: all.csv, time: time, column: price}"): "'unit' is missing",
     ("price", "{file: all.csv, time: time, unit: US$/MWh}"): "needs a 'column'",
-    ("price", f"{{{PRICE.replace('US$', 'EUR')}, rate: true}}"): "'rate' must be a positive number",
+    (
+        "price",
+        f"{{{PRICE.replace('US$', 'EUR')}, rate: true}}",
+    ): "'rate' must be a number or a mapping",
     ("price", f"{{{PRICE.replace('US$', 'EUR')}, rate: &a {{x: *a}}}}"): "too deeply",
     ("price", "{file: x.parquet, time: time, time_zone: UTC, column: l, unit: US$/MWh}"): "row 1",
     ("price", "{file: x.parquet, time: time, time_zone: UTC, column: b, unit: US$/MWh}"): "row 1",
@@ -170,7 +173,7 @@ def test_series_of_another_kind(kind: str, entry: str, folder: Path) -> None:
         ("capacity: 0.1", "is 'capacity' in the demand's unit"),
         ("pue: 0.5", "at least 1"),
         ("price: 5", "in line 7 the key 'price' stands a second time"),
-        ("pricing: 5", "unknown entry of region Here 'pricing'"),
+        ("pricing: 5", "there is no entry of region Here 'pricing'"),
     ],
 )
 def test_a_region(line: str, match: str, folder: Path) -> None:
