@@ -178,6 +178,10 @@ class SyntheticSource(GeneratedSource):
     def __init__(self, seed: int | str | Draw = 0, **options: Any) -> None:
         super().__init__(synthetic, seed, **options)
 
+    def side_by_side(self, draws: Sequence[int], **options: Any) -> Instance:
+        """Several draws at once, which is faster: ``options`` as of :meth:`draw`."""
+        return self.draw(draws, **options)  # type: ignore[arg-type]
+
 
 class RecordedSource(Source):
     """One recorded trace, and windows of it as draws.

@@ -66,7 +66,7 @@ _PER_REGION = ("hydro", "wind", "nuclear", "warmth")
 
 
 def synthetic(
-    seed: int | str | Draw = 0,
+    seed: int | str | Draw | Sequence[int | str | Draw] = 0,
     *,
     horizon: int = 672,
     batch: int | Sequence[int] = (),
@@ -84,7 +84,8 @@ def synthetic(
     ----------
     seed
         Which draw. A whole number is a draw of the training split; validation and test draws are
-        asked for by name, ``Draw.test(7)`` or ``"test/7"``, and share no stream with it.
+        asked for by name, ``Draw.test(7)`` or ``"test/7"``, and share no stream with it. Several
+        are drawn side by side, with a leading axis for them.
     horizon
         Slots.
     batch
@@ -114,8 +115,11 @@ def synthetic(
         An option out of its range, or a kind that the generator has no factors for.
     """
     objective = Objective(equity_weight=equity_weight or PAPER_EQUITY_WEIGHT)
-    draw, ranges = Draw.of(seed), Ranges.of(ranges)
+    one = isinstance(seed, int | np.integer | str | Draw)
+    draws, ranges = [Draw.of(each) for each in ([seed] if one else seed)], Ranges.of(ranges)  # type: ignore[union-attr,arg-type]
     shape = shape_of(batch)
+    members = [draw.of_member(b) for draw in draws for b in range(math.prod(shape))]
+    shape = shape if one else (len(draws), *shape)
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise DataError(f"horizon must be a whole number of slots from 1, got {horizon!r}")
     if slot_minutes not in (5, 15, 30, 60):
@@ -123,7 +127,7 @@ def synthetic(
     fleet = world_fleet(regions, sites, reachability, capacity=slot_minutes / 60)
     kinds = in_order(objective.footprints)
     maker = _Maker(fleet, ranges, int(horizon), int(slot_minutes), kinds)
-    series = maker.make(draw, math.prod(shape))
+    series = maker.make(members)
     for array in series.values():
         array.flags.writeable = False  # made here, so the trace need not copy it
     if region_per_site:
@@ -136,7 +140,7 @@ def synthetic(
             footprints=kinds,
             provenance={
                 "source": "synthetic",
-                "draw": str(draw),
+                "draw": ", ".join(map(str, draws)),
                 "ranges": dataclasses.asdict(ranges),
             },
         ),
@@ -164,9 +168,10 @@ class _Maker:
     minutes: int
     kinds: tuple[str, ...]
 
-    def make(self, draw: Draw, members: int) -> dict[str, Any]:
-        """Series of the draw's members by field of :class:`Trace`, ``[members, ...]`` each."""
-        T, N, J = self.slots, len(self.fleet.datacenters), len(self.fleet.gateways)
+    def make(self, draws: Sequence[Draw]) -> dict[str, Any]:
+        """Series of the draws by field of :class:`Trace`, ``[len(draws), ...]`` each."""
+        members, T = len(draws), self.slots
+        N, J = len(self.fleet.datacenters), len(self.fleet.gateways)
         series = {
             "price": np.empty((members, T, N)),
             "intensity": np.empty((members, len(self.kinds), T, N)),
@@ -177,10 +182,9 @@ class _Maker:
             series["availability"] = np.empty((members, T, N))
         size = max(1, _CHUNK // (T * J))
         for first in range(0, members, size):
-            chunk = range(first, min(first + size, members))
-            made = self._chunk([draw.of_member(b) for b in chunk])
+            made = self._chunk(draws[first : first + size])
             for name, array in series.items():
-                array[first : chunk.stop] = made[name]
+                array[first : first + size] = made[name]
         return series
 
     def _chunk(self, draws: Sequence[Draw]) -> dict[str, Any]:

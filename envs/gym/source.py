@@ -11,7 +11,7 @@ import numpy as np
 
 from equiload.envs.checking import check_call, shown
 from equiload.envs.data.draw import Split
-from equiload.envs.data.source import RecordedSource, Source, named_source
+from equiload.envs.data.source import RecordedSource, Source, SyntheticSource, named_source
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective
 from equiload.envs.series import Series
@@ -214,17 +214,17 @@ class EpisodeSampler:
     def _drawn(self, rngs: Sequence[np.random.Generator]) -> Drawn:
         if self._pool is not None:
             return Drawn(tuple(rngs), *self._pool, each=0)
-        each = max(1, _AHEAD // self._slots) if isinstance(self._problems, _TrainingDraws) else 1
-        pools, clocks = zip(*(_pool(self._checked(rng, each)) for rng in rngs), strict=True)
+        if isinstance(self._problems, _TrainingDraws) and self._problems.ahead:
+            each = max(1, _AHEAD // self._slots)
+            together = self._changed(self._problems.side_by_side(rngs, each))
+            return Drawn(tuple(rngs), *_pool(together), each)
+        each, problems = 1, [self._problem(rng) for rng in rngs]
+        if not all(map(self._same_world, problems)):
+            raise DataError("a generator must draw every problem on the same fleet")
+        pools, clocks = zip(*map(_pool, problems), strict=True)
         arrays = zip(*(pool.arrays() for pool in pools), strict=True)
         pool, timestamps = Series(*map(np.concatenate, arrays)), np.concatenate(clocks)
         return Drawn(tuple(rngs), pool, timestamps, each)
-
-    def _checked(self, rng: np.random.Generator, count: int) -> Instance:
-        problem = self._problem(rng, (count,) if count > 1 else ())
-        if not self._same_world(problem):
-            raise DataError("a generator must draw every problem on the same fleet")
-        return problem
 
     def _same_world(self, drawn: Instance) -> bool:
         setting = self.setting
@@ -234,13 +234,16 @@ class EpisodeSampler:
             and drawn.fleet.same_as(setting.fleet)
         )
 
-    def _problem(self, rng: np.random.Generator, batch: tuple[int, ...] = ()) -> Instance:
+    def _problem(self, rng: np.random.Generator) -> Instance:
         """The instance, or one that is drawn, with the reachability and the weights asked for."""
         instance = self._problems
         if not isinstance(instance, Instance):
-            instance = instance(rng, batch)
-            if not isinstance(instance, Instance) or instance.batch != batch:
+            instance = instance(rng, ())
+            if not isinstance(instance, Instance) or instance.batch:
                 raise DataError("the generator must return one Instance for an empty batch")
+        return self._changed(instance)
+
+    def _changed(self, instance: Instance) -> Instance:
         if isinstance(self._reachability, str):
             instance = instance.with_full_reachability()
         elif self._reachability is not None:
@@ -260,10 +263,26 @@ class _TrainingDraws:
     reachability: str
 
     def __call__(self, rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
-        seed = int(rng.integers(2**31))
-        return self.source.draw(
-            seed, reachability=self.reachability, horizon=self.horizon, batch=batch
-        )
+        return self.source.draw(_seed(rng), batch=batch, **self._options)
+
+    @property
+    def ahead(self) -> bool:
+        """Is it faster to draw several at once?"""
+        return isinstance(self.source, SyntheticSource)
+
+    def side_by_side(self, rngs: Sequence[np.random.Generator], each: int) -> Instance:
+        """``[len(rngs), each]``: members of a draw for each generator; the first is its call's."""
+        assert isinstance(self.source, SyntheticSource)
+        seeds = [_seed(rng) for rng in rngs]
+        return self.source.side_by_side(seeds, batch=each, **self._options)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"reachability": self.reachability, "horizon": self.horizon}
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
 
 
 def _of_source(
