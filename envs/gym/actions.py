@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from gymnasium import spaces
 
 from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
@@ -168,11 +167,6 @@ def make_action(
         "action", action, setting, float(scale), like=Action, trust=trust, **tensors
     )
     return space
-
-
-def action_box(action: Action) -> spaces.Box:
-    """Gymnasium's space: learners draw from ``[-1, 1]``; any finite number is understood."""
-    return spaces.Box(-1.0, 1.0, action.shape, dtype=np.float32)
 
 
 def finite_actions(action: Any, shape: tuple[int, ...]) -> FloatArray:

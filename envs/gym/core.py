@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
+from gymnasium import spaces
 
 from equiload.envs.checking import checked, shown
 from equiload.envs.dynamics import State, slot_cost, transition
 from equiload.envs.errors import DataError, UsageError
-from equiload.envs.gym.actions import ActionSpec, Layer, action_box, make_action
+from equiload.envs.gym.actions import ActionSpec, Layer, make_action
 from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
@@ -112,7 +113,8 @@ class Core:
         display.reset(self.source.setting)
         #: Turns flat observations into what the environment shows.
         self.present = display.present
-        self.action_space = action_box(self.action)
+        # Learners draw from [-1, 1]; any finite number is understood.
+        self.action_space = spaces.Box(-1.0, 1.0, self.action.shape, dtype=np.float32)
         self.observation_space = display.space
         #: The running episodes; none before the first reset.
         self.episodes: Episodes | None = None

@@ -55,22 +55,16 @@ class Reward(Protocol):
         ...
 
 
-class Dense:
+class Dense(Reward):
     """``r_t = −(F_t − F_{t−1} + Σ_k μ_k (max_r S_t − max_r S_{t−1}))``; the sum is ``−J``."""
-
-    def reset(self, episodes: Episodes) -> None:
-        """See :class:`Reward`."""
 
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""
         return step.objective_before - step.objective
 
 
-class Terminal:
+class Terminal(Reward):
     """0 before the last slot, ``−J`` then; the sum is ``−J``."""
-
-    def reset(self, episodes: Episodes) -> None:
-        """See :class:`Reward`."""
 
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""
