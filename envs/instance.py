@@ -41,8 +41,13 @@ _SERIES = ("price", "intensity", "demand", "availability")
 _SERVABLE_TOLERANCE = 1e-9
 
 
+@dataclass(frozen=True, eq=False)
 class _Frozen:
     """Copies are the thing itself; pickling keeps mappings and arrays read-only."""
+
+    def replace(self, **changes: Any) -> Self:
+        """Copy with some fields changed, validated anew."""
+        return dataclasses.replace(self, **changes)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -169,10 +174,6 @@ class Fleet(_Frozen):
         names = (field.name for field in dataclasses.fields(self))
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
 
-    def replace(self, **changes: Any) -> Fleet:
-        """Copy with some fields changed, validated anew."""
-        return dataclasses.replace(self, **changes)
-
 
 def _grouping(
     datacenters: tuple[str, ...], regions: Sequence[str] | None, region_of: ArrayLike | None
@@ -295,7 +296,7 @@ class Trace(_Frozen):
         for name in _SERIES:
             if getattr(self, name) is not None:
                 fields[name] = change(getattr(self, name))
-        return dataclasses.replace(self, **fields)
+        return self.replace(**fields)
 
     def window(self, start: int, length: int) -> Trace:
         """Slots ``start`` to ``start + length`` (excluded) as a trace of their own."""
@@ -467,10 +468,6 @@ class Instance(_Frozen):
             availability=None if (up >= 1.0).all() else np.minimum(up, 1.0),
         )
         return cls(fleet=fleet, trace=trace, objective=objective, name=name)
-
-    def replace(self, **changes: Any) -> Instance:
-        """Copy with some fields changed, validated anew."""
-        return dataclasses.replace(self, **changes)
 
     def window(self, start: int, length: int) -> Instance:
         """Slots ``start`` to ``start + length`` (excluded) as a problem of their own."""

@@ -105,7 +105,7 @@ class Trajectory:
         """Loads ``[..., N]`` alone, which is faster, of a :class:`LoadPolicy`; they are trusted."""
         policy: Any = self.policy
         loads: Array = policy.loads(slot, self.state)
-        self.follow(slot, Decision(loads, loads[..., 0] * 0.0))
+        self.follow(slot, Decision(loads, 0.0))
         return loads
 
     def follow(self, slot: Slot, decision: Decision) -> None:

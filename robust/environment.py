@@ -182,7 +182,7 @@ def pooled(instance: Instance) -> Instance:
     this and the loads as allocations ``[B, T, 1, N]``.
     """
     demand = instance.trace.demand.sum(-1, keepdims=True)
-    trace = replace(instance.trace, demand=demand)
+    trace = instance.trace.replace(demand=demand)
     return instance.replace(fleet=_one_gateway(instance.fleet), trace=trace)
 
 

@@ -19,9 +19,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from array_api_compat import array_namespace
 
-from equiload.envs import DataError, SolverError
+from equiload.envs import SolverError
+from equiload.envs.checking import checked
 from equiload.envs.feasibility import TOLERANCE, feasible
-from equiload.envs.typing import Array
+from equiload.envs.typing import Array, Share
 from equiload.robust.blend import Blend, blend
 from equiload.robust.kernels import Ledger
 from equiload.robust.project import Projector
@@ -116,9 +117,8 @@ class FixedMethod(Method):
         Between 0 (the expert) and 1 (the advice).
     """
 
-    def __init__(self, weight: float = 0.5) -> None:
-        if not 0 <= weight <= 1:
-            raise DataError(f"the weight of a fixed blend must lie in [0, 1], got {weight}")
+    @checked
+    def __init__(self, weight: Share = 0.5) -> None:
         self.weight = weight
 
     def __call__(self, turn: Turn, advice: Array) -> Blend:

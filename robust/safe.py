@@ -126,11 +126,8 @@ class SafeSet:
         if self.footprint_bound is not None:
             bound = np.array(self.footprint_bound, dtype=np.float64)
             shape = self.setting.footprint_shape[-2:]
-            try:
-                fits = np.broadcast_shapes(bound.shape, shape)[-2:] == shape
-            except ValueError:
-                fits = False
-            if not fits:
+            last = zip(bound.shape[::-1], shape[::-1], strict=False)
+            if not all(have in (1, wanted) for have, wanted in last):
                 raise DataError(
                     f"footprint_bound must broadcast to {shape} (kinds, regions), got {bound.shape}"
                 )

@@ -7,11 +7,12 @@ from functools import cached_property
 import numpy as np
 
 from equiload.agents.forecast.simple import Climatology, Persistence, SameHour
-from equiload.envs import DataError, Instance, Slot
+from equiload.envs import Instance, Slot
+from equiload.envs.checking import checked
 from equiload.envs.data import Draw, synthetic
 from equiload.envs.forecast import Forecaster, History, Recorder
 from equiload.envs.series import Series
-from equiload.envs.typing import FloatArray, IntArray
+from equiload.envs.typing import Count, FloatArray, IntArray, Positive
 
 # Lead times in hours at which coefficients are fitted, each up to its end and after the one before.
 _LEADS = (1, 2, 3, 6, 12, 24, 48, 96, 168, 10**6)
@@ -38,9 +39,8 @@ class Learned:
 
     _experts: tuple[Forecaster, ...] = (Persistence(), SameHour(1), SameHour(7), Climatology())
 
-    def __init__(self, *, draws: int = 24, penalty: float = 1.0) -> None:
-        if draws < 1 or not penalty > 0:
-            raise DataError(f"draws and penalty must be positive, got {draws} and {penalty}")
+    @checked
+    def __init__(self, *, draws: Count = 24, penalty: Positive = 1.0) -> None:
         self.draws, self.penalty = draws, penalty
 
     def forecast(self, history: History, slots: int) -> Series:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from equiload.envs import DataError, Instance, Objective
+from equiload.envs.checking import checked
 from equiload.envs.data import (
     Draw,
     GeneratedSource,
@@ -22,8 +23,7 @@ from equiload.envs.data import (
     SyntheticSource,
     world,
 )
-
-_SHARES = ("elsewhere", "reweighted", "moved")
+from equiload.envs.typing import Count, Number, Positive, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,23 +51,13 @@ class Problems(ABC):
         Draws ``seed · 10⁷ + s`` of the training split are used, from 10⁶ on.
     """
 
-    batch: int = 96
-    horizons: Sequence[int] = (168,)
-    reachability: Sequence[str] = ("full", "partial")
-    equity: tuple[float, float] = (0.2, 3.0)
-    reweighted: float = 0.0
-    moved: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (self.batch >= 1 and self.horizons and self.reachability):
-            raise DataError("a stream needs a batch of at least 1, horizons and reachability")
-        for horizon in self.horizons:
-            if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
-                raise DataError(f"horizons must be whole numbers of slots, got {horizon!r}")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name, 0) <= 1:
-                raise DataError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}")
+    batch: Count = 96
+    horizons: Annotated[Sequence[Count], Field(min_length=1)] = (168,)
+    reachability: Annotated[Sequence[str], Field(min_length=1)] = ("full", "partial")
+    equity: tuple[Positive, Positive] = (0.2, 3.0)
+    reweighted: Share = 0.0
+    moved: Share = 0.0
+    seed: Number = 0
 
     def __call__(self, step: int) -> Instance:
         """See :class:`~equiload.agents.learn.hindsight.Stream`."""
@@ -93,6 +83,7 @@ class Problems(ABC):
         """A batch of the training split; ``rng`` is the step's."""
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class SyntheticStream(Problems):
     """Batches of synthetic worlds, see :class:`Problems`; the fleet is drawn once for a batch.
@@ -121,13 +112,12 @@ class SyntheticStream(Problems):
     """
 
     regions: int | Sequence[str] = 10
-    elsewhere: float = 0.0
+    elsewhere: Share = 0.0
     ranges: Mapping[str, Any] = field(default_factory=dict)
     world: GeneratedSource = field(default_factory=SyntheticSource)
     shift: str | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if isinstance(self.regions, int) and not 1 <= self.regions <= len(world()):
             raise DataError(f"regions must lie in 1..{len(world())}, got {self.regions}")
 
@@ -159,6 +149,7 @@ class SyntheticStream(Problems):
         )
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class WindowStream(Problems):
     """Batches of windows of a source's training part, see :class:`Problems`.
@@ -172,7 +163,6 @@ class WindowStream(Problems):
     source: Source
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for horizon in self.horizons:
             self.source.draws(Split.TRAIN, horizon)  # says so, where there is no such window
 
@@ -183,6 +173,7 @@ class WindowStream(Problems):
         return self.source.draw(draw, horizon=horizon, batch=self.batch, reachability=reachability)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class MixedStream:
     """Two streams, of which each step takes one: ``share`` of the steps ``other``'s.
@@ -192,11 +183,9 @@ class MixedStream:
 
     own: WindowStream
     other: SyntheticStream
-    share: float
+    share: Share
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise DataError(f"the share of synthetic worlds must be 0 to 1, got {self.share}")
         try:
             _in_order(self.other.source.draw(Draw.train(0), horizon=1), self._kinds)
         except DataError as error:
@@ -239,7 +228,7 @@ def _in_order(instance: Instance, kinds: tuple[str, ...]) -> Instance:
         )
     order = [trace.footprints.index(kind) for kind in kinds]
     intensity = trace.intensity[..., order, :, :]
-    return instance.replace(trace=dataclasses.replace(trace, footprints=kinds, intensity=intensity))
+    return instance.replace(trace=trace.replace(footprints=kinds, intensity=intensity))
 
 
 def _moved(instance: Instance, rng: np.random.Generator) -> Instance:
@@ -248,8 +237,5 @@ def _moved(instance: Instance, rng: np.random.Generator) -> Instance:
     price = np.exp(0.25 * rng.standard_normal((*instance.batch, 1, N)))
     kinds = len(trace.footprints)
     intensity = np.exp(0.25 * rng.standard_normal((*instance.batch, kinds, 1, N)))
-    return instance.replace(
-        trace=dataclasses.replace(
-            trace, price=trace.price * price, intensity=trace.intensity * intensity
-        )
-    )
+    moved = trace.replace(price=trace.price * price, intensity=trace.intensity * intensity)
+    return instance.replace(trace=moved)

@@ -126,8 +126,7 @@ def normalised(instance: Instance) -> tuple[Instance, float, float]:
             if fleet.routing_cost is None
             else _in_range(fleet.routing_cost / money),
         ),
-        trace=dataclasses.replace(
-            trace,
+        trace=trace.replace(
             price=_in_range(trace.price / money),
             intensity=_in_range(trace.intensity / footprint[:, None, None]),
             demand=_in_range(trace.demand / load),

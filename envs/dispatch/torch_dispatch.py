@@ -69,19 +69,13 @@ class TorchDispatch:
             grouping = torch.tensor(dispatch.grouping, device=device, dtype=dtype)
             self._cuts = (grouping @ offset, member, 1.0 - member)
 
-    def loads(
-        self,
-        unit_cost: Tensor,
-        demand: Tensor,
-        capacity: Tensor,
-        temperature: float | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def loads(self, unit_cost: Tensor, demand: Tensor, capacity: Tensor) -> tuple[Tensor, Tensor]:
         """Cheapest loads ``[..., N]`` and what routing them costs ``[...]``.
 
         ``unit_cost [..., N]``, ``demand [..., J]`` servable, ``capacity [..., N]``: leading axes
-        of equal shape. ``temperature``: in place of the dispatch's own.
+        of equal shape.
         """
-        temperature = self.temperature if temperature is None else temperature
+        temperature = self.temperature
         if not (math.isfinite(temperature) and temperature >= 0):
             raise DataError(f"the temperature must be at least 0, got {temperature}")
         if self._cuts is None:

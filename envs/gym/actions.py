@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from gymnasium import spaces
 
 from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
+from gymnasium import spaces
 
 from equiload.envs.checking import checked, shown
 from equiload.envs.dynamics import State, slot_cost, transition
@@ -130,7 +131,8 @@ class Core:
         display.reset(self.source.setting, self._loop)
         #: Turns flat observations into what the environment shows.
         self.present = display.present
-        self.action_space = action_box(self.action)
+        # Learners draw from [-1, 1]; any finite number is understood.
+        self.action_space = spaces.Box(-1.0, 1.0, self.action.shape, dtype=np.float32)
         self.observation_space = display.space
 
     def sibling(self, count: int) -> Core:

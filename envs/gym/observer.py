@@ -200,7 +200,8 @@ class Observer:
             )
         if np.isnan(added).any():
             raise DataError(f"a feature is no number in slot {slot.index}")
-        return np.clip(added, -LIMIT, LIMIT).astype(np.float32)
+        kept: Float32Array = added.clip(-LIMIT, LIMIT).astype(np.float32)
+        return kept
 
     def _build(
         self, slot: Slot, footprint: Array, out: Float32Array | None, *, over: bool = False
@@ -209,8 +210,7 @@ class Observer:
         seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
         angle = seconds[..., None] * _ANGLE + _PHASE
         if not isinstance(slot.price, np.ndarray):
-            standard = self._build_tensor(slot, footprint, share_left, angle)
-            return self.present(self._join(standard, slot, over))
+            return self.present(self._build_tensor(slot, footprint, share_left, angle, over))
         if out is None:
             out = np.empty((*self._batch, self.size), dtype=np.float32)
         if self.features:
@@ -248,9 +248,9 @@ class Observer:
         return namespace(standard).concat([standard, *parts], axis=-1) if parts else standard
 
     def _build_tensor(
-        self, slot: Slot, footprint: Array, share_left: float, angle: FloatArray
+        self, slot: Slot, footprint: Array, share_left: float, angle: FloatArray, over: bool
     ) -> Array:
-        """The same as the compiled kernel, for tensors: differentiable, on any device."""
+        """The same for tensors: differentiable, on any device."""
         xp = namespace(slot.price)
         local = xp.concat([slot.price, _flat(slot.intensity)], axis=-1)
         self._sum = local if self._sum is None else self._sum + local
@@ -269,7 +269,13 @@ class Observer:
             slot.demand,
             xp.broadcast_to(time, (*local.shape[:-1], len(_TIME))),
         ]
-        return xp.clip(xp.concat(parts, axis=-1) * scale, -LIMIT, LIMIT)
+        standard = xp.clip(xp.concat(parts, axis=-1) * scale, -LIMIT, LIMIT)
+        if not self.features:
+            return standard
+        if self._rehearsed is None:
+            raise DataError("features are observed on tensors only after rehearse(instance)")
+        added = xp.asarray(self._added(slot), dtype=local.dtype, device=local.device)
+        return xp.concat([standard, added * (0.0 if over else 1.0)], axis=-1)
 
     def present(self, flat: Array) -> Any:
         """Give a flat observation ``[..., size]`` this observer's layout."""

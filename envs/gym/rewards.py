@@ -81,11 +81,8 @@ class Dense:
         return saved if self.unit is None else saved / self.unit
 
 
-class Terminal:
+class Terminal(Reward):
     """0 before the last slot, ``−J`` then; the sum is ``−J``."""
-
-    def reset(self, episodes: Episodes) -> None:
-        """See :class:`Reward`."""
 
     def __call__(self, step: Transition) -> FloatArray:
         """See :class:`Reward`."""

@@ -92,9 +92,8 @@ class Episodes:
     def slot(self, t: int) -> Slot:
         """Slot ``t`` of every episode, with leading axis ``[B]``: copies of that slot alone."""
         rows = self.first + t
-        return Slot.at(
-            self.pool.map(lambda array: array.take(rows, axis=0)), t, self.timestamps[rows]
-        )
+        arrays = (array.take(rows, axis=0) for array in self.pool.arrays())
+        return Slot(*arrays, index=t, timestamp=self.timestamps[rows])  # type: ignore[misc]
 
     def instance(self, index: int | slice = slice(None)) -> Instance:
         """One episode (or several) as an instance: all of it, for what may know the future."""

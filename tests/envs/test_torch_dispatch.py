@@ -43,8 +43,8 @@ def test_soft_loads_are_servable_and_near_the_cheapest(
     unit = np.random.default_rng(seed).choice(
         [np.random.default_rng(seed).normal(size=trace.price.shape), trace.price]
     )
-    dispatch = TorchDispatch(fleet.dispatch)
-    soft, _ = dispatch.loads(*tensors(unit, trace.demand, instance.capacity), temperature)
+    dispatch = TorchDispatch(fleet.dispatch, temperature=temperature)
+    soft, _ = dispatch.loads(*tensors(unit, trace.demand, instance.capacity))
     load = soft.numpy()
     for t in range(instance.horizon):
         slot = Slot.of(instance, t)
@@ -64,7 +64,7 @@ def test_soft_loads_minimise_the_stated_objective() -> None:
     capacity, demand, tau = rng.uniform(1, 2, 4), np.array([1.6, 0.3, 1.2]), 0.3
     cost = np.array([2.0, -1.0, 0.5, 1.0])
     dispatch = Dispatch(reachable)
-    soft, _ = TorchDispatch(dispatch).loads(*tensors(cost, demand, capacity), tau)
+    soft, _ = TorchDispatch(dispatch, temperature=tau).loads(*tensors(cost, demand, capacity))
 
     def value(x: np.ndarray) -> float:
         s = np.clip(x / capacity, 1e-15, 1 - 1e-15)
@@ -82,14 +82,13 @@ def test_soft_loads_minimise_the_stated_objective() -> None:
 def test_gradients_of_the_soft_dispatch(full: bool, temperature: float) -> None:
     rng = np.random.default_rng(5)
     reachable = np.ones((3, 4)) if full else [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
-    dispatch = TorchDispatch(Dispatch(np.array(reachable, dtype=bool)))
+    mask = np.array(reachable, dtype=bool)
+    dispatch = TorchDispatch(Dispatch(mask), temperature=temperature)
     cost, demand, capacity = tensors(
         rng.normal(size=(5, 4)), rng.uniform(0.2, 0.9, (5, 3)), rng.uniform(0.9, 1.5, (5, 4))
     )
     inputs = [a.requires_grad_() for a in (cost, demand, capacity)]
-    assert torch.autograd.gradcheck(
-        lambda c, d, m: dispatch.loads(c, d, m, temperature)[0], inputs, atol=1e-6
-    )
+    assert torch.autograd.gradcheck(lambda c, d, m: dispatch.loads(c, d, m)[0], inputs, atol=1e-6)
 
 
 def test_gradients_of_the_exact_dispatch_in_demand_and_capacity() -> None:
@@ -105,7 +104,9 @@ def test_gradients_of_the_exact_dispatch_in_demand_and_capacity() -> None:
 def test_a_temperature_with_routing_cost_is_refused() -> None:
     dispatch = TorchDispatch(Dispatch(np.ones((2, 2), dtype=bool), np.array([[0.0, 1], [1, 0]])))
     ones = torch.ones(2, dtype=torch.float64)
+    dispatch.temperature = 1.0
     with pytest.raises(DataError, match="routing cost"):
-        dispatch.loads(ones, ones / 2, ones, 1.0)
+        dispatch.loads(ones, ones / 2, ones)
+    dispatch.temperature = float("nan")
     with pytest.raises(DataError, match="temperature"):
-        dispatch.loads(ones, ones / 2, ones, float("nan"))
+        dispatch.loads(ones, ones / 2, ones)

@@ -285,7 +285,7 @@ def test_bad_options_are_refused(options, message) -> None:
     instance = two_regions([[1, 2]])
     with pytest.raises(DataError, match=message):
         rollout(RobustPolicy(GLBCost(), GLBCost(), **options), instance)
-    with pytest.raises(DataError, match="weight of a fixed blend"):
+    with pytest.raises(DataError, match="'weight' must be at most 1"):
         FixedMethod(1.5)
 
 

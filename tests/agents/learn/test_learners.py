@@ -132,7 +132,7 @@ def test_streams_are_functions_of_the_step() -> None:
         assert first.trace.provenance["draw"].startswith("train/")
     assert len({stream(step).fleet.datacenters for step in range(12)}) > 2
     assert {stream(step).horizon for step in range(12)} == {12, 24}
-    with pytest.raises(DataError, match="elsewhere must be a share"):
+    with pytest.raises(DataError, match="'elsewhere' must be at most 1"):
         SyntheticStream(elsewhere=2.0)
 
 
