@@ -197,12 +197,6 @@ def usual_scale(action: ActionSpec) -> float:
     return float(getattr(target_of("action", action), "usual_scale", ACTION_SCALE))
 
 
-def action_box(action: Action) -> spaces.Box:
-    """Gymnasium's space, flat: what learners draw from; any finite number is understood."""
-    reach = getattr(action, "reach", 1.0)
-    return spaces.Box(-reach, reach, (math.prod(action.shape),), dtype=np.float32)
-
-
 def finite_actions(action: Any, batch: tuple[int, ...], shape: tuple[int, ...]) -> FloatArray:
     """Numbers ``[*batch, *shape]`` as float64, or one sentence on what is wrong.
 

@@ -5,6 +5,7 @@ The single environment is a batch of one over it, the vector environment a batch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import replace
@@ -20,7 +21,6 @@ from equiload.envs.gym.actions import (
     ActionSpec,
     ClosedLoop,
     Layer,
-    action_box,
     make_action,
     usual_scale,
 )
@@ -131,8 +131,10 @@ class Core:
         display.reset(self.source.setting, self._loop)
         #: Turns flat observations into what the environment shows.
         self.present = display.present
-        # Learners draw from [-1, 1]; any finite number is understood.
-        self.action_space = spaces.Box(-1.0, 1.0, self.action.shape, dtype=np.float32)
+        # Flat, as learners emit them, who draw from it; any finite number is understood.
+        reach = getattr(self.action, "reach", 1.0)
+        row = (math.prod(self.action.shape),)
+        self.action_space = spaces.Box(-reach, reach, row, dtype=np.float32)
         self.observation_space = display.space
 
     def sibling(self, count: int) -> Core:

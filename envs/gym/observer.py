@@ -235,18 +235,6 @@ class Observer:
         )
         return self.present(out)
 
-    def _join(self, standard: Array, slot: Slot, over: bool) -> Array:
-        """Tensors: the standard blocks, then those of the features and of the loop."""
-        parts = []
-        if self.features:
-            if self._rehearsed is None:
-                raise DataError("features are observed on tensors only after rehearse(instance)")
-            parts.append(like(self._added(slot), standard))
-        if self._loop is not None:
-            parts.append(logits_of(like(self._loop.multipliers, standard)))
-        parts = [part * 0.0 for part in parts] if over else parts
-        return namespace(standard).concat([standard, *parts], axis=-1) if parts else standard
-
     def _build_tensor(
         self, slot: Slot, footprint: Array, share_left: float, angle: FloatArray, over: bool
     ) -> Array:
@@ -270,12 +258,14 @@ class Observer:
             xp.broadcast_to(time, (*local.shape[:-1], len(_TIME))),
         ]
         standard = xp.clip(xp.concat(parts, axis=-1) * scale, -LIMIT, LIMIT)
-        if not self.features:
-            return standard
-        if self._rehearsed is None:
-            raise DataError("features are observed on tensors only after rehearse(instance)")
-        added = xp.asarray(self._added(slot), dtype=local.dtype, device=local.device)
-        return xp.concat([standard, added * (0.0 if over else 1.0)], axis=-1)
+        added = []
+        if self.features:
+            if self._rehearsed is None:
+                raise DataError("features are observed on tensors only after rehearse(instance)")
+            added.append(like(self._added(slot), standard))
+        if self._loop is not None:
+            added.append(logits_of(like(self._loop.multipliers, standard)))
+        return xp.concat([standard, *(part * (0.0 if over else 1.0) for part in added)], axis=-1)
 
     def present(self, flat: Array) -> Any:
         """Give a flat observation ``[..., size]`` this observer's layout."""
