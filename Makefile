@@ -11,7 +11,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help docs run test check lint types bench constraints faults lowest clean
+.PHONY: help docs run test check lint types bench constraints faults lowest audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -61,6 +61,9 @@ lowest: $(VENV)/.ok ## The fast tests with the lowest declared versions, in an e
 	$(PYTHON) -m venv $(VENV)/lowest
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct -e '.[dev]'
 	$(VENV)/lowest/bin/python -m pytest -m "not slow" -W default::DeprecationWarning $(ARGS)
+
+audit: $(VENV)/.ok ## Known vulnerabilities of the pinned versions; where the database answers, else an error
+	$(VENV)/bin/uvx --quiet pip-audit --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt
 
 clean: ## Remove the environment and everything that runs leave behind
 	rm -rf $(VENV) outputs multirun .pytest_cache .mypy_cache .ruff_cache *.egg-info build dist
