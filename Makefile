@@ -60,7 +60,8 @@ faults: $(VENV)/.ok ## What hostile input, kills and full disks do: thousands of
 lowest: $(VENV)/.ok ## The fast tests with the lowest declared versions, in an environment of their own
 	$(PYTHON) -m venv $(VENV)/lowest
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct -e '.[dev]'
-	$(VENV)/lowest/bin/python -m pytest -m "not slow" -W default::DeprecationWarning $(ARGS)
+	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/lowest/kernels \
+	  $(VENV)/lowest/bin/python -m pytest -m "not slow" -W default::DeprecationWarning $(ARGS)
 
 audit: $(VENV)/.ok ## Known vulnerabilities of the pinned versions; where the database answers, else an error
 	$(VENV)/bin/uvx --quiet pip-audit --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt
