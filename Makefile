@@ -11,7 +11,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help docs run test check lint types bench constraints faults lowest clean
+.PHONY: help docs run test check lint types bench constraints faults lowest audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -60,7 +60,11 @@ faults: $(VENV)/.ok ## What hostile input, kills and full disks do: thousands of
 lowest: $(VENV)/.ok ## The fast tests with the lowest declared versions, in an environment of their own
 	$(PYTHON) -m venv $(VENV)/lowest
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct -e '.[dev]'
-	$(VENV)/lowest/bin/python -m pytest -m "not slow" -W default::DeprecationWarning $(ARGS)
+	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/lowest/kernels \
+	  $(VENV)/lowest/bin/python -m pytest -m "not slow" -W default::DeprecationWarning $(ARGS)
+
+audit: $(VENV)/.ok ## Known vulnerabilities of the pinned versions; where the database answers, else an error
+	$(VENV)/bin/uvx --quiet pip-audit --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt
 
 clean: ## Remove the environment and everything that runs leave behind
 	rm -rf $(VENV) outputs multirun .pytest_cache .mypy_cache .ruff_cache *.egg-info build dist
