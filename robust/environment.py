@@ -53,7 +53,7 @@ class EnvironmentLayer:
     >>> env = GLBEnv(instance=synthetic(0, horizon=24), layer=layer)
     >>> _ = env.reset(seed=0)
     >>> *_, info = env.step(np.zeros(env.action_space.shape))
-    >>> 0 <= info["alpha"] <= 1, info["slack"] >= 0
+    >>> bool(0 <= info["alpha"] <= 1), bool(info["slack"] >= 0)
     (True, True)
     """
 

@@ -53,7 +53,7 @@ def check_reward(reward: Reward, instance: Instance | None = None) -> None:
         for _ in range(instance.horizon):
             actions = rng.normal(size=env.action_space.shape)
             _, earned, _, _, info = env.step(actions)
-            total += earned
+            total += earned * info.get("reward_unit", 1.0)  # US$
         totals.append(total)
         objectives.append(info["objective"])
     more, worse = totals[0] - totals[1], objectives[1] - objectives[0]

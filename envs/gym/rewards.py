@@ -66,12 +66,15 @@ class Dense:
         order one whatever the fleet's size and currency. ``unit [B]`` is US$ per unit of reward.
     """
 
+    # Of the class, so that what is made of it need not call these methods.
+    expert: Policy | None = None
+    unit: FloatArray | None = None
+
     def __init__(self, expert: Policy | None = None) -> None:
         self.expert = expert
 
     def reset(self, episodes: Episodes) -> None:
         """See :class:`Reward`."""
-        self.unit: FloatArray | None = None
         if self.expert is not None:
             self.unit = _percent(_objectives(self.expert, episodes)[-1])
 

@@ -51,7 +51,7 @@ class GLBEnv(Rendered, gym.Env[Any, Any]):
     >>> while not done:
     ...     observation, reward, done, _, info = env.step(env.action_space.sample())
     ...     total += reward
-    >>> abs(total + info["objective"]) < 1e-6
+    >>> bool(abs(total + info["objective"]) < 1e-6)
     True
     """
 

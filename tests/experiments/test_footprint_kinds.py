@@ -86,7 +86,7 @@ def test_a_heavy_weight_evens_it_out() -> None:
 
 def test_the_environment_shows_and_charges_it() -> None:
     env = GLBEnv(instance=world(24))
-    assert env.action_space.shape == (len(KINDS), 10)
+    assert env.action_space.shape == (len(KINDS) * 10,)
     seen, _ = env.reset(seed=0)
     assert env.observation_space.contains(seen)
     done = False
@@ -94,7 +94,7 @@ def test_the_environment_shows_and_charges_it() -> None:
         seen, _, done, _, info = env.step(np.zeros(env.action_space.shape, np.float32))
     assert info["max_footprint"].shape == (len(KINDS),)
     many = GLBVectorEnv(num_envs=2, instance=SyntheticSource(0).weighed({"nox": 10.0}).draw(0))
-    assert many.single_action_space.shape == (len(KINDS), 10)
+    assert many.single_action_space.shape == (len(KINDS) * 10,)
     still = AgentPolicy(lambda seen: np.zeros((len(KINDS), 10)))
     outcome = rollout(still, world(24))
     np.testing.assert_allclose(info["max_footprint"], outcome.max_footprint, rtol=1e-9)
