@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from equiload.envs.gym.differentiable import DifferentiableSimulator as DifferentiableSimulator
     from equiload.envs.gym.observer import Observer as Observer
     from equiload.envs.gym.policy import AgentPolicy as AgentPolicy
+    from equiload.envs.gym.residual import ResidualAction as ResidualAction
     from equiload.envs.gym.rewards import Dense as Dense
     from equiload.envs.gym.rewards import HindsightDual as HindsightDual
     from equiload.envs.gym.rewards import Relative as Relative
