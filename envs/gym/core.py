@@ -235,7 +235,7 @@ class Core:
     ) -> dict[str, FloatArray]:
         told = {} if self.layer is None else self.layer.info()
         unit = getattr(self.reward, "unit", None)
-        told |= {} if unit is None else {"reward_unit": unit.copy()}
+        told = told if unit is None else told | {"reward_unit": unit.copy()}
         return told | {  # copies: whoever keeps or changes them leaves the episode alone
             "cost": cost,
             "energy_cost": self.state.cost.copy(),

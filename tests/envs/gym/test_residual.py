@@ -174,9 +174,11 @@ def test_a_layer_stands_around_it_and_the_expert_sees_what_was_played(batch: Ins
     instance = batch[0]
     wild = 5 * noise(T)
     layer = EnvironmentLayer(EGLB(), rho=0.02, record=True)
-    env = GLBEnv(instance=instance, action="residual", layer=layer)
+    env = GLBEnv(instance=instance, action="residual", reward="percent", layer=layer)
     _, info, seen = play(env, wild)
     assert layer.certificate().holds.all()
+    assert "reward_unit" in info
+    assert "reward_unit" not in layer.info()
     assert info["objective"] <= 1.02 * expert_objective(instance) * (1 + 1e-9)
     loads, multipliers = env.core.played[-1].load[0], env.core.action.multipliers  # type: ignore[attr-defined]
     assert loads.shape == (10,)
