@@ -12,6 +12,7 @@ from equiload.envs import DataError, Setting, Slot, State
 from equiload.envs.checking import checked
 from equiload.envs.dynamics import like, namespace
 from equiload.envs.typing import Array, FloatArray, IntArray
+from equiload.envs.validation import regular_array
 
 Mirror = Literal["euclidean", "entropic"]
 Schedule = Literal["constant", "inverse_sqrt"]
@@ -72,12 +73,12 @@ class EGLB:
         mirror: Mirror = "entropic",
         schedule: Schedule = "constant",
     ) -> None:
-        if not (np.isfinite(step_size).all() and np.all(np.asarray(step_size) > 0)):
+        self.step_size = regular_array("step_size", step_size, np.float64)
+        self.z_max = regular_array("z_max", z_max, np.float64)
+        if not (np.isfinite(self.step_size).all() and (self.step_size > 0).all()):
             raise DataError(f"step_size must be positive, got {step_size}")
-        if not (np.isfinite(z_max).all() and np.all(np.asarray(z_max) >= 0)):
+        if not (np.isfinite(self.z_max).all() and (self.z_max >= 0).all()):
             raise DataError(f"z_max must be at least 0, got {z_max}")
-        self.step_size = np.asarray(step_size, dtype=np.float64)
-        self.z_max = np.asarray(z_max, dtype=np.float64)
         self.mirror, self.schedule = mirror, schedule
 
     def reset(self, setting: Setting) -> None:
@@ -90,10 +91,8 @@ class EGLB:
         self.multipliers = np.full(setting.footprint_shape, start)
         self._full_load = fleet.pue * fleet.capacity / R
         self._scale = np.zeros((math.prod(batch), K))  # summed over the slots seen
-        self._step, self._z_max = (
-            np.ascontiguousarray(np.broadcast_to(option, batch)).reshape(-1)
-            for option in (self.step_size, self.z_max)
-        )
+        self._step = _each("step_size", self.step_size, batch)
+        self._z_max = _each("z_max", self.z_max, batch)
 
     def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` and update the multipliers."""
@@ -172,6 +171,14 @@ class EGLB:
         else:
             gamma = gamma + move
         self.multipliers, self._scale = gamma, scale.reshape(-1, scale.shape[-1])
+
+
+def _each(name: str, option: FloatArray, batch: tuple[int, ...]) -> FloatArray:
+    """The option of every member of a batch, in a row."""
+    try:
+        return np.ascontiguousarray(np.broadcast_to(option, batch)).reshape(-1)
+    except ValueError:
+        raise DataError(f"{name} has shape {option.shape}, the batch {batch}") from None
 
 
 # A slot costs about 20 numpy calls without these two, which is most of its time.

@@ -116,7 +116,7 @@ def regular_array(name: str, values: Any, dtype: type | None = None) -> Any:
     """Return ``np.asarray``, or one sentence on why it is none."""
     try:
         return np.asarray(values, dtype=dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name} must hold numbers in a regular array: {error}") from None
 
 

@@ -159,6 +159,8 @@ def test_many_parameters_run_as_a_batch(paper: Instance) -> None:
         ({"schedule": "linear"}, "'schedule' must be 'constant' or 'inverse_sqrt', got 'linear'"),
         ({"step_size": 0.0}, "step_size must be positive, got 0.0"),
         ({"step_size": np.nan}, "step_size must be positive, got nan"),
+        ({"step_size": [None]}, r"step_size must be positive, got \[None\]"),
+        ({"z_max": [10**400]}, "z_max must hold numbers in a regular array"),
         ({"z_max": -1.0}, "z_max must be at least 0, got -1.0"),
     ],
 )
@@ -216,3 +218,8 @@ def test_nearest_data_center_first() -> None:
     policy.reset(Setting.of(instance))
     allocation = policy.act(Slot.of(instance, 0), State.start(Setting.of(instance)))
     np.testing.assert_allclose(allocation, [[1.0, 0.0], [0.5, 0.5]])
+
+
+def test_options_of_another_batch_are_named() -> None:
+    with pytest.raises(DataError, match=r"step_size has shape \(2,\), the batch \(3,\)"):
+        rollout(EGLB(step_size=np.ones(2)), synthetic(0, horizon=2, batch=3))

@@ -302,7 +302,12 @@ def test_ctrl_c_ends_in_one_sentence_and_leaves_whole_rows(tmp_path: Path) -> No
     options = ["algorithm=[eglb_mpc,eglb,eglb_off]", "instance.horizon=8760", "report=false"]
     options += ["reachability=[full]", f"hydra.run.dir={tmp_path / 'run'}"]
     command = [sys.executable, "-m", "equiload.experiments.cli", "benchmark", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
+
+    def listen() -> None:  # a shell's background jobs, and their children, ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, preexec_fn=listen) as program:  # noqa: PLW1509
         while not (tmp_path / "run" / "results.parquet").is_file():
             assert program.poll() is None
             time.sleep(0.1)
