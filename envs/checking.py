@@ -179,7 +179,7 @@ def _readings(value: Any) -> Iterator[Any]:
     yield value
     if isinstance(value, list):
         yield _tuples(value)
-        with suppress(ValueError, TypeError):  # rows of other lengths, and what is no number
+        with suppress(ValueError, TypeError, OverflowError):  # other lengths, and no numbers
             yield np.asarray(value, dtype=np.float64)
 
 

@@ -12,6 +12,7 @@ from scipy.optimize import linprog
 
 from equiload.agents import EGLB, GLBCost, GLBDist, GLBFootprint, ShadowPrices
 from equiload.envs import DataError, Instance, Objective, Setting, Slot, State, rollout
+from equiload.envs.data import synthetic
 from equiload.testing.strategies import instances
 
 
@@ -159,8 +160,8 @@ def test_many_parameters_run_as_a_batch(paper: Instance) -> None:
         ({"schedule": "linear"}, "'schedule' must be 'constant' or 'inverse_sqrt', got 'linear'"),
         ({"step_size": 0.0}, "step_size must be positive, got 0.0"),
         ({"step_size": np.nan}, "step_size must be positive, got nan"),
-        ({"step_size": [None]}, r"step_size must be positive, got \[None\]"),
-        ({"z_max": [10**400]}, "z_max must hold numbers in a regular array"),
+        ({"step_size": [None]}, "step_size must be positive, got [None]"),
+        ({"z_max": [10**400]}, "'z_max' must be a number or an array, got"),
         ({"z_max": -1.0}, "z_max must be at least 0, got -1.0"),
     ],
 )
