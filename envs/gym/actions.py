@@ -192,8 +192,10 @@ def make_action(
     return space
 
 
-def usual_scale(action: ActionSpec) -> float:
-    """Logits per unit of an action where nobody states them."""
+def scale_of(action: ActionSpec, scale: float | None) -> float:
+    """Logits per unit of an action: as stated, or the action's own."""
+    if scale is not None:
+        return float(scale)
     return float(getattr(target_of("action", action), "usual_scale", ACTION_SCALE))
 
 

@@ -22,7 +22,7 @@ from equiload.envs.gym.actions import (
     ClosedLoop,
     Layer,
     make_action,
-    usual_scale,
+    scale_of,
 )
 from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
@@ -124,7 +124,7 @@ class Core:
             raise DataError(f"layer must be a layer, EnvironmentLayer say, got {shown(layer)}")
         self.layer, self.reward, self.hold = layer, make_reward(reward), hold
         self._action = action
-        self.action_scale = usual_scale(action) if action_scale is None else float(action_scale)
+        self.action_scale = scale_of(action, action_scale)
         self.observer = Observer(price_scale=price_scale, features=features)
         self._place(count)
         display = Observer(observation, features=features)

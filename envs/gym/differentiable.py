@@ -14,7 +14,7 @@ from equiload.envs.checking import checked
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import Decision, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
-from equiload.envs.gym.actions import ActionSpec, ClosedLoop, Layer, make_action, usual_scale
+from equiload.envs.gym.actions import ActionSpec, ClosedLoop, Layer, make_action, scale_of
 from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.instance import Instance
@@ -85,7 +85,7 @@ class DifferentiableSimulator:
         self._dispatch = TorchDispatch(
             instance.fleet.dispatch, device=device, dtype=dtype, temperature=temperature
         )
-        scale = usual_scale(action) if action_scale is None else action_scale
+        scale = scale_of(action, action_scale)
         self._action = make_action(
             action, self.setting, scale, physics=self._physics, dispatch=self._dispatch
         )

@@ -14,7 +14,7 @@ from equiload.envs.gym.actions import (
     ClosedLoop,
     finite_actions,
     make_action,
-    usual_scale,
+    scale_of,
 )
 from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
@@ -64,7 +64,7 @@ class AgentPolicy:
     ) -> None:
         self._predict = predict
         self._kind, self._trust, self._hold = action, trust, hold
-        self._scale = usual_scale(action) if action_scale is None else action_scale
+        self._scale = scale_of(action, action_scale)
         self.observer = Observer(observation, price_scale=price_scale, features=features)
 
     def reset(self, setting: Setting) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +167,7 @@ class Picture:
         return pixels[..., :3].copy()
 
 
-class _Panel:
+class _Panel(ABC):
     """One panel of a picture: what moves in it, and where it has to be drawn anew as a whole."""
 
     def __init__(self, axes: Any, film: Film, index: int) -> None:
@@ -174,9 +175,9 @@ class _Panel:
         self.moving: list[Any] = []
         self._ends: dict[str, tuple[float, float]] = {}
 
+    @abstractmethod
     def update(self) -> bool:
         """Bring what moves up to date; true where an axis had to grow."""
-        raise NotImplementedError
 
     def _moves(self, *artists: Any) -> None:
         """Leave these out when the whole is drawn."""

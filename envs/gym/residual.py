@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from equiload.envs.dispatch import Dispatch
-from equiload.envs.dynamics import Decision, like, namespace, shadow_cost
+from equiload.envs.dynamics import Decision, like, namespace
 from equiload.envs.errors import DataError
-from equiload.envs.gym.actions import limits
+from equiload.envs.gym.actions import ShadowPriceAction
 from equiload.envs.gym.features import PricingPolicy
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array, FloatArray
@@ -41,7 +40,7 @@ class DualPolicy(PricingPolicy, Protocol):
         ...
 
 
-class ResidualAction:
+class ResidualAction(ShadowPriceAction):
     """Actions ``[K·R]``: an expert's multipliers times ``exp(scale · action)``, then dispatch.
 
     The expert runs *in the loop*: what moves its multipliers is what was really played, whatever
@@ -75,7 +74,7 @@ class ResidualAction:
 
     #: Learners draw from ``[-reach, reach]``: a standard normal action is hardly ever cut off.
     reach = 3.0
-    #: At which the noise of a learner's first steps costs 2 % of the objective, not 5 %.
+    #: The noise of a learner's first steps costs less than half of what it does at 1.
     usual_scale = 0.5
 
     def __init__(
@@ -90,28 +89,15 @@ class ResidualAction:
         if not all(callable(getattr(expert, name, None)) for name in _METHODS):
             name = type(expert).__name__
             raise DataError(f"{name} has no multipliers that can be told what was played")
+        super().__init__(setting, scale, physics, dispatch)
         *_, K, R = setting.footprint_shape
         self.shape = (K * R,)
-        self.expert = deepcopy(expert)
-        self._setting, self._scale, self._kinds = setting, scale, K
-        self._physics = physics or setting.physics
-        self._loads: Dispatch | TorchDispatch = dispatch or setting.fleet.dispatch
+        self._setting, self._kinds, self.expert = setting, K, deepcopy(expert)
         self.reset()
 
     def reset(self) -> None:
         """Begin the episodes: the expert forgets."""
         self.expert.reset(self._setting)
-
-    def decide(self, action: Array, slot: Slot) -> Decision:
-        """See :class:`~equiload.envs.gym.actions.Action`; nothing is ever moved."""
-        pairs = self._physics.routing_cost
-        if isinstance(pairs, np.ndarray):  # a layer needs to know who sends what
-            return Decision.of(self.allocation(action, slot), pairs)
-        return Decision(*self._loads.loads(self._unit(action, slot), *limits(slot)))
-
-    def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
-        """See :class:`~equiload.envs.gym.actions.Action`."""
-        return self._setting.fleet.dispatch.allocation(self._unit(action, slot), *limits(slot))
 
     def settle(self, slot: Slot, footprint: Array, decision: Decision | None = None) -> None:
         """See :class:`ClosedLoop`."""
@@ -127,11 +113,14 @@ class ResidualAction:
         """See :class:`ClosedLoop`."""
         return self.expert.multipliers
 
-    def _unit(self, action: Array, slot: Slot) -> Array:
+    def weights(self, action: Array) -> Array:
+        """The multipliers ``[..., K, R]`` that an action comes to; they need not sum to 1."""
         xp = namespace(action)
         factor = xp.exp(xp.clip(action * self._scale, -_LARGEST, _LARGEST))
-        factor = factor.reshape(*action.shape[:-1], self._kinds, -1)
-        multipliers = like(self.expert.multipliers, action) * factor
-        if isinstance(multipliers, np.ndarray):
-            return self.expert.unit_cost(slot, multipliers)
-        return shadow_cost(slot, multipliers, self._physics)
+        by_kind = factor.reshape(*action.shape[:-1], self._kinds, -1)
+        return like(self.multipliers, action) * by_kind
+
+    def _unit(self, action: Array, slot: Slot) -> Array:
+        if isinstance(action, np.ndarray):  # as the expert rounds: action 0 is it, to the bit
+            return self.expert.unit_cost(slot, self.weights(action))
+        return super()._unit(action, slot)

@@ -158,9 +158,10 @@ def test_noise_costs_less_in_the_loop_than_beside_it(batch: Instance) -> None:
     actions = noise(168, 8)
     best = expert_objective(instance)
     loop = GLBVectorEnv(8, instance=instance, action="residual", action_scale=1.0)
+    usual = GLBVectorEnv(8, instance=instance, action="residual")
     beside = GLBVectorEnv(8, instance=instance, features=["expert_prices"])
     played = []
-    for env in (loop, beside):
+    for env in (loop, beside, usual):
         observation, _ = env.reset(seed=0, options={"member": 0})
         for action in actions:
             if env is beside:  # what eGLB prices on a trajectory of its own, and the same noise
@@ -168,6 +169,7 @@ def test_noise_costs_less_in_the_loop_than_beside_it(batch: Instance) -> None:
             observation, *_, info = env.step(action)
         played.append(info["objective"].mean() / best[0] - 1)
     assert 0 < played[0] < 0.5 * played[1]
+    assert 0 < played[2] < 0.5 * played[0]
 
 
 def test_a_layer_stands_around_it_and_the_expert_sees_what_was_played(batch: Instance) -> None:
