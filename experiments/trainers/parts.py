@@ -18,15 +18,12 @@ from equiload.envs import DataError, Instance
 from equiload.envs.data import (
     Draw,
     GeneratedSource,
-    RecordedSource,
     ShiftedSource,
     Source,
-    Split,
     SyntheticSource,
 )
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym.features import make_features
-from equiload.envs.gym.source import InstanceGenerator
 from equiload.envs.make import called, instantiated, label_of, target_of
 from equiload.experiments.running.config import TrainConfig
 from equiload.robust import EnvironmentLayer
@@ -71,21 +68,15 @@ def synthetic_share(cfg: TrainConfig, source: Source) -> float:
     return float(share)
 
 
-def episodes_of(cfg: TrainConfig, source: Source) -> InstanceGenerator | Instance:
-    """Where environments draw their episodes: a generator, or a trace to take windows of."""
+def episodes_of(cfg: TrainConfig, source: Source) -> dict[str, Any]:
+    """Where an environment is to draw its episodes: its options."""
     worlds, windows = _streams(cfg, source)
     stream = windows or worlds
-    drawn_from, horizon = stream.source, int(stream.horizons[0])
-    reachability = str(stream.reachability[0])
-    if isinstance(drawn_from, RecordedSource) and not drawn_from.stress:
-        # Windows of one trace share its memory.
-        return drawn_from.stretch(Split.TRAIN, reachability=reachability)
-
-    def drawn(rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
-        draw = Draw.train(int(rng.integers(2**31)))
-        return drawn_from.draw(draw, horizon=horizon, batch=batch, reachability=reachability)
-
-    return drawn
+    return {
+        "instance": stream.source,
+        "horizon": int(stream.horizons[0]),
+        "reachability": str(stream.reachability[0]),
+    }
 
 
 def _streams(cfg: TrainConfig, source: Source) -> tuple[SyntheticStream, WindowStream | None]:
