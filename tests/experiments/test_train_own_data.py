@@ -46,7 +46,7 @@ SMALL = [
 ]
 KINDS = {
     "hindsight": ["agent.options.steps=4", "agent.options.learning_rate=0.05"],
-    "ppo": ["agent.episodes=2", "agent.options.batch_size=16"],
+    "ppo": ["agent.episodes=2", "agent.options.batch_size=16", "agent.options.learning_rate=0.05"],
 }
 PLACES = ("Chile", "Finland", "Korea", "Poland")  # none of the paper's ten
 
