@@ -28,6 +28,7 @@ parser.add_argument("--defaults", action="store_true", help="every setting as th
 parser.add_argument("--reward", default="relative_percent")
 parser.add_argument("--hold", type=int, default=6)
 parser.add_argument("--beside", action="store_true", help="eGLB's prices as a feature, no loop")
+parser.add_argument("--plain", action="store_true", help="equiload/GLB-v0 in place of ResidualGLB")
 told = parser.parse_args()
 
 world = {"horizon": told.horizon, "reachability": told.reachability}
@@ -43,6 +44,8 @@ pool = synthetic("train/0", batch=344_064 // told.horizon, **world)
 acting = {"action": "residual", "hold": told.hold}
 if told.beside:
     acting = {"action": "shadow_prices", "features": ["expert_prices"], "hold": told.hold}
+if told.plain:
+    told.hold, told.reward, acting = 1, "dense", {}
 steps = -(-told.horizon // told.hold)
 count = 8 if told.defaults else -(-7_168 // steps)  # a rollout is a whole episode of each
 envs = SB3VecEnv(count, instance=pool, reward=told.reward, seed=told.seed, **acting)
