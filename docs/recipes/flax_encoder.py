@@ -50,4 +50,6 @@ while not done:
     observation, reward, ended, _, info = envs.step(action)
     done = ended.all()
 assert abs(reward).max() < 1e-12  # untrained, it is eGLB
-print(f"{sum(leaf.size for leaf in jax.tree.leaves(parameters))} parameters, J = {info['objective']}")
+print(
+    f"{sum(leaf.size for leaf in jax.tree.leaves(parameters))} parameters, J = {info['objective']}"
+)
