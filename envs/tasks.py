@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `import equiload.envs` registers the tasks, and loads none of this
     from equiload.envs.data import GeneratedSource
-    from equiload.envs.gym import GLBEnv, GLBVectorEnv
+    from equiload.envs.gym.single import GLBEnv
+    from equiload.envs.gym.vector import GLBVectorEnv
     from equiload.envs.instance import Instance
 
 _PAPER_WEIGHT = {"carbon": 1500.0, "water": 60.0}  # US$ per t and m³
@@ -73,7 +74,7 @@ class Task:
         from equiload.envs.errors import DataError
         from equiload.envs.make import locate
 
-        chosen = {"horizon": self.horizon, "reachability": self.reachability}
+        chosen: dict[str, Any] = {"horizon": self.horizon, "reachability": self.reachability}
         if self.recorded is None:
             seeds: Any = [f"test/{n}" for n in range(self.draws)]
             return self._source().draw(seeds, **chosen)
@@ -147,13 +148,13 @@ TASKS = {
 
 def environment(task: str, **options: Any) -> GLBEnv:
     """An environment whose episodes are training draws of the task, but for other ``options``."""
-    from equiload.envs.gym import GLBEnv
+    from equiload.envs.gym.single import GLBEnv
 
     return GLBEnv(**{**TASKS[task].options(), **options})
 
 
 def environments(task: str, **options: Any) -> GLBVectorEnv:
     """The same, many at once."""
-    from equiload.envs.gym import GLBVectorEnv
+    from equiload.envs.gym.vector import GLBVectorEnv
 
     return GLBVectorEnv(**{**TASKS[task].options(), **options})

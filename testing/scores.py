@@ -117,7 +117,8 @@ def scored(task: str, objectives: FloatArray, eglb: FloatArray, bounds: FloatArr
     if len(objectives) > 1:
         rng = np.random.default_rng(0)
         resampled = bootstrap(draws, closed, paired=True, method="percentile", rng=rng)
-        ends = tuple(float(end) for end in resampled.confidence_interval)
+        low, high = resampled.confidence_interval
+        ends = float(low), float(high)
     numbers = (tuple(map(float, part)) for part in draws)
     return Score(task, float(closed(*draws)), ends, *numbers)
 

@@ -55,7 +55,7 @@ def toy(
     if reachability != "full":
         raise DataError(f"the toy has one gateway, so full reachability, got {reachability!r}")
     one, shape = isinstance(seed, int | str | Draw), shape_of(batch)
-    draws = [Draw.of(each) for each in ([seed] if one else seed)]  # type: ignore[union-attr,list-item,arg-type]
+    draws = [Draw.of(each) for each in ([seed] if one else seed)]  # type: ignore[union-attr,arg-type]
     members = [draw.of_member(b) for draw in draws for b in range(math.prod(shape))]
     shape = shape if one else (len(draws), *shape)
     level = np.stack([d.generator().uniform(_LOW, _HIGH, (2, 3)).T for d in members])

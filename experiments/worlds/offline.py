@@ -128,10 +128,11 @@ def _played(env: Any, seed: int, actions: FloatArray) -> tuple[list[Any], list[A
 
 def _towards(envs: GLBVectorEnv, weights: FloatArray) -> FloatArray:
     """The actions whose prices are nearest to these weights ``[B, K, R]``."""
-    core = envs.core
-    factor = np.maximum(weights, _FAINTEST) / np.maximum(core.action.multipliers, _FAINTEST)  # type: ignore[attr-defined]
-    wanted = np.log(factor).reshape(envs.num_envs, -1) / core.action_scale
-    return np.clip(wanted, envs.action_space.low, envs.action_space.high)  # type: ignore[attr-defined]
+    core: Any = envs.core
+    factor = np.maximum(weights, _FAINTEST) / np.maximum(core.action.multipliers, _FAINTEST)
+    reach, wanted = core.action_space.high, np.log(factor).reshape(envs.num_envs, -1)
+    actions: FloatArray = np.clip(wanted / core.action_scale, -reach, reach)
+    return actions
 
 
 def _expert(envs: GLBVectorEnv, rng: np.random.Generator) -> Callable[[], FloatArray]:
@@ -154,7 +155,8 @@ def _expert(envs: GLBVectorEnv, rng: np.random.Generator) -> Callable[[], FloatA
 
 
 def _mixed(envs: GLBVectorEnv, rng: np.random.Generator) -> Callable[[], FloatArray]:
-    shape, reach = envs.action_space.shape, envs.core.action_space.high
+    reach = envs.core.action_space.high
+    shape = (envs.num_envs, *reach.shape)
     sizes = np.resize([*NOISE, 0.0], shape[0])[:, None]
 
     def choose() -> FloatArray:
