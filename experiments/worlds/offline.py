@@ -66,6 +66,7 @@ def write(
             f"episodes must lie in 1..{MOST} and the seed be at least 0, got {episodes} and {seed}"
         )
     name = f"{task.rpartition('-')[0]}/{kind}-v0"
+    folder = folder.absolute()  # which pyarrow needs
     path = folder / name
     if path.exists():
         raise DataError(f"{path}: is there already; remove it, or name another folder")
