@@ -69,8 +69,12 @@ COMMANDS = {
         "the rows of many runs in one table", ["equiload collect multirun/stress --by stress"]
     ),
     "data": Command(
-        "check, fetch and portray data",
-        ["equiload data check synthetic:train/0", "equiload data fetch bloom10 data/bloom10"],
+        "check, fetch and portray data, record data sets for offline learning",
+        [
+            "equiload data check synthetic:train/0",
+            "equiload data fetch bloom10 data/bloom10",
+            "equiload data offline data/minari",
+        ],
     ),
     "doctor": Command("versions, devices, threads, data", ["equiload doctor --json"]),
 }

@@ -109,6 +109,8 @@ def shortened(command: str, server: str) -> str:
         return f"make -C {ROOT} test ARGS='-q tests/envs/test_threads.py'"
     if "fetch bloom10" in command:
         return f"{command} --base {server}"
+    if "data offline" in command:
+        return f"{command} --episodes 2"
     words = command.split()
     program = words[words.index("equiload") + 1] if "equiload" in words else ""
     program = "benchmark" if program == "sweep" else program

@@ -47,7 +47,7 @@ FACE = {
         "SB3VecEnv",
     ],
     "equiload.envs.gym.features": ["ExpertPrices", "Feature", "ForecastMeans"],
-    "equiload.testing": ["check_feature", "check_policy", "check_reward", "check_source"],
+    "equiload.testing": ["check_feature", "check_policy", "check_reward", "check_source", "score"],
 }
 
 

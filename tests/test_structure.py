@@ -106,16 +106,18 @@ def top_level(path: Path) -> set[str]:
 
 def test_every_import_is_declared_and_every_declaration_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared, testing = (
+    extras = project["optional-dependencies"]
+    declared, optional = (
         {canonicalize_name(Requirement(line).name) for line in lines}
-        for lines in (project["dependencies"], project["optional-dependencies"]["dev"])
+        for lines in (project["dependencies"], [*extras["dev"], *extras["offline"]])
     )
     sources = [*SOURCES, *(ROOT / "hydra_plugins").rglob("*.py")]
     imports = {name: path for path in sources for name in top_level(path)}
     owners = packages_distributions()
     used = {name: {canonicalize_name(owner) for owner in owners[name]} for name in imports}
     undeclared = {name: imports[name] for name in imports if not used[name] & declared}
-    assert undeclared.keys() == {"hypothesis"} & testing, undeclared  # of equiload.testing alone
+    # Of equiload.testing, and of `equiload data offline`.
+    assert undeclared.keys() == {"hypothesis", "minari"} & optional, undeclared
     assert declared - set().union(*used.values()) == FOUND_BY_NAME
 
 
@@ -133,6 +135,7 @@ def test_the_wheel_holds_every_source_and_config(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     data = ("envs/data/*.csv", "envs/data/example/*", "experiments/worlds/*.c*")
+    data += ("testing/leaderboard/*.json",)
     data += tuple(f"experiments/report/page.{ending}" for ending in ("html", "css", "js"))
     wanted = [*SOURCES, *(ROOT / "conf").rglob("*.yaml")]
     wanted += [path for pattern in data for path in ROOT.glob(pattern)]

@@ -19,6 +19,7 @@ from equiload.envs.data.source import (
 )
 from equiload.envs.data.synthetic import synthetic
 from equiload.envs.data.table import table
+from equiload.envs.data.toy import toy, toy_source
 
 __all__ = [
     "Bloom10Source",
@@ -39,5 +40,7 @@ __all__ = [
     "source_of",
     "synthetic",
     "table",
+    "toy",
+    "toy_source",
     "world",
 ]

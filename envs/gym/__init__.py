@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from equiload.envs.lazy import lazily
+from equiload.envs.tasks import TASKS
 
 if TYPE_CHECKING:
     from equiload.envs.gym.differentiable import DifferentiableSimulator as DifferentiableSimulator
@@ -42,11 +43,11 @@ def register_environments() -> None:
     """Make the environments known to Gymnasium; once is enough, and importing envs does it."""
     from gymnasium.envs.registration import register, registry
 
-    for name, defaults in _DEFAULTS.items():
+    ours = "equiload.envs.gym.single:GLBEnv", "equiload.envs.gym.vector:GLBVectorEnv"
+    entries = [(name, ours, defaults) for name, defaults in _DEFAULTS.items()]
+    ours = "equiload.envs.tasks:environment", "equiload.envs.tasks:environments"
+    learnable = _DEFAULTS[RESIDUAL_ENVIRONMENT]
+    entries += [(name, ours, {"task": name, **learnable}) for name in TASKS]
+    for name, (single, vector), defaults in entries:
         if name not in registry:
-            register(
-                id=name,
-                entry_point="equiload.envs.gym.single:GLBEnv",
-                vector_entry_point="equiload.envs.gym.vector:GLBVectorEnv",
-                kwargs=defaults,
-            )
+            register(name, single, vector_entry_point=vector, kwargs=defaults)

@@ -57,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     portrait.add_argument("instance", metavar="what", help=NAMES)
     portrait.add_argument("--output", type=Path, default=Path("portrait.png"))
     portrait.set_defaults(run=_portrait)
+    offline = commands.add_parser("offline", help="data sets for offline learning, as Minari's")
+    offline.add_argument("folder", type=Path, help="what MINARI_DATASETS_PATH will name")
+    offline.add_argument("kinds", nargs="*", metavar="KIND", help="expert, mixed, learned: all")
+    offline.add_argument("--task", default="equiload/GLBEasy-v0", help="docs/tasks.md lists them")
+    offline.add_argument("--episodes", type=int, default=128)
+    offline.add_argument("--seed", type=int, default=0, help="of the first episode")
+    offline.set_defaults(run=_offline)
     example = commands.add_parser("example", help="copy the worked example of a table")
     example.add_argument("folder", type=Path)
     example.set_defaults(run=_example)
@@ -97,6 +104,18 @@ def _portrait(options: argparse.Namespace) -> int:
     with lettering(), replacing(options.output) as draft:
         portrait(instance).savefig(draft, dpi=110)
     print(options.output)  # noqa: T201
+    return 0
+
+
+def _offline(options: argparse.Namespace) -> int:
+    from equiload.experiments.worlds.offline import ABOUT, write
+
+    chosen = {"episodes": options.episodes, "seed": options.seed}
+    for kind in options.kinds or ABOUT:
+        words = ["equiload data offline FOLDER", kind, "--task", options.task]
+        words += [f"--{name} {value}" for name, value in chosen.items()]
+        path, saved = write(options.folder, options.task, kind, **chosen, command=" ".join(words))
+        print(f"{path}: {saved:.2f} % of eGLB's J saved, on average")  # noqa: T201
     return 0
 
 
