@@ -2,7 +2,6 @@
 
 import numpy as np
 from numba import njit
-
 from numpy.typing import NDArray
 
 from equiload.envs.typing import FloatArray
@@ -44,26 +43,26 @@ def climb(demand: FloatArray, capacity: FloatArray, value: FloatArray, out: Floa
     They are ``value [V, B, R, P]`` at the breakpoints ``capacity [B, R, P]``.
     """
     B, T, R = demand.shape
-    V, last = len(value), capacity.shape[2] - 1
-    step, rise, level = np.empty(last), np.empty((last, V)), np.empty((last + 1, V))
+    series, last = len(value), capacity.shape[2] - 1
+    step, rise, level = np.empty(last), np.empty((last, series)), np.empty((last + 1, series))
     for b in range(B):
         for r in range(R):
             begin = capacity[b, r]
             level[0] = value[:, b, r, 0]
             for k in range(last):
                 step[k] = max(begin[k + 1] - begin[k], 1e-9)
-                for v in range(V):
+                for v in range(series):
                     rise[k, v] = value[v, b, r, k + 1] - value[v, b, r, k]
                     level[k + 1, v] = level[k, v] + rise[k, v]
             for t in range(T):
                 asked, k = demand[b, t, r], 0
                 while k < last and asked - begin[k] >= step[k]:
                     k += 1
-                for v in range(V):
+                for v in range(series):
                     out[v, b, t, r] = level[k, v]
                 while k < last and asked > begin[k]:
                     filled = min((asked - begin[k]) / step[k], 1.0)
-                    for v in range(V):
+                    for v in range(series):
                         out[v, b, t, r] += rise[k, v] * filled
                     k += 1
 
