@@ -249,12 +249,7 @@ PROGRAMS: dict[str, list[str]] = {
         "train", "agent.options.steps=2", "robust=through", "features=[expert_prices,place]",
     ],
     "flat": ["train", "agent.options.steps=2", "network.kind=flat"],
-    "ppo": ["train", "agent=ppo", "agent.episodes=4", "agent.environments=4",
-            "agent.options.batch_size=48"],
-    "sac": ["train", "agent=sac", "agent.episodes=4", "agent.environments=4",
-            "agent.options.learning_starts=24", "agent.options.buffer_size=500"],
-    "td3": ["train", "agent=td3", "agent.episodes=4", "agent.environments=4",
-            "agent.options.learning_starts=24", "agent.options.buffer_size=500"],
+    "ppo": ["train", "agent=ppo", "agent.episodes=4", "agent.options.batch_size=16"],
 }  # fmt: skip
 TRAIN = [
     "validation.draws=3", "validation.horizon=24", "problems.horizons=[24]", "problems.batch=4",

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 TELLING = (
     "tests/envs/data/test_cases.py",  # pandas, pyarrow, python-calamine, ruamel.yaml
     "tests/envs/gym/test_environment.py::test_wrappers_of_gymnasium",
+    "tests/envs/gym/test_parts.py::test_simulator_leaves_no_tensor_on_the_processor",  # array-api
+    "tests/experiments/test_data_command.py::test_example_check_and_portrait",  # matplotlib
     "tests/envs/gym/test_environment.py::test_the_default_is_the_synthetic_world",  # pvlib
     "tests/envs/gym/test_sb3.py::test_wrappers_of_stable_baselines",
     "tests/agents/forecast/test_forecasters.py::test_options_are_checked",  # scikit-learn

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from equiload.agents.learn.hindsight import HindsightOptions as HindsightOptions
     from equiload.agents.learn.layout import Layout as Layout
     from equiload.agents.learn.networks import FlatNetwork as FlatNetwork
+    from equiload.agents.learn.networks import RegionEncoder as RegionEncoder
     from equiload.agents.learn.networks import RegionNetwork as RegionNetwork
     from equiload.agents.learn.networks import make_network as make_network
     from equiload.agents.learn.policy import LearnedPolicy as LearnedPolicy
     from equiload.agents.learn.problems import MixedStream as MixedStream
     from equiload.agents.learn.problems import SyntheticStream as SyntheticStream
     from equiload.agents.learn.problems import WindowStream as WindowStream
+    from equiload.agents.learn.sb3 import RegionExtractor as RegionExtractor
+    from equiload.agents.learn.sb3 import RegionPolicy as RegionPolicy
     from equiload.agents.learn.sb3 import actor_network as actor_network
     from equiload.agents.learn.sb3 import make_model as make_model
 

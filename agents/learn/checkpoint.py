@@ -51,6 +51,7 @@ class _Action(_Entry):
     kind: Any
     scale: Positive
     squash: Literal["none", "clip", "tanh"] = "none"
+    hold: Count = 1
 
 
 class _Description(_Entry):
@@ -74,8 +75,9 @@ class Checkpoint:
         ``kinds`` of footprint, ``features``, ``price_scale``, ``blocks``: whose entries each block
         holds; of a network for one fleet also the ``sizes``.
     action
-        ``kind``, ``scale`` and ``squash``, what is done to the network's output: ``none``,
-        ``clip`` or ``tanh``. Features and this ``kind`` are names, or ``_target_`` and arguments.
+        ``kind``, ``scale``, ``hold`` and ``squash``, what is done to the network's output:
+        ``none``, ``clip`` (to the bounds of the action space) or ``tanh``. Features and this
+        ``kind`` are names, or ``_target_`` and arguments.
     training
         How to make it anew: command, configuration, seed.
     scores

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,6 +67,27 @@ class Layout:
             tensor(peers / peers.sum(-1, keepdims=True)),
         )
 
+    @classmethod
+    def of_env(cls, env: Any) -> Layout:
+        """Layout of an environment's flat observations.
+
+        Parameters
+        ----------
+        env
+            Single, vectorised or stable-baselines3's, with whatever wrappers leave observations
+            as they are.
+
+        Examples
+        --------
+        >>> from equiload.envs.gym import GLBEnv
+        >>> Layout.of_env(GLBEnv(horizon=24)).kinds
+        ('carbon', 'water')
+        """
+        inner = getattr(env.unwrapped, "envs", env)  # of stable-baselines3
+        first = inner[0] if isinstance(inner, list) else inner
+        core = first.unwrapped.core
+        return cls.of(core.observer, core.setting)
+
     @property
     def signature(self) -> dict[str, str]:
         """Whose entries each block holds: what two observations must share to be read alike."""
@@ -76,16 +97,3 @@ class Layout:
     def sizes(self) -> dict[str, int]:
         """Number of entries of each block."""
         return {name: cut.stop - cut.start for name, cut in self.blocks.items()}
-
-
-def with_action(layout: Layout, shape: tuple[int, ...]) -> Layout:
-    """Layout of observations followed by an action; of ``[K, R]`` rows are the regions' own."""
-    end, R = max(cut.stop for cut in layout.blocks.values()), layout.share.shape[1]
-    blocks, axes = dict(layout.blocks), dict(layout.axes)
-    if shape != (len(layout.kinds), R):
-        blocks["action"], axes["action"] = slice(end, end + math.prod(shape)), "common"
-        return replace(layout, blocks=blocks, axes=axes)
-    for k, kind in enumerate(layout.kinds):
-        blocks[f"action_{kind}"] = slice(end + k * R, end + (k + 1) * R)
-        axes[f"action_{kind}"] = "region"
-    return replace(layout, blocks=blocks, axes=axes)

@@ -47,7 +47,7 @@ class RegionEncoder(nn.Module):
         self, layout: Layout, *, hidden: Count = 64, depth: Number = 2, context: Context = "pool"
     ) -> None:
         super().__init__()
-        self.context = context
+        self.context, self.hidden = context, hidden
         axes = list(layout.axes.values())
         own = sum(axis != "common" for axis in axes) + 3 * len(layout.kinds)
         common = sum(layout.sizes[name] for name in _common(layout))
@@ -176,7 +176,7 @@ class FlatNetwork(nn.Module):
         residual: float | bool = 0.0,
     ) -> None:
         super().__init__()
-        self.residual = _residual(layout, residual)
+        self.residual, self.hidden = _residual(layout, residual), hidden
         self.layout = layout
         prices = len(layout.kinds), layout.share.shape[1]
         self.shape = tuple(shape or prices)
@@ -252,12 +252,12 @@ def expert_action(layout: Layout, observation: Tensor) -> Tensor:
     return torch.stack(blocks, -2)
 
 
-def squashed(action: Tensor, how: str) -> Tensor:
-    """What an algorithm makes of its network's output: nothing, ``clip`` or ``tanh``."""
+def squashed(action: Tensor, how: str, reach: float = 1.0) -> Tensor:
+    """What is made of a network's output: nothing, ``clip`` (to ``reach``) or ``tanh``."""
     if how == "none":
         return action
     if how == "clip":
-        return torch.clamp(action, -1.0, 1.0)
+        return torch.clamp(action, -reach, reach)
     if how == "tanh":
         return torch.tanh(action)
     raise DataError(f"squash must be none, clip or tanh, got {how!r}")

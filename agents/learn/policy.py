@@ -71,6 +71,7 @@ class LearnedPolicy:
             self._predict,
             action=action["kind"],
             action_scale=action["scale"],
+            hold=action.get("hold", 1),
             price_scale=observation["price_scale"],
             features=make_features(observation["features"], forecaster, trust),
             trust=trust,
@@ -100,7 +101,8 @@ class LearnedPolicy:
     def _predict(self, observation: Any) -> FloatArray:
         assert self._network is not None
         raw: Tensor = self._network(torch.as_tensor(observation))
-        action = squashed(raw, self.checkpoint.action.get("squash", "none"))
+        how = self.checkpoint.action.get("squash", "none")
+        action = squashed(raw, how, self._agent.reach)
         values: FloatArray = action.double().numpy()
         return values
 

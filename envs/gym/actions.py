@@ -199,6 +199,11 @@ def scale_of(action: ActionSpec, scale: float | None) -> float:
     return float(getattr(target_of("action", action), "usual_scale", ACTION_SCALE))
 
 
+def reach_of(action: Action) -> float:
+    """Bound of the space that learners draw its actions from: ``[-reach, reach]``."""
+    return float(getattr(action, "reach", 1.0))
+
+
 def finite_actions(action: Any, batch: tuple[int, ...], shape: tuple[int, ...]) -> FloatArray:
     """Numbers ``[*batch, *shape]`` as float64, or one sentence on what is wrong.
 

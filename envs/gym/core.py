@@ -22,6 +22,7 @@ from equiload.envs.gym.actions import (
     ClosedLoop,
     Layer,
     make_action,
+    reach_of,
     scale_of,
 )
 from equiload.envs.gym.features import PRICE_SCALE, Feature
@@ -132,7 +133,7 @@ class Core:
         #: Turns flat observations into what the environment shows.
         self.present = display.present
         # Flat, as learners emit them, who draw from it; any finite number is understood.
-        reach = getattr(self.action, "reach", 1.0)
+        reach = reach_of(self.action)
         row = (math.prod(self.action.shape),)
         self.action_space = spaces.Box(-reach, reach, row, dtype=np.float32)
         self.observation_space = display.space

@@ -14,6 +14,7 @@ from equiload.envs.gym.actions import (
     ClosedLoop,
     finite_actions,
     make_action,
+    reach_of,
     scale_of,
 )
 from equiload.envs.gym.features import PRICE_SCALE, Feature
@@ -81,6 +82,11 @@ class AgentPolicy:
     def action_shape(self) -> tuple[int, ...]:
         """Of one slot's actions, since the last reset."""
         return self._action.shape
+
+    @property
+    def reach(self) -> float:
+        """Of the actions, since the last reset (:func:`~.actions.reach_of`)."""
+        return reach_of(self._action)
 
     def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` that the agent's action comes to."""

@@ -41,7 +41,7 @@ class DualPolicy(PricingPolicy, Protocol):
 
 
 class ResidualAction(ShadowPriceAction):
-    """Actions ``[K·R]``: an expert's multipliers times ``exp(scale · action)``, then dispatch.
+    """Actions ``[K, R]``: an expert's multipliers times ``exp(scale · action)``, then dispatch.
 
     The expert runs *in the loop*: what moves its multipliers is what was really played, whatever
     played it, so its own feedback makes good what an action did wrong. Action 0 is the expert.
@@ -90,9 +90,7 @@ class ResidualAction(ShadowPriceAction):
             name = type(expert).__name__
             raise DataError(f"{name} has no multipliers that can be told what was played")
         super().__init__(setting, scale, physics, dispatch)
-        *_, K, R = setting.footprint_shape
-        self.shape = (K * R,)
-        self._setting, self._kinds, self.expert = setting, K, deepcopy(expert)
+        self._setting, self.expert = setting, deepcopy(expert)
         self.reset()
 
     def reset(self) -> None:
@@ -117,8 +115,7 @@ class ResidualAction(ShadowPriceAction):
         """The multipliers ``[..., K, R]`` that an action comes to; they need not sum to 1."""
         xp = namespace(action)
         factor = xp.exp(xp.clip(action * self._scale, -_LARGEST, _LARGEST))
-        by_kind = factor.reshape(*action.shape[:-1], self._kinds, -1)
-        return like(self.multipliers, action) * by_kind
+        return like(self.multipliers, action) * factor
 
     def _unit(self, action: Array, slot: Slot) -> Array:
         if isinstance(action, np.ndarray):  # as the expert rounds: action 0 is it, to the bit

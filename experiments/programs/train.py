@@ -1,9 +1,8 @@
 """Train a policy, and keep the best.
 
-``equiload train agent=hindsight`` (``ppo``, ``sac``, ``td3``; ``--help``
-lists the rest). The run's folder holds ``best`` and ``last`` checkpoints (``.json`` and
-``.safetensors``), ``progress.csv``, TensorBoard events, and ``training.pt``, from which
-the same command in the same folder goes on after a kill.
+``equiload train agent=hindsight`` (or ``ppo``; ``--help`` lists the rest). The run's folder holds
+``best`` and ``last`` checkpoints (``.json`` and ``.safetensors``), ``progress.csv``, TensorBoard
+events, and ``training.pt``, from which the same command in the same folder goes on after a kill.
 """
 
 from __future__ import annotations
@@ -167,9 +166,14 @@ class Session:
         if getattr(network, "one_fleet", False):
             observation["sizes"] = layout.sizes
         return Checkpoint(
-            network=at_scale(cfg.network, cfg.action_scale),
+            network=at_scale(cfg.network, cfg.scale),
             observation=observation,
-            action={"kind": cfg.action, "scale": cfg.action_scale, "squash": self._trainer.squash},
+            action={
+                "kind": cfg.action,
+                "scale": cfg.scale,
+                "squash": self._trainer.squash,
+                "hold": cfg.hold,
+            },
             weights={k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()},
             training={
                 "command": self._command,

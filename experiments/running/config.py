@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from equiload.envs import DataError
 from equiload.envs.checking import sentence_of
-from equiload.envs.gym.features import ACTION_SCALE, PRICE_SCALE
+from equiload.envs.gym.actions import scale_of
+from equiload.envs.gym.features import PRICE_SCALE
 from equiload.envs.make import registered
 from equiload.envs.typing import Count, Number, Positive, Share, Size
 from equiload.experiments.running import sweep
@@ -269,23 +270,26 @@ class TrainConfig(ProgramConfig):
     ``conf/names.yaml``, or ``_target_`` and arguments (:func:`equiload.envs.make.make`).
     """
 
-    #: ``kind`` (hindsight, ppo, sac, td3), its ``options``, and what else it takes.
+    #: ``kind`` (hindsight, ppo), its ``options``, and what else it takes.
     agent: Node
     #: ``kind`` (regions, flat), ``hidden``, ``depth``, ``residual``, ….
     network: Node
     #: Beside the standard observation.
     features: list[Spec]
-    #: Of ppo, sac and td3: dense, terminal, relative, hindsight_dual.
+    #: Of ppo: relative_percent, percent, dense, terminal, relative, hindsight_dual.
     reward: Spec | None = None
-    #: shadow_prices, routing.
+    #: shadow_prices, routing, residual.
     action: Spec = "shadow_prices"
+    #: Slots per action, of ppo.
+    hold: Count = 1
     robust: RobustConfig
     problems: ProblemsConfig
     validation: ValidationConfig
     final: FinalConfig
     #: With the feature ``forecast``: wraps the perfect forecast, to one of the error ``sizes``.
     forecaster: Node | None = None
-    action_scale: Positive = ACTION_SCALE
+    #: Logits per unit of action; null: the action's own.
+    action_scale: Positive | None = None
     price_scale: Positive = PRICE_SCALE
     #: Checkpoint whose weights to begin with; the network and the observation must be its own.
     init: str | None = None
@@ -293,6 +297,11 @@ class TrainConfig(ProgramConfig):
     evaluate_every: Count
     seed: Seed = 0
     device: Device = "auto"
+
+    @property
+    def scale(self) -> float:
+        """Logits per unit of action."""
+        return scale_of(self.action, self.action_scale)
 
 
 class EvaluateConfig(AlgorithmsConfig, ProgramConfig):

@@ -14,9 +14,9 @@ from equiload.envs.data import Source
 from equiload.envs.make import make
 from equiload.experiments.running.config import TrainConfig
 from equiload.experiments.trainers.hindsight import HindsightTrainer
-from equiload.experiments.trainers.sb3 import SB3Trainer
+from equiload.experiments.trainers.ppo import PPOTrainer
 
-__all__ = ["HindsightTrainer", "SB3Trainer", "Trainer", "make_trainer"]
+__all__ = ["HindsightTrainer", "PPOTrainer", "Trainer", "make_trainer"]
 
 
 @runtime_checkable

@@ -36,6 +36,8 @@ class HindsightTrainer:
     ) -> None:
         if cfg.reward is not None:
             raise DataError("agent=hindsight needs no reward: it learns from the objective itself")
+        if cfg.hold > 1:
+            raise DataError("agent=hindsight acts in every slot: leave out hold")
         chosen = called("agent.options", HindsightOptions, **options)
         stream = make_stream(cfg, source)
         first, weights = stream(0), init_weights(cfg) if warm else None
@@ -44,8 +46,8 @@ class HindsightTrainer:
         observer.reset(setting)
         network = make_network(
             Layout.of(observer, setting),
-            shape=make_action(cfg.action, setting, cfg.action_scale).shape,
-            **at_scale(cfg.network, cfg.action_scale),
+            shape=make_action(cfg.action, setting, cfg.scale).shape,
+            **at_scale(cfg.network, cfg.scale),
         )
         if weights is not None:
             fit_weights(network, weights)
@@ -56,7 +58,7 @@ class HindsightTrainer:
             bind=_bind,
             features=lambda instance: features_of(cfg, instance, self.learner.steps),
             action=cfg.action,
-            action_scale=cfg.action_scale,
+            action_scale=cfg.scale,
             price_scale=cfg.price_scale,
             layer=layer_of(cfg),
             device=device,

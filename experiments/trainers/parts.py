@@ -18,15 +18,12 @@ from equiload.envs import DataError, Instance
 from equiload.envs.data import (
     Draw,
     GeneratedSource,
-    RecordedSource,
     ShiftedSource,
     Source,
-    Split,
     SyntheticSource,
 )
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym.features import make_features
-from equiload.envs.gym.source import InstanceGenerator
 from equiload.envs.make import called, instantiated, label_of, target_of
 from equiload.experiments.running.config import TrainConfig
 from equiload.robust import EnvironmentLayer
@@ -71,23 +68,6 @@ def synthetic_share(cfg: TrainConfig, source: Source) -> float:
     return float(share)
 
 
-def episodes_of(cfg: TrainConfig, source: Source) -> InstanceGenerator | Instance:
-    """Where environments draw their episodes: a generator, or a trace to take windows of."""
-    worlds, windows = _streams(cfg, source)
-    stream = windows or worlds
-    drawn_from, horizon = stream.source, int(stream.horizons[0])
-    reachability = str(stream.reachability[0])
-    if isinstance(drawn_from, RecordedSource) and not drawn_from.stress:
-        # Windows of one trace share its memory.
-        return drawn_from.stretch(Split.TRAIN, reachability=reachability)
-
-    def drawn(rng: np.random.Generator, batch: tuple[int, ...]) -> Instance:
-        draw = Draw.train(int(rng.integers(2**31)))
-        return drawn_from.draw(draw, horizon=horizon, batch=batch, reachability=reachability)
-
-    return drawn
-
-
 def _streams(cfg: TrainConfig, source: Source) -> tuple[SyntheticStream, WindowStream | None]:
     """The stream of synthetic worlds, and of the source's windows if it is another."""
     options = {k: v for k, v in vars(cfg.problems).items() if k != "synthetic" and v is not None}
@@ -124,7 +104,7 @@ def _like(own: Instance) -> SyntheticSource:
 
 def _one_fleet(cfg: TrainConfig) -> str:
     """What of the configuration can only be trained on one fleet; empty: nothing."""
-    for kind, spec in (("agent", cfg.agent), ("network", cfg.network), ("action", cfg.action)):
+    for kind, spec in (("network", cfg.network), ("action", cfg.action)):
         if getattr(target_of(kind, spec), "one_fleet", False):
             return f"{kind}={label_of(spec)}"
     return ""

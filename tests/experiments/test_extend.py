@@ -95,7 +95,7 @@ SMALL = [
     "problems.batch=2",
     "evaluate_every=1",
 ]
-PPO = ["agent=ppo", "agent.episodes=1", "agent.environments=2", "agent.options.batch_size=24"]
+PPO = ["agent=ppo", "agent.episodes=1", "agent.options.batch_size=4"]
 OWN = [
     "+reward={_target_: mine.Reward, times: 2}",
     "features=[place,expert_prices,{_target_: mine.Feature, times: 0.5}]",
@@ -245,9 +245,7 @@ def test_ones_own_objects_from_the_command_line(mine: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "agent", [["agent.options.steps=2"], [*PPO, "network.residual=false", "agent.warm_start=1"]]
-)
+@pytest.mark.parametrize("agent", [["agent.options.steps=2"], [*PPO, "hold=1"]])
 def test_routing_from_the_command_line(agent: list[str], tmp_path: Path) -> None:
     routing = ["action=routing", "network=flat"]
     done = run(tmp_path, "train", *agent, *SMALL, *routing, "hydra.run.dir=run")

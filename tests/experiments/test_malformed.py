@@ -532,7 +532,7 @@ def test_tables_of_many_runs_and_of_charts_hold_no_formula(tmp_path: Path, rows:
     run(tmp_path / "run", named)
     for options, algorithm in (([], "'@eGLB"), (["--raw"], "@eGLB")):
         assert main([str(tmp_path), *options]) == 0
-        frame = pd.read_csv(tmp_path / "collected.csv")
+        frame = pd.read_csv(tmp_path / "collected.csv", float_precision="round_trip")
         assert algorithm in set(frame["algorithm"])
         table = parquet.read(tmp_path / "collected.parquet")
         assert "@eGLB" in table["algorithm"].to_pylist()  # data are data

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from equiload.agents import EGLB
 from equiload.agents.learn import FlatNetwork, Layout, RegionNetwork, make_network
-from equiload.agents.learn.layout import with_action
 from equiload.agents.learn.networks import at_scale, squashed
-from equiload.agents.learn.sb3 import Critic
+from equiload.agents.learn.sb3 import RegionExtractor, RegionPolicy
 from equiload.envs import DataError, Instance, Setting, Slot, State
 from equiload.envs.data import synthetic
-from equiload.envs.gym import Observer
+from equiload.envs.gym import GLBEnv, GLBVectorEnv, Observer, SB3VecEnv
 from equiload.envs.gym.features import make_features
 from equiload.testing.strategies import instances
 
@@ -129,23 +133,57 @@ def test_the_flat_network_belongs_to_one_fleet() -> None:
         network.bind(layout_of(synthetic(1, horizon=4, regions=5))[0])
 
 
-def test_a_critic_does_not_care_how_regions_are_numbered() -> None:
-    world = synthetic(0, horizon=4)
-    layout, observer = layout_of(world, ())
-    critic = lively(Critic(layout, {"hidden": 8, "depth": 1}, (2, 10)))
-    seen = torch.as_tensor(
-        observer.observe(Slot.of(world, 0), State(np.zeros(()), np.ones((2, 10))))
+def test_a_region_policy_does_not_care_how_regions_are_numbered() -> None:
+    envs = SB3VecEnv(2, horizon=4, action="residual", seed=0)
+    layout = Layout.of_env(envs)
+    policy = RegionPolicy(
+        envs.observation_space,
+        envs.action_space,
+        lambda _: 0.0,
+        layout=layout,
+        network={"hidden": 8, "depth": 1},
     )
-    action = torch.linspace(-1, 1, 20)
-    value = critic(torch.cat([seen, action]))
-    blocks = with_action(layout, (2, 10)).blocks
-    order = np.random.default_rng(1).permutation(10)
-    moved = torch.cat([seen, action]).clone()
-    for cut in blocks.values():
+    lively(policy)
+    envs.reset()
+    for _ in range(3):
+        seen = torch.as_tensor(envs.step(np.ones((2, 20)))[0])
+    order = torch.as_tensor(np.random.default_rng(1).permutation(10))
+    moved = seen.clone()
+    for cut in layout.blocks.values():
         if cut.stop - cut.start == 10:
-            moved[cut] = torch.cat([seen, action])[cut][torch.as_tensor(order)]
-    torch.testing.assert_close(critic(moved), value, rtol=1e-4, atol=1e-5)
-    assert (critic(torch.cat([seen, -action])) - value).abs().max() > 1e-3
+            moved[:, cut] = seen[:, cut][:, order]
+    actions, values, _ = policy(seen, deterministic=True)
+    renumbered, same, _ = policy(moved, deterministic=True)
+    by_region = actions.unflatten(-1, (2, 10))
+    torch.testing.assert_close(renumbered.unflatten(-1, (2, 10)), by_region[..., order])
+    torch.testing.assert_close(same, values)
+    assert by_region.std(-1).min() > 1e-3
+    assert values.std() > 1e-4
+
+
+def test_an_extractor_gives_the_codes_of_the_encoder() -> None:
+    envs = SB3VecEnv(2, horizon=4, seed=0)
+    layout = Layout.of_env(envs)
+    extractor = RegionExtractor(envs.observation_space, layout, hidden=8, depth=1)
+    seen = torch.as_tensor(envs.reset())
+    assert extractor.features_dim == 80
+    codes = extractor(seen).unflatten(-1, (10, 8))
+    torch.testing.assert_close(codes, extractor.encoder(seen))
+    assert codes.std(-2).min() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda: GLBEnv(horizon=4),
+        lambda: gymnasium.wrappers.RecordEpisodeStatistics(GLBEnv(horizon=4)),
+        lambda: GLBVectorEnv(2, horizon=4),
+        lambda: VecNormalize(SB3VecEnv(2, horizon=4), norm_obs=False),
+        lambda: DummyVecEnv([lambda: GLBEnv(horizon=4)] * 2),
+    ],
+)
+def test_every_environment_has_a_layout(wrap: Callable[[], Any]) -> None:
+    assert Layout.of_env(wrap()).sizes == Layout.of_env(GLBEnv(horizon=4)).sizes
 
 
 def test_wrong_options_are_named() -> None:
