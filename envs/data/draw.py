@@ -122,7 +122,7 @@ def generators(draws: Sequence[Draw]) -> Iterator[np.random.Generator]:
     words = np.zeros((len(keys), 7), np.uint64)  # as numpy lays out entropy and key
     words[:, :2], words[:, 4:] = (_ENTROPY & 0xFFFFFFFF, _ENTROPY >> 32), keys
     for state in kernels.seed_states(words):
-        yield np.random.Generator(np.random.PCG64(_Seeded(state)))
+        yield np.random.Generator(np.random.PCG64(_Seeded(state)))  # type: ignore[arg-type]
 
 
 def shape_of(batch: int | Sequence[int]) -> tuple[int, ...]:

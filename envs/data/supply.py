@@ -36,8 +36,10 @@ class SupplyCurve:
         """
         ends = np.sort(np.concatenate([low, high], axis=-1), axis=-1)
         offered = np.empty((*ends.shape, low.shape[-1]))
-        rows = (array.reshape(-1, array.shape[-1]) for array in (low, high, capacity, ends))
-        kernels.offer(*rows, offered.reshape(-1, *offered.shape[-2:]))
+        low, high, size, by_price = (
+            a.reshape(-1, a.shape[-1]) for a in (low, high, capacity, ends)
+        )
+        kernels.offer(low, high, size, by_price, offered.reshape(-1, *offered.shape[-2:]))
         prints = np.moveaxis(offered @ np.swapaxes(footprint, -1, -2), -1, 0)
         return cls(offered.sum(-1), np.concatenate([ends[None], prints]))
 
