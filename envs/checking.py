@@ -33,7 +33,7 @@ _EXPECTED = {
     "model_type": "a mapping",
     "list_type": "a list",
     "tuple_type": "a list",
-    "too_short": "a list of at least {min_length}",
+    "too_short": "{several} of at least {min_length}",
     "too_long": "of at most {max_length} items",
     "greater_than_equal": "at least {ge:g}",
     "greater_than": "above {gt:g}",
@@ -59,7 +59,10 @@ def sentence_of(
     ``within`` says where that stands; ``known``, what a ``noun`` at its top may be called.
     """
     errors = error.errors(include_url=False)
-    first = errors[0]
+    begin = _place(errors[0], given)
+    # Of a union the member that was meant got furthest.
+    alike = [e for e in errors if _place(e, given)[: len(begin)] == begin]
+    first = max(alike, key=lambda error: len(_place(error, given)))
     place = _place(first, given)
     where = ".".join([*within, *place]).replace(".[", "[")
     if first["type"] == "extra_forbidden":
@@ -70,8 +73,7 @@ def sentence_of(
     if first["type"] == "value_error":  # a record's own sentence
         return ": ".join([*([repr(where)] if where else []), str(first["ctx"]["error"])])
     # Of a union every member has said what it expects.
-    alike = [_expected(e) for e in errors if _place(e, given) == place]
-    *but_last, last = dict.fromkeys(alike)
+    *but_last, last = dict.fromkeys(_expected(e) for e in alike if _place(e, given) == place)
     expected = f"{', '.join(but_last)} or {last}" if but_last else last
     return f"{where!r} must be {expected}, got {shown(first['input'])}"
 
@@ -97,7 +99,9 @@ def _expected(error: Any) -> str:
         of = error["ctx"]["class"]
         return {"Sequence": "a list", "ndarray": "an array"}.get(of, f"a {of}")
     words = _EXPECTED.get(kind) or _EXPECTED.get(kind.split("_")[0]) or own_words
-    return words.format_map(error.get("ctx", {})) if words in _EXPECTED.values() else words
+    context = error.get("ctx", {})
+    several = "a mapping" if context.get("field_type") == "Dictionary" else "a list"
+    return words.format(several=several, **context) if words in _EXPECTED.values() else words
 
 
 def shown(value: Any) -> str:

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from equiload.envs.data import kernels
 from equiload.envs.data.clock import Sky, week_shape
 from equiload.envs.data.regions import Region, columns, named_regions
 from equiload.envs.data.supply import SupplyCurve
@@ -228,19 +229,21 @@ def power(
     firm = {fuel: part * share[fuel] for fuel, part in _MUST_RUN.items()}
     base = nuclear + share["biomass"] + firm["coal"] + firm["gas"] + firm["hydro"] * year.hydro
     residual = load - sun - blow - base[:, None]
-    price, *prints = supply(year, plant, regions).climb(residual + spill(plant))
+    climbed = supply(year, plant, regions).climb(residual + spill(plant))
     running = {"nuclear": nuclear, "biomass": share["biomass"], "coal": firm["coal"]}
     running |= {"gas": firm["gas"], "hydro": firm["hydro"] * year.hydro}
-    own = (1.0 - plant.imports) / np.maximum(load, base[:, None] + sun + blow)
-    for k, kind in enumerate(plant.kinds):
-        intensity, factor = prints[k], plant.factor[:, k]
-        for fuel, amount in running.items():
-            intensity += (factor[:, FUELS.index(fuel)] * amount)[..., None, :]
-        solar, wind = (FOOTPRINTS[kind].factors[fuel] for fuel in ("solar", "wind"))
-        intensity += solar * sun + wind * blow if wind else solar * sun
-        intensity *= own
-        intensity += plant.imports * plant.abroad[k]
-    return price, prints
+    amount = np.stack([np.broadcast_to(each, base.shape) for each in running.values()])
+    factor = plant.factor[..., [FUELS.index(fuel) for fuel in running]]
+    renewable = [[FOOTPRINTS[k].factors[fuel] for fuel in ("solar", "wind")] for k in plant.kinds]
+    kernels.blend(
+        climbed[1:],
+        factor.transpose(1, 2, 0)[:, :, None] * amount,
+        *(load, sun, blow, base),
+        np.array(renewable, dtype=np.float64).reshape(-1, 2),
+        1.0 - plant.imports,
+        plant.imports * plant.abroad,
+    )
+    return climbed[0], list(climbed[1:])
 
 
 def spill(plant: System) -> FloatArray:

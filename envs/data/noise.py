@@ -43,12 +43,9 @@ def pulses(normal: FloatArray, rate: FloatArray | float, memory: float) -> Float
 
 def between(nodes: FloatArray, every: int, slots: int) -> FloatArray:
     """Values at ``slots`` slots from ``nodes [B, C, ...]``, one node ``every`` slots, linearly."""
-    if every == 1:
-        return nodes[:, :slots]
-    weight = (np.arange(every) / every).reshape(1, 1, -1, *[1] * (nodes.ndim - 2))
-    left, step = nodes[:, :-1, None], np.diff(nodes, axis=1)[:, :, None]
-    dense = left + weight * step
-    return dense.reshape(len(nodes), -1, *nodes.shape[2:])[:, :slots]
+    out = np.empty((len(nodes), slots, *nodes.shape[2:]))
+    kernels.interpolate(nodes, every, out)
+    return out
 
 
 def uniform(normal: FloatArray, low: FloatArray | float, high: FloatArray | float) -> FloatArray:

@@ -35,9 +35,11 @@ class SupplyCurve:
         order of price.
         """
         ends = np.sort(np.concatenate([low, high], axis=-1), axis=-1)
-        width = np.maximum(high - low, 1e-9)
-        offered = (ends[..., :, None] - low[..., None, :]) / width[..., None, :]
-        offered = np.clip(offered, 0.0, 1.0) * capacity[..., None, :]
+        offered = np.empty((*ends.shape, low.shape[-1]))
+        low, high, size, by_price = (
+            a.reshape(-1, a.shape[-1]) for a in (low, high, capacity, ends)
+        )
+        kernels.offer(low, high, size, by_price, offered.reshape(-1, *offered.shape[-2:]))
         prints = np.moveaxis(offered @ np.swapaxes(footprint, -1, -2), -1, 0)
         return cls(offered.sum(-1), np.concatenate([ends[None], prints]))
 
@@ -47,6 +49,5 @@ class SupplyCurve:
         Below its foot and beyond its top the curve's ends hold.
         """
         result = np.empty((len(self.value), *demand.shape))
-        rises = np.diff(self.value, axis=-1)
-        kernels.climb(demand, self.value[..., 0], self.capacity, rises, result)
+        kernels.climb(demand, self.capacity, self.value, result)
         return result

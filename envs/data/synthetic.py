@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from equiload.envs.data.clock import Clock, Sky, clock, sky
-from equiload.envs.data.draw import Draw, shape_of
+from equiload.envs.data.draw import Draw, generators, shape_of
 from equiload.envs.data.fleets import world_fleet
 from equiload.envs.data.grid import MARKETS, Year, load_shape, power, system
 from equiload.envs.data.noise import autoregression, between, pulses, uniform
@@ -152,8 +152,8 @@ def _normals(draws: Sequence[Draw], shapes: Mapping[str, tuple[int, ...]]) -> di
     """Standard normal numbers by name, ``[B, *shape]``, drawn in the order of ``shapes``."""
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
     values = np.empty((len(draws), ends[-1]))
-    for row, draw in zip(values, draws, strict=True):
-        draw.generator().standard_normal(out=row)
+    for row, generator in zip(values, generators(draws), strict=True):
+        generator.standard_normal(out=row)
     parts = zip(shapes.items(), np.split(values, ends[:-1], axis=1), strict=True)
     return {name: part.reshape(-1, *shape) for (name, shape), part in parts}
 

@@ -153,17 +153,15 @@ class Dispatch:
 
         Rounding leaves a value of the order of 1e-16 times the demand where all just fits.
         """
-        grouped = self._by_group(demand)
+        rows, lead = _rows(self._by_group(demand))
+        room = _rows(capacity)[0]
         shortage: FloatArray
         if self.cuts is not None:
-            offset, member = self.cuts
-            served = np.min(grouped @ offset + np.asarray(capacity) @ member.T, axis=-1)
-            shortage = np.maximum(grouped.sum(-1) - served, 0.0)
-            return shortage
-        rows, lead = _rows(grouped)
+            shortage = np.empty(len(rows))
+            kernels.unserved(rows, room, *self.cuts, shortage)
+            return shortage.reshape(lead)
         load = np.empty((len(rows), self.reachable.shape[1]))
-        room, zeros = _rows(capacity)[0], np.zeros_like(load)
-        kernels.fill_reach(zeros, rows, room, self._group_reachable, load)
+        kernels.fill_reach(np.zeros_like(load), rows, room, self._group_reachable, load)
         shortage = np.maximum(rows.sum(-1) - load.sum(-1), 0.0).reshape(lead)
         return shortage
 

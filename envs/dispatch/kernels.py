@@ -73,6 +73,31 @@ def combine(rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def unserved(
+    demand: FloatArray,
+    capacity: FloatArray,
+    offset: FloatArray,
+    member: FloatArray,
+    out: FloatArray,
+) -> None:
+    """By how much ``demand [B, G]`` exceeds the tightest cut -> ``out [B]``.
+
+    ``capacity [.., N]``, the cuts' ``offset [G, C]`` and ``member [C, N]``.
+    """
+    for b in range(len(demand)):
+        total, least = demand[b].sum(), np.inf
+        room = capacity[b % len(capacity)]
+        for c in range(len(member)):
+            served = 0.0
+            for g in range(len(offset)):
+                served += demand[b, g] * offset[g, c]
+            for i in range(member.shape[1]):
+                served += room[i] * member[c, i]
+            least = min(least, served)
+        out[b] = max(total - least, 0.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def spread(flow: FloatArray, demand: FloatArray, group_of: IntArray, out: FloatArray) -> None:
     """Allocation per gateway from one per group: each gets its share of the group's demand.
 

@@ -179,7 +179,8 @@ class Core:
         self.observer.reset(self.setting, self._loop)
         self._slot = self.episodes.slot(0)
         zero = np.zeros(self.count)
-        info = self._info(zero, zero.copy(), self.state.footprint.max(-1))
+        nothing = np.zeros(self._slot.capacity.shape)
+        info = self._info(zero, zero.copy(), self.state.footprint.max(-1), nothing)
         return self.observer.observe(self._slot, self.state, out), info
 
     def step(self, action: FloatArray, out: Float32Array | None = None) -> StepResult:
@@ -218,7 +219,7 @@ class Core:
             observation = self.observer.observe(self._slot, state, out)
         self.played.append(Played(decision.load, self.totals, self.expert_objective))
         moved = np.zeros(self.count) if decision.moved is None else decision.moved
-        info = self._info(cost.energy + cost.routing, moved, highest)
+        info = self._info(cost.energy + cost.routing, moved, highest, decision.load.copy())
         return StepResult(observation, reward, last, info)
 
     @property
@@ -232,7 +233,7 @@ class Core:
         return self.reward.expert_objective if isinstance(self.reward, Relative) else None
 
     def _info(
-        self, cost: FloatArray, moved: FloatArray, highest: FloatArray
+        self, cost: FloatArray, moved: FloatArray, highest: FloatArray, load: FloatArray
     ) -> dict[str, FloatArray]:
         told = {} if self.layer is None else self.layer.info()
         unit = getattr(self.reward, "unit", None)
@@ -245,4 +246,5 @@ class Core:
             "equity_cost": highest * self.setting.objective.mu,
             "objective": self.totals.copy(),
             "moved": moved,
+            "load": load,
         }

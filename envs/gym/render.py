@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from equiload.envs.errors import DataError, UsageError
 from equiload.envs.footprints import title_of, unit_of
+from equiload.envs.gym.written import WrittenSpec
 from equiload.envs.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Rendered:
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = spec and replace(spec, max_episode_steps=self.core.steps)
+        self._spec = spec and WrittenSpec.of(spec, self.core.steps)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

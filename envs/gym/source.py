@@ -14,6 +14,7 @@ from equiload.envs.data.draw import Split
 from equiload.envs.data.source import RecordedSource, Source, SyntheticSource, named_source
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance, Objective
+from equiload.envs.make import instantiated
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import FloatArray, IntArray, TimeArray
@@ -62,7 +63,7 @@ class InstanceGenerator(Protocol):
 _AHEAD = 1024
 
 #: What ``instance=`` accepts.
-InstanceLike: TypeAlias = str | Source | Instance | InstanceGenerator
+InstanceLike: TypeAlias = str | Mapping[str, Any] | Source | Instance | InstanceGenerator
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +138,7 @@ class EpisodeSampler:
         training draw, of a recorded trace a window of the training part (but
         ``"synthetic:test/3"`` is that one draw). A generator that draws a fresh problem for each
         episode. Or an :class:`Instance`; of a batch of instances each episode takes one at random.
+        Any of them by ``_target_`` and arguments, too.
     horizon
         Slots per episode, a random window of the problem drawn. Default: all of it.
     reachability
@@ -156,7 +158,7 @@ class EpisodeSampler:
         equity_weight: Mapping[str, float] | None = None,
     ) -> None:
         named = reachability if isinstance(reachability, str) else None
-        source = named_source(instance) if isinstance(instance, str) else instance
+        source = named_source(instance) if isinstance(instance, str) else instantiated(instance)
         if isinstance(source, Source):
             name = instance if isinstance(instance, str) else None
             problems = _of_source(source.weighed(equity_weight), name, horizon, named)

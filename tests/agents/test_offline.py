@@ -95,7 +95,7 @@ def test_blocks_and_a_sampled_beginning_lead_to_the_same_optimum(
     assert solution.lower_bound <= solution.objective + slack
 
 
-@pytest.mark.parametrize("reachability", ["full", "partial"])
+@pytest.mark.parametrize("reachability", ["full", pytest.param("partial", marks=pytest.mark.slow)])
 def test_many_regions(reachability: str) -> None:
     """As many regions as data centers, in blocks, begun with a sample."""
     drawn = synthetic(3, horizon=672, regions=10, sites=4, reachability=reachability)

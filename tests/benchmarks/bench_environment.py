@@ -15,7 +15,7 @@ from stable_baselines3 import PPO
 
 from equiload.envs import Decision, Instance, Setting, shadow_cost, slot_cost, transition
 from equiload.envs.data import synthetic
-from equiload.envs.gym import ENVIRONMENT, DifferentiableSimulator, SB3VecEnv
+from equiload.envs.gym import ENVIRONMENT, RESIDUAL_ENVIRONMENT, DifferentiableSimulator, SB3VecEnv
 from equiload.envs.gym.core import Core
 
 HORIZON = 168
@@ -91,6 +91,28 @@ def test_batched(benchmark, world: Instance, count: int, action: str) -> None:
     actions = envs.action_space.sample()
     name = f"batch of {count}, {action}, {world.name}, numpy"
     measure(benchmark, name, lambda: envs.step(actions), count)
+
+
+@pytest.mark.parametrize("horizon", [24, 168])
+@pytest.mark.parametrize("count", [1, 64])
+@pytest.mark.parametrize("name", [ENVIRONMENT, RESIDUAL_ENVIRONMENT])
+def test_as_they_come(benchmark, name: str, count: int, horizon: int) -> None:
+    """The ids with their defaults and no pool: worlds are drawn, resets are among the steps."""
+    envs = gym.make_vec(name, num_envs=count, horizon=horizon)
+    rounds = 2 * max(1, 1024 // horizon)  # episodes: all that is drawn ahead is played
+
+    def call() -> None:
+        for _ in range(rounds * (envs.unwrapped.core.steps + 1)):
+            envs.step(actions)
+
+    envs.reset(seed=0)
+    actions = envs.action_space.sample()
+    call()
+    benchmark.group = "Environments as they come, 10 x 10, episodes with their resets"
+    benchmark.pedantic(call, rounds=3)
+    steps = count * rounds * envs.unwrapped.core.steps
+    benchmark.extra_info |= {"row": f"{name}, {count}, {horizon} slots"}
+    benchmark.extra_info["steps a second"] = steps / benchmark.stats.stats.median
 
 
 @pytest.mark.parametrize("temperature", [0.0, 10.0])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from equiload.agents import GLBCost
 from equiload.envs import DataError, Instance, rollout
 from equiload.envs.data import Draw, Ranges, Split, shifted, synthetic, world
+from equiload.envs.data.draw import generators
 from equiload.envs.data.regions import PAPER_REGIONS
 
 
@@ -99,6 +100,16 @@ def test_splits_are_disjoint_and_test_is_asked_for_by_name() -> None:
                 first = tuple(draw.generator().integers(0, 2**63, 2))
                 assert first not in seen, (draw, seen[first])
                 seen[first] = draw
+
+
+def test_streams_are_numpys_however_many() -> None:
+    """Seeds are hashed by code of our own; an index beyond 32 bits goes numpy's way."""
+    few = [Draw.test(i).of_member(m) for i in (0, 7, 2**31 - 1, 2**32 - 1) for m in (0, 3)]
+    for draws in (few, [*few, Draw.train(2**40)]):
+        for draw, rng in zip(draws, generators(draws), strict=True):
+            key = (draw.split.value, draw.index, draw.member)
+            sequence = np.random.SeedSequence(0x0E9011_0AD_0002, spawn_key=key)
+            assert rng.bit_generator.state == np.random.PCG64(sequence).state
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "7", "train/-1", "holdout/3", None])

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from pydantic import Field
 from safetensors.torch import save_file
 
 from equiload.agents.learn import LearnedPolicy
@@ -150,6 +151,25 @@ def test_arguments_are_checked_by_their_annotations() -> None:
     with pytest.raises(DataError, match=r"mine: .*unexpected keyword argument 'colour'"):
         check_call("mine", draw, 1, colour=2)
     check_call("dict", dict, anything=1)  # of C: nothing is known
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ([1.0, "a"], "'value[1]' must be a number, got 'a'"),
+        ({"a": 1.0, "b": [2.0]}, "'value.b' must be a number, got […]"),
+        ({"a": 1.0}, "'value' must be a mapping of at least 2, got {'a'}"),
+        ("a", "'value' must be a number, a list or a mapping, got 'a'"),
+    ],
+)
+def test_of_a_union_the_part_that_was_meant_is_named(value: Any, sentence: str) -> None:
+    @checked
+    def take(value: float | list[float] | Annotated[dict[str, float], Field(min_length=2)]) -> None:
+        del value
+
+    with pytest.raises(DataError) as refused:
+        take(value)
+    assert str(refused.value) == sentence
 
 
 # ------------------------------------------------------------------ checkpoints
