@@ -1,6 +1,7 @@
 """Everything that decides: greedy rules, eGLB, eGLB-MPC, eGLB-Off."""
 
 from equiload.agents.eglb import EGLB
+from equiload.agents.ensemble import Ensemble
 from equiload.agents.greedy import GLBCost, GLBDist, GLBFootprint
 from equiload.agents.mpc import EGLBMPC, EGLBPredicted
 from equiload.agents.offline import EGLBOff, OfflineSolver, Solution
@@ -11,6 +12,7 @@ __all__ = [
     "EGLBMPC",
     "EGLBOff",
     "EGLBPredicted",
+    "Ensemble",
     "GLBCost",
     "GLBDist",
     "GLBFootprint",

@@ -91,6 +91,7 @@ class EGLB:
         self.multipliers = np.full(setting.footprint_shape, start)
         self._full_load = fleet.pue * fleet.capacity / R
         self._scale = np.zeros((math.prod(batch), K))  # summed over the slots seen
+        self._last: tuple[Slot, FloatArray] | None = None  # what was there when last asked
         self._step = _each("step_size", self.step_size, batch)
         self._z_max = _each("z_max", self.z_max, batch)
 
@@ -106,6 +107,17 @@ class EGLB:
         load = self._fleet.dispatch.loads(unit, slot.demand, slot.capacity)[0]
         self.update(slot, load[..., None, :])
         return load
+
+    def price(self, slot: Slot, state: State) -> FloatArray:
+        """The multipliers, moved by what the last slot has added to the state, whoever played.
+
+        See :class:`~equiload.agents.ensemble.SlotPricer`.
+        """
+        if self._last is not None:
+            before, footprint = self._last
+            self.follow(before, state.footprint - footprint)
+        self._last = slot, state.footprint
+        return self.multipliers
 
     def dispatch(self, slot: Slot, multipliers: FloatArray) -> FloatArray:
         """Step 1 at multipliers ``[..., K, R]``: the cheapest allocation ``[..., J, N]``."""

@@ -68,12 +68,16 @@ class EGLBMPC:
         #: ``[..., K, R]``, the weights in use.
         self.weights = np.full(setting.footprint_shape, 1.0 / len(setting.fleet.regions))
 
-    def act(self, slot: Slot, state: State) -> FloatArray:
-        """Return the allocation ``[..., J, N]``."""
+    def price(self, slot: Slot, state: State) -> FloatArray:
+        """Weights of the slot: see :class:`~equiload.agents.ensemble.SlotPricer`."""
         self.planner.see(slot)
         if slot.index % self._interval == 0:
             self.weights = self.weights + self._step * (self.planner.weights(state) - self.weights)
-        unit = shadow_cost(slot, self.weights, self._physics)
+        return self.weights
+
+    def act(self, slot: Slot, state: State) -> FloatArray:
+        """Return the allocation ``[..., J, N]``."""
+        unit = shadow_cost(slot, self.price(slot, state), self._physics)
         return self._fleet.dispatch.allocation(unit, slot.demand, slot.capacity)
 
 

@@ -47,6 +47,11 @@ class ShadowPrices:
             )
         self._fleet, self._physics = setting.fleet, setting.physics
 
+    def price(self, _: Slot, state: State) -> FloatArray:
+        """The weights: see :class:`~equiload.agents.ensemble.SlotPricer`."""
+        del state
+        return self.weights
+
     def act(self, slot: Slot, _: State) -> FloatArray:
         """Return the cheapest allocation ``[..., J, N]`` at the shadow prices."""
         unit = shadow_cost(slot, self.weights, self._physics)

@@ -97,6 +97,10 @@ class LearnedPolicy:
         """Return the allocation ``[..., J, N]``."""
         return self._agent.act(slot, state)
 
+    def price(self, slot: Slot, state: State) -> FloatArray:
+        """Weights of the slot: see :class:`~equiload.agents.ensemble.SlotPricer`."""
+        return self._agent.price(slot, state)
+
     @torch.no_grad()
     def _predict(self, observation: Any) -> FloatArray:
         assert self._network is not None

@@ -9,9 +9,11 @@ import numpy as np
 
 from equiload.envs.checking import checked
 from equiload.envs.dynamics import Decision, State, slot_cost
+from equiload.envs.errors import DataError
 from equiload.envs.gym.actions import (
     ActionSpec,
     ClosedLoop,
+    ShadowPriceAction,
     finite_actions,
     make_action,
     reach_of,
@@ -74,7 +76,7 @@ class AgentPolicy:
         self._action = make_action(self._kind, setting, self._scale, self._trust)
         self._loop = self._action if isinstance(self._action, ClosedLoop) else None
         self.observer.reset(setting, self._loop)
-        self._last: tuple[Slot, State, Decision] | None = None
+        self._last: tuple[Slot, State, Decision | None] | None = None
         if self._loop is not None:
             self._loop.reset()
 
@@ -90,17 +92,35 @@ class AgentPolicy:
 
     def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` that the agent's action comes to."""
+        allocation = self._action.allocation(self._chosen(slot, state), slot)
+        if self._loop is not None:
+            decision = Decision.of(allocation, self._setting.physics.routing_cost)
+            self._last = (slot, state, decision)
+        return allocation
+
+    def price(self, slot: Slot, state: State) -> FloatArray:
+        """Weights ``[..., K, R]`` of the slot: see :class:`~equiload.agents.ensemble.SlotPricer`.
+
+        Raises
+        ------
+        DataError
+            For an action that is not of shadow prices.
+        """
+        if not isinstance(self._action, ShadowPriceAction):
+            raise DataError(f"the action {self._kind} is not one of shadow prices")
+        weights: FloatArray = self._action.weights(self._chosen(slot, state))
+        self._last = (slot, state, None)
+        return weights
+
+    def _chosen(self, slot: Slot, state: State) -> FloatArray:
+        """The action of the slot, which may be an earlier one that is held."""
         self._settle(state)
         observation = self.observer.observe(slot, state)
         if slot.index % self._hold == 0:
             predicted = self._predict(observation)
             raw = predicted[0] if isinstance(predicted, tuple) else predicted
             self._held = finite_actions(raw, self._setting.batch, self._action.shape)
-        allocation = self._action.allocation(self._held, slot)
-        if self._loop is not None:
-            decision = Decision.of(allocation, self._setting.physics.routing_cost)
-            self._last = (slot, state, decision)
-        return allocation
+        return self._held
 
     def _settle(self, state: State) -> None:
         """Tell an expert in the loop what was played in the last slot.
@@ -110,7 +130,10 @@ class AgentPolicy:
         if self._loop is None or self._last is None:
             return
         slot, before, decision = self._last
-        proposed = slot_cost(slot, decision, self._setting.physics).footprint
         added = state.footprint - before.footprint
+        if decision is None:
+            self._loop.settle(slot, added)
+            return
+        proposed = slot_cost(slot, decision, self._setting.physics).footprint
         near = np.isclose(added, proposed, rtol=1e-9, atol=1e-12 * state.footprint.max())
         self._loop.settle(slot, added, decision if near.all() else None)

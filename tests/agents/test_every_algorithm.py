@@ -18,8 +18,8 @@ from equiload.testing import check_policy, odd_problems
 NAMES = sorted(registered("algorithm"))
 #: What an algorithm may refuse, and the beginning of its sentence.
 REFUSALS = {
-    "learned": {"three kinds": "the policy was trained for the footprints carbon, water"},
-    "robust_learned": {"three kinds": "the policy was trained for the footprints carbon, water"},
+    name: {"three kinds": "the policy was trained for the footprints carbon, water"}
+    for name in ("learned", "robust_learned", "ensemble", "robust_ensemble")
 }
 
 
@@ -27,7 +27,7 @@ def agents() -> dict[str, Any]:
     config.register()
     with initialize_config_module("equiload.conf", version_base="1.3"):
         composed = compose("evaluate", overrides=[f"algorithm=[{','.join(NAMES)}]"])
-    return {name: instantiate(composed.algorithms[name].agent) for name in NAMES}
+    return {name: instantiate(composed.algorithms[name].agent, _convert_="all") for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
