@@ -114,7 +114,7 @@ class RegionPolicy(ActorCriticPolicy):
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
         spread = self.log_std.repeat_interleave(math.prod(self._shape[1:]))
-        return self.action_dist.proba_distribution(latent_pi, spread)  # type: ignore[arg-type]
+        return self.action_dist.proba_distribution(latent_pi, spread)
 
 
 class _Critic(nn.Module):

@@ -77,7 +77,7 @@ class PPOTrainer:
     def advance(self) -> dict[str, float]:
         """See :class:`Trainer`."""
         if self.done:
-            parameters = self._model.get_parameters()
+            parameters: Any = self._model.get_parameters()
             self._model = self._next()
             self._model.set_parameters(parameters)
         model = self._model
