@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.envs.registration import EnvSpec
 
 from equiload.envs.errors import DataError, UsageError
 from equiload.envs.footprints import title_of, unit_of
@@ -30,7 +28,6 @@ class Rendered:
     }
     #: The episodes, or the first of their shards.
     core: Core
-    _spec: EnvSpec | None = None
     _film: Film | None = None
 
     def _set_render_mode(self, render_mode: str | None) -> None:
@@ -60,15 +57,6 @@ class Rendered:
         if self.render_mode == "ansi":
             return tuple(text(self._film, b) for b in range(self.core.count))
         return tuple(self._film.picture(b) for b in range(self.core.count))
-
-    @property
-    def spec(self) -> EnvSpec | None:
-        """Gymnasium's, with the number of steps of an episode."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = spec and replace(spec, max_episode_steps=self.core.steps)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Unpack
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from equiload.envs.errors import UsageError
 from equiload.envs.gym.actions import finite_actions
@@ -55,6 +57,8 @@ class GLBEnv(Rendered, gym.Env[Any, Any]):
     True
     """
 
+    _spec: EnvSpec | None = None
+
     def __init__(self, render_mode: str | None = None, **options: Unpack[Options]) -> None:
         self._set_render_mode(render_mode)
         self.core = Core(1, **options)
@@ -80,6 +84,15 @@ class GLBEnv(Rendered, gym.Env[Any, Any]):
     def render(self) -> Any:
         """Text, or a picture ``[height, width, 3]`` of uint8, by ``render_mode``."""
         return super().render()[0]
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's, with the number of steps of an episode (``make_vec`` takes none)."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = spec and replace(spec, max_episode_steps=self.core.steps)
 
     @property
     def instance(self) -> Instance:
