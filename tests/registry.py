@@ -82,7 +82,6 @@ def run_beside(script: Path, *arguments: str, packages: Path | None, folder: Pat
             **os.environ,
             "PYTHONPATH": str(packages or ""),
             "OMP_NUM_THREADS": "1",
-            "RAY_raylet_start_wait_time_s": "300",  # where much else runs
         },
         capture_output=True,
         text=True,

@@ -28,10 +28,6 @@ def test_libraries_run_unmodified(library: str, tmp_path: Path) -> None:
     told = run_beside(script, packages=packages, folder=tmp_path)
     rates = re.findall(r"^(\S+): (\d+) steps per CPU-second$", told, re.MULTILINE)
     assert [name for name, _ in rates] == IDS, told
-    if library == "ray":
-        recipe = ROOT / "docs" / "recipes" / "rllib.py"
-        told = run_beside(recipe, "40", packages=packages, folder=tmp_path)
-        assert re.search(r"-[\d.]+% of eGLB's J, better on (\d+)% of draws\n", told), told
 
 
 def test_every_script_has_its_library() -> None:
