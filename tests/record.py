@@ -249,8 +249,7 @@ PROGRAMS: dict[str, list[str]] = {
         "train", "agent.options.steps=2", "robust=through", "features=[expert_prices,place]",
     ],
     "flat": ["train", "agent.options.steps=2", "network.kind=flat"],
-    "ppo": ["train", "agent=ppo", "agent.episodes=4", "agent.environments=4",
-            "agent.options.batch_size=16"],
+    "ppo": ["train", "agent=ppo", "agent.episodes=4", "agent.options.batch_size=16"],
 }  # fmt: skip
 TRAIN = [
     "validation.draws=3", "validation.horizon=24", "problems.horizons=[24]", "problems.batch=4",

@@ -42,7 +42,7 @@ SHORTER = {
 }
 #: Rows of a benchmark that names none of its own; the README's first command runs them all.
 _ROWS = "algorithm=[glb_dist,eglb,eglb_off]"
-_LEARNER = {"agent=ppo": ["agent.episodes=1", "agent.environments=2"]}
+_LEARNER = {"agent=ppo": ["agent.episodes=1"]}
 _KINDS = ("agent=", "robust=", "instance=")
 #: Texts that stand for something of the reader's.
 NAMES = {

@@ -14,11 +14,15 @@ RECIPES = Path(__file__).parents[1] / "docs" / "recipes"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("recipe", "seconds", "reachability"),
-    [("ppo.py", 30, "full"), ("ppo.py", 30, "partial"), ("single_file_ppo.py", 40, "full")],
+    ("recipe", "options"),
+    [
+        ("ppo.py", ["30", "full"]),
+        ("ppo.py", ["30", "partial", "--network", "regions"]),
+        ("single_file_ppo.py", ["40", "full"]),
+    ],
 )
-def test_plain_ppo_is_better_than_eglb(recipe: str, seconds: int, reachability: str) -> None:
-    command = [sys.executable, str(RECIPES / recipe), str(seconds), reachability]
+def test_plain_ppo_is_better_than_eglb(recipe: str, options: list[str]) -> None:
+    command = [sys.executable, str(RECIPES / recipe), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = re.fullmatch(r"([-+][\d.]+)% of eGLB's J, better on (\d+)% of draws.*\n", done.stdout)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from gymnasium import Space
 from stable_baselines3 import PPO
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
@@ -63,7 +66,8 @@ class RegionExtractor(BaseFeaturesExtractor):
 class RegionPolicy(ActorCriticPolicy):
     """An actor and a critic that share one network between all regions, for PPO and A2C.
 
-    Renumbering the regions renumbers the actions and leaves the value as it is.
+    Renumbering the regions renumbers the actions and leaves the value as it is, and no parameter
+    depends on how many there are: ``model.get_parameters()`` of one fleet fit another's model.
 
     Parameters
     ----------
@@ -92,7 +96,8 @@ class RegionPolicy(ActorCriticPolicy):
         shape: tuple[int, ...] | None = None,
         **kwargs: Any,
     ) -> None:
-        self._layout, self._network, self._shape = layout, dict(network or {}), shape
+        self._layout, self._network = layout, dict(network or {})
+        self._shape = shape or (len(layout.kinds), layout.share.shape[1])
         super().__init__(*args, **{"ortho_init": False, **kwargs, "net_arch": []})
 
     def _build_mlp_extractor(self) -> None:
@@ -102,8 +107,14 @@ class RegionPolicy(ActorCriticPolicy):
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
         self.action_net = nn.Identity()  # the actor's output is the mean already
+        # By footprint kind: regions explore alike.
+        self.log_std = nn.Parameter(torch.full(self._shape[:1], float(self.log_std_init)))
         make: Any = self.optimizer_class
         self.optimizer = make(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
+        spread = self.log_std.repeat_interleave(math.prod(self._shape[1:]))
+        return self.action_dist.proba_distribution(latent_pi, spread)  # type: ignore[arg-type]
 
 
 class _Critic(nn.Module):
@@ -183,7 +194,11 @@ def make_model(
     if "log_std_init" in options:
         made_of["log_std_init"] = options.pop("log_std_init")
     try:
-        model = PPO(RegionPolicy, envs, policy_kwargs=made_of, seed=seed, device=device, **options)
+        # Rollouts of any length have last batches of any size, which does no harm.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            model = PPO(
+                RegionPolicy, envs, policy_kwargs=made_of, seed=seed, device=device, **options
+            )
     except TypeError as error:
         raise DataError(f"ppo does not take these options: {error}") from None
     if weights is not None:

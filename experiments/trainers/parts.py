@@ -68,17 +68,6 @@ def synthetic_share(cfg: TrainConfig, source: Source) -> float:
     return float(share)
 
 
-def episodes_of(cfg: TrainConfig, source: Source) -> dict[str, Any]:
-    """Where an environment is to draw its episodes: its options."""
-    worlds, windows = _streams(cfg, source)
-    stream = windows or worlds
-    return {
-        "instance": stream.source,
-        "horizon": int(stream.horizons[0]),
-        "reachability": str(stream.reachability[0]),
-    }
-
-
 def _streams(cfg: TrainConfig, source: Source) -> tuple[SyntheticStream, WindowStream | None]:
     """The stream of synthetic worlds, and of the source's windows if it is another."""
     options = {k: v for k, v in vars(cfg.problems).items() if k != "synthetic" and v is not None}
@@ -115,7 +104,7 @@ def _like(own: Instance) -> SyntheticSource:
 
 def _one_fleet(cfg: TrainConfig) -> str:
     """What of the configuration can only be trained on one fleet; empty: nothing."""
-    for kind, spec in (("agent", cfg.agent), ("network", cfg.network), ("action", cfg.action)):
+    for kind, spec in (("network", cfg.network), ("action", cfg.action)):
         if getattr(target_of(kind, spec), "one_fleet", False):
             return f"{kind}={label_of(spec)}"
     return ""

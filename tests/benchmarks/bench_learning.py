@@ -18,7 +18,7 @@ EPISODES = {"hindsight": 64, "ppo": 256}  # of one stretch
 CASES = {
     "hindsight, slots": ["agent=hindsight"],
     "hindsight, slots, through the layer": ["agent=hindsight", "robust=through"],
-    "ppo": ["agent=ppo"],
+    "ppo": ["agent=ppo", "problems.elsewhere=0"],
 }
 
 

@@ -95,7 +95,7 @@ SMALL = [
     "problems.batch=2",
     "evaluate_every=1",
 ]
-PPO = ["agent=ppo", "agent.episodes=1", "agent.environments=2", "agent.options.batch_size=4"]
+PPO = ["agent=ppo", "agent.episodes=1", "agent.options.batch_size=4"]
 OWN = [
     "+reward={_target_: mine.Reward, times: 2}",
     "features=[place,expert_prices,{_target_: mine.Feature, times: 0.5}]",

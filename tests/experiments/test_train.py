@@ -34,7 +34,7 @@ SMALL = [
 ]
 KINDS = {
     "hindsight": ["agent.options.steps=4", "agent.options.learning_rate=0.05"],
-    "ppo": ["agent.episodes=4", "agent.environments=4", "agent.options.batch_size=16"],
+    "ppo": ["agent.episodes=4", "agent.options.batch_size=16"],
 }
 
 

@@ -46,7 +46,7 @@ SMALL = [
 ]
 KINDS = {
     "hindsight": ["agent.options.steps=4", "agent.options.learning_rate=0.05"],
-    "ppo": ["agent.episodes=2", "agent.environments=3", "agent.options.batch_size=12"],
+    "ppo": ["agent.episodes=2", "agent.options.batch_size=16", "agent.options.learning_rate=0.05"],
 }
 PLACES = ("Chile", "Finland", "Korea", "Poland")  # none of the paper's ten
 
@@ -126,20 +126,6 @@ def test_windows_of_the_three_parts_never_overlap(own: Path) -> None:
         window = hours(source.draw(draw, horizon=24))
         assert ends["test"][0] <= window[0]
         assert window[-1] <= ends["test"][1]
-
-
-def test_environments_take_windows_of_the_training_part_and_share_its_memory(own: Path) -> None:
-    for shift in (None, "price"):
-        cfg, source = configured("ppo", *of(own), *([f"shift={shift}"] if shift else []))
-        trainer = make_trainer(cfg, source, "cpu")
-        trainer.envs.reset()  # type: ignore[attr-defined]
-        episodes = trainer.envs.envs.core.episodes  # type: ignore[attr-defined]
-        first, last = span(source, "train")
-        played = episodes.instance().trace.timestamps
-        assert first <= played.min()
-        assert played.max() <= last
-        if shift is None:
-            assert np.shares_memory(episodes.pool.price, source.recorded.trace.price)  # type: ignore[attr-defined]
 
 
 def test_synthetic_worlds_are_mixed_in_by_share(own: Path) -> None:
@@ -303,9 +289,21 @@ def test_a_bad_end_is_found_before_the_beginning(final: str, message: str) -> No
         configured("hindsight", final)
 
 
-def test_learners_of_one_fleet_refuse_a_mixture(own: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="agent=ppo knows one fleet, so synthetic worlds cannot"):
-        Session(*configured("ppo", *of(own), "problems.synthetic=0.5"), tmp_path, "")
+def test_ppo_goes_on_from_fleet_to_fleet(own: Path) -> None:
+    """Four regions of one's own and ten synthetic ones, by one policy; its spread is by kind."""
+    trainer = make_trainer(*configured("ppo", *of(own), "problems.synthetic=0.5"), "cpu")
+    regions, before = set(), trainer.state()["parameters"]
+    for _ in range(8):
+        returned = trainer.advance()
+        regions.add(trainer.network().layout.share.shape[1])
+    assert regions == {4, 10}
+    assert np.isfinite(list(returned.values())).all()
+    after = trainer.state()["parameters"]
+    assert after["policy"]["log_std"].shape == (2,)
+    assert all((after["policy"][name] != value).any() for name, value in before["policy"].items())
+    # What has been learned goes over whole: Adam has counted every step.
+    steps = {float(moments["step"]) for moments in after["policy.optimizer"]["state"].values()}
+    assert steps == {8 * 4.0}
 
 
 def test_shifted_worlds_can_be_trained_on(own: Path) -> None:
