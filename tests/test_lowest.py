@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
-
-ROOT = Path(__file__).parents[1]
+from registry import ROOT, UNREACHED, uv
 
 #: Tests by what they lean on.
 TELLING = (
@@ -38,26 +37,7 @@ TELLING = (
     "tests/experiments/test_train.py::test_states_come_back_as_they_were",  # torch, safetensors
 )
 
-#: How uv says that it reached no registry; that a bound cannot be met is another sentence.
-UNREACHED = re.compile(
-    r"error sending request|dns error|failed to lookup|connection refused|timed out"
-    r"|operation timed out|network was disabled|tcp connect error",
-    re.IGNORECASE,
-)
 _NAMES = "import importlib.metadata, sys; print(*map(importlib.metadata.version, sys.argv[1:]))"
-
-
-def _uv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """uv with pip's folder of wheels, as the Makefile calls it."""
-    folder = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")
-    return subprocess.run(
-        [Path(sys.executable).with_name("uv"), *arguments],
-        cwd=ROOT,
-        env={**os.environ, "UV_FIND_LINKS": folder, "UV_PYTHON_DOWNLOADS": "never"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -65,13 +45,13 @@ def lowest(tmp_path: Path) -> Path:
     """Python of an environment of the lowest versions, out of uv's cache by hard links."""
     if not Path(sys.executable).with_name("uv").exists():
         pytest.skip("uv, which finds lowest versions, is not installed")
-    made = _uv("venv", "--quiet", "--python", sys.executable, tmp_path / "lowest")
+    made = uv("venv", "--quiet", "--python", sys.executable, tmp_path / "lowest")
     assert made.returncode == 0, made.stderr
     python = tmp_path / "lowest" / "bin" / "python"
     torch = tmp_path / "torch.txt"
     torch.write_text(f"torch=={version('torch')}\n")  # +cpu and the like too
     options = ("--quiet", "--python", python, "--resolution", "lowest-direct")
-    done = _uv("pip", "install", *options, "--constraint", torch, "-e", ".[dev]")
+    done = uv("pip", "install", *options, "--constraint", torch, "-e", ".[dev]")
     if UNREACHED.search(done.stderr):
         pytest.skip("the registry, which has the lowest versions, cannot be reached")
     if "there is no version of torch==" in done.stderr:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import VectorEnv
 
 from equiload.envs.errors import DataError, UsageError
 from equiload.envs.footprints import title_of, unit_of
@@ -63,12 +64,14 @@ class Rendered:
 
     @property
     def spec(self) -> EnvSpec | None:
-        """Gymnasium's, with the number of steps of an episode."""
+        """Gymnasium's; of a single environment with the number of steps of an episode."""
         return self._spec
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = spec and WrittenSpec.of(spec, self.core.steps)
+        # `make_vec` takes no number of steps.
+        steps = None if isinstance(self, VectorEnv) else self.core.steps
+        self._spec = spec and WrittenSpec.of(spec, steps)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -23,10 +23,13 @@ class WrittenSpec(EnvSpec):
     _own_steps: int | None = None
 
     @classmethod
-    def of(cls, spec: EnvSpec, steps: int) -> WrittenSpec:
-        """The same of an environment whose episodes end by themselves after so many steps."""
+    def of(cls, spec: EnvSpec, steps: int | None) -> WrittenSpec:
+        """The same of an environment whose episodes end by themselves after so many steps.
+
+        None: it does not say.
+        """
         known = {field.name: getattr(spec, field.name) for field in fields(spec) if field.init}
-        made = cls(**{**known, "max_episode_steps": steps})
+        made = cls(**(known if steps is None else known | {"max_episode_steps": steps}))
         made._own_steps = steps
         return made
 

@@ -411,3 +411,6 @@ def test_the_specification_is_short_and_knows_the_length() -> None:
     assert np.array_equal(again.reset(seed=1)[0], named.reset(seed=1)[0])
     _, _, _, _, info = again.step(again.action_space.sample())
     assert isinstance(info["cost"], np.float64)
+    for mode in ("sync", "vector_entry_point"):
+        many = gym.make_vec(ENVIRONMENT, num_envs=2, vectorization_mode=mode, horizon=20)
+        assert gym.make_vec(many.spec).num_envs == 2
