@@ -85,7 +85,7 @@ class RegionPolicy(ActorCriticPolicy):
     >>> from equiload.envs.gym import SB3VecEnv
     >>> envs = SB3VecEnv(2, horizon=24, action="residual")
     >>> options = {"layout": Layout.of_env(envs), "network": {"hidden": 48, "depth": 1}}
-    >>> model = PPO(RegionPolicy, envs, n_steps=24, policy_kwargs=options)
+    >>> model = PPO(RegionPolicy, envs, n_steps=24, batch_size=48, policy_kwargs=options)
     """
 
     def __init__(
