@@ -16,7 +16,6 @@ from equiload.agents.learn import LearnedPolicy
 from equiload.envs.checking import refuse_unknown
 from equiload.envs.errors import DataError
 from equiload.envs.gym import GLBVectorEnv
-from equiload.envs.gym.actions import softmax
 from equiload.envs.tasks import TASKS
 from equiload.envs.typing import FloatArray
 from equiload.experiments.running.files import DRAFT, saving, versions
@@ -167,24 +166,14 @@ def _mixed(envs: GLBVectorEnv, rng: np.random.Generator) -> Callable[[], FloatAr
     return choose
 
 
-class _Watched(LearnedPolicy):
-    """The policy that ships, and what its network has said."""
-
-    def _predict(self, observation: Any) -> FloatArray:
-        self.said = super()._predict(observation)
-        return self.said
-
-
 def _learned(envs: GLBVectorEnv, rng: np.random.Generator) -> Callable[[], FloatArray]:
     del rng
-    policy, core = _Watched(), envs.core
+    policy, core = LearnedPolicy(), envs.core
     policy.reset(core.setting)
 
     def choose() -> FloatArray:
         assert core.episodes is not None
-        policy.act(core.episodes.slot(core.t), core.state)
-        prices = softmax(policy.said * policy.checkpoint.action["scale"])
-        return _towards(envs, prices)
+        return _towards(envs, policy.price(core.episodes.slot(core.t), core.state))
 
     return choose
 
