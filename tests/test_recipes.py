@@ -17,7 +17,7 @@ RECIPES = Path(__file__).parents[1] / "docs" / "recipes"
     ("recipe", "options"),
     [
         ("ppo.py", ["30", "full"]),
-        ("ppo.py", ["30", "partial", "--network", "regions"]),
+        ("ppo.py", ["30", "partial"]),
         ("single_file_ppo.py", ["40", "full"]),
     ],
 )
