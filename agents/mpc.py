@@ -69,7 +69,7 @@ class EGLBMPC:
         self.weights = np.full(setting.footprint_shape, 1.0 / len(setting.fleet.regions))
 
     def price(self, slot: Slot, state: State) -> FloatArray:
-        """Weights of the slot: see :class:`~equiload.agents.ensemble.SlotPricer`."""
+        """Weights ``[..., K, R]``: see :class:`~equiload.agents.ensemble.SlotPricer`."""
         self.planner.see(slot)
         if slot.index % self._interval == 0:
             self.weights = self.weights + self._step * (self.planner.weights(state) - self.weights)

@@ -48,7 +48,7 @@ class ShadowPrices:
         self._fleet, self._physics = setting.fleet, setting.physics
 
     def price(self, _: Slot, state: State) -> FloatArray:
-        """The weights: see :class:`~equiload.agents.ensemble.SlotPricer`."""
+        """The weights ``[..., K, R]``: see :class:`~equiload.agents.ensemble.SlotPricer`."""
         del state
         return self.weights
 

@@ -72,8 +72,10 @@ def sentence_of(
         return f"{where!r} is missing"
     if first["type"] == "value_error":  # a record's own sentence
         return ": ".join([*([repr(where)] if where else []), str(first["ctx"]["error"])])
-    # Of a union every member has said what it expects.
-    *but_last, last = dict.fromkeys(_expected(e) for e in alike if _place(e, given) == place)
+    # Of a union every member has said what it expects; whose length is wrong, its type was meant.
+    there = [e for e in alike if _place(e, given) == place]
+    meant = [e for e in there if e["type"] in ("too_short", "too_long")] or there
+    *but_last, last = dict.fromkeys(map(_expected, meant))
     expected = f"{', '.join(but_last)} or {last}" if but_last else last
     return f"{where!r} must be {expected}, got {shown(first['input'])}"
 

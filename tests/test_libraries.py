@@ -18,7 +18,9 @@ IDS = ["equiload/GLB-v0", "equiload/ResidualGLB-v0"]
 #: Recipes in the words of others, what they need besides, and what they are told.
 RECIPES = {"rllib.py": (LIBRARIES["ray"], "40"), "flax_encoder.py": ("flax==0.12.8",)}
 #: Ray's own processes give up after some seconds on a busy machine.
-_UNSTARTED = re.compile(r"node timed out during startup|raylet|GCS")
+_UNSTARTED = re.compile(
+    r"node timed out during startup|Failed to connect to GCS|[Rr]aylet.*(?:died|terminated|failed)"
+)
 
 
 def _run(script: Path, needed: str, folder: Path, *arguments: str) -> str:

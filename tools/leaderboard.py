@@ -28,7 +28,7 @@ from equiload.testing.scores import Score, digest, problems, results, scored
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "tasks.md", ROOT / "testing" / "leaderboard"
 BEGIN, END = (f"<!-- python tools/leaderboard.py: {edge} -->" for edge in ("begin", "end"))
-#: From so many slots on eGLB-MPC, which solves a problem every three, takes hours.
+#: From so many slots on eGLB-MPC, which solves a problem every few, is left out.
 _LONG = 1000
 
 

@@ -98,7 +98,7 @@ class LearnedPolicy:
         return self._agent.act(slot, state)
 
     def price(self, slot: Slot, state: State) -> FloatArray:
-        """Weights of the slot: see :class:`~equiload.agents.ensemble.SlotPricer`."""
+        """Weights ``[..., K, R]``: see :class:`~equiload.agents.ensemble.SlotPricer`."""
         return self._agent.price(slot, state)
 
     @torch.no_grad()

@@ -195,7 +195,8 @@ def make_model(
         made_of["log_std_init"] = options.pop("log_std_init")
     try:
         # Rollouts of any length have last batches of any size, which does no harm.
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "You have specified a mini-batch size")
             model = PPO(
                 RegionPolicy, envs, policy_kwargs=made_of, seed=seed, device=device, **options
             )

@@ -158,7 +158,7 @@ def test_arguments_are_checked_by_their_annotations() -> None:
     [
         ([1.0, "a"], "'value[1]' must be a number, got 'a'"),
         ({"a": 1.0, "b": [2.0]}, "'value.b' must be a number, got […]"),
-        ({"a": 1.0}, "'value' must be a number, a list or a mapping of at least 2, got {'a'}"),
+        ({"a": 1.0}, "'value' must be a mapping of at least 2, got {'a'}"),
         ("a", "'value' must be a number, a list or a mapping, got 'a'"),
     ],
 )
