@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from equiload.envs.dynamics import Decision, State, slot_cost, transition
 from equiload.envs.errors import DataError
 from equiload.envs.feasibility import check_allocation
+from equiload.envs.knobs.operation import Levels, Operation, complete
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -91,15 +93,32 @@ class Trajectory:
         InfeasibleError
             When it returns an allocation outside the feasible set; the message says where.
         """
-        allocation = allocation_of(self.policy.act(slot, self.state))
-        check_allocation(allocation, slot, self._fleet.reachable)
-        load, pairs = allocation.sum(-2), self._fleet.routing_cost
-        routing = np.zeros(load.shape[:-1])
+        returned = self.policy.act(slot, self.state)
+        allocation = allocation_of(returned)
+        operation = None
+        if self._physics.plain(slot):
+            check_allocation(allocation, slot, self._fleet.reachable)
+            load = allocation.sum(-2)
+        else:
+            wanted = returned.operation if isinstance(returned, Decision) else None
+            load, operation = self._operate(allocation, wanted or Operation(), slot)
+        pairs, routing = self._fleet.routing_cost, np.zeros(load.shape[:-1])
         if pairs is not None:
             routing = np.einsum("...jn,jn->...", allocation, pairs)
-        decision = Decision(load, routing, allocation)
+        decision = Decision(load, routing, allocation, operation=operation)
         self.follow(slot, decision)
         return decision
+
+    def _operate(
+        self, allocation: FloatArray, wanted: Operation, slot: Slot
+    ) -> tuple[FloatArray, Operation]:
+        """Loads ``[..., N]``, training work among them, and all that is done beside routing."""
+        asked = slot if wanted.saved is None else replace(slot, demand=slot.demand - wanted.saved)
+        check_allocation(allocation, asked, self._fleet.reachable)
+        levels = self.state.levels or Levels()
+        operation = complete(allocation, wanted, slot, levels, self._fleet)
+        load = allocation.sum(-2)
+        return load if operation.work is None else load + operation.work.sum(-2), operation
 
     def loads(self, slot: Slot) -> Array:
         """Loads ``[..., N]`` alone, which is faster, of a :class:`LoadPolicy`; they are trusted."""
@@ -110,7 +129,8 @@ class Trajectory:
 
     def follow(self, slot: Slot, decision: Decision) -> None:
         """Take note of what was done in the slot."""
-        self.state = transition(self.state, slot_cost(slot, decision, self._physics))
+        cost = slot_cost(slot, decision, self._physics, self.state.levels)
+        self.state = transition(self.state, cost)
 
 
 def allocation_of(returned: Array | Decision) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +32,10 @@ class Physics:
         ``[J, N]``, US$/MWh, or none.
     full
         Is everything reachable?
+    fleet
+        Itself, for what there is to decide beside routing.
+    last
+        The last slot.
     """
 
     pue: Array
@@ -40,6 +44,12 @@ class Physics:
     membership: Array | None
     routing_cost: Array | None
     full: bool
+    fleet: Fleet
+    last: int
+
+    def plain(self, slot: Series) -> bool:
+        """Is there nothing beside routing, and does all power come from the grid?"""
+        return not self.fleet.knobs and slot.generation is None and slot.onsite_intensity is None
 
     def to(self, convert: Callable[[Array], Array]) -> Physics:
         """The same in other arrays: tensors on a device, say."""
@@ -99,7 +109,16 @@ class Setting:
         fleet = self.fleet
         membership = None if fleet.one_region_each else fleet.membership
         mu, pairs = self.objective.mu, fleet.routing_cost
-        return Physics(fleet.pue, mu, fleet.reachable, membership, pairs, fleet.full)
+        return Physics(
+            fleet.pue,
+            mu,
+            fleet.reachable,
+            membership,
+            pairs,
+            fleet.full,
+            fleet,
+            self.horizon - 1,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,8 +143,8 @@ class Slot(Series):
     (5, (10,), (2, 10))
     """
 
-    index: int
-    timestamp: TimeArray
+    index: int = field(kw_only=True)
+    timestamp: TimeArray = field(kw_only=True)
 
     @classmethod
     def of(cls, instance: Instance, t: int) -> Slot:
@@ -136,4 +155,4 @@ class Slot(Series):
     @classmethod
     def at(cls, series: Series, index: int, timestamp: TimeArray) -> Slot:
         """Slot of series without their axis of time."""
-        return cls(*series.arrays(), index=index, timestamp=timestamp)  # type: ignore[misc]
+        return cls(**series.named(), index=index, timestamp=timestamp)
