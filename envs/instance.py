@@ -335,6 +335,7 @@ class Trace(_Frozen):
         *batch, T, N = price.shape
         footprints, J = names_of("footprint", self.footprints), demand.shape[-1]
         shape = (*batch, len(footprints), T, N)
+        classes = np.atleast_1d(regular_array("work", self.work)).shape[-1]
         set_fields(
             self,
             price=numbers("price", price, (*batch, T, N)),
@@ -349,7 +350,7 @@ class Trace(_Frozen):
             onsite_intensity=_optional(
                 "onsite_intensity", self.onsite_intensity, shape, minimum=0.0
             ),
-            work=_optional("work", self.work, (*batch, T, *np.shape(self.work)[-1:]), minimum=0.0),
+            work=_optional("work", self.work, (*batch, T, classes), minimum=0.0),
             provenance=MappingProxyType(dict(self.provenance)),
         )
 

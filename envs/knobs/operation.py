@@ -261,7 +261,8 @@ def stored_by(operation: Operation, fleet: Fleet) -> FloatArray:
     storage = fleet.storage
     assert storage is not None
     added: FloatArray = operation.charge * storage.charge_efficiency
-    return added - operation.discharge / storage.discharge_efficiency
+    added -= operation.discharge / storage.discharge_efficiency
+    return added
 
 
 def _within(
@@ -283,4 +284,5 @@ def _within(
             f"slot {slot.index}: {what}{list(place)} is {values[place]:.6g} MWh, "
             f"{beyond[place]:.6g} MWh {side}"
         )
-    return np.clip(values, low, high)
+    inside: FloatArray = np.clip(values, low, high)
+    return inside
