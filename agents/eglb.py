@@ -85,6 +85,7 @@ class EGLB:
         """See :class:`~equiload.envs.Policy`."""
         fleet, batch = setting.fleet, setting.batch
         self._fleet, self._mu, self._horizon = fleet, setting.objective.mu, setting.horizon
+        self._physics = setting.physics
         *_, K, R = setting.footprint_shape
         start = 0.0 if self.mirror == "euclidean" else 1.0 / R
         #: ``[..., K, R]``, the multipliers.
@@ -95,8 +96,10 @@ class EGLB:
         self._step = _each("step_size", self.step_size, batch)
         self._z_max = _each("z_max", self.z_max, batch)
 
-    def act(self, slot: Slot, _: State) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` and update the multipliers."""
+        if not self._physics.plain(slot):  # then more than an allocation makes the footprint
+            return self.dispatch(slot, self.price(slot, state))
         allocation = self.dispatch(slot, self.multipliers)
         self.update(slot, allocation)
         return allocation
