@@ -173,7 +173,10 @@ class EGLB:
             like(option.reshape(*batch, 1, 1), footprint) for option in (self._step, self._z_max)
         )
         scale = like(self._scale, footprint).reshape(*batch, -1)
-        scale = scale + mu * (slot.intensity * full_load).sum(-1)
+        intensity = slot.intensity
+        if slot.onsite_intensity is not None:
+            intensity = intensity + slot.onsite_intensity
+        scale = scale + mu * (intensity * full_load).sum(-1)
         unit = (scale / (slot.index + 1))[..., None]
         heavy = xp.clip(gamma, 0.0, None).sum(-1)[..., None] > 1.0
         z = xp.where(heavy & (gamma > 0.0), z_max * unit, unit * 0.0)

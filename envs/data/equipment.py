@@ -101,10 +101,9 @@ class Equipment:
             return options
         options = dict(options or {})
         refuse_unknown("equipment", options, [field.name for field in dataclasses.fields(cls)])
-        lists: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in options.items()
-        }
-        return _checked(**lists)
+        for name, value in options.items():
+            options[name] = tuple(value) if isinstance(value, list) else value
+        return _checked(**options)
 
 
 _checked = checked(Equipment)
