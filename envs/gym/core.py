@@ -231,13 +231,10 @@ class Core:
         physics, space = self.setting.physics, self.action
         if physics.plain(slot):
             return space.decide(action, slot)
-        levels = self.state.levels or Levels()
         if isinstance(space, Operates):
-            decision = space.operate(action, slot, levels)
-        else:  # what it does not say gets its default
-            decision = Decision(None, None, space.allocation(action, slot))
-        wanted, allocation = decision.operation, decision.allocation
-        return operated(allocation, wanted, slot, levels, physics, decision.moved)
+            return space.operate(action, slot, self.state.levels or Levels())
+        # What it does not say gets its default.
+        return operated(space.allocation(action, slot), None, slot, self.state.levels, physics)
 
     @property
     def steps(self) -> int:

@@ -120,8 +120,12 @@ class Market:
             unit += [np.broadcast_to(u, (*lead, C)) for u in (work.waits, work.goes)]
             room += [np.broadcast_to(r, (*lead, C)) for r in (work.may_wait, work.may_go)]
             rows = np.concatenate([demand, np.broadcast_to(work.amount, (*lead, C))], axis=-1)
-        parts = np.concatenate(unit, axis=-1), rows, np.concatenate(room, axis=-1)
-        taken, routing = self._columns.loads(*parts)
+        costs, rooms = np.concatenate(unit, axis=-1), np.concatenate(room, axis=-1)
+        if fleet.routing_cost is not None:
+            # All is served whatever it costs, so a constant changes nothing; but the dispatch
+            # proves what it found relative to what it costs, and waiting may cost nothing.
+            costs = costs + np.abs(costs).max(-1, keepdims=True)
+        taken, routing = self._columns.loads(costs, rows, rooms)
         ends = np.cumsum([N * self._blocks, J * steps, C])
         load, saved, waits, goes = np.split(taken, ends, axis=-1)
         load = load.reshape(*lead, N, self._blocks).sum(-1)
