@@ -49,6 +49,12 @@ class EGLBOff:
     ('optimal', 'lp', True)
     >>> solution.weights.sum(-1).round(6)
     array([1., 1.])
+
+    With more than routing to decide, prices of what links the slots come with it:
+
+    >>> solution = EGLBOff().solve(synthetic(0, horizon=24, knobs=["storage", "training"]))
+    >>> solution.prices.stored.shape, solution.prices.waiting.shape, solution.gap < 1e-6
+    ((24, 10), (24, 3), True)
     """
 
     @checked
