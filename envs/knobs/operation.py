@@ -179,15 +179,20 @@ def as_soon_as_it_fits(
 def _charging(
     wanted: Operation, drawn: FloatArray, slot: Slot, levels: Levels, fleet: Fleet, scale: float
 ) -> tuple[FloatArray | None, FloatArray | None]:
-    if fleet.storage is None:
+    """What is charged and discharged; of what is done at once, the levels bound the difference."""
+    storage = fleet.storage
+    if storage is None:
         return None, None
-    most_in, most_out = limits(levels.stored, fleet)
     none = np.zeros(drawn.shape)
     charge = none if wanted.charge is None else wanted.charge
-    charge = _within("charge", charge, 0.0, most_in, slot, scale)
     discharge = none if wanted.discharge is None else wanted.discharge
-    most_out = np.minimum(most_out, drawn + charge)
-    return charge, _within("discharge", discharge, 0.0, most_out, slot, scale)
+    room = storage.energy - levels.stored + discharge / storage.discharge_efficiency
+    most = np.minimum(storage.charge, np.maximum(room, 0.0) / storage.charge_efficiency)
+    charge = _within("charge", charge, 0.0, most, slot, scale)
+    there = levels.stored + charge * storage.charge_efficiency
+    most = np.minimum(storage.discharge, there * storage.discharge_efficiency)
+    most = np.minimum(most, drawn + charge)
+    return charge, _within("discharge", discharge, 0.0, most, slot, scale)
 
 
 def limits(
