@@ -66,7 +66,7 @@ class StoredByCharge:
     """
 
     @checked
-    def __init__(self, *, memory: Positive = 72.0, width: Positive = 1.0) -> None:
+    def __init__(self, *, memory: Positive = 168.0, width: Positive = 0.5) -> None:
         self.memory, self.width = memory, width
 
     def reset(self, setting: Setting) -> None:
@@ -84,11 +84,17 @@ class StoredByCharge:
         cheap = (mean - self.width * apart) / into
         size = np.where(storage.energy > 0, storage.energy, 1.0)
         worth = np.maximum(dear, cheap) + (cheap - np.maximum(dear, cheap)) * levels.stored / size
-        missing, slots = storage.initial - levels.stored, self._last - slot.index
-        behind = missing > slots * storage.charge * into
-        ahead = -missing > slots * storage.discharge / out
-        worth = np.where(behind, storage.refill_price / into, worth)
-        return np.where(ahead, np.minimum(worth, 0.0), worth)
+        least, most = self.between(slot)
+        worth = np.where(levels.stored < least, storage.refill_price / into, worth)
+        return np.where(levels.stored > most, np.minimum(worth, 0.0), worth)
+
+    def between(self, slot: Slot) -> tuple[FloatArray, FloatArray]:
+        """Least and most ``[N]`` to have stored after the slot, to end as it began."""
+        storage, slots = self._storage, self._last - slot.index
+        assert storage is not None
+        least = storage.initial - slots * storage.charge * storage.charge_efficiency
+        most = storage.initial + slots * storage.discharge / storage.discharge_efficiency
+        return np.maximum(least, 0.0), np.minimum(most, storage.energy)
 
 
 class WaitingByFullness:
@@ -222,4 +228,7 @@ class WithKnobs:
         costs, levels = Costs.of(slot, weights, self._setting.physics), state.levels or Levels()
         prices = {name: rule.price(costs, slot, levels) for name, rule in self._used.items()}
         priced = Prices(weights, **prices)
-        return self._market.clear(slot, priced, levels, self._setting.physics)
+        between = None
+        if isinstance(stored := self._used.get("stored"), StoredByCharge):
+            between = stored.between(slot)
+        return self._market.clear(slot, priced, levels, self._setting.physics, between)

@@ -108,6 +108,11 @@ class Setting:
         """What there is beside routing, see :attr:`~equiload.envs.Instance.knobs`."""
         return self.fleet.knobs + self.sites
 
+    def plain(self) -> Setting:
+        """The same without what there is beside routing."""
+        nothing = dict.fromkeys(self.fleet.knobs)
+        return replace(self, fleet=self.fleet.replace(**nothing), sites=())
+
     def require_plain(self, who: str) -> None:
         """Raise :class:`DataError` unless there is nothing to decide but routing."""
         if self.knobs:

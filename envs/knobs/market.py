@@ -73,7 +73,14 @@ class Market:
         self._columns = Dispatch(reach, pairs)
         self._shape = (N, J, rows - J, steps)
 
-    def clear(self, slot: Series, prices: Prices, levels: Levels, physics: Physics) -> Decision:
+    def clear(
+        self,
+        slot: Series,
+        prices: Prices,
+        levels: Levels,
+        physics: Physics,
+        between: tuple[FloatArray, FloatArray] | None = None,
+    ) -> Decision:
         """What is best in a slot, from the ``levels`` before it, within what is possible.
 
         Parameters
@@ -83,12 +90,14 @@ class Market:
         prices
             ``weights [..., K, R]``, ``stored [..., N]``, ``waiting [..., C]``, ``on [..., N]``.
             None: idle batteries, work as soon as it fits, servers off that have no load.
+        between
+            Least and most ``[..., N]`` to have stored after the slot. Default: what is possible.
         """
         fleet = self._fleet
         stored = prices.stored
         most: tuple[Array, Array] = (0.0, 0.0)
         if fleet.storage is not None and stored is not None:
-            most = limits(levels.stored, fleet)
+            most = limits(levels.stored, fleet, between)
         on: tuple[Array, Array, Array] = (0.0, 0.0, levels.on)
         if fleet.servers is not None:
             on = (0.0 if prices.on is None else prices.on, fleet.servers.start_cost, levels.on)

@@ -195,12 +195,18 @@ def _charging(
     return charge, _within("discharge", discharge, 0.0, most, slot, scale)
 
 
-def limits(stored: FloatArray, fleet: Fleet) -> tuple[FloatArray, FloatArray]:
-    """``[..., N]`` each, MWh: what batteries can take, and give, at their level."""
+def limits(
+    stored: FloatArray, fleet: Fleet, between: tuple[FloatArray, FloatArray] | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """``[..., N]`` each, MWh: what batteries can take, and give, at their level.
+
+    So that it lies ``between`` two levels after the slot; default: 0 and what can be stored.
+    """
     storage = fleet.storage
     assert storage is not None
-    room = np.maximum(storage.energy - stored, 0.0) / storage.charge_efficiency
-    there = np.maximum(stored, 0.0) * storage.discharge_efficiency
+    least, most = between or (0.0, storage.energy)
+    room = np.maximum(most - stored, 0.0) / storage.charge_efficiency
+    there = np.maximum(stored - least, 0.0) * storage.discharge_efficiency
     return np.minimum(storage.charge, room), np.minimum(storage.discharge, there)
 
 
