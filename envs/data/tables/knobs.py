@@ -108,9 +108,8 @@ class TrainingTable:
         ]
         self._of_jobs = [name for name, entry in self.classes.items() if entry.work is None]
         if self._of_jobs and self.entry.jobs is None:
-            raise DataError(
-                f"{self.what}: class {self._of_jobs[0]} needs 'work', or all of them 'jobs'"
-            )
+            name = self._of_jobs[0]
+            raise DataError(f"{self.what}: class {name} has no 'work', and there are no 'jobs'")
         if self.entry.jobs is not None and not self._of_jobs:
             raise DataError(f"{self.what}: no class is left for 'jobs', all of them state 'work'")
 

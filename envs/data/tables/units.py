@@ -205,8 +205,8 @@ def relative(texts: Sequence[str]) -> list[float]:
         values = [quantity(text, "share") for text in texts]
     except DataError:
         values = [energy(text) for text in texts]
-    if not values[0]:
-        raise DataError("the first energy must be above 0")
+    if not max(values) == values[0] > 0:
+        raise DataError("the first energy must be the largest, and above 0")
     return [value / values[0] for value in values]
 
 
