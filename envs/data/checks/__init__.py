@@ -83,6 +83,7 @@ def check_table(instance: Instance, regions: Sequence[RegionTable]) -> list[Find
     constant = {(region.name, kind) for region in regions for kind in region.constants}
     waters = ("grid_water", "site_water")  # all of a region's water, where both are constants
     constant |= {(r, "water") for r, _ in constant if {(r, kind) for kind in waters} <= constant}
+    constant |= {(r, "solar") for r, kind in constant if kind == "irradiance"}
     findings = check_series(
         [replace(s, declared_constant=(s.region, s.kind) in constant) for s in signals]
     )

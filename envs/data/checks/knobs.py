@@ -202,5 +202,5 @@ def _night(signal: Signal) -> BoolArray | None:
     year = signal.stamps.astype("datetime64[Y]").astype("datetime64[s]")
     slot = ((signal.stamps - year) // np.timedelta64(minutes * 60, "s")).astype(np.int64)
     down = sky((signal.nearest[0],), minutes).sun[:, 0] <= _SUN
-    dark: BoolArray = down & np.roll(down, 1) & np.roll(down, -1)
-    return dark[slot]
+    dark: BoolArray = (down & np.roll(down, 1) & np.roll(down, -1))[slot]
+    return dark
