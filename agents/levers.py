@@ -6,7 +6,6 @@ the clock; each is one small class with a ``price``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,44 +16,8 @@ from equiload.envs.checking import checked
 from equiload.envs.dynamics import Decision
 from equiload.envs.knobs.market import Market
 from equiload.envs.knobs.operation import Levels
-from equiload.envs.knobs.prices import Prices
+from equiload.envs.knobs.prices import Costs, Prices
 from equiload.envs.typing import Array, FloatArray, Positive, Share
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Costs:
-    """What a MWh costs in a slot, its footprints at the equity prices included.
-
-    Parameters
-    ----------
-    grid
-        ``[..., N]``, US$ per MWh taken from the grid.
-    marginal
-        ``[..., 1]``, US$ per MWh of load where the last of the slot's demand and arriving work
-        finds room, by the merit order of the data centers.
-    """
-
-    grid: FloatArray
-    marginal: FloatArray
-
-    @classmethod
-    def of(cls, slot: Slot, weights: FloatArray, setting: Setting) -> Costs:
-        """Costs at ``weights [..., K, R]``."""
-        physics = setting.physics
-        per_unit = physics.mu[:, None] * physics.by_datacenter(weights)
-        grid = slot.price + (per_unit * slot.intensity).sum(-2)
-        unit = grid
-        if slot.onsite_intensity is not None:
-            unit = grid + (per_unit * slot.onsite_intensity).sum(-2)
-        unit = unit * physics.pue
-        order = np.argsort(unit, axis=-1)
-        room = np.cumsum(np.take_along_axis(slot.capacity, order, -1), axis=-1)
-        asked = slot.demand.sum(-1, keepdims=True)
-        if slot.work is not None:
-            asked = asked + slot.work.sum(-1, keepdims=True)
-        last = np.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)
-        marginal = np.take_along_axis(unit, np.take_along_axis(order, last, -1), -1)
-        return cls(grid, marginal)
 
 
 class Rule(Protocol):
@@ -103,7 +66,7 @@ class StoredByCharge:
     """
 
     @checked
-    def __init__(self, *, memory: Positive = 72.0, width: Positive = 1.0) -> None:
+    def __init__(self, *, memory: Positive = 168.0, width: Positive = 0.5) -> None:
         self.memory, self.width = memory, width
 
     def reset(self, setting: Setting) -> None:
@@ -121,11 +84,17 @@ class StoredByCharge:
         cheap = (mean - self.width * apart) / into
         size = np.where(storage.energy > 0, storage.energy, 1.0)
         worth = np.maximum(dear, cheap) + (cheap - np.maximum(dear, cheap)) * levels.stored / size
-        missing, slots = storage.initial - levels.stored, self._last - slot.index
-        behind = missing > slots * storage.charge * into
-        ahead = -missing > slots * storage.discharge / out
-        worth = np.where(behind, storage.refill_price / into, worth)
-        return np.where(ahead, np.minimum(worth, 0.0), worth)
+        least, most = self.between(slot)
+        worth = np.where(levels.stored < least, storage.refill_price / into, worth)
+        return np.where(levels.stored > most, np.minimum(worth, 0.0), worth)
+
+    def between(self, slot: Slot) -> tuple[FloatArray, FloatArray]:
+        """Least and most ``[N]`` to have stored after the slot, to end as it began."""
+        storage, slots = self._storage, self._last - slot.index
+        assert storage is not None
+        least = storage.initial - slots * storage.charge * storage.charge_efficiency
+        most = storage.initial + slots * storage.discharge / storage.discharge_efficiency
+        return np.maximum(least, 0.0), np.minimum(most, storage.energy)
 
 
 class WaitingByFullness:
@@ -256,7 +225,10 @@ class WithKnobs:
     def act(self, slot: Slot, state: State) -> Decision:
         """Return what is best at the prices."""
         weights = self.policy.price(slot, state)
-        costs, levels = Costs.of(slot, weights, self._setting), state.levels or Levels()
+        costs, levels = Costs.of(slot, weights, self._setting.physics), state.levels or Levels()
         prices = {name: rule.price(costs, slot, levels) for name, rule in self._used.items()}
         priced = Prices(weights, **prices)
-        return self._market.clear(slot, priced, levels, self._setting.physics)
+        between = None
+        if isinstance(stored := self._used.get("stored"), StoredByCharge):
+            between = stored.between(slot)
+        return self._market.clear(slot, priced, levels, self._setting.physics, between)

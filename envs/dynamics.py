@@ -93,6 +93,35 @@ class State:
         return self.cost + xp.sum(mu * xp.max(self.footprint, axis=-1), axis=-1)
 
 
+def operated(
+    allocation: Array,
+    wanted: Operation | None,
+    slot: Slot,
+    levels: Levels | None,
+    physics: Physics,
+    moved: Array | None = None,
+) -> Decision:
+    """Decision of an ``allocation [..., J, N]`` and what is ``wanted`` beside routing.
+
+    What is not said gets its default (:class:`~equiload.envs.knobs.operation.Operation`).
+
+    Raises
+    ------
+    InfeasibleError
+        For what is not possible from the ``levels`` before the slot.
+    """
+    done = knobs.complete(
+        allocation, wanted or Operation(), slot, levels or Levels(), physics.fleet
+    )
+    load = allocation.sum(-2)
+    if done.work is not None:
+        load = load + done.work.sum(-2)
+    routing = load[..., 0] * 0.0
+    if physics.routing_cost is not None:
+        routing = (allocation * physics.routing_cost).sum((-1, -2))
+    return Decision(load, routing, allocation, moved, done)
+
+
 def slot_cost(
     slot: Slot, decision: Decision, physics: Physics, levels: Levels | None = None
 ) -> SlotCost:

@@ -35,6 +35,8 @@ class Outcome:
     operation
         What was done beside routing, with time in front: ``on [..., T, N]``, say. None where there
         was nothing to do.
+    start
+        Levels before the first slot. Default: as the fleet declares them.
 
     Examples
     --------
@@ -51,6 +53,7 @@ class Outcome:
     grid: FloatArray | None = None
     allocation: Array = None
     operation: Operation | None = None
+    start: Levels | None = None
 
     def __post_init__(self) -> None:
         # What was done is a record, not a draft.
@@ -89,7 +92,7 @@ class Outcome:
         fleet, on_before = instance.fleet, None
         if fleet.servers is not None:
             on_before = np.empty(operation.on.shape)
-            on_before[..., 0, :] = fleet.capacity
+            on_before[..., 0, :] = self._start.on
             on_before[..., 1:, :] = operation.on[..., :-1, :]
         by_cause = knobs.costs(operation, instance.trace.demand, on_before, fleet)
         if fleet.storage is not None:
@@ -107,11 +110,17 @@ class Outcome:
         stored = waiting = None
         if fleet.storage is not None:
             added = np.cumsum(knobs.stored_by(operation, fleet), axis=-2)
-            stored = np.clip(fleet.storage.initial + added, 0.0, fleet.storage.energy)
+            before = self._start.stored[..., None, :]
+            stored = np.clip(before + added, 0.0, fleet.storage.energy)
         if fleet.training is not None:
             left = self.instance.trace.work - operation.work.sum(-1) - operation.late
-            waiting = np.maximum(np.cumsum(left, axis=-2), 0.0)
+            before = self._start.waiting[..., None, :]
+            waiting = np.maximum(before + np.cumsum(left, axis=-2), 0.0)
         return Levels(stored, waiting, operation.on)
+
+    @property
+    def _start(self) -> Levels:
+        return self.start or Levels.start(self.instance.fleet, self.instance.batch)
 
     @cached_property
     def energy_cost(self) -> FloatArray:

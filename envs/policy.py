@@ -8,10 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from equiload.envs.dynamics import Decision, State, slot_cost, transition
+from equiload.envs.dynamics import Decision, State, operated, slot_cost, transition
 from equiload.envs.errors import DataError
 from equiload.envs.feasibility import check_allocation
-from equiload.envs.knobs.operation import Levels, Operation, complete
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -95,34 +94,32 @@ class Trajectory:
         """
         returned = self.policy.act(slot, self.state)
         allocation = allocation_of(returned)
-        operation = None
-        if self._physics.plain(slot):
-            check_allocation(allocation, slot, self._fleet.reachable)
-            load = allocation.sum(-2)
-        else:
-            wanted = returned.operation if isinstance(returned, Decision) else None
-            load, operation = self._operate(allocation, wanted or Operation(), slot)
-        pairs, routing = self._fleet.routing_cost, np.zeros(load.shape[:-1])
+        if not self._physics.plain(slot):
+            decision = self._operated(allocation, returned, slot)
+            self.follow(slot, decision)
+            return decision
+        check_allocation(allocation, slot, self._fleet.reachable)
+        load, pairs = allocation.sum(-2), self._fleet.routing_cost
+        routing = np.zeros(load.shape[:-1])
         if pairs is not None:
             routing = np.einsum("...jn,jn->...", allocation, pairs)
-        decision = Decision(load, routing, allocation, operation=operation)
+        decision = Decision(load, routing, allocation)
         self.follow(slot, decision)
         return decision
 
-    def _operate(
-        self, allocation: FloatArray, wanted: Operation, slot: Slot
-    ) -> tuple[FloatArray, Operation]:
-        """Loads ``[..., N]``, training work among them, and all that is done beside routing."""
-        asked = slot if wanted.saved is None else replace(slot, demand=slot.demand - wanted.saved)
+    def _operated(self, allocation: FloatArray, returned: Array | Decision, slot: Slot) -> Decision:
+        wanted = returned.operation if isinstance(returned, Decision) else None
+        asked = slot
+        if wanted is not None and wanted.saved is not None:
+            asked = replace(slot, demand=slot.demand - wanted.saved)
         check_allocation(allocation, asked, self._fleet.reachable)
-        levels = self.state.levels or Levels()
-        operation = complete(allocation, wanted, slot, levels, self._fleet)
-        load = allocation.sum(-2)
-        return load if operation.work is None else load + operation.work.sum(-2), operation
+        return operated(allocation, wanted, slot, self.state.levels, self._physics)
 
     def loads(self, slot: Slot) -> Array:
         """Loads ``[..., N]`` alone, which is faster, of a :class:`LoadPolicy`; they are trusted."""
         policy: Any = self.policy
+        if not self._physics.plain(slot):
+            return self.act(slot).load
         loads: Array = policy.loads(slot, self.state)
         self.follow(slot, Decision(loads, 0.0))
         return loads

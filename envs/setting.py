@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from equiload.envs.errors import DataError
 from equiload.envs.instance import Fleet, Instance, Objective
 from equiload.envs.series import Series
 from equiload.envs.typing import Array, TimeArray
@@ -79,6 +80,8 @@ class Setting:
         ``T``, slots.
     batch
         Leading axes of every array in the slots to come: ``()`` for one episode.
+    sites
+        Which of ``generation`` and ``onsite_intensity`` the slots to come have.
 
     Examples
     --------
@@ -92,11 +95,29 @@ class Setting:
     objective: Objective
     horizon: int
     batch: tuple[int, ...] = ()
+    sites: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, instance: Instance) -> Setting:
         """Setting of an instance, or of a batch in lock-step."""
-        return cls(instance.fleet, instance.objective, instance.horizon, instance.batch)
+        sites = instance.knobs[len(instance.fleet.knobs) :]
+        return cls(instance.fleet, instance.objective, instance.horizon, instance.batch, sites)
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """What there is beside routing, see :attr:`~equiload.envs.Instance.knobs`."""
+        return self.fleet.knobs + self.sites
+
+    def plain(self) -> Setting:
+        """The same without what there is beside routing."""
+        nothing = dict.fromkeys(self.fleet.knobs)
+        return replace(self, fleet=self.fleet.replace(**nothing), sites=())
+
+    def require_plain(self, who: str) -> None:
+        """Raise :class:`DataError` unless there is nothing to decide but routing."""
+        if self.knobs:
+            knobs = ", ".join(self.knobs)
+            raise DataError(f"{who} decides nothing but routing, and the instance has {knobs}")
 
     @property
     def footprint_shape(self) -> tuple[int, ...]:

@@ -183,7 +183,7 @@ class EpisodeSampler:
         if not 1 <= length <= self._slots:
             raise DataError(f"horizon must lie in 1..{self._slots}, got {horizon}")
         #: Of one episode.
-        self.setting = Setting(known.fleet, known.objective, length)
+        self.setting = replace(Setting.of(known), horizon=length, batch=())
         self._pool = _pool(known) if isinstance(problems, Instance) else None
         self._members = int(np.prod(known.batch, dtype=np.int64))
 

@@ -70,7 +70,7 @@ def knob_bound(instance: Instance, prices: Prices, start: State | None = None) -
         least = np.minimum(np.diff(waits, axis=-2, append=0.0), 0.0)
         value = value + (waits * series.work + least * series.ceiling).sum((-1, -2))
         value = value + (waits[..., 0, :] * levels.waiting).sum(-1)
-        room = np.repeat(2 * slots.capacity.sum(-1, keepdims=True) + 1.0, waits.shape[-1], axis=-1)
+        room = np.repeat(2 * slots.capacity.sum(-1, keepdims=True), waits.shape[-1], axis=-1)
         nothing = np.zeros(room.shape)
         work = Work(room, room, waits, nothing, nothing)
     on = (hold, 0.0, np.inf)

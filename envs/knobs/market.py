@@ -73,7 +73,14 @@ class Market:
         self._columns = Dispatch(reach, pairs)
         self._shape = (N, J, rows - J, steps)
 
-    def clear(self, slot: Series, prices: Prices, levels: Levels, physics: Physics) -> Decision:
+    def clear(
+        self,
+        slot: Series,
+        prices: Prices,
+        levels: Levels,
+        physics: Physics,
+        between: tuple[FloatArray, FloatArray] | None = None,
+    ) -> Decision:
         """What is best in a slot, from the ``levels`` before it, within what is possible.
 
         Parameters
@@ -83,12 +90,14 @@ class Market:
         prices
             ``weights [..., K, R]``, ``stored [..., N]``, ``waiting [..., C]``, ``on [..., N]``.
             None: idle batteries, work as soon as it fits, servers off that have no load.
+        between
+            Least and most ``[..., N]`` to have stored after the slot. Default: what is possible.
         """
         fleet = self._fleet
         stored = prices.stored
         most: tuple[Array, Array] = (0.0, 0.0)
         if fleet.storage is not None and stored is not None:
-            most = limits(levels.stored, fleet)
+            most = limits(levels.stored, fleet, between)
         on: tuple[Array, Array, Array] = (0.0, 0.0, levels.on)
         if fleet.servers is not None:
             on = (0.0 if prices.on is None else prices.on, fleet.servers.start_cost, levels.on)
@@ -120,8 +129,12 @@ class Market:
             unit += [np.broadcast_to(u, (*lead, C)) for u in (work.waits, work.goes)]
             room += [np.broadcast_to(r, (*lead, C)) for r in (work.may_wait, work.may_go)]
             rows = np.concatenate([demand, np.broadcast_to(work.amount, (*lead, C))], axis=-1)
-        parts = np.concatenate(unit, axis=-1), rows, np.concatenate(room, axis=-1)
-        taken, routing = self._columns.loads(*parts)
+        costs, rooms = np.concatenate(unit, axis=-1), np.concatenate(room, axis=-1)
+        if fleet.routing_cost is not None:
+            # All is served whatever it costs, so a constant changes nothing; but the dispatch
+            # proves what it found relative to what it costs, and waiting may cost nothing.
+            costs = costs + np.abs(costs).max(-1, keepdims=True)
+        taken, routing = self._columns.loads(costs, rows, rooms)
         ends = np.cumsum([N * self._blocks, J * steps, C])
         load, saved, waits, goes = np.split(taken, ends, axis=-1)
         load = load.reshape(*lead, N, self._blocks).sum(-1)

@@ -179,23 +179,34 @@ def as_soon_as_it_fits(
 def _charging(
     wanted: Operation, drawn: FloatArray, slot: Slot, levels: Levels, fleet: Fleet, scale: float
 ) -> tuple[FloatArray | None, FloatArray | None]:
-    if fleet.storage is None:
+    """What is charged and discharged; of what is done at once, the levels bound the difference."""
+    storage = fleet.storage
+    if storage is None:
         return None, None
-    most_in, most_out = limits(levels.stored, fleet)
     none = np.zeros(drawn.shape)
     charge = none if wanted.charge is None else wanted.charge
-    charge = _within("charge", charge, 0.0, most_in, slot, scale)
     discharge = none if wanted.discharge is None else wanted.discharge
-    most_out = np.minimum(most_out, drawn + charge)
-    return charge, _within("discharge", discharge, 0.0, most_out, slot, scale)
+    room = storage.energy - levels.stored + discharge / storage.discharge_efficiency
+    most = np.minimum(storage.charge, np.maximum(room, 0.0) / storage.charge_efficiency)
+    charge = _within("charge", charge, 0.0, most, slot, scale)
+    there = levels.stored + charge * storage.charge_efficiency
+    most = np.minimum(storage.discharge, there * storage.discharge_efficiency)
+    most = np.minimum(most, drawn + charge)
+    return charge, _within("discharge", discharge, 0.0, most, slot, scale)
 
 
-def limits(stored: FloatArray, fleet: Fleet) -> tuple[FloatArray, FloatArray]:
-    """``[..., N]`` each, MWh: what batteries can take, and give, at their level."""
+def limits(
+    stored: FloatArray, fleet: Fleet, between: tuple[FloatArray, FloatArray] | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """``[..., N]`` each, MWh: what batteries can take, and give, at their level.
+
+    So that it lies ``between`` two levels after the slot; default: 0 and what can be stored.
+    """
     storage = fleet.storage
     assert storage is not None
-    room = np.maximum(storage.energy - stored, 0.0) / storage.charge_efficiency
-    there = np.maximum(stored, 0.0) * storage.discharge_efficiency
+    least, most = between or (0.0, storage.energy)
+    room = np.maximum(most - stored, 0.0) / storage.charge_efficiency
+    there = np.maximum(stored - least, 0.0) * storage.discharge_efficiency
     return np.minimum(storage.charge, room), np.minimum(storage.discharge, there)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equiload.envs.typing import Array
+import numpy as np
+
+from equiload.envs.setting import Physics, Slot
+from equiload.envs.typing import Array, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,3 +33,38 @@ class Prices:
     stored: Array = None
     waiting: Array = None
     on: Array = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Costs:
+    """What a MWh costs in a slot, its footprints at the equity prices included.
+
+    Parameters
+    ----------
+    grid
+        ``[..., N]``, US$ per MWh taken from the grid.
+    marginal
+        ``[..., 1]``, US$ per MWh of load where the last of the slot's demand and arriving work
+        finds room, by the merit order of the data centers.
+    """
+
+    grid: FloatArray
+    marginal: FloatArray
+
+    @classmethod
+    def of(cls, slot: Slot, weights: FloatArray, physics: Physics) -> Costs:
+        """Costs at ``weights [..., K, R]``."""
+        per_unit = physics.mu[:, None] * physics.by_datacenter(weights)
+        grid = slot.price + (per_unit * slot.intensity).sum(-2)
+        unit = grid
+        if slot.onsite_intensity is not None:
+            unit = grid + (per_unit * slot.onsite_intensity).sum(-2)
+        unit = unit * physics.pue
+        order = np.argsort(unit, axis=-1)
+        room = np.cumsum(np.take_along_axis(slot.capacity, order, -1), axis=-1)
+        asked = slot.demand.sum(-1, keepdims=True)
+        if slot.work is not None:
+            asked = asked + slot.work.sum(-1, keepdims=True)
+        last = np.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)
+        marginal = np.take_along_axis(unit, np.take_along_axis(order, last, -1), -1)
+        return cls(grid, marginal)

@@ -200,5 +200,6 @@ def _compare(rng: np.random.Generator, slots: int) -> None:
     for number in range(slots):
         instance, t, prices, levels = drawn_case(rng)
         least, ours = (f(instance, t, prices, levels) for f in (program, value))
-        scale = max(abs(least), float(np.abs(instance.series.price).mean()) * _size(instance))
+        money = float(np.abs(instance.series.price).mean()) or 1.0
+        scale = max(abs(least), money * _size(instance))
         assert abs(ours - least) <= 1e-6 * scale, (number, instance.knobs, ours, least)
