@@ -94,9 +94,10 @@ def _saved(by_saver: FloatArray, problem: Problem) -> FloatArray:
     fleet, saver_of = problem.instance.fleet, problem.senders.saver_of
     assert fleet.models is not None
     demand = problem.instance.trace.demand
-    room = fleet.models.room(demand)  # [T, J, H]
+    room: FloatArray = fleet.models.room(demand)  # [T, J, H]
     can = np.moveaxis(room, 1, 2)
     total = (can @ np.eye(by_saver.shape[-1])[saver_of])[..., saver_of]
     share = np.divide(can, total, out=np.zeros_like(can), where=total > 0)
     saved: FloatArray = (np.clip(by_saver[..., saver_of], 0.0, total) * share).sum(1)
-    return np.minimum(saved, room.sum(-1))
+    most: FloatArray = room.sum(-1)
+    return np.minimum(saved, most)

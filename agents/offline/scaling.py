@@ -93,7 +93,8 @@ def _highest(trace: Trace) -> FloatArray:
     highest: FloatArray = trace.intensity.max(axis=(-1, -2))
     if trace.onsite_intensity is None:
         return highest
-    return np.maximum(highest, trace.onsite_intensity.max(axis=(-1, -2)))
+    onsite: FloatArray = trace.onsite_intensity.max(axis=(-1, -2))
+    return np.maximum(highest, onsite)
 
 
 def _largest(values: FloatArray | None) -> float:

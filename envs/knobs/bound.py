@@ -8,10 +8,10 @@ import numpy as np
 
 from equiload.envs.dynamics import Decision, State
 from equiload.envs.instance import Fleet, Instance
-from equiload.envs.knobs.market import Market, Work, site_of
+from equiload.envs.knobs.market import Market, Work, stack_of
 from equiload.envs.knobs.operation import Levels, costs, draw, stored_by
 from equiload.envs.knobs.prices import Prices
-from equiload.envs.knobs.stack import LoadStack, Site
+from equiload.envs.knobs.stack import LoadStack
 from equiload.envs.knobs.storage import Storage
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting
@@ -74,9 +74,9 @@ def knob_bound(instance: Instance, prices: Prices, start: State | None = None) -
         nothing = np.zeros(room.shape)
         work = Work(room, room, waits, nothing, nothing)
     on = (hold, 0.0, np.inf)
-    site = site_of(fleet, slots, weights[..., None, :, :], setting.physics, stored, most, on)
-    decision = Market(fleet).dispatch(LoadStack(site), slots, work)
-    bound: FloatArray = value + _at_prices(decision, site, slots, prices, fleet, work)
+    stack = stack_of(fleet, slots, weights[..., None, :, :], setting.physics, stored, most, on)
+    decision = Market(fleet).dispatch(stack, slots, work)
+    bound: FloatArray = value + _at_prices(decision, stack, slots, prices, fleet, work)
     return bound
 
 
@@ -93,7 +93,7 @@ def _of_stored(stored: FloatArray, before: FloatArray, storage: Storage) -> Floa
 
 def _at_prices(
     decision: Decision,
-    site: Site,
+    stack: LoadStack,
     slots: Series,
     prices: Prices,
     fleet: Fleet,
@@ -103,7 +103,7 @@ def _at_prices(
     operation = decision.operation
     assert operation is not None
     drawn = draw(decision.load, operation.on, fleet)
-    value = (site.price * operation.grid + site.onsite * drawn).sum(-1) + decision.routing
+    value = (stack["price"] * operation.grid + stack["onsite"] * drawn).sum(-1) + decision.routing
     # Starts are priced by the links, and nothing is given up.
     on_before, late = operation.on, None if work is None else np.zeros(work.amount.shape)
     value = value + sum(
@@ -112,7 +112,7 @@ def _at_prices(
     if fleet.storage is not None:
         value = value - (prices.stored * stored_by(operation, fleet)).sum(-1)
     if fleet.servers is not None:
-        value = value - (site.hold * operation.on).sum(-1)
+        value = value - (stack["hold"] * operation.on).sum(-1)
     if work is not None:
         value = value - (work.waits * operation.work.sum(-1)).sum(-1)
     total: FloatArray = value.sum(-1)

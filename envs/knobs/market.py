@@ -16,7 +16,7 @@ from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs.operation import Levels, Operation, limits
 from equiload.envs.knobs.prices import Prices
-from equiload.envs.knobs.stack import LoadStack, Site
+from equiload.envs.knobs.stack import LoadStack, count_blocks
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, FloatArray
@@ -64,7 +64,7 @@ class Market:
         # dispatch: none can do without more than it asks for, so it may be anyone's of the group.
         alike = self._rows.group_of[:, None] == self._rows.group_of
         own = [np.repeat(alike[:, :J], steps, axis=1), alike[:, J:], alike[:, J:]]
-        self._blocks = _count_blocks(fleet)
+        self._blocks = count_blocks(fleet.servers is not None)
         reach = np.concatenate([np.repeat(reach, self._blocks, axis=1), *own], axis=1)
         if pairs is not None:
             routing = np.zeros(reach.shape)
@@ -110,14 +110,14 @@ class Market:
             # To give up is dearer than to wait, or there is no waiting.
             may_wait = np.where(waits < goes, np.minimum(amount, slot.ceiling), 0.0)
             work = Work(amount, may_wait, waits, amount - may_wait, goes)
-        stack = LoadStack(site_of(fleet, slot, prices.weights, physics, stored, most, on))
+        stack = stack_of(fleet, slot, prices.weights, physics, stored, most, on)
         return self.dispatch(stack, slot, work)
 
     def dispatch(self, stack: LoadStack, slot: Series, work: Work | None) -> Decision:
         """Clear the blocks of every data center and all other columns."""
         N, J, C, steps = self._shape
-        fleet, lead = self._fleet, stack.site.price.shape[:-1]
-        width, slope = stack.blocks
+        fleet, lead = self._fleet, stack.sites.shape[1:-1]
+        width, slope = stack.blocks()
         unit, room = [slope.reshape(*lead, -1)], [width.reshape(*lead, -1)]
         demand = np.broadcast_to(slot.demand, (*lead, J))
         if fleet.models is not None:
@@ -155,7 +155,7 @@ class Market:
                 late=goes if C else None,
                 saved=saved if fleet.models is not None else None,
                 on=on if fleet.servers is not None else None,
-                charge=stack.site.charge - forgone if storage else None,
+                charge=stack["charge"] - forgone if storage else None,
                 discharge=discharge if storage else None,
                 generation=None if slot.generation is None else generation,
                 grid=grid,
@@ -163,12 +163,7 @@ class Market:
         )
 
 
-def _count_blocks(fleet: Fleet) -> int:
-    """Blocks of each data center: one more than there are loads where its slope may change."""
-    return 4 if fleet.servers is None else 11
-
-
-def site_of(
+def stack_of(
     fleet: Fleet,
     slot: Series,
     weights: FloatArray,
@@ -176,42 +171,28 @@ def site_of(
     stored: Array,
     most: tuple[Array, Array],
     on: tuple[Array, Array, Array],
-) -> Site:
+) -> LoadStack:
     """What every data center sees in a slot, at shadow prices.
 
     ``weights [..., K, R]``; ``stored [..., N]``, US$/MWh, or none: idle batteries; ``most``: MWh
     that batteries can take and give; ``on``: worth of a server that is on, cost of a start, what
     was on.
     """
-    shape = slot.price.shape
     per_unit = physics.mu[:, None] * physics.by_datacenter(weights)
     price = slot.price + (per_unit * slot.intensity).sum(-2)
-    shape = np.broadcast_shapes(shape, price.shape)
-
-    def full(values: Array) -> FloatArray:
-        return np.broadcast_to(np.asarray(values, dtype=np.float64), shape)
-
-    onsite = 0.0
+    rows = {"price": price, "capacity": slot.capacity, "pue": fleet.pue}
     if slot.onsite_intensity is not None:
-        onsite = (per_unit * slot.onsite_intensity).sum(-2)
-    worth, cost, storage = 0.0, 0.0, fleet.storage
+        rows["onsite"] = (per_unit * slot.onsite_intensity).sum(-2)
+    if slot.generation is not None:
+        rows["generation"] = slot.generation
+    storage = fleet.storage
     if storage is not None and stored is not None:
-        worth = stored * storage.charge_efficiency
-        cost = stored / storage.discharge_efficiency + storage.wear
-    hold, start, before = on
-    return Site(
-        price=full(price),
-        onsite=full(onsite),
-        capacity=full(slot.capacity),
-        pue=full(fleet.pue),
-        generation=full(0.0 if slot.generation is None else slot.generation),
-        charge=full(most[0]),
-        discharge=full(most[1]),
-        worth_charged=full(worth),
-        cost_discharged=full(cost),
-        idle=full(0.0 if fleet.servers is None else fleet.servers.idle),
-        hold=full(hold),
-        start=full(start),
-        on_before=full(0.0 if before is None else before),
-        servers=fleet.servers is not None,
-    )
+        rows |= {
+            "worth_charged": stored * storage.charge_efficiency,
+            "cost_discharged": stored / storage.discharge_efficiency + storage.wear,
+        }
+        rows |= dict(zip(("charge", "discharge"), most, strict=True))
+    if fleet.servers is not None:
+        rows["idle"] = fleet.servers.idle
+        rows |= dict(zip(("hold", "start", "on_before"), on, strict=True))
+    return LoadStack.of(price.shape, servers=fleet.servers is not None, **rows)

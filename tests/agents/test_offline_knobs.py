@@ -463,7 +463,10 @@ def test_a_knob_goes_to_the_program_and_never_to_the_decomposition() -> None:
     assert reference.stats["method"] == "reference"
     assert reference.prices.stored == pytest.approx(solve_lp(instance).prices.stored, abs=100.0)
     for refuses in (EGLBOff(solver="decomposition"), Decomposition()):
-        with pytest.raises(DataError, match="storage, generation by solver=lp"):
+        with pytest.raises(
+            DataError,
+            match="the decomposition decides nothing but routing, and",
+        ):
             refuses.solve(instance)
 
 
