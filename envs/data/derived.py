@@ -16,6 +16,8 @@ from equiload.envs.typing import FloatArray
 
 _SEA_LEVEL = 101_325.0  # Pa
 _SCALE_HEIGHT = 8_434.0  # m
+_PER_DEGREE = -0.0035  # of a panel's output, above 25 °C: PVWatts' modules of today ("premium")
+_RATED = 25.0  # °C at which a panel's peak power is stated
 
 
 def mix_footprints(mix: Mapping[str, FloatArray], kinds: Sequence[str]) -> dict[str, FloatArray]:
@@ -58,6 +60,19 @@ def _psychrometrics() -> ModuleType:
     psychrolib.SetUnitSystem(psychrolib.SI)
     module: ModuleType = psychrolib
     return module
+
+
+def panel_output(irradiance: FloatArray, temperature: FloatArray | None) -> FloatArray:
+    """Output of solar panels, relative to their peak power, in an irradiance on them of W/m².
+
+    PVWatts' formula; the panels are as warm as the air at °C and the sun make them (Faiman's model,
+    a wind of 1 m/s), and 25 °C warm where no temperature is known.
+    """
+    import pvlib  # here, since it takes seconds
+
+    warm = _RATED if temperature is None else pvlib.temperature.faiman(irradiance, temperature)
+    output: FloatArray = pvlib.pvsystem.pvwatts_dc(irradiance, warm, 1.0, _PER_DEGREE)
+    return output
 
 
 def site_water(temperature: FloatArray, humidity: FloatArray, elevation: float = 0.0) -> FloatArray:

@@ -11,7 +11,7 @@ from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.instance import Instance
 
 if TYPE_CHECKING:  # pandas takes half a second to import
-    from equiload.envs.data.tables.assemble import RegionTable
+    from equiload.envs.data.tables.region import RegionTable
 
 
 def table(path: str | Path, *, equity_weight: Mapping[str, float] | None = None) -> Instance:

@@ -17,7 +17,7 @@ from equiload.envs.instance import Instance
 from equiload.experiments.running.files import replacing
 
 if TYPE_CHECKING:  # pandas takes half a second to import
-    from equiload.envs.data.tables.assemble import RegionTable
+    from equiload.envs.data.tables.region import RegionTable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

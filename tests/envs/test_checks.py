@@ -23,9 +23,9 @@ from equiload.envs.data.checks.values import usual_of
 from equiload.envs.data.clock import utc_offset
 from equiload.envs.data.regions import world
 from equiload.envs.data.requests import request_shape
-from equiload.envs.data.tables.assemble import RegionTable
 from equiload.envs.data.tables.entries import RegionEntry, SeriesEntry
 from equiload.envs.data.tables.parts import Facts
+from equiload.envs.data.tables.region import RegionTable
 from equiload.envs.data.tables.slots import Intervals
 from equiload.envs.footprints import FOOTPRINTS
 from slips import alarms, clean_year, planted

@@ -70,6 +70,7 @@ _RHYTHMS = {
         0.85, 2.25, 0.7, 0.80, "the price's day runs {} the residual load that makes prices here"
     ),
     "demand": Rhythm(0.75, 2.0, 0.6, _FIT_OF_USERS, "demand's day runs {} the local day"),
+    "solar": Rhythm(0.85, 2.0, 0.7, 0.90, "what the panels give is highest {} solar noon"),
     "temperature": Rhythm(0.75, 2.0, 0.7, 0.80, "temperature peaks {} the middle of the afternoon"),
     "site_water": Rhythm(
         0.75, 2.0, 0.9, 0.95, "cooling water peaks {} the middle of the afternoon"
@@ -226,6 +227,8 @@ def _template(signal: Signal) -> FloatArray | None:
     table = sky((region,), minutes)
     if signal.kind in _WEATHERS:
         return np.asarray(table.day[slot, 0])
+    if signal.kind == "solar":
+        return np.asarray(table.sun[slot, 0])
     if signal.kind == "carbon":
         return np.asarray(-table.sun[slot, 0]) if region.solar >= _SUNNY else None
     assert signal.offset is not None

@@ -55,7 +55,7 @@ class Signal:
     region
         Its name, in messages.
     kind
-        ``price``, ``demand``, ``temperature``, ``site_water`` or a kind of footprint.
+        ``price``, ``demand``, ``solar``, ``temperature``, ``site_water`` or a kind of footprint.
     values
         ``[T]`` in the project's unit.
     stamps

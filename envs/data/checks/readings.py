@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from equiload.envs.data.checks.findings import Finding, Verdict
-from equiload.envs.data.tables.assemble import RegionTable
+from equiload.envs.data.tables.region import RegionTable
 
 _MANY = 0.02  # share of slots beyond which filled values are no longer a detail
 

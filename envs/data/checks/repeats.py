@@ -63,7 +63,7 @@ def check_schedule(signal: Signal) -> Iterator[Finding]:
         return
     distinct = len(np.unique(values))
     few = distinct <= max(6, _FEW * len(values) / Runs.of(values).repeated(signal.per_day))
-    if not few or signal.kind in ("temperature", "site_water") or rounded(signal):
+    if not few or signal.kind in ("temperature", "site_water", "solar") or rounded(signal):
         return
     if _hardly_changes(signal):
         evidence = f"{distinct} neighbouring values: rounding hides what changes"
@@ -196,10 +196,14 @@ def _copies(signal: Signal) -> Iterator[Finding]:
 
 
 def _frost(signal: Signal) -> float:
-    """The least that cooling towers drink, as they do for weeks in frost; nan if it shows not.
+    """What stands still for weeks: the least that cooling towers drink in frost, panels in winter.
+
+    Not a number for other series, and where it does not show.
 
     It shows in all the water of a region, too, where that of its grid is a constant.
     """
+    if signal.kind == "solar":
+        return 0.0
     if signal.kind not in ("site_water", "water"):
         return np.nan
     floor = float(signal.values.min())

@@ -168,6 +168,9 @@ class RegionEntry(YamlEntry):
     elevation: float = Field(default=0.0, ge=-500.0, le=9000.0)
     capacity: str = "1"
     pue: float = Field(default=1.0, ge=1.0, le=100.0)
+    solar_peak: str | None = None
+    storage: Any = None
+    servers: Any = None
 
 
 class WorldEntry(YamlEntry):
@@ -182,6 +185,8 @@ class WorldEntry(YamlEntry):
     reachability: Any = "full"
     equity_weight: dict[str, float] | None = None
     footprints: dict[str, KindEntry] = {}
+    models: Any = None
+    training: Any = None
 
 
 def load_yaml(path: Path) -> Any:

@@ -55,7 +55,7 @@ def intervals_of(reader: Reader, parts: Sequence[Part], kind: str, what: str) ->
     rows = _once(reader, parts, _rows(parts))
     moments, gone = rows["moment"].to_numpy(), rows["gone"].to_numpy()
     declared = rows["declared"].to_numpy() if lasts is None else np.full(len(rows), lasts)
-    amount = kind in ("demand", "mix") and (first.unit or "") in units.ENERGY
+    amount = (units.is_load(kind) or kind == "mix") and (first.unit or "") in units.ENERGY
     judged = reader.judges(moments)
     starts, seconds, steps = lasting(
         moments, declared, reader.slot, name, ends=ends, amount=amount, judged=judged
@@ -181,10 +181,10 @@ def _values(
     with about(what, unless=what):
         rate = _rate(reader, entry, moments, what)
         values = units.convert(raw, base, unit, rate, footprint_unit=reader.units.get(base))
-    if kind == "demand" and unit in units.POWER:
+    if units.is_load(kind) and unit in units.POWER:
         values = values * (reader.slot / 3600)
-    if kind == "demand" and unit in units.SHARES:
-        base = "share"
+    if units.is_load(kind) and unit in units.SHARES:
+        base = f"share of {kind}"
     if odd := units.out_of_bounds(values, base):
         raise cell_error(file, cells, odd[0], f"{odd[1]}; is the unit {unit} right?")
     return values

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from equiload.envs.checking import shown
 from equiload.envs.data.tables.entries import number
 from equiload.envs.errors import DataError
 from equiload.envs.footprints import FOOTPRINTS
@@ -17,6 +18,25 @@ ENERGY = {"Wh": 1e-6, "kWh": 1e-3, "MWh": 1.0, "GWh": 1e3, "TWh": 1e6}
 _HEAT = {"J": 1 / 3.6e9, "kJ": 1 / 3.6e6, "MJ": 1 / 3600.0, "GJ": 1 / 3.6}  # in MWh
 POWER = {"W": 1e-6, "kW": 1e-3, "MW": 1.0, "GW": 1e3, "kWh/h": 1e-3, "MWh/h": 1.0}
 SHARES = {"share": 1.0, "%": 0.01}
+#: Quantities that are no series, a number alone in the project's own unit: MW, MWh, shares, hours,
+#: US$ per MWh, and US$ per MW of servers that start.
+_QUANTITIES: Mapping[str, tuple[Mapping[str, float], str]] = {
+    "power": ({"": 1.0, **POWER}, "1 MW"),
+    "energy": ({"": 1.0, **ENERGY}, "4 MWh"),
+    "share": ({"": 1.0, **SHARES}, "35 %"),
+    "time": (
+        {
+            **dict.fromkeys(("", "h", "hour", "hours"), 1.0),
+            **dict.fromkeys(("s", "sec", "second", "seconds"), 1 / 3600),
+            **dict.fromkeys(("min", "minute", "minutes"), 1 / 60),
+            **dict.fromkeys(("d", "day", "days"), 24.0),
+        },
+        "6 h",
+    ),
+    "price": ({"": 1.0, "US$/MWh": 1.0, "USD/MWh": 1.0, "US$/kWh": 1e3}, "20 US$/MWh"),
+    "start": ({"": 1.0, "US$/MW": 1.0, "USD/MW": 1.0, "US$/kW": 1e3}, "10 US$/MW"),
+}
+_AMOUNT = re.compile(r"([+-]?[0-9._]+(?:[eE][+-]?[0-9]+)?)\s*(.*)")
 _POUND = 0.45359237
 _MASS = {  # in kg
     "kg": 1.0,
@@ -53,21 +73,33 @@ _PLAIN: Mapping[str, Mapping[str, tuple[float, float]]] = {  # factor and what i
         "K": (1.0, -273.15),
     },
     "humidity": {"%": (0.01, 0.0), "1": (1.0, 0.0), "share": (1.0, 0.0)},
+    "irradiance": {
+        **dict.fromkeys(("W/m²", "W/m2"), (1.0, 0.0)),
+        **dict.fromkeys(("kW/m²", "kW/m2"), (1e3, 0.0)),
+    },
     "rate": {"US$": (1.0, 0.0), "USD": (1.0, 0.0)},
 }
 #: The project's unit, and the smallest and largest value that is physically sensible: no market's
-#: floor or cap lies beyond those of prices, no weather was ever recorded beyond the temperatures.
+#: floor or cap lies beyond those of prices, no weather was ever recorded beyond the temperatures,
+#: and pyranometers see a little less than nothing at night.
 _OWN = {
     "price": ("US$/MWh", -5_000.0, 30_000.0),
     "temperature": ("°C", -90.0, 60.0),
     "humidity": ("1", 0.0, 1.05),
     "rate": ("US$", 1e-9, 1e9),
     "demand": ("MWh", 0.0, np.inf),
-    "share": ("of capacity", 0.0, 10.0),
+    "share of demand": ("of capacity", 0.0, 10.0),
+    "irradiance": ("W/m²", -50.0, 1600.0),
+    "solar": ("MWh", -np.inf, np.inf),
+    "share of solar": ("of solar_peak", -0.1, 1.5),
+    "work": ("MWh", 0.0, np.inf),
+    "share of work": ("of demand", 0.0, 1.0),
     "mix": ("units", -np.inf, np.inf),
 }
-#: What demand and the output of plants may be in: name, factors of amounts and powers, shares.
+#: What loads and the output of plants may be in: name, factors of amounts and powers, shares.
 _LOADS = {
+    "solar": ("solar", {**POWER, **ENERGY}, SHARES, " (of solar_peak)"),
+    "work": ("work", {**ENERGY, **POWER}, SHARES, " (of the demand)"),
     "demand": ("demand", {**ENERGY, **POWER}, SHARES, " (of the region's capacity)"),
     "mix": ("a generation mix", {**POWER, **ENERGY}, {"%": 1.0, "share": 1.0}, ""),
 }
@@ -76,6 +108,11 @@ _LOADS = {
 def base_kind(kind: str) -> str:
     """The kind of footprint that a grid's or a site's part is of; any other kind as it is."""
     return kind.removeprefix("grid_").removeprefix("site_")
+
+
+def is_load(kind: str) -> bool:
+    """Are the project's values of this kind amounts in a slot, MWh?"""
+    return kind in ("demand", "solar", "work")
 
 
 def _own(kind: str) -> tuple[str, float, float]:
@@ -149,12 +186,36 @@ def capacity(text: str, slot_hours: float) -> float:
     return _amount(text, factors, "must be a number of MWh per slot, or '20 MW' say")
 
 
-def _amount(text: str, factors: Mapping[str, float], expected: str) -> float:
+def quantity(text: object, kind: str) -> float:
+    """A text such as ``1 MW`` or ``35 %`` in the project's unit of this kind of quantity."""
+    factors, example = _QUANTITIES[kind]
+    known = ", ".join(unit for unit in factors if unit)
+    return _amount(text, factors, f"must be a number and a unit ({known}), {example!r} say")
+
+
+def charge(text: str, energy: float) -> float:
+    """MWh of ``2 MWh``, or of ``50 %`` of the ``energy`` that a battery stores."""
+    factors = {"": 1.0, **ENERGY} | {name: factor * energy for name, factor in SHARES.items()}
+    return _amount(text, factors, "must be an energy, or a share of the battery's, '50 %' say")
+
+
+def relative(texts: Sequence[str]) -> list[float]:
+    """Energies, or shares of the first one, relative to it."""
+    try:
+        values = [quantity(text, "share") for text in texts]
+    except DataError:
+        values = [energy(text) for text in texts]
+    if not max(values) == values[0] > 0:
+        raise DataError("the first energy must be the largest, and above 0")
+    return [value / values[0] for value in values]
+
+
+def _amount(text: object, factors: Mapping[str, float], expected: str) -> float:
     """The number of a text such as ``20 MW``, times the factor of its unit."""
-    amount, _, unit = text.strip().partition(" ")
-    value, factor = number(amount), factors.get(unit.strip())
+    match = _AMOUNT.fullmatch(text.strip()) if isinstance(text, str) else None
+    value, factor = (number(match[1]), factors.get(match[2])) if match else (np.nan, None)
     if factor is None or not 0 <= value < np.inf:
-        raise DataError(f"{expected}, got {text[:60]!r}")
+        raise DataError(f"{expected}, got {shown(text)}")
     return value * factor
 
 

@@ -7,6 +7,14 @@ import pandas as pd
 
 from equiload.envs.data import table
 from equiload.envs.data.tables.entries import RegionEntry, SeriesEntry, WorldEntry
+from equiload.envs.data.tables.jobs import JobsEntry
+from equiload.envs.data.tables.knobs import (
+    ClassEntry,
+    ModelsEntry,
+    ServersEntry,
+    StorageEntry,
+    TrainingEntry,
+)
 from equiload.envs.data.tables.layouts import LAYOUTS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "worlds.md").read_text(encoding="utf-8")
@@ -35,6 +43,7 @@ def test_the_smallest_example_is_read(tmp_path: Path) -> None:
 def test_every_option_and_layout_is_documented() -> None:
     code = set(re.findall(r"`([\w-]+)", SECTION))
     hidden = {"offset_in_preamble", "constant"}  # of a layout; in the text
-    for record in (WorldEntry, RegionEntry, SeriesEntry):
+    knobs = (StorageEntry, ServersEntry, ModelsEntry, TrainingEntry, ClassEntry, JobsEntry)
+    for record in (WorldEntry, RegionEntry, SeriesEntry, *knobs):
         assert set(record.model_fields) - hidden <= code, record.__name__
     assert set(LAYOUTS) <= code

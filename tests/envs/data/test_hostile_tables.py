@@ -20,6 +20,14 @@ from hypothesis import strategies as st
 from equiload.envs import DataError, EquiloadError, Instance
 from equiload.envs.data import table
 from equiload.envs.data.tables.entries import RegionEntry, SeriesEntry, WorldEntry, YamlEntry
+from equiload.envs.data.tables.jobs import JobsEntry
+from equiload.envs.data.tables.knobs import (
+    ClassEntry,
+    ModelsEntry,
+    ServersEntry,
+    StorageEntry,
+    TrainingEntry,
+)
 
 HOURS = pd.date_range("2024-03-01", periods=48, freq="h")
 PRICE = "file: all.csv, time: time, time_zone: UTC, column: price, unit: US$/MWh"
@@ -187,6 +195,23 @@ for level in range(1, 12):
     NEST = f"&a{level} [{NEST}{f', *a{level - 1}' * 8}]"
 
 
+#: What a record of the knobs needs, and where it stands: in a region, or at the top.
+KNOBS: dict[type[YamlEntry], tuple[list[str], str]] = {
+    StorageEntry: (["energy: 1", "power: 1"], "storage: %s"),
+    ServersEntry: (["idle: 0.3"], "servers: %s"),
+    ModelsEntry: (
+        ["names: [a, b]", "energy: [1, 0.1]", "loss: [0, 1]", "worth: 1"],
+        "models: %s",
+    ),
+    TrainingEntry: (["classes: {a: {deadline: 1, work: 0.1}}"], "training: %s"),
+    ClassEntry: (["deadline: 1", "work: 0.1"], "training: {classes: {a: %s}}"),
+    JobsEntry: (
+        ["file: all.csv", "time: time", "size: {price: kW}", "duration: {carbon: h}"],
+        "training: {classes: {a: {deadline: 1}}, jobs: %s}",
+    ),
+}
+
+
 def with_option(folder: Path, record: type[YamlEntry], option: str, value: str) -> Instance:
     """Read a world in which one record's option holds a value."""
     line = f"{option}: {value}"
@@ -194,6 +219,11 @@ def with_option(folder: Path, record: type[YamlEntry], option: str, value: str) 
         return read(folder, line)
     if record is RegionEntry:
         return read(folder, region=line)
+    if record in KNOBS:
+        entry, whole = KNOBS[record]
+        entry = [part for part in entry if not part.startswith(f"{option}: ")]
+        text = whole % f"{{{', '.join([*entry, line])}}}"
+        return read(folder, **({"region": text} if text.startswith("s") else {"top": text}))
     price = [part for part in PRICE.split(", ") if not part.startswith(f"{option}: ")]
     return read(folder, price=f"{{{', '.join([*price, line])}}}")
 
@@ -247,7 +277,7 @@ HOSTILE = st.recursive(
     ),
     max_leaves=5,
 )
-RECORDS: tuple[type[YamlEntry], ...] = (WorldEntry, RegionEntry, SeriesEntry)
+RECORDS: tuple[type[YamlEntry], ...] = (WorldEntry, RegionEntry, SeriesEntry, *KNOBS)
 OPTIONS = [(record, option) for record in RECORDS for option in record.model_fields]
 
 

@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 
 from equiload.envs import DataError
 from equiload.envs.data.table import read_table
-from equiload.envs.data.tables.assemble import RegionTable
 from equiload.envs.data.tables.layouts import LAYOUTS
+from equiload.envs.data.tables.region import RegionTable
 
 START = np.datetime64("2024-07-01T00:00", "s")  # UTC; summer everywhere north
 
