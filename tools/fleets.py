@@ -1,6 +1,6 @@
 """What a policy is worth on fleets that it has never seen: a fleet of its own for every draw.
 
-``python tools/fleets.py [CHECKPOINT] [SPLIT] [DRAWS]``: ten of the world's regions at random for
+``python tools/fleets.py CHECKPOINT [SPLIT] [DRAWS]``: ten of the world's regions at random for
 each draw of 168 hours, full and partial reachability, beside eGLB-MPC and the policy that ships.
 """
 
@@ -25,7 +25,7 @@ def problem(split: str, number: int, reachability: str) -> Instance:
     return synthetic(draw, horizon=168, regions=regions, reachability=reachability)
 
 
-def main(checkpoint: str = "ppo", split: str = "test", draws: str = "32") -> None:
+def main(checkpoint: str, split: str = "test", draws: str = "32") -> None:
     """Print a row for every policy."""
     policies = {
         checkpoint: LearnedPolicy(checkpoint),
