@@ -3,6 +3,7 @@
 from equiload.agents.eglb import EGLB
 from equiload.agents.ensemble import Ensemble
 from equiload.agents.greedy import GLBCost, GLBDist, GLBFootprint
+from equiload.agents.levers import WithKnobs
 from equiload.agents.mpc import EGLBMPC, EGLBPredicted
 from equiload.agents.offline import EGLBOff, OfflineSolver, Solution
 from equiload.agents.shadow import ShadowPrices
@@ -19,4 +20,5 @@ __all__ = [
     "OfflineSolver",
     "ShadowPrices",
     "Solution",
+    "WithKnobs",
 ]

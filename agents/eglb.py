@@ -85,6 +85,7 @@ class EGLB:
         """See :class:`~equiload.envs.Policy`."""
         fleet, batch = setting.fleet, setting.batch
         self._fleet, self._mu, self._horizon = fleet, setting.objective.mu, setting.horizon
+        self._physics = setting.physics
         *_, K, R = setting.footprint_shape
         start = 0.0 if self.mirror == "euclidean" else 1.0 / R
         #: ``[..., K, R]``, the multipliers.
@@ -95,8 +96,10 @@ class EGLB:
         self._step = _each("step_size", self.step_size, batch)
         self._z_max = _each("z_max", self.z_max, batch)
 
-    def act(self, slot: Slot, _: State) -> FloatArray:
+    def act(self, slot: Slot, state: State) -> FloatArray:
         """Return the allocation ``[..., J, N]`` and update the multipliers."""
+        if not self._physics.plain(slot):  # then more than an allocation makes the footprint
+            return self.dispatch(slot, self.price(slot, state))
         allocation = self.dispatch(slot, self.multipliers)
         self.update(slot, allocation)
         return allocation
@@ -170,7 +173,10 @@ class EGLB:
             like(option.reshape(*batch, 1, 1), footprint) for option in (self._step, self._z_max)
         )
         scale = like(self._scale, footprint).reshape(*batch, -1)
-        scale = scale + mu * (slot.intensity * full_load).sum(-1)
+        intensity = slot.intensity
+        if slot.onsite_intensity is not None:
+            intensity = intensity + slot.onsite_intensity
+        scale = scale + mu * (intensity * full_load).sum(-1)
         unit = (scale / (slot.index + 1))[..., None]
         heavy = xp.clip(gamma, 0.0, None).sum(-1)[..., None] > 1.0
         z = xp.where(heavy & (gamma > 0.0), z_max * unit, unit * 0.0)

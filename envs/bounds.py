@@ -10,6 +10,7 @@ from equiload.envs.dynamics import State
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Instance
 from equiload.envs.outcome import Outcome
+from equiload.envs.setting import Setting
 from equiload.envs.typing import FloatArray
 
 
@@ -63,6 +64,7 @@ def dual_bound(instance: Instance, weights: FloatArray, *, start: State | None =
     >>> bool(bound.value <= rollout(GLBCost(), week).objective)
     True
     """
+    Setting.of(instance).require_plain("this bound")
     trace, fleet, mu = instance.trace, instance.fleet, instance.objective.mu
     weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim < 2 or weights.shape[-2:] != (len(mu), len(fleet.regions)):

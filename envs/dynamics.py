@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
+from equiload.envs.knobs import operation as knobs
+from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array
@@ -30,12 +32,15 @@ class Decision:
         ``[..., J, N]``, MWh from gateway to data center; none where only the loads are known.
     moved
         ``[...]``, MWh that an action had placed where there was no room; none: nothing.
+    operation
+        What is done beside routing. A policy may leave out of it what it likes.
     """
 
     load: Array
     routing: Array
     allocation: Array = None
     moved: Array = None
+    operation: Operation | None = None
 
     @classmethod
     def of(
@@ -52,29 +57,35 @@ class SlotCost(NamedTuple):
     """What one slot adds.
 
     ``grid [..., N]`` MWh taken from the grid, ``energy [...]`` US$, ``routing [...]`` US$,
-    ``footprint [..., K, R]`` t, m³, ….
+    ``footprint [..., K, R]`` t, m³, …; ``other [...]`` US$, wear, starts, late work, quality and
+    what is missing of the initial charge; ``levels`` after the slot, where there are any.
     """
 
     grid: Array
     energy: Array
     routing: Array
     footprint: Array
+    other: Array = 0.0
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
     """What has come of an episode so far; whoever drives it owns it, and hands it to the policy.
 
-    ``cost [...]`` in US$, cumulative ``footprint [..., K, R]``.
+    ``cost [...]`` in US$, cumulative ``footprint [..., K, R]``, and ``levels``: what is stored,
+    waiting and on, of a fleet that has such parts.
     """
 
     cost: Array
     footprint: Array
+    levels: Levels | None = None
 
     @classmethod
     def start(cls, setting: Setting) -> State:
         """State before the first slot."""
-        return cls(np.zeros(setting.batch), np.zeros(setting.footprint_shape))
+        levels = Levels.start(setting.fleet, setting.batch) if setting.fleet.knobs else None
+        return cls(np.zeros(setting.batch), np.zeros(setting.footprint_shape), levels)
 
     def objective(self, mu: Array) -> Array:
         """Return ``[...]``, US$: the objective so far, ``F + Σ_k μ_k max_r S[k, r]``."""
@@ -82,11 +93,64 @@ class State:
         return self.cost + xp.sum(mu * xp.max(self.footprint, axis=-1), axis=-1)
 
 
-def slot_cost(slot: Slot, decision: Decision, physics: Physics) -> SlotCost:
-    """Cost and footprint of a decision. All that a load needs comes from the grid: PUE times it."""
+def operated(
+    allocation: Array,
+    wanted: Operation | None,
+    slot: Slot,
+    levels: Levels | None,
+    physics: Physics,
+    moved: Array | None = None,
+) -> Decision:
+    """Decision of an ``allocation [..., J, N]`` and what is ``wanted`` beside routing.
+
+    What is not said gets its default (:class:`~equiload.envs.knobs.operation.Operation`).
+
+    Raises
+    ------
+    InfeasibleError
+        For what is not possible from the ``levels`` before the slot.
+    """
+    done = knobs.complete(
+        allocation, wanted or Operation(), slot, levels or Levels(), physics.fleet
+    )
+    load = allocation.sum(-2)
+    if done.work is not None:
+        load = load + done.work.sum(-2)
+    routing = load[..., 0] * 0.0
+    if physics.routing_cost is not None:
+        routing = (allocation * physics.routing_cost).sum((-1, -2))
+    return Decision(load, routing, allocation, moved, done)
+
+
+def slot_cost(
+    slot: Slot, decision: Decision, physics: Physics, levels: Levels | None = None
+) -> SlotCost:
+    """Cost and footprint of a decision.
+
+    All that a load needs comes from the grid, PUE times it; but where there is more to decide than
+    routing, what the decision's operation says does, from the ``levels`` before the slot.
+    """
+    if decision.operation is not None:
+        return _operated(slot, decision, decision.operation, physics, levels or Levels())
     grid = decision.load * physics.pue
     footprint = physics.by_region(slot.intensity * grid[..., None, :])
     return SlotCost(grid, namespace(grid).vecdot(slot.price, grid), decision.routing, footprint)
+
+
+def _operated(
+    slot: Slot, decision: Decision, operation: Operation, physics: Physics, levels: Levels
+) -> SlotCost:
+    fleet, grid = physics.fleet, operation.grid
+    used = slot.intensity * grid[..., None, :]
+    if slot.onsite_intensity is not None:
+        drawn = knobs.draw(decision.load, operation.on, fleet)
+        used = used + slot.onsite_intensity * drawn[..., None, :]
+    other = sum(knobs.costs(operation, slot.demand, levels.on, fleet).values())
+    left = knobs.after(levels, operation, slot, fleet)
+    if fleet.storage is not None and slot.index == physics.last:
+        other = other + knobs.refill(left.stored, fleet)
+    energy = np.vecdot(slot.price, grid)
+    return SlotCost(grid, energy, decision.routing, physics.by_region(used), other, left)
 
 
 def shadow_cost(series: Series, weights: Array, physics: Physics) -> Array:
@@ -100,7 +164,10 @@ def shadow_cost(series: Series, weights: Array, physics: Physics) -> Array:
 
 def transition(state: State, cost: SlotCost) -> State:
     """State after a slot."""
-    return State(state.cost + cost.energy + cost.routing, state.footprint + cost.footprint)
+    spent = state.cost + cost.energy + cost.routing
+    if cost.levels is not None:
+        spent = spent + cost.other
+    return State(spent, state.footprint + cost.footprint, cost.levels)
 
 
 def namespace(array: Array) -> Array:

@@ -21,6 +21,10 @@ from numpy.typing import ArrayLike
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import unit_of
+from equiload.envs.knobs.models import Models
+from equiload.envs.knobs.servers import Servers
+from equiload.envs.knobs.storage import Storage
+from equiload.envs.knobs.training import Training
 from equiload.envs.series import Series
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 from equiload.envs.validation import (
@@ -35,7 +39,15 @@ from equiload.envs.validation import (
 )
 
 # The series of a trace: time is their last axis but one.
-_SERIES = ("price", "intensity", "demand", "availability")
+_SERIES = (
+    "price",
+    "intensity",
+    "demand",
+    "availability",
+    "generation",
+    "onsite_intensity",
+    "work",
+)
 
 # How far demand may exceed what can be served before it is an error: rounding, relative.
 _SERVABLE_TOLERANCE = 1e-9
@@ -87,6 +99,8 @@ class Fleet(_Frozen):
         ``[J, N]``, km; needed by GLB-Dist alone. Default: none.
     location
         ``[N, 2]``, latitude and longitude of the data centers in degrees; for maps. Default: none.
+    storage, servers, models, training
+        What there is to decide beside routing. Default: nothing.
 
     Raises
     ------
@@ -115,6 +129,10 @@ class Fleet(_Frozen):
     routing_cost: FloatArray | None
     distance: FloatArray | None
     location: FloatArray | None
+    storage: Storage | None
+    servers: Servers | None
+    models: Models | None
+    training: Training | None
 
     def __init__(
         self,
@@ -129,6 +147,10 @@ class Fleet(_Frozen):
         routing_cost: ArrayLike | None = None,
         distance: ArrayLike | None = None,
         location: ArrayLike | None = None,
+        storage: Storage | None = None,
+        servers: Servers | None = None,
+        models: Models | None = None,
+        training: Training | None = None,
     ) -> None:
         datacenters, gateways = names_of("data center", datacenters), names_of("gateway", gateways)
         N, J = len(datacenters), len(gateways)
@@ -147,7 +169,12 @@ class Fleet(_Frozen):
             routing_cost=_optional("routing_cost", routing_cost, (J, N)),
             distance=_optional("distance", distance, (J, N), minimum=0.0),
             location=_optional("location", location, (N, 2)),
+            storage=storage,
+            servers=servers,
+            models=models,
+            training=training,
         )
+        _check_parts(self)
 
     @property
     def full(self) -> bool:
@@ -172,7 +199,40 @@ class Fleet(_Frozen):
     def same_as(self, other: Fleet) -> bool:
         """Is everything about the two the same?"""
         names = (field.name for field in dataclasses.fields(self))
-        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+        return all(_equal(getattr(self, name), getattr(other, name)) for name in names)
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """Which of the parts beside routing the fleet has."""
+        return tuple(name for name in _PARTS if getattr(self, name) is not None)
+
+
+#: What a fleet may have to decide beside routing.
+_PARTS = ("storage", "servers", "models", "training")
+
+
+def _equal(mine: Any, other: Any) -> bool:
+    """Are two fields of a fleet, or of one of its parts, the same?"""
+    if dataclasses.is_dataclass(mine):
+        names = [field.name for field in dataclasses.fields(mine)]
+        return type(mine) is type(other) and all(
+            _equal(getattr(mine, name), getattr(other, name)) for name in names
+        )
+    return bool(np.array_equal(mine, other))
+
+
+def _check_parts(fleet: Fleet) -> None:
+    """Raise unless every part is for as many data centers, or gateways, as the fleet has."""
+    N, J = len(fleet.datacenters), len(fleet.gateways)
+    stated = {
+        "storage": (fleet.storage and len(fleet.storage.energy), N, "data centers"),
+        "servers": (fleet.servers and len(fleet.servers.idle), N, "data centers"),
+        "models": (fleet.models and len(fleet.models.worth), J, "gateways"),
+        "training": (fleet.training and fleet.training.reach(N).shape[1], N, "data centers"),
+    }
+    for name, (count, expected, kind) in stated.items():
+        if count is not None and count != expected:
+            raise DataError(f"{name} is for {count} {kind}, the fleet has {expected}")
 
 
 def _grouping(
@@ -223,6 +283,15 @@ class Trace(_Frozen):
     availability
         ``[..., T, N]`` in ``[0, 1]``: share of each data center's capacity that is up.
         Default: all of it.
+    generation
+        ``[..., T, N]``, MWh per slot that solar panels (or wind turbines) on the site can give; it
+        costs nothing and leaves no footprint. Default: none.
+    onsite_intensity
+        ``[..., K, T, N]``, footprint per MWh that a site draws, whatever its source (water for
+        cooling), beside ``intensity``, which is then the grid's alone. Default: none.
+    work
+        ``[..., T, C]``, MWh of server energy of training work that arrives, by class.
+        Default: none.
     provenance
         Where the numbers came from: source, seed, options, checksums.
 
@@ -252,6 +321,9 @@ class Trace(_Frozen):
     timestamps: TimeArray
     footprints: tuple[str, ...] = ("carbon", "water")
     availability: FloatArray | None = None
+    generation: FloatArray | None = None
+    onsite_intensity: FloatArray | None = None
+    work: FloatArray | None = None
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -263,6 +335,7 @@ class Trace(_Frozen):
         *batch, T, N = price.shape
         footprints, J = names_of("footprint", self.footprints), demand.shape[-1]
         shape = (*batch, len(footprints), T, N)
+        classes = np.atleast_1d(regular_array("work", self.work)).shape[-1]
         set_fields(
             self,
             price=numbers("price", price, (*batch, T, N)),
@@ -273,6 +346,11 @@ class Trace(_Frozen):
             availability=_optional(
                 "availability", self.availability, (*batch, T, N), minimum=0.0, maximum=1.0
             ),
+            generation=_optional("generation", self.generation, (*batch, T, N), minimum=0.0),
+            onsite_intensity=_optional(
+                "onsite_intensity", self.onsite_intensity, shape, minimum=0.0
+            ),
+            work=_optional("work", self.work, (*batch, T, classes), minimum=0.0),
             provenance=MappingProxyType(dict(self.provenance)),
         )
 
@@ -328,7 +406,12 @@ class Trace(_Frozen):
         if any(t.availability is not None for t in traces):
             full = np.ones(traces[0].price.shape)
             up = np.stack([full if t.availability is None else t.availability for t in traces])
-        names = ("price", "intensity", "demand", "timestamps")
+        names = ["price", "intensity", "demand", "timestamps"]
+        for name in ("generation", "onsite_intensity", "work"):
+            shapes = {np.shape(getattr(t, name)) for t in traces}
+            if len(shapes) > 1:
+                raise DataError(f"only traces that all have {name}, or none, can be stacked")
+            names += [name] if shapes != {()} else []
         return cls(
             **{name: np.stack([getattr(t, name) for t in traces]) for name in names},
             availability=up,
@@ -420,6 +503,7 @@ class Instance(_Frozen):
                 f"the trace has the footprint kinds {', '.join(kinds)}, "
                 f"the objective weighs {', '.join(self.objective.footprints)}"
             )
+        self._check_work()
         ordered = {k: self.objective.equity_weight[k] for k in kinds}
         set_fields(self, objective=Objective(equity_weight=ordered))
         self._check_servable()
@@ -449,8 +533,25 @@ class Instance(_Frozen):
     @property
     def series(self) -> Series:
         """The exogenous series, capacity in MWh."""
-        trace = self.trace
-        return Series(trace.price, trace.intensity, trace.demand, self.capacity)
+        trace, ceiling = self.trace, None
+        if self.fleet.training is not None and trace.work is not None:
+            ceiling = self.fleet.training.ceiling(trace.work)
+        return Series(
+            trace.price,
+            trace.intensity,
+            trace.demand,
+            self.capacity,
+            trace.generation,
+            trace.onsite_intensity,
+            trace.work,
+            ceiling,
+        )
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """What there is beside routing: the fleet's parts, and what the trace has of a site."""
+        sites = ("generation", "onsite_intensity")
+        return self.fleet.knobs + tuple(n for n in sites if getattr(self.trace, n) is not None)
 
     @classmethod
     def of_series(
@@ -466,6 +567,9 @@ class Instance(_Frozen):
             timestamps=timestamps,
             footprints=objective.footprints,
             availability=None if (up >= 1.0).all() else np.minimum(up, 1.0),
+            generation=series.generation,
+            onsite_intensity=series.onsite_intensity,
+            work=series.work,
         )
         return cls(fleet=fleet, trace=trace, objective=objective, name=name)
 
@@ -482,6 +586,18 @@ class Instance(_Frozen):
         if self.fleet.full:
             return self
         return self.replace(fleet=self.fleet.replace(reachable=None))
+
+    def _check_work(self) -> None:
+        training, work = self.fleet.training, self.trace.work
+        if (training is None) != (work is None):
+            raise DataError(
+                "a fleet with training classes needs a trace with their work, and the other way"
+            )
+        if training is not None and work is not None and work.shape[-1] != len(training.classes):
+            raise DataError(
+                f"the trace has work of {work.shape[-1]} classes, "
+                f"the fleet {len(training.classes)} training classes"
+            )
 
     def _check_servable(self) -> None:
         demand, dispatch = self.trace.demand, self.fleet.dispatch

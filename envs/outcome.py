@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from equiload.envs.instance import Instance
+from equiload.envs.knobs import operation as knobs
+from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.policy import Policy, Trajectory
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray
@@ -30,6 +32,11 @@ class Outcome:
         ``[..., T, N]``, MWh taken from the grid. Default: all that the load needs, PUE times it.
     allocation
         ``[..., T, J, N]``, MWh from gateway to data center, where it was kept.
+    operation
+        What was done beside routing, with time in front: ``on [..., T, N]``, say. None where there
+        was nothing to do.
+    start
+        Levels before the first slot. Default: as the fleet declares them.
 
     Examples
     --------
@@ -45,6 +52,8 @@ class Outcome:
     routing: FloatArray
     grid: FloatArray | None = None
     allocation: Array = None
+    operation: Operation | None = None
+    start: Levels | None = None
 
     def __post_init__(self) -> None:
         # What was done is a record, not a draft.
@@ -57,12 +66,61 @@ class Outcome:
         if amount is None:  # the same, in the order in which the published numbers were rounded
             price, amount = price * self.instance.fleet.pue, self.load
         cost: FloatArray = np.einsum("...tn,...tn->...t", price, amount)
-        return cost + self.routing
+        return sum(self.other_cost.values(), cost + self.routing)
 
     @property
     def imported(self) -> FloatArray:
         """``[..., T, N]``, MWh taken from the grid."""
         return self.load * self.instance.fleet.pue if self.grid is None else self.grid
+
+    @property
+    def drawn(self) -> FloatArray:
+        """``[..., T, N]``, MWh that the sites draw, whatever its source, charging left out."""
+        on = None if self.operation is None else self.operation.on
+        drawn: FloatArray = knobs.draw(self.load, on, self.instance.fleet)
+        return drawn
+
+    @cached_property
+    def other_cost(self) -> dict[str, FloatArray]:
+        """``[..., T]``, US$ by cause, beside energy and routing.
+
+        Wear of batteries, servers started, work given up, quality lost, initial charge missing.
+        """
+        instance, operation = self.instance, self.operation
+        if operation is None:
+            return {}
+        fleet, on_before = instance.fleet, None
+        if fleet.servers is not None:
+            on_before = np.empty(operation.on.shape)
+            on_before[..., 0, :] = self._start.on
+            on_before[..., 1:, :] = operation.on[..., :-1, :]
+        by_cause = knobs.costs(operation, instance.trace.demand, on_before, fleet)
+        if fleet.storage is not None:
+            missing = np.zeros(self.routing.shape)
+            missing[..., -1] = knobs.refill(self.levels.stored[..., -1, :], fleet)
+            by_cause["refill"] = missing
+        return by_cause
+
+    @cached_property
+    def levels(self) -> Levels:
+        """What is stored, waiting and on after each slot: ``stored [..., T, N]``, say."""
+        fleet, operation = self.instance.fleet, self.operation
+        if operation is None:
+            return Levels()
+        stored = waiting = None
+        if fleet.storage is not None:
+            added = np.cumsum(knobs.stored_by(operation, fleet), axis=-2)
+            before = self._start.stored[..., None, :]
+            stored = np.clip(before + added, 0.0, fleet.storage.energy)
+        if fleet.training is not None:
+            left = self.instance.trace.work - operation.work.sum(-1) - operation.late
+            before = self._start.waiting[..., None, :]
+            waiting = np.maximum(before + np.cumsum(left, axis=-2), 0.0)
+        return Levels(stored, waiting, operation.on)
+
+    @property
+    def _start(self) -> Levels:
+        return self.start or Levels.start(self.instance.fleet, self.instance.batch)
 
     @cached_property
     def energy_cost(self) -> FloatArray:
@@ -75,6 +133,9 @@ class Outcome:
         """``[..., K, R]``: regional footprints ``S[k, r]`` of the episode (t, m³, …)."""
         intensity, membership = self.instance.trace.intensity, self.instance.fleet.membership
         by_datacenter = np.einsum("...ktn,...tn->...kn", intensity, self.imported)
+        onsite = self.instance.trace.onsite_intensity
+        if onsite is not None:
+            by_datacenter = by_datacenter + np.einsum("...ktn,...tn->...kn", onsite, self.drawn)
         footprint: FloatArray = by_datacenter @ membership
         return footprint
 
@@ -114,7 +175,10 @@ class Outcome:
 
     def cumulative_footprint(self) -> FloatArray:
         """``[..., K, T, R]``: regional footprints up to and including each slot."""
-        added = self.instance.trace.intensity * self.imported[..., None, :, :]
+        trace = self.instance.trace
+        added = trace.intensity * self.imported[..., None, :, :]
+        if trace.onsite_intensity is not None:
+            added = added + trace.onsite_intensity * self.drawn[..., None, :, :]
         cumulative: FloatArray = np.cumsum(added @ self.instance.fleet.membership, axis=-2)
         return cumulative
 
@@ -148,7 +212,7 @@ def rollout(
     T = instance.horizon
     load = np.empty(instance.trace.price.shape)
     routing = np.zeros((*instance.batch, T))
-    allocations = []
+    allocations, operations = [], []
     driven = Trajectory(policy)
     driven.reset(Setting.of(instance))
     for t in track(range(T)):
@@ -156,5 +220,15 @@ def rollout(
         load[..., t, :], routing[..., t] = decision.load, decision.routing
         if keep:
             allocations.append(np.array(decision.allocation))
+        if decision.operation is not None:
+            operations.append(decision.operation)
     allocation = np.stack(allocations, axis=-3) if keep else None
-    return Outcome(instance=instance, load=load, routing=routing, allocation=allocation)
+    operation = Operation.stack(operations, len(instance.batch)) if operations else None
+    return Outcome(
+        instance=instance,
+        load=load,
+        routing=routing,
+        grid=None if operation is None else operation.grid,
+        allocation=allocation,
+        operation=operation,
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from equiload.envs.dynamics import Decision, State, slot_cost, transition
+from equiload.envs.dynamics import Decision, State, operated, slot_cost, transition
 from equiload.envs.errors import DataError
 from equiload.envs.feasibility import check_allocation
 from equiload.envs.setting import Setting, Slot
@@ -91,7 +92,12 @@ class Trajectory:
         InfeasibleError
             When it returns an allocation outside the feasible set; the message says where.
         """
-        allocation = allocation_of(self.policy.act(slot, self.state))
+        returned = self.policy.act(slot, self.state)
+        allocation = allocation_of(returned)
+        if not self._physics.plain(slot):
+            decision = self._operated(allocation, returned, slot)
+            self.follow(slot, decision)
+            return decision
         check_allocation(allocation, slot, self._fleet.reachable)
         load, pairs = allocation.sum(-2), self._fleet.routing_cost
         routing = np.zeros(load.shape[:-1])
@@ -101,16 +107,27 @@ class Trajectory:
         self.follow(slot, decision)
         return decision
 
+    def _operated(self, allocation: FloatArray, returned: Array | Decision, slot: Slot) -> Decision:
+        wanted = returned.operation if isinstance(returned, Decision) else None
+        asked = slot
+        if wanted is not None and wanted.saved is not None:
+            asked = replace(slot, demand=slot.demand - wanted.saved)
+        check_allocation(allocation, asked, self._fleet.reachable)
+        return operated(allocation, wanted, slot, self.state.levels, self._physics)
+
     def loads(self, slot: Slot) -> Array:
         """Loads ``[..., N]`` alone, which is faster, of a :class:`LoadPolicy`; they are trusted."""
         policy: Any = self.policy
+        if not self._physics.plain(slot):
+            return self.act(slot).load
         loads: Array = policy.loads(slot, self.state)
         self.follow(slot, Decision(loads, 0.0))
         return loads
 
     def follow(self, slot: Slot, decision: Decision) -> None:
         """Take note of what was done in the slot."""
-        self.state = transition(self.state, slot_cost(slot, decision, self._physics))
+        cost = slot_cost(slot, decision, self._physics, self.state.levels)
+        self.state = transition(self.state, cost)
 
 
 def allocation_of(returned: Array | Decision) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -27,6 +27,10 @@ class Series:
         ``[..., H, J]``, MWh per slot.
     capacity
         ``[..., H, N]``, MWh per slot.
+    generation, onsite_intensity, work
+        See :class:`~equiload.envs.Trace`; none where the problem has none.
+    ceiling
+        ``[..., H, C]``, MWh of training work that may wait after the slot.
 
     Examples
     --------
@@ -39,18 +43,28 @@ class Series:
     intensity: Array
     demand: Array
     capacity: Array
+    generation: Array = None
+    onsite_intensity: Array = None
+    work: Array = None
+    ceiling: Array = None
+
+    def named(self) -> dict[str, Array]:
+        """The arrays that there are, by name, in the order of the fields."""
+        arrays = ((name, getattr(self, name)) for name in SERIES)
+        return {name: array for name, array in arrays if array is not None}
 
     def arrays(self) -> list[Array]:
-        """The arrays, in the order of the fields."""
-        return [getattr(self, name) for name in SERIES]
+        """The arrays that there are, in the order of the fields."""
+        return list(self.named().values())
 
     def map(self, change: Callable[[Array], Array]) -> Series:
         """The same change made to each of them."""
-        return Series(*map(change, self.arrays()))
+        return Series(**{name: change(array) for name, array in self.named().items()})
 
     def zip(self, other: Series, join: Callable[[Array, Array], Array]) -> Series:
         """Each of them joined with another's."""
-        return Series(*map(join, self.arrays(), other.arrays()))
+        others = other.named()
+        return Series(**{name: join(array, others[name]) for name, array in self.named().items()})
 
     def slot_first(self) -> Series:
         """The same with time as the first axis: ``[H, ..., N]``, a slot a row."""
@@ -63,7 +77,7 @@ class Series:
 
     def physical(self) -> Series:
         """Copy in which nothing but the price is below 0."""
-        return Series(self.price, *(np.maximum(array, 0.0) for array in self.arrays()[1:]))
+        return replace(self.map(lambda array: np.maximum(array, 0.0)), price=self.price)
 
 
 #: The series' names.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from equiload.envs.errors import DataError
 from equiload.envs.instance import Fleet, Instance, Objective
 from equiload.envs.series import Series
 from equiload.envs.typing import Array, TimeArray
@@ -32,6 +33,10 @@ class Physics:
         ``[J, N]``, US$/MWh, or none.
     full
         Is everything reachable?
+    fleet
+        Itself, for what there is to decide beside routing.
+    last
+        The last slot.
     """
 
     pue: Array
@@ -40,6 +45,12 @@ class Physics:
     membership: Array | None
     routing_cost: Array | None
     full: bool
+    fleet: Fleet
+    last: int
+
+    def plain(self, slot: Series) -> bool:
+        """Is there nothing beside routing, and does all power come from the grid?"""
+        return not self.fleet.knobs and slot.generation is None and slot.onsite_intensity is None
 
     def to(self, convert: Callable[[Array], Array]) -> Physics:
         """The same in other arrays: tensors on a device, say."""
@@ -69,6 +80,8 @@ class Setting:
         ``T``, slots.
     batch
         Leading axes of every array in the slots to come: ``()`` for one episode.
+    sites
+        Which of ``generation`` and ``onsite_intensity`` the slots to come have.
 
     Examples
     --------
@@ -82,11 +95,29 @@ class Setting:
     objective: Objective
     horizon: int
     batch: tuple[int, ...] = ()
+    sites: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, instance: Instance) -> Setting:
         """Setting of an instance, or of a batch in lock-step."""
-        return cls(instance.fleet, instance.objective, instance.horizon, instance.batch)
+        sites = instance.knobs[len(instance.fleet.knobs) :]
+        return cls(instance.fleet, instance.objective, instance.horizon, instance.batch, sites)
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """What there is beside routing, see :attr:`~equiload.envs.Instance.knobs`."""
+        return self.fleet.knobs + self.sites
+
+    def plain(self) -> Setting:
+        """The same without what there is beside routing."""
+        nothing = dict.fromkeys(self.fleet.knobs)
+        return replace(self, fleet=self.fleet.replace(**nothing), sites=())
+
+    def require_plain(self, who: str) -> None:
+        """Raise :class:`DataError` unless there is nothing to decide but routing."""
+        if self.knobs:
+            knobs = ", ".join(self.knobs)
+            raise DataError(f"{who} decides nothing but routing, and the instance has {knobs}")
 
     @property
     def footprint_shape(self) -> tuple[int, ...]:
@@ -99,7 +130,16 @@ class Setting:
         fleet = self.fleet
         membership = None if fleet.one_region_each else fleet.membership
         mu, pairs = self.objective.mu, fleet.routing_cost
-        return Physics(fleet.pue, mu, fleet.reachable, membership, pairs, fleet.full)
+        return Physics(
+            fleet.pue,
+            mu,
+            fleet.reachable,
+            membership,
+            pairs,
+            fleet.full,
+            fleet,
+            self.horizon - 1,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,8 +164,8 @@ class Slot(Series):
     (5, (10,), (2, 10))
     """
 
-    index: int
-    timestamp: TimeArray
+    index: int = field(kw_only=True)
+    timestamp: TimeArray = field(kw_only=True)
 
     @classmethod
     def of(cls, instance: Instance, t: int) -> Slot:
@@ -136,4 +176,4 @@ class Slot(Series):
     @classmethod
     def at(cls, series: Series, index: int, timestamp: TimeArray) -> Slot:
         """Slot of series without their axis of time."""
-        return cls(*series.arrays(), index=index, timestamp=timestamp)  # type: ignore[misc]
+        return cls(**series.named(), index=index, timestamp=timestamp)

@@ -113,6 +113,12 @@ def numbers(
     return frozen(array)
 
 
+def each(name: str, values: Any, count: int, **bounds: float) -> FloatArray:
+    """Read-only finite numbers within bounds, ``[count]``; one number stands for all."""
+    array = regular_array(name, values, np.float64)
+    return numbers(name, np.full(count, array) if array.ndim == 0 else array, (count,), **bounds)
+
+
 # Every series of every draw passes here: the array operations would be a tenth of its time.
 @njit(cache=True, nogil=True, error_model="numpy")
 def _all_within(

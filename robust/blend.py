@@ -44,7 +44,8 @@ def blend(turn: Turn, advice: Array) -> Blend:
     >>> from equiload.envs import Fleet, Objective, Setting, Slot
     >>> fleet = Fleet(datacenters=("a", "b"), gateways=("g",), capacity=np.ones(2))
     >>> safe = SafeSet(Setting(fleet, Objective(equity_weight={"carbon": 0.0}), 1), rho=0.25)
-    >>> slot = Slot(np.array([1.0, 2.0]), np.zeros((1, 2)), np.ones(1), np.ones(2), 0, None)
+    >>> series = (np.array([1.0, 2.0]), np.zeros((1, 2)), np.ones(1), np.ones(2))
+    >>> slot = Slot(*series, index=0, timestamp=None)
     >>> turn = safe.turn(None, slot, expert=np.array([[1.0, 0.0]]))
     >>> played = blend(turn, advice=np.array([[0.0, 1.0]]))
     >>> round(float(played.alpha), 6), played.allocation.round(6)

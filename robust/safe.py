@@ -120,6 +120,7 @@ class SafeSet:
     footprint_bound: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        self.setting.require_plain("the robust layer")
         for name in ("rho", "allowance"):
             value = float(numbers(name, getattr(self, name), (), minimum=0.0))
             set_fields(self, **{name: value})

@@ -59,7 +59,8 @@ class Noisy:
             path = _autoregression(z, decay)[history.slots :]
             return array * np.exp(grown * np.moveaxis(path, 0, -2))
 
-        streams = {name: stream for stream, name in enumerate(SERIES) if name != "capacity"}
+        known = ("capacity", "ceiling")
+        streams = {name: SERIES.index(name) for name in forecast.named() if name not in known}
         return replace(
             forecast, **{name: wrong(getattr(forecast, name), n) for name, n in streams.items()}
         )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
 from equiload.agents.learn.layout import Layout
 from equiload.agents.learn.networks import Network, make_network, squashed
-from equiload.envs import DataError, Setting, Slot, State
+from equiload.envs import DataError, Decision, Setting, Slot, State
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym import AgentPolicy
 from equiload.envs.gym.features import make_features
@@ -74,6 +74,7 @@ class LearnedPolicy:
             hold=action.get("hold", 1),
             price_scale=observation["price_scale"],
             features=make_features(observation["features"], forecaster, trust),
+            levels=False,  # what the shipped learners were trained without
             trust=trust,
         )
 
@@ -86,15 +87,15 @@ class LearnedPolicy:
                 f"the policy was trained for the footprints {', '.join(kinds)} in this order, "
                 f"the instance has {', '.join(here)}"
             )
-        self._agent.reset(setting)
+        self._agent.reset(setting.plain())
         layout = Layout.of(self._agent.observer, setting)
         if self._network is None:
             shape = self._agent.action_shape
             self._network = build_network(self.checkpoint, layout, shape, self._trust)
         self._network.bind(layout)
 
-    def act(self, slot: Slot, state: State) -> FloatArray:
-        """Return the allocation ``[..., J, N]``."""
+    def act(self, slot: Slot, state: State) -> FloatArray | Decision:
+        """Return the allocation ``[..., J, N]``, or more where there is more to decide."""
         return self._agent.act(slot, state)
 
     def price(self, slot: Slot, state: State) -> FloatArray:

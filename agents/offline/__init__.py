@@ -34,7 +34,8 @@ class EGLBOff:
     ----------
     solver
         ``"lp"`` (HiGHS on the aggregated linear program), ``"decomposition"`` (certified bounds,
-        for scale), ``"reference"`` (CVXPY, slow), or ``"auto"``: one of the first two by size.
+        for scale; routing alone), ``"reference"`` (CVXPY, slow), or ``"auto"``: one of the first
+        two by size, and the first where there is more than routing.
         The solution's ``stats["method"]`` says which ran.
     tolerance
         Relative gap at which the decomposition stops. (The others solve to HiGHS's own tolerance.)
@@ -48,6 +49,12 @@ class EGLBOff:
     ('optimal', 'lp', True)
     >>> solution.weights.sum(-1).round(6)
     array([1., 1.])
+
+    With more than routing to decide, prices of what links the slots come with it:
+
+    >>> solution = EGLBOff().solve(synthetic(0, horizon=24, knobs=["storage", "training"]))
+    >>> solution.prices.stored.shape, solution.prices.waiting.shape, solution.gap < 1e-6
+    ((24, 10), (24, 3), True)
     """
 
     @checked
@@ -60,7 +67,7 @@ class EGLBOff:
         Raises
         ------
         DataError
-            For a batch of instances.
+            For a batch of instances, and where the decomposition is asked for more than routing.
         SolverError
             If the solver stops without an optimum.
         """
@@ -77,7 +84,12 @@ class EGLBOff:
 
 
 def dual_weights(instance: Instance, *, tolerance: float = 1e-3) -> FloatArray:
-    """``[K, R]``: eGLB-Off's dual weights of one instance, to a relative gap of ``tolerance``."""
+    """``[K, R]``: eGLB-Off's dual weights of one instance, to a relative gap of ``tolerance``.
+
+    Where there is more than routing, to that of the linear program.
+    """
+    if instance.knobs:
+        return solve_lp(instance).weights
     return Decomposition(tolerance=tolerance).solve(instance).weights
 
 
@@ -91,6 +103,8 @@ def _by_size(instance: Instance) -> Solver:
     the number of regional footprints. Between several groups and many data centers the simplex
     method loses its way, however few the slots.
     """
+    if instance.knobs:
+        return "lp"
     fleet = instance.fleet
     footprints = len(instance.objective.mu) * len(fleet.regions)
     groups = fleet.dispatch.groups

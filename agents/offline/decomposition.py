@@ -18,7 +18,7 @@ import highspy
 import numpy as np
 
 from equiload.agents.offline.solution import TOLERANCE, Solution, relative_gap
-from equiload.envs import Instance, Outcome, SolverError, State, dual_bound
+from equiload.envs import Instance, Outcome, Setting, SolverError, State, dual_bound
 from equiload.envs.threads import side_by_side
 from equiload.envs.typing import FloatArray
 
@@ -57,7 +57,13 @@ class Decomposition:
 
         ``start`` is the state before its first slot, whose footprints the maximum counts too.
         Default: nothing yet.
+
+        Raises
+        ------
+        DataError
+            For a fleet with more to decide than routing.
         """
+        Setting.of(instance).require_plain("the decomposition")
         begin = time.perf_counter()
         mu, R = instance.objective.mu, len(instance.fleet.regions)
         before = np.zeros((len(mu), R)) if start is None else start.footprint

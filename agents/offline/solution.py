@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from equiload.envs import Instance, Objective, Outcome, State, dual_bound
+from equiload.envs import Fleet, Instance, Outcome, State, dual_bound
+from equiload.envs.knobs.bound import knob_bound
+from equiload.envs.knobs.prices import Prices
 from equiload.envs.typing import FloatArray
-from equiload.envs.validation import LARGEST, SMALLEST
 
 #: Relative gap up to which a solution counts as optimal, unless another is asked for.
 TOLERANCE = 1e-6
@@ -35,6 +36,9 @@ class Solution:
         What the solver did: method, rounds, seconds, ….
     start
         State before the first slot, whose footprints the maximum counts too.
+    prices
+        Shadow prices over time, of what there is beside routing: ``stored [T, N]``, say. None
+        where there is nothing.
     """
 
     outcome: Outcome
@@ -43,6 +47,7 @@ class Solution:
     status: str
     stats: Mapping[str, Any] = field(default_factory=dict)
     start: State | None = None
+    prices: Prices | None = None
 
     @property
     def objective(self) -> float:
@@ -55,37 +60,61 @@ class Solution:
     @property
     def gap(self) -> float:
         """Certified relative gap, see :func:`relative_gap`."""
-        return relative_gap(self.objective, self.lower_bound, float(self.outcome.gross))
+        gross, instance = float(self.outcome.gross), self.outcome.instance
+        if self.outcome.operation is not None:  # sun may serve all: as if it were all bought
+            bought = np.abs(instance.trace.price) * instance.capacity * instance.fleet.pue
+            gross += float(bought.sum())
+        return relative_gap(self.objective, self.lower_bound, gross)
 
     def allocation(self, t: int) -> FloatArray:
         """``[J, N]``: an allocation of slot ``t`` per gateway with the solution's loads."""
-        fleet, trace = self.outcome.instance.fleet, self.outcome.instance.trace
-        return fleet.dispatch.split(self.outcome.load[t], trace.demand[t])
+        fleet, operation = self.outcome.instance.fleet, self.outcome.operation
+        load, demand = self.outcome.load[t], self.outcome.instance.trace.demand[t]
+        if operation is not None:
+            load = load if operation.work is None else load - operation.work[t].sum(0)
+            demand = demand if operation.saved is None else demand - operation.saved[t]
+        return fleet.dispatch.split(load, demand)
 
     @classmethod
     def certified(
         cls,
         outcome: Outcome,
-        weights: FloatArray,
+        prices: Prices,
         stats: Mapping[str, Any],
         start: State | None = None,
+        ceiling: FloatArray | None = None,
     ) -> Solution:
-        """Solution whose bound is evaluated here, whatever solver the weights came from.
+        """Solution whose bound is evaluated here, whatever solver the prices came from.
 
         It is called optimal only if that bound confirms it.
         """
-        bound = float(dual_bound(outcome.instance, weights, start=start).value)
+        if outcome.operation is None:
+            bound = float(dual_bound(outcome.instance, prices.weights, start=start).value)
+        else:
+            bound = float(knob_bound(outcome.instance, prices, start))
+            if ceiling is not None:
+                bound += _of_ceiling(outcome.instance, prices, ceiling)
         solution = cls(
             outcome=outcome,
-            weights=weights,
+            weights=prices.weights,
             lower_bound=bound,
             status="optimal",
             stats=stats,
             start=start,
+            prices=None if outcome.operation is None else prices,
         )
         if abs(solution.gap) <= TOLERANCE:
             return solution
         return dataclasses.replace(solution, status=f"inaccurate: the gap is {solution.gap:.1e}")
+
+
+def _of_ceiling(instance: Instance, prices: Prices, ceiling: FloatArray) -> float:
+    """US$ that a ceiling other than the instance's own adds to the bound."""
+    own = instance.series.ceiling
+    if own is None:
+        return 0.0
+    least = np.minimum(np.diff(prices.waiting, axis=0, append=0.0), 0.0)
+    return float((least * (ceiling - own)).sum())
 
 
 class OfflineSolver(Protocol):
@@ -106,41 +135,6 @@ def relative_gap(objective: float, lower_bound: float, gross: float) -> float:
     return (objective - lower_bound) / scale if scale > 0 else 0.0
 
 
-def normalised(instance: Instance) -> tuple[Instance, float, float]:
-    """Return the problem in units in which its numbers are near 1, with those of load and price.
-
-    Solvers' tolerances are absolute. Loads of the solution are in units of so many MWh, prices and
-    routing costs of so many US$/MWh; the simplex weights are the same.
-    """
-    fleet, trace = instance.fleet, instance.trace
-    load = float(trace.demand.max()) or 1.0
-    highest = trace.intensity.max(axis=(-1, -2))
-    weight, footprint = instance.objective.mu * highest, np.where(highest > 0, highest, 1.0)
-    routing = 0.0 if fleet.routing_cost is None else float(np.abs(fleet.routing_cost).max())
-    money = max(float(np.abs(trace.price).max()), routing, float(weight.max())) or 1.0
-    kinds = trace.footprints
-    scaled = instance.replace(
-        fleet=fleet.replace(
-            capacity=_in_range(fleet.capacity / load),
-            routing_cost=None
-            if fleet.routing_cost is None
-            else _in_range(fleet.routing_cost / money),
-        ),
-        trace=trace.replace(
-            price=_in_range(trace.price / money),
-            intensity=_in_range(trace.intensity / footprint[:, None, None]),
-            demand=_in_range(trace.demand / load),
-        ),
-        objective=Objective(equity_weight=dict(zip(kinds, _in_range(weight / money), strict=True))),
-    )
-    return scaled, load, money
-
-
-def _in_range(values: FloatArray) -> FloatArray:
-    """As an instance's numbers may be: what is too small beside 1 to matter is 0."""
-    return np.minimum(np.where(np.abs(values) < SMALLEST, 0.0, values), LARGEST)
-
-
 def weights_from_duals(duals: FloatArray) -> FloatArray:
     """Simplex weights ``[K, R]`` from the multipliers of the rows ``S[k, r] <= highest[k]``.
 
@@ -150,3 +144,22 @@ def weights_from_duals(duals: FloatArray) -> FloatArray:
     total = positive.sum(-1, keepdims=True)
     equal = np.full_like(positive, 1.0 / positive.shape[-1])
     return np.where(total > 0, positive / np.where(total > 0, total, 1.0), equal)
+
+
+def prices_from_duals(
+    fleet: Fleet,
+    *,
+    footprint: FloatArray,
+    stored: FloatArray | None,
+    waiting: FloatArray | None,
+    on: FloatArray | None,
+) -> Prices:
+    """Prices from multipliers, in US$/MWh, where rounding left them outside of their bounds.
+
+    ``footprint`` is in any unit, see :func:`weights_from_duals`.
+    """
+    if waiting is not None and fleet.training is not None:
+        waiting = np.minimum(waiting, fleet.training.late_cost)
+    if on is not None and fleet.servers is not None:
+        on = np.clip(on, 0.0, fleet.servers.start_cost)
+    return Prices(weights_from_duals(footprint), stored, waiting, on)

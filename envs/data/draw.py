@@ -93,9 +93,9 @@ class Draw:
         """The draw of one member of the batch drawn here."""
         return Draw(self.split, self.index, member)
 
-    def generator(self) -> np.random.Generator:
-        """A fresh generator at the start of this draw's stream."""
-        key = (self.split.value, int(self.index), int(self.member))
+    def generator(self, *stream: int) -> np.random.Generator:
+        """A fresh generator at the start of this draw's stream, or of a further one of its own."""
+        key = (self.split.value, int(self.index), int(self.member), *stream)
         return np.random.default_rng(np.random.SeedSequence(_ENTROPY, spawn_key=key))
 
     def __str__(self) -> str:

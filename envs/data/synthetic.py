@@ -17,6 +17,7 @@ import numpy as np
 
 from equiload.envs.data.clock import Clock, Sky, clock, sky
 from equiload.envs.data.draw import Draw, generators, shape_of
+from equiload.envs.data.equipment import Equipment, equipped, jobs, knobs_of
 from equiload.envs.data.fleets import world_fleet
 from equiload.envs.data.grid import MARKETS, Year, load_shape, power, system
 from equiload.envs.data.noise import autoregression, between, pulses, uniform
@@ -31,7 +32,7 @@ from equiload.envs.data.regions import (
     named_regions,
 )
 from equiload.envs.data.requests import outages, requests
-from equiload.envs.data.weather import cooling_water, weather
+from equiload.envs.data.weather import Weather, cooling_water, weather
 from equiload.envs.errors import DataError
 from equiload.envs.footprints import FOOTPRINTS, in_order
 from equiload.envs.instance import Fleet, Instance, Objective, Trace
@@ -51,6 +52,8 @@ _COUPLED, _COUPLING_KM = 0.5, 500.0
 _NOISE_HOURS, _SPIKE_HOURS = 14.0, 2.5  # memory of a price's own noise, and of a spike
 _SPIKE = 1.0  # mean size of a spike, relative to the mean price
 _LOAD_NOISE, _LOAD_HOURS = 0.025, 12.0
+
+_JOBS = 1  # number of the stream that training jobs are drawn from
 
 # Drawn once for an instance, and once for each of its regions.
 _PER_INSTANCE = (
@@ -77,6 +80,8 @@ def synthetic(
     slot_minutes: int = 60,
     ranges: Ranges | Mapping[str, Any] | None = None,
     equity_weight: Mapping[str, float] | None = None,
+    knobs: str | Sequence[str] | None = None,
+    equipment: Equipment | Mapping[str, Any] | None = None,
 ) -> Instance:
     """Draw an instance, or a batch of them, from the training distribution.
 
@@ -108,6 +113,14 @@ def synthetic(
         US$ per unit, by footprint kind: the kinds that are drawn, any with factors by fuel in
         :data:`~equiload.envs.footprints.FOOTPRINTS`. Default: the paper's, 1500 per t of carbon and
         60 per m³ of water. A further kind changes no other number (but for rounding).
+    knobs
+        What there is to decide beside routing: any of ``"solar"``, ``"storage"``, ``"training"``,
+        ``"servers"`` and ``"models"``, or ``"all"``. None of them changes another number, but
+        that training work is a part of the demand that there is without, and that with any of them
+        the water that cooling towers drink on the site is told apart from the grid's.
+    equipment
+        Sizes and prices of these, as :class:`~equiload.envs.data.equipment.Equipment` or a mapping
+        of its fields.
 
     Raises
     ------
@@ -126,12 +139,14 @@ def synthetic(
         raise DataError(f"slot_minutes must be 5, 15, 30 or 60, got {slot_minutes!r}")
     fleet = world_fleet(regions, sites, reachability, capacity=slot_minutes / 60)
     kinds = in_order(objective.footprints)
-    maker = _Maker(fleet, ranges, int(horizon), int(slot_minutes), kinds)
+    chosen, equipment = knobs_of(knobs), Equipment.of(equipment)
+    maker = _Maker(fleet, ranges, int(horizon), int(slot_minutes), kinds, chosen, equipment)
     series = maker.make(members)
     for array in series.values():
         array.flags.writeable = False  # made here, so the trace need not copy it
     if region_per_site:
         fleet = fleet.replace(regions=None, region_of=None)
+    fleet = equipped(fleet, chosen, equipment, 60 / slot_minutes)
     return Instance(
         name="synthetic",
         fleet=fleet,
@@ -142,7 +157,8 @@ def synthetic(
                 "source": "synthetic",
                 "draw": ", ".join(map(str, draws)),
                 "ranges": dataclasses.asdict(ranges),
-            },
+            }
+            | ({"knobs": chosen, "equipment": dataclasses.asdict(equipment)} if chosen else {}),
         ),
         objective=objective,
     )
@@ -167,6 +183,8 @@ class _Maker:
     slots: int
     minutes: int
     kinds: tuple[str, ...]
+    knobs: tuple[str, ...]
+    equipment: Equipment
 
     def make(self, draws: Sequence[Draw]) -> dict[str, Any]:
         """Series of the draws by field of :class:`Trace`, ``[len(draws), ...]`` each."""
@@ -180,6 +198,13 @@ class _Maker:
         }
         if self.ranges.ends("outages")[1] > 0:
             series["availability"] = np.empty((members, T, N))
+        if self.knobs:
+            series["onsite_intensity"] = np.empty(series["intensity"].shape)
+        if "solar" in self.knobs:
+            series["generation"] = np.empty((members, T, N))
+        if "training" in self.knobs:
+            classes = len(self.equipment.deadline_hours)
+            series["work"] = np.empty((members, T, classes))
         size = max(1, _CHUNK // (T * J))
         for first in range(0, members, size):
             made = self._chunk(draws[first : first + size])
@@ -195,7 +220,7 @@ class _Maker:
         chosen |= self._uniform(_PER_REGION, np.moveaxis(normals["year"] @ mix, 1, -1))
         nodes = normals["nodes"] @ mix[:, None]
         regions = named_regions(self.fleet.regions)
-        merit, prints, wet_bulb = self._power(nodes, chosen, times, index, regions)
+        merit, prints, air = self._power(nodes, chosen, times, index, regions)
         merit = merit * self._fuel(normals["fuel"], chosen["volatility"], regions)
         price = self._price(merit, nodes[:, 4], normals["price"], mix, chosen, regions)
         demand = requests(
@@ -214,12 +239,31 @@ class _Maker:
         )
         if self.ranges.ends("outages")[1] > 0:  # those that leave demand unserved are taken back
             up[self.fleet.dispatch.unserved(demand, self.fleet.capacity * up) > 1e-12] = 1.0
-        return {
-            **self._by_site(price, prints, cooling_water(wet_bulb), normals["sites"]),
+        made = {
+            **self._by_site(price, prints, cooling_water(air.wet_bulb), normals["sites"]),
             "demand": demand,
             "timestamps": start,
             "availability": up,
         }
+        return made | self._equipment(draws, air, demand)
+
+    def _equipment(
+        self, draws: Sequence[Draw], air: Weather, demand: FloatArray
+    ) -> dict[str, FloatArray]:
+        """Series of the knobs; of demand what is left where a part of it is training work."""
+        made, fleet, equipment = {}, self.fleet, self.equipment
+        if "solar" in self.knobs:
+            peak = equipment.solar_peak * fleet.capacity
+            # At the horizon the clear-sky formula leaves what is no light.
+            sun = np.where(air.sun > 1e-6, air.sun, 0.0)
+            made["generation"] = peak * sun[..., fleet.region_of]
+        if "training" in self.knobs:
+            mean, per_hour = equipment.training * demand.sum(-1), 60 / self.minutes
+            streams = (draw.generator(_JOBS) for draw in draws)
+            pairs = zip(streams, mean, strict=True)
+            work = [jobs(rng, expected, equipment, per_hour) for rng, expected in pairs]
+            made |= {"work": np.stack(work), "demand": (1.0 - equipment.training) * demand}
+        return made
 
     @property
     def _drawn(self) -> dict[str, tuple[int, ...]]:
@@ -279,8 +323,8 @@ class _Maker:
         times: Clock,
         index: IntArray,
         regions: tuple[Region, ...],
-    ) -> tuple[FloatArray, list[FloatArray], FloatArray]:
-        """Price and footprints of the regions' power systems in drawn weather; its wet bulb."""
+    ) -> tuple[FloatArray, list[FloatArray], Weather]:
+        """Price and footprints of the regions' power systems in drawn weather, and that."""
         table: Sky = sky(regions, self.minutes)
         air = weather(
             nodes[:, :3],
@@ -296,7 +340,7 @@ class _Maker:
         load += _LOAD_NOISE * between(noise, self._every, self.slots)
         year = Year(chosen["hydro"], chosen["wind"], chosen["nuclear"], chosen["fuel"][:, None])
         plant = system(regions, table, self.kinds)
-        return *power(air, load, year, plant, regions), air.wet_bulb
+        return *power(air, load, year, plant, regions), air
 
     def _fuel(
         self, nodes: FloatArray, volatility: FloatArray, regions: tuple[Region, ...]
@@ -348,11 +392,13 @@ class _Maker:
             apart = np.tanh(site)[:, None]
             price, towers = price[..., of] * (1 + 0.03 * apart), towers[..., of] * (1 + 0.1 * apart)
         intensity = np.empty((len(price), len(self.kinds), *price.shape[1:]))
+        onsite = np.zeros(intensity.shape) if self.knobs else intensity
         for k, kind in enumerate(self.kinds):
             intensity[:, k] = prints[k] if alone else prints[k][..., of]
             if FOOTPRINTS[kind].cooling:
-                intensity[:, k] += towers
-        return {"price": price, "intensity": intensity}
+                onsite[:, k] += towers
+        made = {"price": price, "intensity": intensity}
+        return made | ({"onsite_intensity": onsite} if self.knobs else {})
 
 
 @lru_cache(maxsize=8)

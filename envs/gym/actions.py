@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -15,6 +17,9 @@ from equiload.envs.errors import DataError
 from equiload.envs.gym.features import ACTION_SCALE
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Instance
+from equiload.envs.knobs.market import Market
+from equiload.envs.knobs.operation import Levels
+from equiload.envs.knobs.prices import Costs, Prices
 from equiload.envs.make import Spec, Trust, make, target_of
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array, FloatArray, Positive
@@ -22,6 +27,8 @@ from equiload.envs.typing import Array, FloatArray, Positive
 if TYPE_CHECKING:  # needs torch
     from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 
+# Beyond this in an exponent, a price decides alone.
+_LARGEST = 30.0
 # Beyond it differences of logits could overflow; softmax cannot tell anyway.
 _HUGE = 1e100
 
@@ -87,11 +94,29 @@ class Layer(Protocol):
         ...
 
 
+@runtime_checkable
+class Operates(Protocol):
+    """An action space that says what is done beside routing, too."""
+
+    def operate(self, action: FloatArray, slot: Slot, levels: Levels) -> Decision:
+        """Decision for finite ``action [B, *shape]``, from the ``levels`` before the slot."""
+        ...
+
+
 class ShadowPriceAction:
     """Actions ``[K, R]``: weights ``w = softmax(scale · action)`` over regions, then dispatch.
 
     The load is ``argmin_x Σ_i (p + Σ_k μ_k w[k, r] e_k)·x`` over the slot's feasible set. With
     the right constant weights (eGLB-Off's duals) that is optimal up to ties.
+
+    On a fleet with storage, training work or servers the numbers lie in a row, and further prices
+    follow the ``K·R``; the slot is then cleared by :class:`~equiload.envs.knobs.market.Market`:
+
+    * ``N``: a stored MWh is worth ``exp(action)`` times what one costs from the grid, so that above
+      0 a battery charges, below 0 it discharges, and near 0 it idles;
+    * ``C``: to have a MWh of training work done is worth ``exp(action)`` times the slot's marginal
+      cost: above 0 work is done, below 0 it waits;
+    * ``N``: a server that is on is worth ``1 / (1 + exp(−action))`` of what its start costs.
 
     Parameters
     ----------
@@ -110,14 +135,56 @@ class ShadowPriceAction:
         physics: Physics | None = None,
         dispatch: TorchDispatch | None = None,
     ) -> None:
-        self.shape = setting.footprint_shape[-2:]
+        fleet = setting.fleet
+        self._by_kind = setting.footprint_shape[-2:]
+        self.shape: tuple[int, ...] = self._by_kind
+        N, C = len(fleet.datacenters), 0 if fleet.training is None else len(fleet.training.classes)
+        #: How many further prices there are, by the level that they are of.
+        self.levels = {
+            "stored": N if fleet.storage is not None else 0,
+            "waiting": C,
+            "on": N if fleet.servers is not None else 0,
+        }
+        if any(self.levels.values()):
+            self.shape = (math.prod(self._by_kind) + sum(self.levels.values()),)
+        self._setting = setting
         self._dispatch = setting.fleet.dispatch
         self._loads: Dispatch | TorchDispatch = dispatch or self._dispatch
         self._physics, self._scale = physics or setting.physics, scale
 
     def weights(self, action: Array) -> Array:
         """Weights ``[..., K, R]`` on the simplex over regions."""
-        return softmax(action * self._scale)
+        return softmax(self._split(action)[0] * self._scale)
+
+    def _split(self, action: Array) -> tuple[Array, Array]:
+        """The part ``[..., K, R]`` that prices footprints, and the rest."""
+        if self.shape == self._by_kind:
+            return action, action[..., :0, 0]
+        count = math.prod(self._by_kind)
+        return action[..., :count].reshape(*action.shape[:-1], *self._by_kind), action[..., count:]
+
+    @cached_property
+    def _market(self) -> Market:
+        return Market(self._setting.fleet)
+
+    def operate(self, action: FloatArray, slot: Slot, levels: Levels) -> Decision:
+        """See :class:`Operates`."""
+        weights, fleet = self.weights(action), self._setting.fleet
+        costs = Costs.of(slot, weights, self._physics)
+        factor = np.exp(np.clip(self._split(action)[1], -_LARGEST, _LARGEST))
+        ends = np.cumsum(list(self.levels.values()))
+        stored, waiting, on = np.split(factor, ends[:-1], axis=-1)
+        prices = Prices(weights)
+        if fleet.storage is not None:
+            theta = costs.grid + np.abs(costs.grid) * (stored - 1.0)
+            prices = replace(prices, stored=theta)
+        if fleet.training is not None:
+            pi = costs.marginal + np.abs(costs.marginal) * (waiting - 1.0)
+            limit = (1.0 - 1e-9) * fleet.training.late_cost
+            prices = replace(prices, waiting=np.minimum(pi, limit))
+        if fleet.servers is not None:
+            prices = replace(prices, on=fleet.servers.start_cost * on / (1.0 + on))
+        return self._market.clear(slot, prices, levels, self._physics)
 
     def decide(self, action: Array, slot: Slot) -> Decision:
         """See :class:`Action`; nothing is ever moved."""

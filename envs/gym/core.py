@@ -15,12 +15,13 @@ import numpy as np
 from gymnasium import spaces
 
 from equiload.envs.checking import checked, shown
-from equiload.envs.dynamics import State, slot_cost, transition
+from equiload.envs.dynamics import Decision, State, operated, slot_cost, transition
 from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.actions import (
     ActionSpec,
     ClosedLoop,
     Layer,
+    Operates,
     make_action,
     reach_of,
     scale_of,
@@ -29,7 +30,9 @@ from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Drawn, Episodes, EpisodeSampler, InstanceLike
+from equiload.envs.knobs.operation import Levels
 from equiload.envs.make import Spec
+from equiload.envs.setting import Slot
 from equiload.envs.typing import Count, FloatArray, Form, Positive
 
 
@@ -200,10 +203,10 @@ class Core:
     def _slot_step(self, action: FloatArray, out: Float32Array | None) -> StepResult:
         assert self.episodes is not None
         slot, before = self._slot, self.totals
-        decision = self.action.decide(action, slot)
+        decision = self._decide(action, slot)
         if self.layer is not None:
             decision = self.layer.decide(slot, decision)
-        cost = slot_cost(slot, decision, self.setting.physics)
+        cost = slot_cost(slot, decision, self.setting.physics, self.state.levels)
         if self._loop is not None:
             self._loop.settle(slot, cost.footprint, decision)
         self.state = state = transition(self.state, cost)
@@ -219,8 +222,19 @@ class Core:
             observation = self.observer.observe(self._slot, state, out)
         self.played.append(Played(decision.load, self.totals, self.expert_objective))
         moved = np.zeros(self.count) if decision.moved is None else decision.moved
-        info = self._info(cost.energy + cost.routing, moved, highest, decision.load.copy())
+        spent = cost.energy + cost.routing
+        spent = spent if cost.levels is None else spent + cost.other
+        info = self._info(spent, moved, highest, decision.load.copy())
         return StepResult(observation, reward, last, info)
+
+    def _decide(self, action: FloatArray, slot: Slot) -> Decision:
+        physics, space = self.setting.physics, self.action
+        if physics.plain(slot):
+            return space.decide(action, slot)
+        if isinstance(space, Operates):
+            return space.operate(action, slot, self.state.levels or Levels())
+        # What it does not say gets its default.
+        return operated(space.allocation(action, slot), None, slot, self.state.levels, physics)
 
     @property
     def steps(self) -> int:

@@ -74,6 +74,7 @@ class DifferentiableSimulator:
         layer: Layer | None = None,
     ) -> None:
         self.instance, self.setting = instance, Setting.of(instance)
+        self.setting.require_plain("the differentiable simulator")
         self.horizon, self.batch = instance.horizon, instance.batch
 
         def tensor(array: Any) -> Tensor:

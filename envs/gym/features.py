@@ -22,7 +22,7 @@ from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray, Positive
 
 #: What the entries of a block belong to. A ``common`` block of a feature has one entry.
-Axis: TypeAlias = Literal["datacenter", "region", "gateway", "common"]
+Axis: TypeAlias = Literal["datacenter", "region", "gateway", "class", "common"]
 
 #: Multipliers are told apart down to this share of equal weights.
 _FAINTEST = 1e-6

@@ -18,6 +18,7 @@ from equiload.envs.gym import kernels
 from equiload.envs.gym.actions import ClosedLoop
 from equiload.envs.gym.features import PRICE_SCALE, Axis, Feature, logits_of, make_features
 from equiload.envs.instance import Instance
+from equiload.envs.knobs.operation import Levels
 from equiload.envs.make import Spec
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray, Form, Positive
@@ -53,6 +54,11 @@ class Observer:
     ``time``             5      sine, then cosine, of hour and weekday (UTC); share of slots left
     ===================  =====  ==============================================================
 
+    On a fleet with more to decide than routing follow, for what it has, ``stored`` (N, over what
+    can be stored), ``on`` (N, over capacity), ``generation`` (N, over what the site draws at full
+    load), and ``waiting``, ``may_wait`` and ``work`` (C each, over the fleet's capacity): training
+    work that waits, that may wait after the slot, and that arrives in it.
+
     Blocks of ``features`` follow, and with a ``loop`` ``live_KIND`` (R each), ``log(R γ) / 4`` of
     its expert's multipliers. After the last slot there is no price, intensity, demand or capacity,
     nor any of those: they are 0.
@@ -63,6 +69,8 @@ class Observer:
         ``"flat"``: one array. ``"dict"``: one array per block, by name.
     price_scale
         ``c``, US$/MWh: a usual price.
+    levels
+        Observe what there is beside routing?
     features
         More blocks (:mod:`equiload.envs.gym.features`). The observer runs copies of its own, so
         that one list serves many environments.
@@ -85,8 +93,9 @@ class Observer:
         *,
         price_scale: Positive = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),
+        levels: bool = True,
     ) -> None:
-        self.layout = layout
+        self.layout, self.levels = layout, levels
         self.price_scale = float(price_scale)
         self.features = deepcopy(make_features(features))
         self._rehearsed: Float32Array | None = None
@@ -125,6 +134,8 @@ class Observer:
         axes |= {f"share_{kind}": "region" for kind in kinds}
         axes |= {"demand": "gateway", "time": "common"}
         self._standard = len(self._scale)
+        self._gauges = _gauges(setting) if self.levels and setting.knobs else {}
+        axes |= {name: axis for name, (axis, _) in self._gauges.items()}
         for feature in self.features:
             added = feature.reset(setting, price_scale=self.price_scale)
             twice = [block for block in added if block in axes]
@@ -138,6 +149,7 @@ class Observer:
             "datacenter": fleet.datacenters,
             "region": fleet.regions,
             "gateway": fleet.gateways,
+            "class": () if fleet.training is None else fleet.training.classes,
         }
         names: list[str] = []
         #: Where each block lies in the flat layout.
@@ -151,6 +163,9 @@ class Observer:
         self.axes: Mapping[str, Axis] = axes
         #: Name of each feature, in the order of the flat layout.
         self.feature_names = tuple(names)
+        ends = [self.blocks[name].stop for name in self._gauges]
+        #: Where the features' blocks begin.
+        self._first = ends[-1] if ends else self._standard
 
     def rehearse(self, instance: Instance) -> None:
         """From now on only this instance is observed: the features that it determines are kept.
@@ -179,12 +194,12 @@ class Observer:
         Numpy arrays come out as float32 (written into ``out [..., size]``, if given), torch
         tensors in their own type.
         """
-        return self._build(slot, state.footprint, out)
+        return self._build(slot, state, out)
 
     def final(self, slot: Slot, state: State, out: Float32Array | None = None) -> Any:
         """Observe the end of the episode; of ``slot``, the last one, only the clock is used."""
         nothing = Slot.at(slot.map(lambda array: array * 0.0), slot.index, slot.timestamp)
-        return self._build(nothing, state.footprint, out, over=True)
+        return self._build(nothing, state, out, over=True)
 
     def _added(self, slot: Slot) -> Float32Array:
         """``[..., width]``: the blocks of the features."""
@@ -193,9 +208,9 @@ class Observer:
             return rehearsed
         parts = [feature.observe(slot) for feature in self.features]
         added = np.concatenate(parts, axis=-1)
-        if added.shape[-1] != self.size - self._standard - self._live:
+        if added.shape[-1] != self.size - self._first - self._live:
             raise DataError(
-                f"the features' blocks have {self.size - self._standard - self._live} entries, "
+                f"the features' blocks have {self.size - self._first - self._live} entries, "
                 f"what they observe has {added.shape[-1]}"
             )
         if np.isnan(added).any():
@@ -204,8 +219,9 @@ class Observer:
         return kept
 
     def _build(
-        self, slot: Slot, footprint: Array, out: Float32Array | None, *, over: bool = False
+        self, slot: Slot, state: State, out: Float32Array | None, *, over: bool = False
     ) -> Any:
+        footprint = state.footprint
         share_left = 1.0 - (slot.index + over) / self._horizon
         seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
         angle = seconds[..., None] * _ANGLE + _PHASE
@@ -214,7 +230,9 @@ class Observer:
         if out is None:
             out = np.empty((*self._batch, self.size), dtype=np.float32)
         if self.features:
-            out[..., self._standard : self.size - self._live] = 0.0 if over else self._added(slot)
+            out[..., self._first : self.size - self._live] = 0.0 if over else self._added(slot)
+        if self._gauges:
+            out[..., self._standard : self._first] = self._read(slot, state.levels)
         if self._loop is not None:
             out[..., self.size - self._live :] = 0.0 if over else logits_of(self._loop.multipliers)
         if self._sum is None:
@@ -234,6 +252,18 @@ class Observer:
             _rows(out[..., : self._standard]),
         )
         return self.present(out)
+
+    def _read(self, slot: Slot, levels: Levels | None) -> FloatArray:
+        """Levels and what else there is beside routing, ``[..., width]``, of order one."""
+        there = {
+            "generation": slot.generation,
+            "may_wait": slot.ceiling,
+            "work": slot.work,
+        }
+        if levels is not None:
+            there |= {"stored": levels.stored, "on": levels.on, "waiting": levels.waiting}
+        parts = [there[name] / scale for name, (_, scale) in self._gauges.items()]
+        return np.concatenate(parts, axis=-1).clip(-LIMIT, LIMIT)
 
     def _build_tensor(
         self, slot: Slot, footprint: Array, share_left: float, angle: FloatArray, over: bool
@@ -272,6 +302,24 @@ class Observer:
         if self.layout == "flat":
             return flat
         return {name: flat[..., cut] for name, cut in self.blocks.items()}
+
+
+def _gauges(setting: Setting) -> dict[str, tuple[Axis, FloatArray]]:
+    """Blocks of what there is beside routing: whose the entries are, and what they are over."""
+    fleet = setting.fleet
+    size = np.where(fleet.capacity > 0, fleet.capacity, 1.0)
+    gauges: dict[str, tuple[Axis, FloatArray]] = {}
+    if fleet.storage is not None:
+        energy = fleet.storage.energy
+        gauges["stored"] = ("datacenter", np.where(energy > 0, energy, 1.0))
+    if fleet.servers is not None:
+        gauges["on"] = ("datacenter", size)
+    if "generation" in setting.sites:
+        gauges["generation"] = ("datacenter", size * fleet.pue)
+    if fleet.training is not None:
+        total = np.full(len(fleet.training.classes), max(float(fleet.capacity.sum()), 1e-300))
+        gauges |= dict.fromkeys(("waiting", "may_wait", "work"), ("class", total))
+    return gauges
 
 
 def _flat(array: Array) -> Array:

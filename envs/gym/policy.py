@@ -13,6 +13,7 @@ from equiload.envs.errors import DataError
 from equiload.envs.gym.actions import (
     ActionSpec,
     ClosedLoop,
+    Operates,
     ShadowPriceAction,
     finite_actions,
     make_action,
@@ -21,6 +22,7 @@ from equiload.envs.gym.actions import (
 )
 from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
+from equiload.envs.knobs.operation import Levels
 from equiload.envs.make import Spec, Trust
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Count, FloatArray, Form
@@ -39,6 +41,8 @@ class AgentPolicy:
         ``model.predict`` fits as it is.
     action, observation, action_scale, hold, price_scale, features
         As the environment had them in training.
+    levels
+        Did it observe what there is beside routing?
     trust
         Of an ``action`` that a stranger wrote (:func:`~equiload.envs.make.make`).
 
@@ -63,12 +67,15 @@ class AgentPolicy:
         hold: Count = 1,
         price_scale: float = PRICE_SCALE,
         features: Sequence[Spec | Feature] = (),
+        levels: bool = True,
         trust: Trust = True,
     ) -> None:
         self._predict = predict
         self._kind, self._trust, self._hold = action, trust, hold
         self._scale = scale_of(action, action_scale)
-        self.observer = Observer(observation, price_scale=price_scale, features=features)
+        self.observer = Observer(
+            observation, price_scale=price_scale, features=features, levels=levels
+        )
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
@@ -90,8 +97,17 @@ class AgentPolicy:
         """Of the actions, since the last reset (:func:`~.actions.reach_of`)."""
         return reach_of(self._action)
 
-    def act(self, slot: Slot, state: State) -> FloatArray:
-        """Return the allocation ``[..., J, N]`` that the agent's action comes to."""
+    def act(self, slot: Slot, state: State) -> FloatArray | Decision:
+        """Return the allocation ``[..., J, N]`` that the agent's action comes to.
+
+        Where there is more to decide than routing, the decision.
+        """
+        if not self._setting.physics.plain(slot):
+            action = self._chosen(slot, state)
+            self._last = (slot, state, None)
+            if isinstance(self._action, Operates):
+                return self._action.operate(action, slot, state.levels or Levels())
+            return self._action.allocation(action, slot)
         allocation = self._action.allocation(self._chosen(slot, state), slot)
         if self._loop is not None:
             decision = Decision.of(allocation, self._setting.physics.routing_cost)

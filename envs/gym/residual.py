@@ -99,7 +99,11 @@ class ResidualAction(ShadowPriceAction):
 
     def settle(self, slot: Slot, footprint: Array, decision: Decision | None = None) -> None:
         """See :class:`ClosedLoop`."""
-        if decision is None or not isinstance(decision.load, np.ndarray):
+        if (
+            decision is None
+            or decision.operation is not None
+            or not isinstance(decision.load, np.ndarray)
+        ):
             self.expert.follow(slot, footprint)
         elif decision.allocation is None:
             self.expert.update(slot, decision.load[..., None, :])
@@ -114,7 +118,8 @@ class ResidualAction(ShadowPriceAction):
     def weights(self, action: Array) -> Array:
         """The multipliers ``[..., K, R]`` that an action comes to; they need not sum to 1."""
         xp = namespace(action)
-        factor = xp.exp(xp.clip(action * self._scale, -_LARGEST, _LARGEST))
+        departure = self._split(action)[0] * self._scale
+        factor = xp.exp(xp.clip(departure, -_LARGEST, _LARGEST))
         return like(self.multipliers, action) * factor
 
     def _unit(self, action: Array, slot: Slot) -> Array:

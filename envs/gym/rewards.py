@@ -184,6 +184,7 @@ class HindsightDual:
     def reset(self, episodes: Episodes) -> None:
         """See :class:`Reward`; raises :class:`DataError` for weights off the simplex."""
         self._setting = episodes.setting
+        self._setting.require_plain("the reward hindsight_dual")
         known: dict[int, FloatArray] = {}  # equal windows of one trace are solved once
         for b, first in enumerate(episodes.first.tolist()):
             if first not in known:

@@ -93,8 +93,8 @@ class Episodes:
     def slot(self, t: int) -> Slot:
         """Slot ``t`` of every episode, with leading axis ``[B]``: copies of that slot alone."""
         rows = self.first + t
-        arrays = (array.take(rows, axis=0) for array in self.pool.arrays())
-        return Slot(*arrays, index=t, timestamp=self.timestamps[rows])  # type: ignore[misc]
+        arrays = {name: array.take(rows, axis=0) for name, array in self.pool.named().items()}
+        return Slot(**arrays, index=t, timestamp=self.timestamps[rows])
 
     def instance(self, index: int | slice = slice(None)) -> Instance:
         """One episode (or several) as an instance: all of it, for what may know the future."""
@@ -183,7 +183,7 @@ class EpisodeSampler:
         if not 1 <= length <= self._slots:
             raise DataError(f"horizon must lie in 1..{self._slots}, got {horizon}")
         #: Of one episode.
-        self.setting = Setting(known.fleet, known.objective, length)
+        self.setting = replace(Setting.of(known), horizon=length, batch=())
         self._pool = _pool(known) if isinstance(problems, Instance) else None
         self._members = int(np.prod(known.batch, dtype=np.int64))
 
@@ -223,9 +223,9 @@ class EpisodeSampler:
         if not all(map(self._same_world, problems)):
             raise DataError("a generator must draw every problem on the same fleet")
         pools, clocks = zip(*map(_pool, problems), strict=True)
-        arrays = zip(*(pool.arrays() for pool in pools), strict=True)
-        pool, timestamps = Series(*map(np.concatenate, arrays)), np.concatenate(clocks)
-        return Drawn(tuple(rngs), pool, timestamps, each)
+        names = pools[0].named()
+        arrays = {name: np.concatenate([getattr(pool, name) for pool in pools]) for name in names}
+        return Drawn(tuple(rngs), Series(**arrays), np.concatenate(clocks), each)
 
     def _same_world(self, drawn: Instance) -> bool:
         setting = self.setting

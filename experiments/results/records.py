@@ -58,14 +58,18 @@ class ResultRow:
     footprints: dict[str, Measures]
     solver: dict[str, Any] | None = None
     certificate: dict[str, Any] | None = None
+    # Since schema 2, where there was more to decide than routing: what, and US$ by cause of what
+    # ``energy_cost`` holds beside energy and routing.
+    knobs: list[Name] | None = None
+    other_cost: dict[Name, Number] | None = None
 
     def flat(self) -> dict[str, Any]:
         """Return the row as one line of a table, ``carbon_max``, ``carbon_par``, …; not nested."""
-        nested = ("footprints", "solver", "certificate")
+        nested = ("footprints", "solver", "certificate", "knobs", "other_cost")
         line = {name: value for name, value in vars(self).items() if name not in nested}
         for kind, measures in self.footprints.items():
             line |= {f"{kind}_{measure}": value for measure, value in measures.items()}
-        return line
+        return line | {f"cost_{cause}": cost for cause, cost in (self.other_cost or {}).items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +113,9 @@ class _File:
 
 @dataclass(frozen=True, kw_only=True)
 class Results(_File):
-    """``results.json``."""
+    """``results.json``; schema 2 tells what there was to decide beside routing."""
 
+    schema: Literal[1, 2] = 1  # type: ignore[assignment]
     instance: InstanceRecord
     rows: Annotated[list[ResultRow], Field(min_length=1)]
 

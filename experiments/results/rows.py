@@ -55,6 +55,9 @@ class Row:
             },
             solver=None if solution is None else {"status": solution.status, **solution.stats},
             certificate=None if self.certificate is None else self.certificate.verdict(),
+            knobs=list(outcome.instance.knobs) or None,
+            other_cost={cause: float(cost.sum()) for cause, cost in outcome.other_cost.items()}
+            or None,
         )
 
     def as_dict(self) -> dict[str, Any]:

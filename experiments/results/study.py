@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from equiload.agents.offline import EGLBOff, OfflineSolver
+from equiload.agents.offline import EGLBOff, OfflineSolver, Solution
 from equiload.envs import DataError, EquiloadError, Instance, Policy, dual_bound, rollout
+from equiload.envs.knobs import knob_bound
 from equiload.envs.make import instantiated
 from equiload.experiments.results.records import LeftOut
 from equiload.experiments.results.rows import Row
@@ -114,8 +115,7 @@ class Study:
         offline = {name: attempt(name) for name in able if not isinstance(agents[name], Policy)}
         solutions = [row.solution for row in offline.values() if row and row.solution]
         # A solver's claim is taken for what the dispatch confirms of it.
-        weights = [s.weights for s in solutions] or [EGLBOff().solve(instance).weights]
-        bound = max(float(dual_bound(instance, w).value) for w in weights)
+        bound = max(_bound(instance, s) for s in solutions or [EGLBOff().solve(instance)])
         added = 0
         for name in [*offline, *(name for name in able if name not in offline)]:
             row = offline[name] if name in offline else attempt(name)
@@ -142,6 +142,13 @@ class Study:
     def _add(self, key: Hashable, group: str, row: Row) -> None:
         self._rows.append((key, group, row))
         self._finished()
+
+
+def _bound(instance: Instance, solution: Solution) -> float:
+    """The lower bound that a solution's prices prove."""
+    if solution.prices is not None:
+        return float(knob_bound(instance, solution.prices))
+    return float(dual_bound(instance, solution.weights).value)
 
 
 def compare(agents: Mapping[str, Agent], instance: Instance, *, reachability: str) -> list[Row]:

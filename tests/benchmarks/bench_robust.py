@@ -25,7 +25,14 @@ def problem(batch: tuple[int, ...], rho: float):
     safe = SafeSet(Setting(fleet, objective, 10, batch), rho=rho)
     price, intensity = rng.uniform(10, 90, (*batch, N)), rng.uniform(0, 1, (*batch, 2, N))
     demand = rng.uniform(0.3, 0.7, (*batch, N))
-    slot = Slot(price, intensity, demand, np.ones((*batch, N)), 0, np.datetime64("2024-01-01"))
+    slot = Slot(
+        price,
+        intensity,
+        demand,
+        np.ones((*batch, N)),
+        index=0,
+        timestamp=np.datetime64("2024-01-01"),
+    )
     expert, advice = (
         fleet.dispatch.allocation(rng.normal(size=(*batch, N)), demand, slot.capacity)
         for _ in range(2)

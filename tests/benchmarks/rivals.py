@@ -18,11 +18,15 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from equiload.agents.offline import Decomposition, EGLBOff, Solution, lp, solve_lp
+from equiload.agents.offline import Decomposition, EGLBOff, solve_lp
+from equiload.agents.offline.flows import Flows, outcome_of
+from equiload.agents.offline.lp import program_of
+from equiload.agents.offline.problem import Problem
 from equiload.agents.offline.reference import solve_reference
-from equiload.agents.offline.solution import normalised, weights_from_duals
-from equiload.envs import Fleet, Instance, Outcome
+from equiload.agents.offline.solution import Solution, weights_from_duals
+from equiload.envs import Fleet, Instance
 from equiload.envs.data import synthetic
+from equiload.envs.knobs.prices import Prices
 
 #: Relative tolerance asked of first-order solvers; ours certifies the same.
 TOLERANCE = 1e-5
@@ -69,9 +73,10 @@ def pdlp(instance: Instance) -> Solution:
     from ortools.pdlp import solvers_pb2
     from ortools.pdlp.python import pdlp as solver
 
-    scaled, unit, money = normalised(instance)
-    columns = lp._columns(scaled, aggregate=True)
-    model = lp._model(scaled, columns)
+    problem = Problem.of(instance)
+    flows = Flows.of(problem)
+    ours = program_of(problem, flows)
+    model = ours.model()
     program = solver.QuadraticProgram()
     program.objective_vector = np.array(model.col_cost_)
     program.variable_lower_bounds = np.array(model.col_lower_)
@@ -86,15 +91,10 @@ def pdlp(instance: Instance) -> Solution:
     criteria = options.termination_criteria.simple_optimality_criteria
     criteria.eps_optimal_relative, criteria.eps_optimal_absolute = TOLERANCE, TOLERANCE
     result = solver.primal_dual_hybrid_gradient(program, options)
-    K, R = len(instance.objective.mu), len(instance.fleet.regions)
-    T, N = instance.trace.price.shape
-    sent = unit * lp._serving(np.array(result.primal_solution)[K:], columns)
-    load, routing = np.zeros((T, N)), np.zeros(T)
-    np.add.at(load, (columns.slot, columns.datacenter), sent)
-    np.add.at(routing, columns.slot, sent * (money * columns.routing))
-    duals = -np.array(result.dual_solution)[: K * R].reshape(K, R)
-    outcome = Outcome(instance=instance, load=load, routing=routing)
-    return Solution.certified(outcome, weights_from_duals(duals), {})
+    answer = ours.named(np.array(result.primal_solution), np.array(result.dual_solution))
+    outcome = outcome_of(instance, problem, flows, answer, None)
+    weights = weights_from_duals(-answer.duals["footprint"])
+    return Solution.certified(outcome, Prices(weights), {})
 
 
 WAYS: dict[str, Callable[[Instance], Solution]] = {

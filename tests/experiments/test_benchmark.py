@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_results_keep_the_contract(finished: Path) -> None:
     results = json.loads((finished / "results.json").read_text())
-    assert results["schema"] == 1
+    assert results["schema"] == 2
     assert results["instance"]["slots"] == 24
     assert results["versions"]["highspy"]
     rows = results["rows"]

@@ -175,7 +175,7 @@ def test_the_front_is_what_nothing_beats() -> None:
 
 def test_what_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
     write_results(tmp_path / "good", {"full": comparison(0)})
-    for name, text in (("half", '{"schema": 1, "rows"'), ("new", '{"schema": 2}'), ("odd", "[]")):
+    for name, text in (("half", '{"schema": 1, "rows"'), ("new", '{"schema": 3}'), ("odd", "[]")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(text)
     (tmp_path / "progress.csv").write_text("time,loss\n1,2\n")
@@ -183,11 +183,11 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
     assert [run.name for run in contents.runs] == ["good"]
     told = "\n".join(contents.left_out)
     assert "half/results.json: it is no JSON (EOF while parsing" in told
-    assert "new/results.json: 'schema' must be 1, got 2" in told
+    assert "new/results.json: 'schema' must be 1 or 2, got 3" in told
     assert "odd/results.json: must be an object, got []" in told
     assert "progress.csv: it has no column 'step' of numbers" in told
     text = write_report(tmp_path).read_text(encoding="utf-8")
-    assert "&#39;schema&#39; must be 1, got 2" in text
+    assert "&#39;schema&#39; must be 1 or 2, got 3" in text
 
 
 def test_event_files_are_read(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def _alpha_after(safe, series, history) -> float:
     expert, other, advice = history
     ledger = None
     for t in range(5):
-        turn = safe.turn(ledger, Slot(*series, t, None), expert)
+        turn = safe.turn(ledger, Slot(*series, index=t, timestamp=None), expert)
         ledger = turn.followed
         if t == 0:
             _, ledger = turn.departure(expert + 0.01 * (other - expert))

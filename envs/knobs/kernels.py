@@ -1,0 +1,143 @@
+"""The stack of :mod:`~equiload.envs.knobs.stack`, compiled: the same blocks, a site at a time.
+
+A site is a column of ``sites [13, M]``: its numbers in the order of the fields of ``Site``.
+"""
+
+import numpy as np
+from numba import njit
+
+from equiload.envs.typing import FloatArray
+
+# Rows of ``sites``.
+PRICE, ONSITE, CAPACITY, PUE, GENERATION, CHARGE, DISCHARGE = range(7)
+WORTH_CHARGED, COST_DISCHARGED, IDLE, HOLD, START, ON_BEFORE = range(7, 13)
+# Smallest idle share to divide by: less is none, and then no load changes what is best to have on.
+TINY = 1e-30
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _sources(
+    site: FloatArray, cost: FloatArray, width: FloatArray, begin: FloatArray, end: FloatArray
+) -> None:
+    """Sources of a site's energy ``[4]``: generation, discharge, forgone charge, grid."""
+    cost[0], cost[1] = 0.0, site[COST_DISCHARGED]
+    cost[2], cost[3] = site[WORTH_CHARGED], site[PRICE]
+    width[0], width[1], width[2] = site[GENERATION], site[DISCHARGE], site[CHARGE]
+    most = 2 * (site[PUE] * site[CAPACITY] + site[CHARGE]) + site[GENERATION] + site[DISCHARGE]
+    width[3] = most if most != 0.0 else 1.0
+    for m in range(4):
+        begin[m] = 0.0
+        for other in range(4):
+            if cost[other] < cost[m] or (cost[other] == cost[m] and other < m):
+                begin[m] += width[other]
+        end[m] = begin[m] + width[m]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _cheaper_than(limit: float, site: FloatArray, cost: FloatArray, width: FloatArray) -> float:
+    """MWh drawn up to which one more idling MWh of servers costs at most ``limit``."""
+    total: float = -site[CHARGE]
+    for m in range(4):
+        if site[IDLE] * site[PUE] * (cost[m] + site[ONSITE]) <= limit:
+            total += width[m]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _on(load: float, keep: float, more: float, site: FloatArray) -> float:
+    """Capacity that is best to have on; idling pays up to ``keep``, or ``more``, MWh drawn."""
+    idle = max(site[IDLE], TINY)
+    busy = (1.0 - site[IDLE]) * load
+    before = min(site[ON_BEFORE], site[CAPACITY])
+    best = max(min((keep / site[PUE] - busy) / idle, before), (more / site[PUE] - busy) / idle)
+    on: float = max(load, min(best, site[CAPACITY]))
+    return on
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _slope(
+    load: float,
+    keep: float,
+    more: float,
+    servers: bool,
+    site: FloatArray,
+    cost: FloatArray,
+    end: FloatArray,
+) -> float:
+    """US$ per MWh of load more, within a block."""
+    idle = site[IDLE]
+    on = _on(load, keep, more, site) if servers else load
+    at = site[PUE] * (idle * on + (1.0 - idle) * load) + site[CHARGE]
+    marginal: float = cost[3]
+    for m in range(3):
+        if end[m] > at and cost[m] <= marginal:
+            marginal = cost[m]
+    marginal = site[PUE] * (marginal + site[ONSITE])
+    if not servers:
+        return marginal
+    before = min(site[ON_BEFORE], site[CAPACITY])
+    saved: float = site[HOLD] - site[START] if on > before else site[HOLD]
+    if on <= load:
+        slope = marginal - saved
+    elif on == before or on == site[CAPACITY]:
+        slope = (1.0 - idle) * marginal
+    else:
+        slope = saved * (1.0 - idle) / (idle if idle > TINY else 1.0)
+    return slope
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def blocks(sites: FloatArray, servers: bool, width: FloatArray, slope: FloatArray) -> None:
+    """Widths and slopes ``[M, B]`` of the blocks of load; ``B`` is 4, with ``servers`` 11."""
+    M, B = width.shape
+    cost, size, begin, end = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+    load = np.empty(B)
+    for column in range(M):
+        site = sites[:, column]
+        _sources(site, cost, size, begin, end)
+        capacity, idle = site[CAPACITY], site[IDLE]
+        keep, more = 0.0, 0.0
+        for m in range(3):
+            load[m] = (end[m] - site[CHARGE]) / site[PUE]
+        if servers:
+            keep = _cheaper_than(site[HOLD], site, cost, size)
+            more = _cheaper_than(site[HOLD] - site[START], site, cost, size)
+            before, busy = min(site[ON_BEFORE], capacity), 1.0 - idle if idle < 1.0 else 1.0
+            for m in range(3):
+                load[3 + m] = (load[m] - idle * before) / busy
+                load[6 + m] = (load[m] - idle * capacity) / busy
+            load[9] = before
+        load[B - 1] = capacity
+        for b in range(B):  # put each within the capacity and in its place
+            value = min(max(load[b], 0.0), capacity)
+            k = b
+            while k > 0 and load[k - 1] > value:
+                load[k] = load[k - 1]
+                k -= 1
+            load[k] = value
+        at, last = 0.0, 0.0
+        for b in range(B):
+            width[column, b] = load[b] - at
+            if load[b] > at or b == 0:  # most have no width, and then no slope of their own
+                last = _slope((at + load[b]) / 2, keep, more, servers, site, cost, end)
+            slope[column, b] = last
+            at = load[b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def operate(
+    sites: FloatArray, servers: bool, load: FloatArray, on: FloatArray, taken: FloatArray
+) -> None:
+    """What is ``on [M]``, and MWh ``taken [4, M]`` from each source, at ``load [M]``."""
+    cost, width, begin, end = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+    for column in range(len(load)):
+        site, x = sites[:, column], load[column]
+        _sources(site, cost, width, begin, end)
+        on[column] = x
+        if servers:
+            keep = _cheaper_than(site[HOLD], site, cost, width)
+            more = _cheaper_than(site[HOLD] - site[START], site, cost, width)
+            on[column] = _on(x, keep, more, site)
+        at = site[PUE] * (site[IDLE] * on[column] + (1.0 - site[IDLE]) * x) + site[CHARGE]
+        for m in range(4):
+            taken[m, column] = min(max(at - begin[m], 0.0), width[m])

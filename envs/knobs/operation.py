@@ -1,0 +1,299 @@
+"""What is done in a slot beside routing, what it needs to be possible, and what it costs.
+
+Every physical action is a number of its own, so a slot's cost is linear whatever the sign of the
+price, and a mean of feasible decisions is feasible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from equiload.envs.dispatch import Dispatch
+from equiload.envs.errors import InfeasibleError
+from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.instance import Fleet
+from equiload.envs.setting import Slot
+from equiload.envs.typing import Array, FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """What the past has left behind; none where the fleet has no such part.
+
+    Parameters
+    ----------
+    stored
+        ``[..., N]``, MWh in the batteries.
+    waiting
+        ``[..., C]``, MWh of training work that has arrived and is not done.
+    on
+        ``[..., N]``, MWh per slot of capacity that is on.
+    """
+
+    stored: Array = None
+    waiting: Array = None
+    on: Array = None
+
+    @classmethod
+    def start(cls, fleet: Fleet, batch: tuple[int, ...]) -> Levels:
+        """Before the first slot: batteries as declared, nothing waiting, every server on."""
+        stored = None if fleet.storage is None else _spread(fleet.storage.initial, batch)
+        on = None if fleet.servers is None else _spread(fleet.capacity, batch)
+        waiting = None
+        if fleet.training is not None:
+            waiting = np.zeros((*batch, len(fleet.training.classes)))
+        return cls(stored, waiting, on)
+
+
+def _spread(values: FloatArray, batch: tuple[int, ...]) -> FloatArray:
+    return np.broadcast_to(values, (*batch, len(values))).copy()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """What is done in one slot (or, with an axis of time in front of the last, in many).
+
+    What a policy leaves out gets a default: work as soon as it fits, batteries idle, every server
+    on, the largest model, all generation used that can be.
+
+    Parameters
+    ----------
+    work
+        ``[..., C, N]``, MWh of training work done, part of the load.
+    late
+        ``[..., C]``, MWh of it given up.
+    saved
+        ``[..., J]``, MWh of demand saved by smaller models.
+    on
+        ``[..., N]``, MWh per slot of capacity that is on.
+    charge, discharge
+        ``[..., N]``, MWh taken from the site, and given to it.
+    generation
+        ``[..., N]``, MWh of on-site generation used.
+    grid
+        ``[..., N]``, MWh taken from the grid; it follows from the others.
+    """
+
+    work: Array = None
+    late: Array = None
+    saved: Array = None
+    on: Array = None
+    charge: Array = None
+    discharge: Array = None
+    generation: Array = None
+    grid: Array = None
+
+    @classmethod
+    def stack(cls, slots: Sequence[Operation], batch: int) -> Operation:
+        """The operations of many slots, with time after ``batch`` leading axes."""
+        names = [f.name for f in fields(cls) if getattr(slots[0], f.name) is not None]
+        return cls(**{n: np.stack([getattr(s, n) for s in slots], axis=batch) for n in names})
+
+
+def complete(
+    allocation: FloatArray, wanted: Operation, slot: Slot, levels: Levels, fleet: Fleet
+) -> Operation:
+    """All that is done in a slot, with defaults for what is not said.
+
+    Parameters
+    ----------
+    allocation
+        ``[..., J, N]``, MWh; serves the demand that is not saved, checked elsewhere.
+    wanted
+        What a policy wants; its ``grid`` is not read.
+
+    Raises
+    ------
+    InfeasibleError
+        For what is not possible: what, where, and by how much.
+    """
+    inference = allocation.sum(-2)
+    saved = _saved(wanted, slot, fleet)
+    work, late = _work(wanted, slot, levels, fleet, inference)
+    load = inference if work is None else inference + work.sum(-2)
+    scale = np.maximum(fleet.capacity.max(), 1e-300)
+    load = _within("the load", load, 0.0, slot.capacity, slot, scale)
+    on = None
+    if fleet.servers is not None:
+        on = slot.capacity.copy() if wanted.on is None else wanted.on
+        on = _within("capacity that is on", on, load, slot.capacity, slot, scale)
+    drawn = draw(load, on, fleet)
+    charge, discharge = _charging(wanted, drawn, slot, levels, fleet, scale)
+    needed = drawn if charge is None else drawn + charge - discharge
+    generation = None
+    if slot.generation is not None:
+        most = np.minimum(slot.generation, needed)
+        generation = most if wanted.generation is None else wanted.generation
+        generation = _within("generation used", generation, 0.0, most, slot, scale)
+        needed = needed - generation
+    grid = np.maximum(needed, 0.0)
+    return Operation(work, late, saved, on, charge, discharge, generation, grid)
+
+
+def _saved(wanted: Operation, slot: Slot, fleet: Fleet) -> FloatArray | None:
+    if fleet.models is None:
+        return None
+    if wanted.saved is None:
+        return np.zeros(slot.demand.shape)
+    room = fleet.models.room(slot.demand).sum(-1)
+    return _within("demand saved", wanted.saved, 0.0, room, slot, slot.demand.max(initial=1e-300))
+
+
+def _work(
+    wanted: Operation, slot: Slot, levels: Levels, fleet: Fleet, inference: FloatArray
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """Work ``[..., C, N]`` done and ``[..., C]`` given up."""
+    training = fleet.training
+    if training is None:
+        return None, None
+    due = levels.waiting + slot.work
+    scale = np.maximum(due.max(), 1e-300)
+    reach = training.reach(len(fleet.datacenters))
+    if wanted.work is None:
+        room = np.maximum(slot.capacity - inference, 0.0)
+        work = as_soon_as_it_fits(slot.price * fleet.pue, due, room, reach)
+    else:
+        work = _within("work done", wanted.work, 0.0, np.where(reach, np.inf, 0.0), slot, scale)
+    left = _within("work done of what is there", due - work.sum(-1), 0.0, np.inf, slot, scale)
+    least = np.maximum(left - slot.ceiling, 0.0)
+    late = least if wanted.late is None else wanted.late
+    return work, _within("work given up", late, least, left, slot, scale)
+
+
+def as_soon_as_it_fits(
+    unit_cost: FloatArray, due: FloatArray, room: FloatArray, reach: Array
+) -> FloatArray:
+    """``[..., C, N]``: as much of the work ``due [..., C]`` as has room, where it is cheapest."""
+    C, N = reach.shape
+    # One column more for each class, dearer than any data center: what does not fit.
+    reachable = np.hstack([reach, np.eye(C, dtype=np.bool_)])
+    dearest = unit_cost.max(-1, keepdims=True) + 1.0
+    unit = np.concatenate([unit_cost, np.repeat(dearest, C, axis=-1)], axis=-1)
+    room = np.concatenate([room, due], axis=-1)
+    return Dispatch(reachable).allocation(unit, due, room)[..., :N]
+
+
+def _charging(
+    wanted: Operation, drawn: FloatArray, slot: Slot, levels: Levels, fleet: Fleet, scale: float
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """What is charged and discharged; of what is done at once, the levels bound the difference."""
+    storage = fleet.storage
+    if storage is None:
+        return None, None
+    none = np.zeros(drawn.shape)
+    charge = none if wanted.charge is None else wanted.charge
+    discharge = none if wanted.discharge is None else wanted.discharge
+    room = storage.energy - levels.stored + discharge / storage.discharge_efficiency
+    most = np.minimum(storage.charge, np.maximum(room, 0.0) / storage.charge_efficiency)
+    charge = _within("charge", charge, 0.0, most, slot, scale)
+    there = levels.stored + charge * storage.charge_efficiency
+    most = np.minimum(storage.discharge, there * storage.discharge_efficiency)
+    most = np.minimum(most, drawn + charge)
+    return charge, _within("discharge", discharge, 0.0, most, slot, scale)
+
+
+def limits(
+    stored: FloatArray, fleet: Fleet, between: tuple[FloatArray, FloatArray] | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """``[..., N]`` each, MWh: what batteries can take, and give, at their level.
+
+    So that it lies ``between`` two levels after the slot; default: 0 and what can be stored.
+    """
+    storage = fleet.storage
+    assert storage is not None
+    least, most = between or (0.0, storage.energy)
+    room = np.maximum(most - stored, 0.0) / storage.charge_efficiency
+    there = np.maximum(stored - least, 0.0) * storage.discharge_efficiency
+    return np.minimum(storage.charge, room), np.minimum(storage.discharge, there)
+
+
+def draw(load: Array, on: Array, fleet: Fleet) -> Array:
+    """``[..., N]``, MWh that the sites draw for ``load [..., N]``: ``PUE·(ι·n + (1 − ι)·x)``."""
+    if on is None or fleet.servers is None:
+        return load * fleet.pue
+    idle = fleet.servers.idle
+    return (idle * on + (1.0 - idle) * load) * fleet.pue
+
+
+def costs(
+    operation: Operation, demand: FloatArray, on_before: Array, fleet: Fleet
+) -> dict[str, FloatArray]:
+    """US$ ``[...]`` by cause, beside energy and routing: wear, starts, late work and quality.
+
+    Parameters
+    ----------
+    demand
+        ``[..., J]``, MWh.
+    on_before
+        ``[..., N]``, MWh per slot that was on in the slot before; none without servers.
+    """
+    by_cause = {}
+    if fleet.storage is not None:
+        by_cause["wear"] = operation.discharge @ fleet.storage.wear
+    if fleet.servers is not None:
+        started = np.maximum(operation.on - on_before, 0.0)
+        by_cause["starts"] = started @ fleet.servers.start_cost
+    if fleet.training is not None:
+        by_cause["late"] = operation.late @ fleet.training.late_cost
+    if fleet.models is not None:
+        room = fleet.models.room(demand)
+        before = np.cumsum(room, axis=-1) - room
+        taken = np.clip(operation.saved[..., None] - before, 0.0, room)
+        by_cause["quality"] = (taken * fleet.models.unit_cost).sum((-1, -2))
+    return by_cause
+
+
+def refill(stored: FloatArray, fleet: Fleet) -> FloatArray:
+    """US$ ``[...]``: what is missing of the initial charge after the last slot, bought."""
+    storage = fleet.storage
+    assert storage is not None
+    missing = np.maximum(storage.initial - stored, 0.0)
+    bought: FloatArray = missing @ (storage.refill_price / storage.charge_efficiency)
+    return bought
+
+
+def after(levels: Levels, operation: Operation, slot: Slot, fleet: Fleet) -> Levels:
+    """Levels after a slot."""
+    stored, waiting = levels.stored, levels.waiting
+    if fleet.storage is not None:
+        stored = stored + stored_by(operation, fleet)
+        stored = np.clip(stored, 0.0, fleet.storage.energy)
+    if fleet.training is not None:
+        waiting = waiting + slot.work - operation.work.sum(-1) - operation.late
+        waiting = np.clip(waiting, 0.0, slot.ceiling)
+    return Levels(stored, waiting, operation.on)
+
+
+def stored_by(operation: Operation, fleet: Fleet) -> FloatArray:
+    """``[..., N]``, MWh by which charging and discharging change what is stored."""
+    storage = fleet.storage
+    assert storage is not None
+    added: FloatArray = operation.charge * storage.charge_efficiency
+    added -= operation.discharge / storage.discharge_efficiency
+    return added
+
+
+def _within(
+    what: str, values: Array, low: Array, high: Array, slot: Slot, scale: float
+) -> FloatArray:
+    """Values that rounding alone carries out of their bounds, put back.
+
+    Raises
+    ------
+    InfeasibleError
+        For what nothing so small carries.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    beyond = np.maximum(values - high, low - values)
+    if not (beyond <= TOLERANCE * scale).all():
+        place = tuple(int(i) for i in np.argwhere(~(beyond <= TOLERANCE * scale))[0])
+        side = "less than it must be" if not values[place] > 0 else "more than can be"
+        raise InfeasibleError(
+            f"slot {slot.index}: {what}{list(place)} is {values[place]:.6g} MWh, "
+            f"{beyond[place]:.6g} MWh {side}"
+        )
+    inside: FloatArray = np.clip(values, low, high)
+    return inside

@@ -1,0 +1,70 @@
+"""Shadow prices of all that couples the slots of a problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equiload.envs.setting import Physics, Slot
+from equiload.envs.typing import Array, FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prices:
+    """At these a slot is on its own; none where the fleet has no such part.
+
+    Parameters
+    ----------
+    weights
+        ``[..., K, R]``, ``w`` on the simplex over regions: ``μ_k·w[k, r]`` is what a unit of
+        footprint costs.
+    stored
+        ``[..., N]``, ``θ``, US$ per MWh in a battery after the slot.
+    waiting
+        ``[..., C]``, ``π``, US$ per MWh of training work that waits after the slot: what it is
+        worth to have done it.
+    on
+        ``[..., N]``, ``φ``, US$ per MWh per slot of capacity that is on before the slot, from 0 to
+        the cost of a start.
+    """
+
+    weights: Array
+    stored: Array = None
+    waiting: Array = None
+    on: Array = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Costs:
+    """What a MWh costs in a slot, its footprints at the equity prices included.
+
+    Parameters
+    ----------
+    grid
+        ``[..., N]``, US$ per MWh taken from the grid.
+    marginal
+        ``[..., 1]``, US$ per MWh of load where the last of the slot's demand and arriving work
+        finds room, by the merit order of the data centers.
+    """
+
+    grid: FloatArray
+    marginal: FloatArray
+
+    @classmethod
+    def of(cls, slot: Slot, weights: FloatArray, physics: Physics) -> Costs:
+        """Costs at ``weights [..., K, R]``."""
+        per_unit = physics.mu[:, None] * physics.by_datacenter(weights)
+        grid = slot.price + (per_unit * slot.intensity).sum(-2)
+        unit = grid
+        if slot.onsite_intensity is not None:
+            unit = grid + (per_unit * slot.onsite_intensity).sum(-2)
+        unit = unit * physics.pue
+        order = np.argsort(unit, axis=-1)
+        room = np.cumsum(np.take_along_axis(slot.capacity, order, -1), axis=-1)
+        asked = slot.demand.sum(-1, keepdims=True)
+        if slot.work is not None:
+            asked = asked + slot.work.sum(-1, keepdims=True)
+        last = np.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)
+        marginal = np.take_along_axis(unit, np.take_along_axis(order, last, -1), -1)
+        return cls(grid, marginal)

@@ -1,0 +1,95 @@
+"""A data center at shadow prices: what a slot's load costs it, block by block.
+
+Two merit orders, one inside the other. *Energy*: what a site draws comes from its own generation,
+the battery, charging that is forgone, and the grid, the cheapest first; charging is a demand served
+from the bottom, whose last source is to forgo it, at what a stored MWh is worth. *Load*: with as
+many servers on as is best, a unit more of load costs what it draws, less what stood idle anyway; so
+the cost of a load is convex, and its slope is constant on a few blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equiload.envs.knobs import kernels
+from equiload.envs.typing import FloatArray
+
+#: What a site sees, in the order of the rows of :attr:`LoadStack.sites`.
+SITE = (
+    "price",  # US$/MWh from the grid, its footprint included
+    "onsite",  # US$/MWh drawn, whatever its source: on-site footprint
+    "capacity",  # MWh of load, and of servers that can be on
+    "pue",  # MWh drawn per MWh of load
+    "generation",  # MWh of on-site generation at hand
+    "charge",  # MWh that the battery can take …
+    "discharge",  # … and give
+    "worth_charged",  # US$ per MWh taken, θ·η_c
+    "cost_discharged",  # US$ per MWh given, θ/η_d + κ
+    "idle",  # share of full power that a server draws idling
+    "hold",  # US$ that it is worth to have a MWh per slot of capacity on, φ
+    "start",  # US$ to switch it on, β
+    "on_before",  # MWh per slot that was on before
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadStack:
+    """The blocks of load of every data center, and what is done at a load.
+
+    Parameters
+    ----------
+    sites
+        ``[13, ..., N]``: rows as in :data:`SITE`.
+    servers
+        Is there anything to switch off?
+    """
+
+    sites: FloatArray
+    servers: bool
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], *, servers: bool, **rows: FloatArray | float) -> LoadStack:
+        """Stack of sites ``shape [..., N]`` by name of :data:`SITE`; what is left out is 0."""
+        sites = np.zeros((len(SITE), *shape))
+        for name, values in rows.items():
+            sites[SITE.index(name)] = values
+        return cls(sites, servers)
+
+    def __getitem__(self, name: str) -> FloatArray:
+        """``[..., N]``: a row by its name."""
+        row: FloatArray = self.sites[SITE.index(name)]
+        return row
+
+    def blocks(self) -> tuple[FloatArray, FloatArray]:
+        """Widths in MWh and slopes in US$/MWh, ``[..., N, B]``, the slopes ascending."""
+        shape = (*self.sites.shape[1:], count_blocks(self.servers))
+        width, slope = np.empty(shape), np.empty(shape)
+        kernels.blocks(
+            self.sites.reshape(len(SITE), -1),
+            self.servers,
+            width.reshape(-1, shape[-1]),
+            slope.reshape(-1, shape[-1]),
+        )
+        return width, slope
+
+    def operate(self, load: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What is on, ``[..., N]``, and MWh from each source, ``[4, ..., N]``, at ``load``.
+
+        Sources: generation, discharge, charging that is forgone, the grid.
+        """
+        on, taken = np.empty(load.shape), np.empty((4, *load.shape))
+        kernels.operate(
+            self.sites.reshape(len(SITE), -1),
+            self.servers,
+            np.ascontiguousarray(load).reshape(-1),
+            on.reshape(-1),
+            taken.reshape(4, -1),
+        )
+        return on, taken
+
+
+def count_blocks(servers: bool) -> int:
+    """Blocks of a data center: one more than there are loads where its slope may change."""
+    return 11 if servers else 4
