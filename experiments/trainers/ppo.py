@@ -75,7 +75,7 @@ class PPOTrainer:
         cfg, layer, options = self._cfg, layer_of(self._cfg), dict(self._options)
         if self._anneal:
             rate = options.get("learning_rate", 3e-4)  # stable-baselines3's own
-            options["learning_rate"] = rate * (1 - self.done / self.total)
+            options["learning_rate"] = rate * max(0.0, 1 - self.done / self.total)
         envs = SB3VecEnv(
             cfg.problems.batch,
             instance=self._stream(self.done),
