@@ -204,11 +204,11 @@ class Fleet(_Frozen):
     @property
     def knobs(self) -> tuple[str, ...]:
         """Which of the parts beside routing the fleet has."""
-        return tuple(name for name in _PARTS if getattr(self, name) is not None)
+        return tuple(name for name in PARTS if getattr(self, name) is not None)
 
 
 #: What a fleet may have to decide beside routing.
-_PARTS = ("storage", "servers", "models", "training")
+PARTS = ("storage", "servers", "models", "training")
 
 
 def _equal(mine: Any, other: Any) -> bool:

@@ -17,6 +17,7 @@ from scipy.stats import bootstrap
 
 from equiload.envs import DataError, Instance, Policy, rollout
 from equiload.envs.checking import checked, refuse_unknown
+from equiload.envs.instance import PARTS
 from equiload.envs.policy import check_policy
 from equiload.envs.tasks import TASKS
 from equiload.envs.typing import FloatArray
@@ -145,7 +146,10 @@ def digest(instance: Instance) -> str:
     """
     trace, fleet = instance.trace, instance.fleet
     parts = [*instance.series.arrays(), instance.objective.mu]
-    parts += [getattr(fleet, field.name) for field in fields(fleet)]
+    stated = [getattr(fleet, f.name) for f in fields(fleet) if f.name not in PARTS]
+    for name in fleet.knobs:  # what a fleet has not leaves its digest as it was without such parts
+        stated += vars(getattr(fleet, name)).values()
+    parts += stated
     total = hashlib.sha256(f"{trace.footprints}{trace.timestamps.tolist()}".encode())
     for part in parts:
         if isinstance(part, np.ndarray):

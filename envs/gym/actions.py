@@ -14,6 +14,7 @@ from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision, namespace, shadow_cost
 from equiload.envs.errors import DataError
+from equiload.envs.gym import kernels
 from equiload.envs.gym.features import ACTION_SCALE
 from equiload.envs.gym.routing import feasible_routing
 from equiload.envs.instance import Instance
@@ -295,6 +296,13 @@ def finite_actions(action: Any, batch: tuple[int, ...], shape: tuple[int, ...]) 
 
 def softmax(logits: Array) -> Array:
     """Softmax over the last axis."""
+    if isinstance(logits, np.ndarray):
+        rows = np.ascontiguousarray(logits.reshape(-1, logits.shape[-1]))
+        most = np.empty((len(rows), 1))
+        kernels.highest(rows, most[:, 0])
+        weights = np.exp(rows - most)
+        kernels.shares(weights)
+        return weights.reshape(logits.shape)
     xp = namespace(logits)
     shifted = xp.exp(logits - xp.max(logits, axis=-1)[..., None])
     return shifted / shifted.sum(-1)[..., None]

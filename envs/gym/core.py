@@ -17,6 +17,7 @@ from gymnasium import spaces
 from equiload.envs.checking import checked, shown
 from equiload.envs.dynamics import Decision, State, operated, slot_cost, transition
 from equiload.envs.errors import DataError, UsageError
+from equiload.envs.gym import kernels
 from equiload.envs.gym.actions import (
     ActionSpec,
     ClosedLoop,
@@ -210,7 +211,8 @@ class Core:
         if self._loop is not None:
             self._loop.settle(slot, cost.footprint, decision)
         self.state = state = transition(self.state, cost)
-        highest = state.footprint.max(-1)
+        highest = np.empty(state.footprint.shape[:-1])
+        kernels.highest(state.footprint.reshape(-1, state.footprint.shape[-1]), highest.reshape(-1))
         self.totals = state.cost + highest @ self.setting.objective.mu
         self.t += 1
         last = self.t == self.setting.horizon

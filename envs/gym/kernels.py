@@ -1,11 +1,44 @@
-"""The observation in one compiled pass: a quarter of the array operations' time (docs tell)."""
+"""Observation and softmax in compiled passes: a quarter of the array operations' time."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import FloatArray, IntArray
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def highest(rows: FloatArray, out: FloatArray) -> None:
+    """The highest number of each row ``[B, R]`` -> ``out [B]``."""
+    for b in range(len(rows)):
+        most = rows[b, 0]
+        for r in range(1, rows.shape[1]):
+            most = max(most, rows[b, r])
+        out[b] = most
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def shares(rows: FloatArray) -> None:
+    """Divide each row ``[B, R]`` by its sum, in place.
+
+    It adds in the order of numpy, eight numbers side by side, so that episodes stay what they are.
+    """
+    R = rows.shape[1]
+    part = np.empty(8)
+    for b in range(len(rows)):
+        row, done = rows[b], R - R % 8
+        total = 0.0
+        if done:
+            part[:] = row[:8]
+            for r in range(8, done):
+                part[r % 8] += row[r]
+            total = (part[0] + part[1]) + (part[2] + part[3])
+            total += (part[4] + part[5]) + (part[6] + part[7])
+        for r in range(done, R):
+            total += row[r]
+        for r in range(R):
+            row[r] /= total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -15,7 +48,8 @@ def features(
     capacity: FloatArray,
     demand: FloatArray,
     footprint: FloatArray,
-    angle: FloatArray,
+    seconds: IntArray,
+    clock: FloatArray,
     sums: FloatArray,
     scale: FloatArray,
     slots: float,
@@ -26,8 +60,8 @@ def features(
     """Features of ``B`` episodes, as :class:`~equiload.envs.gym.Observer` lists them.
 
     ``price [B, N]``, ``intensity [B, K·N]``, ``capacity [B, N]``, ``demand [B, J]``,
-    ``footprint [B, K, R]``, ``angle [B, 2]``; adds to ``sums [B, (1 + K)·N]``; ``scale [F]`` ->
-    ``out [B, F]``.
+    ``footprint [B, K, R]``, ``seconds [B]`` since 1970, ``clock [2, 2]`` their angles' speed
+    and phase; adds to ``sums [B, (1 + K)·N]``; ``scale [F]`` -> ``out [B, F]``.
     """
     B, N = price.shape
     width, J = sums.shape[1], demand.shape[1]
@@ -55,8 +89,9 @@ def features(
         for j in range(J):
             row[at + j] = demand[b, j] * scale[at + j]
         at += J
-        row[at], row[at + 1] = math.sin(angle[b, 0]), math.sin(angle[b, 1])
-        row[at + 2], row[at + 3] = math.cos(angle[b, 0]), math.cos(angle[b, 1])
+        for i in range(2):
+            angle = seconds[b] * clock[0, i] + clock[1, i]
+            row[at + i], row[at + 2 + i] = math.sin(angle), math.cos(angle)
         row[at + 4] = share_left
         for f in range(at):
             row[f] = min(max(row[f], np.float32(-limit)), np.float32(limit))

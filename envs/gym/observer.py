@@ -32,6 +32,7 @@ _TIME = ("hour_sin", "week_sin", "hour_cos", "week_cos", "time_left")
 # Angle of the day and of the week (from Monday; 1970 began on a Thursday) at a second since 1970.
 _ANGLE = 2 * np.pi / np.array([86400.0, 7 * 86400.0])
 _PHASE = 2 * np.pi * np.array([0.0, 3 / 7])
+_CLOCK = np.stack([_ANGLE, _PHASE])
 
 
 class Observer:
@@ -224,8 +225,8 @@ class Observer:
         footprint = state.footprint
         share_left = 1.0 - (slot.index + over) / self._horizon
         seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
-        angle = seconds[..., None] * _ANGLE + _PHASE
         if not isinstance(slot.price, np.ndarray):
+            angle = seconds[..., None] * _ANGLE + _PHASE
             return self.present(self._build_tensor(slot, footprint, share_left, angle, over))
         if out is None:
             out = np.empty((*self._batch, self.size), dtype=np.float32)
@@ -243,7 +244,8 @@ class Observer:
             _rows(slot.capacity),
             _rows(slot.demand),
             footprint.reshape(-1, *footprint.shape[-2:]),
-            _rows(angle),
+            seconds.reshape(-1),
+            _CLOCK,
             self._sum,
             self._scale,
             float(slot.index + 1),

@@ -113,7 +113,9 @@ class GLBVectorEnv(Rendered, VectorEnv[Any, Any, Any]):
         values = finite_actions(actions, (self.num_envs,), self.core.action.shape)
         observation = self._blank()
         steps = self._each(lambda cut, core: core.step(values[cut], observation[cut]))
-        reward = np.concatenate([step.reward for step in steps])
+        reward = steps[0].reward
+        if len(steps) > 1:
+            reward = np.concatenate([step.reward for step in steps])
         info, done = self._joined([step.info for step in steps]), steps[0].done
         self._extend_film()
         self._over = done
