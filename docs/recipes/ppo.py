@@ -10,7 +10,8 @@ import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from equiload.agents import EGLB, EGLBOff
+from equiload.agents import EGLB, EGLBMPC, EGLBOff, Ensemble
+from equiload.agents.forecast import PastDays
 from equiload.agents.learn import Layout, RegionPolicy
 from equiload.envs import rollout
 from equiload.envs.data import synthetic
@@ -29,6 +30,7 @@ parser.add_argument("--defaults", action="store_true", help="every setting as th
 parser.add_argument("--reward", default="relative_percent")
 parser.add_argument("--hold", type=int, default=6)
 parser.add_argument("--beside", action="store_true", help="eGLB's prices as a feature, no loop")
+parser.add_argument("--mpc", action="store_true", help="also at the mean with eGLB-MPC's prices")
 parser.add_argument("--plain", action="store_true", help="equiload/GLB-v0 in place of ResidualGLB")
 told = parser.parse_args()
 
@@ -87,15 +89,24 @@ class Clock(BaseCallback):
         return spent() < told.seconds
 
 
-def score() -> str:
-    """How the policy's best actions compare on draws that were held out."""
-    agent = AgentPolicy(lambda seen: model.predict(seen, deterministic=True)[0], **acting)
+def compared(agent: object) -> str:
+    """How a policy compares on draws that were held out."""
     ours = rollout(agent, problems).objective
     closed = (eglb - ours).sum() / (eglb - bound).sum()
     return (
         f"{np.mean(ours / eglb - 1):+.2%} of eGLB's J, better on {np.mean(ours < eglb):.0%} of "
         f"draws, {closed:.1%} of its gap closed"
     )
+
+
+def score() -> str:
+    """How the policy's best actions do, alone and, if so told, beside eGLB-MPC."""
+    agent = AgentPolicy(lambda seen: model.predict(seen, deterministic=True)[0], **acting)
+    said = compared(agent)
+    if told.mpc:  # it re-solves on past days, and has no part in the training
+        both = Ensemble([agent, EGLBMPC(PastDays(samples=2), every=3, memory=6)])
+        said += f"\nat the mean with eGLB-MPC's prices: {compared(both)}"
+    return said
 
 
 model = PPO(policy, envs, device="cpu", seed=told.seed, **options)

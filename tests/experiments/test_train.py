@@ -20,6 +20,7 @@ from equiload.envs import DataError, rollout
 from equiload.envs.data import Draw, SyntheticSource, synthetic
 from equiload.experiments.programs.train import STATE, Session
 from equiload.experiments.running import config
+from equiload.experiments.trainers import make_trainer
 from equiload.experiments.trainers.tensors import read_tensors, write_tensors
 from equiload.experiments.trainers.validation import Validation
 
@@ -63,6 +64,20 @@ def run(folder: Path, program: str, *overrides: str) -> subprocess.CompletedProc
 
 class _Killed(BaseException):
     pass
+
+
+def test_ppo_keeps_the_mean_of_its_weights_and_slows_down() -> None:
+    trainer = make_trainer(configured("ppo", "agent.average=0.9"), WORLD, "cpu")
+    heads, rates = [], []
+    for _ in range(4):
+        trainer.advance()
+        parameters = trainer.state()["parameters"]
+        heads.append(parameters["policy"]["mlp_extractor.actor.head.weight"].clone())
+        rates.append(parameters["policy.optimizer"]["param_groups"][0]["lr"])
+    mean = torch.stack(heads).mean(0)  # of a memory longer than the run
+    torch.testing.assert_close(trainer.network().head.weight.data, mean)
+    assert not torch.equal(mean, heads[-1])
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
