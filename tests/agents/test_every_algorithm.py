@@ -19,7 +19,7 @@ NAMES = sorted(registered("algorithm"))
 #: What an algorithm may refuse, and the beginning of its sentence.
 REFUSALS = {
     name: {"three kinds": "the policy was trained for the footprints carbon, water"}
-    for name in ("learned", "robust_learned", "ensemble", "robust_ensemble")
+    for name in ("learned", "robust_learned", "ensemble", "robust_ensemble", "learned_knobs")
 }
 
 

@@ -576,7 +576,7 @@ def test_an_own_world_without_location_through_the_default_benchmark(
     assert f"GLB-Dist left out: {sentence}" in out
     folder = tmp_path / "run"
     content = json.loads((folder / "results.json").read_text())
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["left_out"] == [
         {"algorithm": "GLB-Dist", "reachability": "full", "reason": sentence}
     ]
