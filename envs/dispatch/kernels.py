@@ -42,15 +42,21 @@ def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: F
     Invariant: a data center gets load only once all cheaper ones are full.
     """
     B, N = unit_cost.shape
-    order = np.empty(N, np.int64)
+    order, some, cost = np.empty(N, np.int64), np.empty(N, np.int64), np.empty(N)
     worst = 0.0
     for b in range(B):
         asked = demand[b % demand.shape[0]].sum()
         remaining = asked
         cap = capacity[b % capacity.shape[0]]
-        _sort(unit_cost[b], order)
-        for k in range(N):
-            i = order[k]
+        open_ = 0  # to sort is most of the work: what has no room is left out
+        for i in range(N):
+            out[b, i] = 0.0
+            if cap[i] > 0.0:
+                some[open_], cost[open_] = i, unit_cost[b, i]
+                open_ += 1
+        _sort(cost[:open_], order[:open_])
+        for k in range(open_):
+            i = some[order[k]]
             load = min(remaining, cap[i])
             out[b, i] = load
             remaining -= load
