@@ -173,13 +173,19 @@ class Outcome:
         )
         return gross
 
+    @property
+    def emitted(self) -> FloatArray:
+        """``[..., K, T, N]``: what each data center adds to the footprints in each slot."""
+        trace = self.instance.trace
+        emitted: FloatArray = trace.intensity * self.imported[..., None, :, :]
+        if trace.onsite_intensity is not None:
+            emitted = emitted + trace.onsite_intensity * self.drawn[..., None, :, :]
+        return emitted
+
     def cumulative_footprint(self) -> FloatArray:
         """``[..., K, T, R]``: regional footprints up to and including each slot."""
-        trace = self.instance.trace
-        added = trace.intensity * self.imported[..., None, :, :]
-        if trace.onsite_intensity is not None:
-            added = added + trace.onsite_intensity * self.drawn[..., None, :, :]
-        cumulative: FloatArray = np.cumsum(added @ self.instance.fleet.membership, axis=-2)
+        by_region = self.emitted @ self.instance.fleet.membership
+        cumulative: FloatArray = np.cumsum(by_region, axis=-2)
         return cumulative
 
 

@@ -62,15 +62,14 @@ class EpisodeHistory:
     def of(cls, row: Row) -> EpisodeHistory:
         """EpisodeHistory of one row of a comparison."""
         trace, fleet = row.outcome.instance.trace, row.outcome.instance.fleet
-        drawn = row.outcome.load * fleet.pue
         return cls(
             algorithm=row.algorithm,
             reachability=row.reachability,
             time=trace.timestamps,
             datacenters=fleet.datacenters,
             load=row.outcome.load,
-            energy_cost=trace.price * drawn,
-            footprint=dict(zip(trace.footprints, trace.intensity * drawn, strict=True)),
+            energy_cost=trace.price * row.outcome.imported,
+            footprint=dict(zip(trace.footprints, row.outcome.emitted, strict=True)),
             slack=None if row.certificate is None else row.certificate.slack,
         )
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from equiload.agents import EGLB, EGLBOff, GLBCost
+from equiload.agents import EGLB, EGLBOff, GLBCost, WithKnobs
 from equiload.envs import DataError, Fleet, Instance
 from equiload.envs.data import synthetic
 from equiload.experiments.programs import benchmark
@@ -27,6 +27,7 @@ from equiload.experiments.report.overview import front, objective, profiles
 from equiload.experiments.report.summary import rows_of, setting_labels, summarise
 from equiload.experiments.results.history import EpisodeHistory, read_history, write_history
 from equiload.experiments.results.parquet import Origin
+from equiload.experiments.results.regions import regional
 from equiload.experiments.results.rows import Row, describe
 from equiload.experiments.results.study import compare
 from equiload.experiments.running.files import write_json
@@ -123,6 +124,21 @@ def test_the_table_by_region_is_that_of_the_outcomes() -> None:
         assert max(line.cells[3].value for line in lines) == pytest.approx(100.0)
         cost = sum(line.cells[1].value for line in lines)
         assert cost == pytest.approx(float(row.outcome.energy_cost))
+
+
+def test_with_knobs_a_region_carries_what_it_imports_and_what_its_sites_draw() -> None:
+    instance = synthetic("validation/0", horizon=30, knobs="all")
+    agents = {"eGLB": EGLB(), "eGLB with knobs": WithKnobs(EGLB()), "eGLB-Off": EGLBOff()}
+    for row in compare(agents, instance, reachability="full"):
+        history = EpisodeHistory.of(row)
+        totals = regional(history, instance.fleet.membership)
+        np.testing.assert_allclose(totals["water"], row.outcome.footprint[1], rtol=1e-9)
+        np.testing.assert_allclose(totals["carbon"], row.outcome.footprint[0], rtol=1e-9)
+        other = sum(cost.sum() for cost in row.outcome.other_cost.values())
+        spent = row.outcome.energy_cost - row.outcome.routing.sum() - other
+        assert totals["energy_cost"].sum() == pytest.approx(float(spent))
+        last = row.outcome.cumulative_footprint()[:, -1]
+        np.testing.assert_allclose(last, row.outcome.footprint, rtol=1e-9)
 
 
 def test_a_half_written_history_is_named(tmp_path: Path) -> None:
