@@ -133,6 +133,18 @@ def sky(regions: tuple[Region, ...], minutes: int) -> Sky:
     return Sky(*(np.stack(table, axis=-1) for table in zip(*columns, strict=True)))
 
 
+def sun_over(location: FloatArray, timestamps: TimeArray, minutes: int) -> FloatArray:
+    """``[T, N]``: the clear sky's irradiance on level ground, relative to 1000 W/m².
+
+    Over places ``location [N, 2]``, latitude and longitude in degrees, in the middles of the slots
+    that begin at ``timestamps [T]``, UTC.
+    """
+    since = timestamps - timestamps.astype("datetime64[Y]").astype("datetime64[s]")
+    slot = since.astype("timedelta64[m]").astype(np.int64) // minutes
+    places = [tuple(float(degrees) for degrees in place) for place in location]
+    return np.stack([_sky_over(*place, minutes)[0][slot] for place in places], axis=-1)
+
+
 @lru_cache(maxsize=256)
 def _sky_over(
     latitude: float, longitude: float, minutes: int

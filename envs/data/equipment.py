@@ -14,7 +14,9 @@ import numpy as np
 from scipy.special import ndtr
 
 from equiload.envs.checking import checked, refuse_unknown
-from equiload.envs.instance import Fleet
+from equiload.envs.data.clock import sun_over
+from equiload.envs.errors import DataError
+from equiload.envs.instance import Fleet, Instance
 from equiload.envs.knobs.models import Models
 from equiload.envs.knobs.servers import Servers
 from equiload.envs.knobs.storage import Storage
@@ -23,6 +25,9 @@ from equiload.envs.typing import FloatArray, Positive, Share, Size
 
 #: What ``knobs=`` may name.
 KNOBS = ("solar", "storage", "training", "servers", "models")
+
+#: Below this there is no light: what the clear sky's formula leaves at the horizon.
+DARK = 1e-6
 
 # Work of a job: log-normal. The run times of Microsoft's Philly cluster have this deviation, and
 # with it the largest tenth of jobs hold 82 % of the work, as they do at Alibaba PAI.
@@ -42,6 +47,9 @@ class Equipment:
     ----------
     solar_peak
         Peak power of the panels, relative to the servers' capacity.
+    clear
+        Share of the clear sky's irradiance that clouds leave, where the weather is not known: for
+        recorded traces; the generator has clouds of its own.
     storage_power, storage_hours
         Power of the battery relative to the servers' capacity, and how long it lasts at that.
     efficiency
@@ -71,6 +79,7 @@ class Equipment:
     """
 
     solar_peak: Size = 0.3
+    clear: Share = 0.75
     storage_power: Size = 0.25
     storage_hours: Size = 4.0
     efficiency: Share = 0.919
@@ -163,6 +172,49 @@ def equipped(
             late_cost=e.late_cost,
         )
     return fleet.replace(**parts) if parts else fleet
+
+
+def equip(
+    instance: Instance,
+    knobs: str | Sequence[str] | None,
+    equipment: Equipment | Mapping[str, Any] | None = None,
+) -> Instance:
+    """A recorded instance with the equipment that ``knobs`` name.
+
+    Training work is a share of its demand, of all classes alike and without jobs; panels see the
+    clear sky by location, and what clouds usually leave of it.
+
+    Raises
+    ------
+    DataError
+        For a knob that it has already, and for panels without locations.
+    """
+    chosen, e = knobs_of(knobs), Equipment.of(equipment)
+    fleet, trace = instance.fleet, instance.trace
+    there = ["solar" if name == "generation" else name for name in instance.knobs]
+    for name in chosen:
+        if name in there:
+            raise DataError(f"{instance.name} has {name} of its own, so there is none to add")
+    if not chosen:
+        return instance
+    step = np.diff(trace.timestamps[..., :2], axis=-1).astype("timedelta64[m]").astype(np.int64)
+    minutes = int(step.ravel()[0]) if step.size else 60
+    series: dict[str, Any] = {}
+    if "solar" in chosen:
+        if fleet.location is None:
+            raise DataError("solar panels need a location: give every region one")
+        peak = e.solar_peak * e.clear * fleet.capacity
+        sun = sun_over(fleet.location, trace.timestamps, minutes)
+        series["generation"] = peak * np.where(sun > DARK, sun, 0.0)
+    if "training" in chosen:
+        mean, classes = e.training * trace.demand.sum(-1), len(e.deadline_hours)
+        series["work"] = np.repeat(mean[..., None] / classes, classes, axis=-1)
+        series["demand"] = (1.0 - e.training) * trace.demand
+    stated = {"knobs": chosen, "equipment": dataclasses.asdict(e)}
+    return instance.replace(
+        fleet=equipped(fleet, chosen, e, 60 / minutes),
+        trace=trace.replace(**series, provenance={**trace.provenance, **stated}),
+    )
 
 
 def jobs(

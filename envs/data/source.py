@@ -23,6 +23,7 @@ from equiload.envs.checking import check_call, checked, refuse_unknown
 from equiload.envs.data.bloom10 import bloom10
 from equiload.envs.data.disturbed import disturbed, recorded_ranges
 from equiload.envs.data.draw import Draw, Split, shape_of
+from equiload.envs.data.equipment import Equipment, equip, knobs_of
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
@@ -210,6 +211,8 @@ class RecordedSource(Source):
     ranges
         Stress: ``outages``, ``flash_crowds`` and ``utilisation`` as of
         :class:`~equiload.envs.data.Ranges`, drawn anew for every draw. Default: as recorded.
+    knobs, equipment
+        What to add that the trace has not, as of :func:`~equiload.envs.data.synthetic`.
     """
 
     @checked
@@ -225,8 +228,11 @@ class RecordedSource(Source):
         gap: Number | None = None,
         ranges: Mapping[str, Any] | None = None,
         equity_weight: Mapping[str, float] | None = None,
+        knobs: str | Sequence[str] | None = None,
+        equipment: Mapping[str, Any] | None = None,
     ) -> None:
         self.name, self._read, self._weight = name, read, equity_weight
+        self._knobs, self._equipment = knobs_of(knobs), Equipment.of(equipment)
         self._seed = None if seed is None else Draw.of(seed)
         self._start, self._horizon, self._split, self._gap = start, horizon, split, gap
         if seed is not None and start is not None:
@@ -244,6 +250,7 @@ class RecordedSource(Source):
         read = self._read
         instance = read if isinstance(read, Instance) else read(self._weight)
         _instance(instance, self.name)
+        instance = equip(instance, self._knobs, self._equipment)
         return instance if self._weight is None else _reweighted(instance, self._weight)
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:

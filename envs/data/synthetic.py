@@ -17,7 +17,7 @@ import numpy as np
 
 from equiload.envs.data.clock import Clock, Sky, clock, sky
 from equiload.envs.data.draw import Draw, generators, shape_of
-from equiload.envs.data.equipment import Equipment, equipped, jobs, knobs_of
+from equiload.envs.data.equipment import DARK, Equipment, equipped, jobs, knobs_of
 from equiload.envs.data.fleets import world_fleet
 from equiload.envs.data.grid import MARKETS, Year, load_shape, power, system
 from equiload.envs.data.noise import autoregression, between, pulses, uniform
@@ -254,8 +254,7 @@ class _Maker:
         made, fleet, equipment = {}, self.fleet, self.equipment
         if "solar" in self.knobs:
             peak = equipment.solar_peak * fleet.capacity
-            # At the horizon the clear-sky formula leaves what is no light.
-            sun = np.where(air.sun > 1e-6, air.sun, 0.0)
+            sun = np.where(air.sun > DARK, air.sun, 0.0)
             made["generation"] = peak * sun[..., fleet.region_of]
         if "training" in self.knobs:
             mean, per_hour = equipment.training * demand.sum(-1), 60 / self.minutes

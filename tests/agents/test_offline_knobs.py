@@ -20,6 +20,7 @@ from equiload.agents.offline import Decomposition, solve_lp
 from equiload.agents.offline.reference import solve_reference
 from equiload.envs import DataError, Decision, Instance, Objective, Setting, Slot, State, rollout
 from equiload.envs.data import bloom10
+from equiload.envs.data.equipment import equip
 from equiload.envs.knobs.models import Models
 from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.knobs.prices import Prices
@@ -500,6 +501,9 @@ def test_what_knobs_are_worth_on_the_published_trace(bloom10_root: Path) -> None
         solution = solve_lp(instance)
         assert solution.status == "optimal"
         assert solution.objective / plain == pytest.approx(PUBLISHED[name], abs=1e-3), name
+    # The prototype had 0.862, under clouds that were drawn.
+    sunny = solve_lp(equip(trace, "solar", {"solar_peak": 0.5}))
+    assert sunny.objective / plain == pytest.approx(0.857, abs=1e-3)
     assert always_on(trace, 0.35) == pytest.approx(820e3, rel=1e-3)
     for start_cost, expected in ((10, 627e3), (50, 639e3)):
         servers = Servers(idle=np.full(10, 0.35), start_cost=start_cost)

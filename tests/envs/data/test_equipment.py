@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equiload.envs import DataError
-from equiload.envs.data import SyntheticSource, synthetic
+from equiload.envs.data import RecordedSource, SyntheticSource, synthetic
 from equiload.envs.data.equipment import KNOBS, Equipment, jobs, knobs_of
 
 WEEK = {"horizon": 168}
@@ -100,3 +100,31 @@ def test_a_source_draws_them() -> None:
     assert source.draw("test/0").knobs == ("storage", "models", "onsite_intensity")
     assert source.provenance["knobs"] == ["storage", "models"]
     assert knobs_of("all") == KNOBS
+
+
+def test_a_recorded_trace_is_equipped() -> None:
+    plain = synthetic("train/3", horizon=400)
+    source = RecordedSource(plain, knobs="all", equipment={"training": 0.4, "solar_peak": 0.5})
+    trace = source.instance().trace
+    assert source.instance().fleet.knobs == ("storage", "servers", "models", "training")
+    assert np.array_equal(trace.price, plain.trace.price)
+    assert np.array_equal(trace.intensity, plain.trace.intensity)
+    np.testing.assert_allclose(trace.demand, 0.6 * plain.trace.demand)
+    np.testing.assert_allclose(trace.work.sum(-1), 0.4 * plain.trace.demand.sum(-1))
+    assert trace.generation.max() <= 0.5 * 0.75 * 1.2
+    # The same sun as the generator's, in which its own clouds stand.
+    cloudy = synthetic("train/3", horizon=400, knobs="solar", equipment={"solar_peak": 0.5})
+    dark = cloudy.trace.generation == 0
+    assert np.array_equal(dark, trace.generation == 0)
+    assert (cloudy.trace.generation <= trace.generation / 0.75 + 1e-9).all()
+    assert source.draw("test/0", horizon=24).knobs == source.instance().knobs
+
+
+def test_what_a_trace_has_already_is_not_added() -> None:
+    with_sun = synthetic(0, horizon=3, knobs="solar")
+    with pytest.raises(DataError, match="synthetic has solar of its own, so there is none to add"):
+        RecordedSource(with_sun, knobs=["storage", "solar"]).instance()
+    nowhere = with_sun.fleet.replace(location=None)
+    plain = synthetic(0, horizon=3).replace(fleet=nowhere)
+    with pytest.raises(DataError, match="solar panels need a location"):
+        RecordedSource(plain, knobs="solar").instance()
