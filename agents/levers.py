@@ -32,24 +32,32 @@ class Rule(Protocol):
         ...
 
 
-class _Range:
-    """Where a cost usually lies: a running mean, and the mean distance from it."""
+class _Watching:
+    """What the two rules share that look at where a cost usually lies.
 
-    def __init__(self, memory: float) -> None:
-        self._memory, self._seen = memory, 0
+    ``memory``: slots over which costs count; ``width``: how many mean distances from the mean dear
+    and cheap lie.
+    """
 
-    def see(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and mean distance of what has been seen, of late above all."""
+    def __init__(self, memory: float, width: float) -> None:
+        self.memory, self.width = memory, width
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`Rule`."""
+        self._fleet, self._last, self._seen = setting.fleet, setting.horizon - 1, 0
+
+    def usual(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Mean of the costs seen, of late above all, and how far dear and cheap lie from it."""
         self._seen += 1
-        step = max(1.0 / self._memory, 1.0 / self._seen)
+        step = max(1.0 / self.memory, 1.0 / self._seen)
         if self._seen == 1:
             self._mean, self._apart = cost, 0.0 * cost
         self._mean = self._mean + step * (cost - self._mean)
         self._apart = self._apart + step * (np.abs(cost - self._mean) - self._apart)
-        return self._mean, self._apart
+        return self._mean, self.width * self._apart
 
 
-class StoredByCharge:
+class StoredByCharge(_Watching):
     """Stored energy is worth the less the fuller a battery is, between dear and cheap.
 
     ``θ`` falls with the state of charge from what the dearest usual MWh saves by discharging,
@@ -67,21 +75,16 @@ class StoredByCharge:
 
     @checked
     def __init__(self, *, memory: Positive = 168.0, width: Positive = 0.5) -> None:
-        self.memory, self.width = memory, width
-
-    def reset(self, setting: Setting) -> None:
-        """See :class:`Rule`."""
-        self._range, self._last = _Range(self.memory), setting.horizon - 1
-        self._storage = setting.fleet.storage
+        super().__init__(memory, width)
 
     def price(self, costs: Costs, slot: Slot, levels: Levels) -> Array:
         """See :class:`Rule`."""
-        storage = self._storage
+        storage = self._fleet.storage
         assert storage is not None
         into, out = storage.charge_efficiency, storage.discharge_efficiency
-        mean, apart = self._range.see(costs.grid)
-        dear = (mean + self.width * apart - storage.wear) * out
-        cheap = (mean - self.width * apart) / into
+        mean, apart = self.usual(costs.grid)
+        dear = (mean + apart - storage.wear) * out
+        cheap = (mean - apart) / into
         size = np.where(storage.energy > 0, storage.energy, 1.0)
         worth = np.maximum(dear, cheap) + (cheap - np.maximum(dear, cheap)) * levels.stored / size
         least, most = self.between(slot)
@@ -90,14 +93,14 @@ class StoredByCharge:
 
     def between(self, slot: Slot) -> tuple[FloatArray, FloatArray]:
         """Least and most ``[N]`` to have stored after the slot, to end as it began."""
-        storage, slots = self._storage, self._last - slot.index
+        storage, slots = self._fleet.storage, self._last - slot.index
         assert storage is not None
         least = storage.initial - slots * storage.charge * storage.charge_efficiency
         most = storage.initial + slots * storage.discharge / storage.discharge_efficiency
         return np.maximum(least, 0.0), np.minimum(most, storage.energy)
 
 
-class WaitingByFullness:
+class WaitingByFullness(_Watching):
     """Work is done at a cost that rises with how full its queue is of what may wait.
 
     ``π`` goes from cheap (nothing waits) to dear (no more may wait) around the usual marginal cost;
@@ -113,25 +116,20 @@ class WaitingByFullness:
 
     @checked
     def __init__(self, *, memory: Positive = 72.0, width: Positive = 1.0) -> None:
-        self.memory, self.width = memory, width
-
-    def reset(self, setting: Setting) -> None:
-        """See :class:`Rule`."""
-        self._range, self._last = _Range(self.memory), setting.horizon - 1
-        self._training = setting.fleet.training
+        super().__init__(memory, width)
 
     def price(self, costs: Costs, slot: Slot, levels: Levels) -> Array:
         """See :class:`Rule`."""
-        training = self._training
+        training = self._fleet.training
         assert training is not None
-        mean, apart = self._range.see(costs.marginal)
+        mean, apart = self.usual(costs.marginal)
         left = np.minimum(1.0, (self._last - slot.index) / np.maximum(training.deadline, 1))
         room = slot.ceiling * left
         waits = levels.waiting + slot.work
         full = np.divide(waits, room, out=np.full(waits.shape, 2.0), where=room > 0)
-        price = mean + self.width * apart * (2.0 * np.minimum(full, 2.0) - 1.0)
+        price = mean + apart * (2.0 * np.minimum(full, 2.0) - 1.0)
         # What may wait no more is done; all else is better done than given up.
-        return np.minimum(price, (1.0 - 1e-9) * training.late_cost)
+        return np.minimum(price, training.urgent)
 
 
 class WarmByShare:

@@ -108,7 +108,7 @@ class Setting:
         """What there is beside routing, see :attr:`~equiload.envs.Instance.knobs`."""
         return self.fleet.knobs + self.sites
 
-    def plain(self) -> Setting:
+    def without_knobs(self) -> Setting:
         """The same without what there is beside routing."""
         nothing = dict.fromkeys(self.fleet.knobs)
         return replace(self, fleet=self.fleet.replace(**nothing), sites=())

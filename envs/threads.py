@@ -38,7 +38,7 @@ def threads() -> int:
 def side_by_side(work: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
     """``[work(item) for item in items]``, shared among threads; within one of them, serially."""
     todo = list(items)
-    alone = len(todo) <= 1 or getattr(_worker, "busy", False)  # counting cores takes 0.2 ms
+    alone = len(todo) <= 1 or getattr(_worker, "busy", False)  # counting cores reads files
     count = 1 if alone else min(threads(), len(todo))
     if count <= 1:
         return [work(item) for item in todo]

@@ -87,7 +87,7 @@ class LearnedPolicy:
                 f"the policy was trained for the footprints {', '.join(kinds)} in this order, "
                 f"the instance has {', '.join(here)}"
             )
-        self._agent.reset(setting.plain())
+        self._agent.reset(setting.without_knobs())
         layout = Layout.of(self._agent.observer, setting)
         if self._network is None:
             shape = self._agent.action_shape

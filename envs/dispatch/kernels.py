@@ -48,14 +48,14 @@ def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: F
         asked = demand[b % demand.shape[0]].sum()
         remaining = asked
         cap = capacity[b % capacity.shape[0]]
-        open_ = 0  # to sort is most of the work: what has no room is left out
+        usable = 0  # to sort is most of the work: what has no room is left out
         for i in range(N):
             out[b, i] = 0.0
             if cap[i] > 0.0:
-                some[open_], cost[open_] = i, unit_cost[b, i]
-                open_ += 1
-        _sort(cost[:open_], order[:open_])
-        for k in range(open_):
+                some[usable], cost[usable] = i, unit_cost[b, i]
+                usable += 1
+        _sort(cost[:usable], order[:usable])
+        for k in range(usable):
             i = some[order[k]]
             load = min(remaining, cap[i])
             out[b, i] = load

@@ -181,8 +181,7 @@ class ShadowPriceAction:
             prices = replace(prices, stored=theta)
         if fleet.training is not None:
             pi = costs.marginal + np.abs(costs.marginal) * (waiting - 1.0)
-            limit = (1.0 - 1e-9) * fleet.training.late_cost
-            prices = replace(prices, waiting=np.minimum(pi, limit))
+            prices = replace(prices, waiting=np.minimum(pi, fleet.training.urgent))
         if fleet.servers is not None:
             prices = replace(prices, on=fleet.servers.start_cost * on / (1.0 + on))
         return self._market.clear(slot, prices, levels, self._physics)

@@ -1,4 +1,4 @@
-"""Observation and softmax in compiled passes: a quarter of the array operations' time."""
+"""Observation (a quarter of the array operations' time: docs tell) and softmax, compiled."""
 
 import math
 

@@ -15,14 +15,11 @@ from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs.operation import Levels, Operation, limits
-from equiload.envs.knobs.prices import Prices
+from equiload.envs.knobs.prices import Prices, with_footprints
 from equiload.envs.knobs.stack import LoadStack, count_blocks
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, FloatArray
-
-# Work that has no price waits rather than be given up, and is done rather than wait.
-_ALMOST = 1.0 - 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +102,7 @@ class Market:
         if fleet.training is not None:
             amount = levels.waiting + slot.work
             goes = np.broadcast_to(fleet.training.late_cost, amount.shape)
-            waits = _ALMOST * goes if prices.waiting is None else prices.waiting
+            waits = fleet.training.urgent if prices.waiting is None else prices.waiting
             waits = np.broadcast_to(waits, goes.shape)
             # To give up is dearer than to wait, or there is no waiting.
             may_wait = np.where(waits < goes, np.minimum(amount, slot.ceiling), 0.0)
@@ -178,11 +175,8 @@ def stack_of(
     that batteries can take and give; ``on``: worth of a server that is on, cost of a start, what
     was on.
     """
-    per_unit = physics.mu[:, None] * physics.by_datacenter(weights)
-    price = slot.price + (per_unit * slot.intensity).sum(-2)
-    rows = {"price": price, "capacity": slot.capacity, "pue": fleet.pue}
-    if slot.onsite_intensity is not None:
-        rows["onsite"] = (per_unit * slot.onsite_intensity).sum(-2)
+    price, onsite = with_footprints(slot, weights, physics)
+    rows = {"price": price, "onsite": onsite, "capacity": slot.capacity, "pue": fleet.pue}
     if slot.generation is not None:
         rows["generation"] = slot.generation
     storage = fleet.storage

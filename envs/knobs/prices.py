@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equiload.envs.series import Series
 from equiload.envs.setting import Physics, Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -54,12 +55,8 @@ class Costs:
     @classmethod
     def of(cls, slot: Slot, weights: FloatArray, physics: Physics) -> Costs:
         """Costs at ``weights [..., K, R]``."""
-        per_unit = physics.mu[:, None] * physics.by_datacenter(weights)
-        grid = slot.price + (per_unit * slot.intensity).sum(-2)
-        unit = grid
-        if slot.onsite_intensity is not None:
-            unit = grid + (per_unit * slot.onsite_intensity).sum(-2)
-        unit = unit * physics.pue
+        grid, onsite = with_footprints(slot, weights, physics)
+        unit = (grid + onsite) * physics.pue
         order = np.argsort(unit, axis=-1)
         room = np.cumsum(np.take_along_axis(slot.capacity, order, -1), axis=-1)
         asked = slot.demand.sum(-1, keepdims=True)
@@ -68,3 +65,18 @@ class Costs:
         last = np.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)
         marginal = np.take_along_axis(unit, np.take_along_axis(order, last, -1), -1)
         return cls(grid, marginal)
+
+
+def with_footprints(
+    slot: Series, weights: FloatArray, physics: Physics
+) -> tuple[FloatArray, Array]:
+    """US$ per MWh from the grid, and per MWh drawn whatever its source, ``[..., N]`` each.
+
+    With what their footprints cost at ``weights [..., K, R]``; the second is 0 where sites have no
+    footprint of their own.
+    """
+    per_unit = physics.mu[:, None] * physics.by_datacenter(weights)
+    grid: FloatArray = slot.price + (per_unit * slot.intensity).sum(-2)
+    if slot.onsite_intensity is None:
+        return grid, 0.0
+    return grid, (per_unit * slot.onsite_intensity).sum(-2)

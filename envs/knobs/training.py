@@ -83,6 +83,15 @@ class Training:
             return np.ones((len(self.classes), datacenters), np.bool_)
         return self.reachable
 
+    @property
+    def urgent(self) -> FloatArray:
+        """``[C]``, US$/MWh, a hair below the cost of giving up.
+
+        At this price of waiting work is done rather than wait, and waits rather than be given up.
+        """
+        urgent: FloatArray = (1.0 - 1e-9) * self.late_cost
+        return urgent
+
     def ceiling(self, work: FloatArray) -> FloatArray:
         """``[..., T, C]``, MWh that may wait after each slot, of arrivals ``work [..., T, C]``.
 
