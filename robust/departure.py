@@ -16,7 +16,7 @@ from equiload.envs import DataError, Decision, InfeasibleError, Setting, Slot
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.series import Series
-from equiload.envs.typing import BoolArray, FloatArray
+from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.kernels import Ledger
 from equiload.robust.levels import Hinges, LevelLedger, LevelSafeSet, axes_of, parts_of
 from equiload.robust.safe import Effect
@@ -30,7 +30,7 @@ _MOST_STEPS = 60
 class Played(NamedTuple):
     """What is played: ``alpha [...]`` in [0, 1], the decision, the ledger after it."""
 
-    alpha: FloatArray
+    alpha: Array
     decision: Decision
     ledger: LevelLedger
 
@@ -84,7 +84,10 @@ class LevelTurn:
         )
         self._own = own
         books = safe.plain.follow(self._before.books, safe.plain.rates(slot), own, slot.index)
-        self._books = books._replace(breach=books.breach | safe.bounds.broken(slot))
+        broken = safe.bounds.broken(slot)
+        if safe.plain.footprint_bound is not None:
+            broken = broken | books.breach
+        self._books = books._replace(breach=broken)
         self.back = way_back(expert, slot, levels, expert_levels, safe.setting)
         self._returned = self._reach(self.back)
         #: The ledger if the way back were taken.
@@ -163,9 +166,10 @@ class LevelTurn:
             same &= (self.levels.on == self._on_before).all(-1)
         return _Reached(_where(same, before._replace(books=self._books), ledger), change, hinges)
 
-    def _gaps(self, away: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    def _gaps(self, away: dict[str, FloatArray]) -> dict[str, Any]:
         """What the levels' gaps come to, with their errors."""
-        before, fleet, gaps = self._before, self.safe.setting.fleet, {}
+        before, fleet = self._before, self.safe.setting.fleet
+        gaps: dict[str, Any] = {}
         if fleet.storage is not None:
             charged = away["charge"] * fleet.storage.charge_efficiency
             given = away["discharge"] / fleet.storage.discharge_efficiency
@@ -242,7 +246,8 @@ class LevelTurn:
         if storage is None:
             return np.zeros_like(self._before.footprint)
         given = self.safe.bounds.intensity * (storage.discharge_efficiency * behind)[..., None, :]
-        return self.safe.setting.physics.by_region(given)
+        footprint: FloatArray = self.safe.setting.physics.by_region(given)
+        return footprint
 
     def _margin(self, reached: _Reached) -> FloatArray:
         """US$ ``[...]``: what rounding a mixture of the two may add."""
@@ -251,7 +256,8 @@ class LevelTurn:
         size = size + np.abs(reached.ledger.books.cost) + self._returned.change.size
         footprint = np.abs(books.footprint) + np.abs(reached.ledger.books.footprint) + books.head
         size = size + (footprint + self._own.footprint).max(-1) @ mu
-        return 4 * self.safe.terms * _EPS * size
+        margin: FloatArray = 4 * self.safe.terms * _EPS * size
+        return margin
 
 
 #: Levels whose gaps are priced, on either side.
@@ -288,7 +294,8 @@ def screen(
     asked = slot.demand if wanted.saved is None else slot.demand - wanted.saved
     # Stricter than what is asked of the expert: a mixture of the two is then feasible, too.
     reachable = setting.fleet.reachable
-    refused = ~feasible(allocation, asked, slot.capacity, reachable, TOLERANCE / 4)
+    sound = feasible(allocation, asked, slot.capacity, reachable, TOLERANCE / 4)
+    refused = np.array(~sound)
     chosen = back
     if not refused.any():
         with suppress(InfeasibleError):
@@ -326,14 +333,11 @@ def _put(decisions: Decision, one: Decision, index: tuple[int, ...]) -> Decision
             if (a := getattr(one.operation, n)) is not None
         }
     )
-    here = Decision(
-        *(
-            np.broadcast_to(getattr(one, n), getattr(decisions, n).shape)
-            for n in ("load", "routing", "allocation")
-        ),
-        operation=operation,
-    )
-    return choose(where, here, decisions)
+    spread_out = {
+        n: np.broadcast_to(getattr(one, n), getattr(decisions, n).shape)
+        for n in ("load", "routing", "allocation")
+    }
+    return choose(where, replace(one, **spread_out, operation=operation), decisions)
 
 
 def _where(where: BoolArray, one: LevelLedger, other: LevelLedger) -> LevelLedger:

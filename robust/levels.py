@@ -148,8 +148,8 @@ class LevelSafeSet:
         J, N = self.setting.fleet.reachable.shape
         training, models = self.setting.fleet.training, self.setting.fleet.models
         C = 0 if training is None else len(training.classes)
-        steps = 0 if models is None else len(models.steps[0])
-        return J * N + C * (N + 2) + J * (steps + 1) + 12 * N + 40
+        steps: int = 0 if models is None else len(models.steps[0])
+        return int(J * N + C * (N + 2) + J * (steps + 1) + 12 * N + 40)
 
     # What a decision, or a difference of two, costs.
 

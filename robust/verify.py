@@ -75,7 +75,7 @@ def verify(
     allocations
         ``[..., T, J, N]``, as played.
     operation
-        What else was done, on a fleet with knobs: every episode is settled in rational arithmetic.
+        What else was done, on a fleet with knobs.
     exact
         Settle every episode in rational arithmetic (about 2 ms a slot of 10 × 10).
     spot_checks
@@ -93,7 +93,9 @@ def verify(
     True
     """
     if instance.knobs:
-        return verify_operated(certificate, instance, allocations, operation)
+        return verify_operated(
+            certificate, instance, allocations, operation, exact=exact, spot_checks=spot_checks
+        )
     parts, violations = _parts(certificate, instance, allocations)
     if violations:
         return Verification(violations=tuple(violations))

@@ -28,8 +28,16 @@ from equiload.envs import (
 )
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import FloatArray
-from equiload.robust import Certificate, EnvironmentLayer, Method, RobustPolicy, pooled, verify
-from equiload.robust.verify import Verification, Violation
+from equiload.robust import (
+    Certificate,
+    EnvironmentLayer,
+    Method,
+    RobustPolicy,
+    Verification,
+    Violation,
+    pooled,
+    verify,
+)
 from equiload.testing.problems import random_problems
 
 # Projection solves a program per episode and slot, the others are arithmetic on the whole batch.
