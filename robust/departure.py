@@ -139,13 +139,13 @@ class LevelTurn:
         away = {name: given[name] - self._expert[name] for name in given}
         change = safe.effect(self.slot, away, given, self._expert)
         hinges = safe.hinges(self.slot, given, self.levels.on)
-        apart = (hinges.at != self._hinges.at) * (hinges.size + self._hinges.size)
-        error = safe.terms * _EPS * (apart @ hinges.weight)
+        apart = hinges.apart(self._hinges)
+        error = safe.terms * _EPS * apart
         change = change._replace(
             cost=change.cost
             + (np.maximum(hinges.at, 0) - np.maximum(self._hinges.at, 0)) @ hinges.weight,
             cost_error=change.cost_error + error + np.where(error > 0, 1e-280, 0.0),
-            size=change.size + apart @ hinges.weight,
+            size=change.size + apart,
         )
         gaps = before._replace(
             cost=_up(before.cost, change.cost + change.cost_error),

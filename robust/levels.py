@@ -84,14 +84,31 @@ class LevelLedger(NamedTuple):
 
 
 class Hinges(NamedTuple):
-    """Convex costs ``Σ weight·max(at, 0)``: starts, and quality beyond each step of the models.
+    """Convex costs ``Σ weight·max(done − free, 0)``: starts, and quality beyond each step.
 
-    ``at [..., M]``, ``weight [M]``, and the ``size [..., M]`` that rounding in ``at`` goes with.
+    ``done [..., M]`` is on, or saved; ``free [..., M]`` was on before, or is saved by the steps
+    before; ``weight [M]``.
     """
 
-    at: FloatArray
+    done: FloatArray
+    free: FloatArray
     weight: FloatArray
-    size: FloatArray
+
+    @property
+    def at(self) -> FloatArray:
+        """``[..., M]``: beyond 0 it costs."""
+        return self.done - self.free
+
+    @property
+    def size(self) -> FloatArray:
+        """``[..., M]``: what rounding goes with."""
+        return np.abs(self.done) + np.abs(self.free)
+
+    def apart(self, other: Hinges) -> FloatArray:
+        """US$ ``[...]``: the size of all that is not to the last bit the same."""
+        differs = (self.done != other.done) | (self.free != other.free)
+        size: FloatArray = np.where(differs, self.size + other.size, 0.0) @ self.weight
+        return size
 
     @property
     def value(self) -> FloatArray:
@@ -214,20 +231,19 @@ class LevelSafeSet:
     def hinges(self, slot: Slot, given: dict[str, FloatArray], on_before: Array) -> Hinges:
         """What is convex: starts from ``on_before [..., N]``, quality of what is ``saved``."""
         fleet, lead = self.setting.fleet, given["allocation"].shape[:-2]
-        at, weight, size = [np.zeros((*lead, 0))], [np.zeros(0)], [np.zeros((*lead, 0))]
+        done, free, weight = [np.zeros((*lead, 0))], [np.zeros((*lead, 0))], [np.zeros(0)]
         if fleet.servers is not None:
-            started = given["on"] - on_before
-            at.append(started)
-            size.append(np.abs(started))
+            done.append(given["on"])
+            free.append(on_before)
             weight.append(fleet.servers.start_cost)
         if fleet.models is not None:
             room, unit = fleet.models.room(slot.demand), fleet.models.unit_cost
             before = np.cumsum(room, axis=-1) - room
-            saved = given["saved"][..., None]
-            at.append((saved - before).reshape(*lead, -1))
-            size.append((np.abs(saved) + np.cumsum(room, axis=-1)).reshape(*lead, -1))
+            saved = np.broadcast_to(given["saved"][..., None], before.shape)
+            done.append(saved.reshape(*lead, -1))
+            free.append(before.reshape(*lead, -1))
             weight.append(np.diff(unit, axis=-1, prepend=0.0).ravel())
-        return Hinges(*(np.concatenate(x, axis=-1) for x in (at, weight, size)))
+        return Hinges(*(np.concatenate(x, axis=-1) for x in (done, free, weight)))
 
     # What the way back may cost.
 

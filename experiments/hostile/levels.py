@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from equiload.envs import Decision, Setting, Slot, State
+from equiload.agents import EGLB, WithKnobs
+from equiload.envs import Decision, Instance, Policy, Setting, Slot, State, rollout
 from equiload.envs.knobs.market import Market
 from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.knobs.prices import Prices
 from equiload.envs.typing import Array, FloatArray
+from equiload.robust import Bounds, Certificate, RobustPolicy
+from equiload.testing.knobs import KNOBS, with_random_knobs
+from equiload.testing.problems import random_problems
+
+_RHO = (0.0, 0.0, 1e-9, 0.01, 0.1, 1.0)
 
 
 class RandomPrices:
@@ -90,3 +96,36 @@ class Dump(RandomPrices):
         return Decision(
             allocation.sum(-2), np.zeros(batch), allocation, operation=Operation(**operation)
         )
+
+
+def random_parts(rng: np.random.Generator, batch: int) -> Instance:
+    """Random small problems on one fleet with some knobs; a quarter of the prices negative."""
+    instance = random_problems(rng, batch)
+    price = instance.trace.price
+    flipped = rng.random(price.shape) < 0.25
+    price = np.where(flipped, -rng.choice([1.0, 3.0]) * price, price)
+    instance = instance.replace(trace=instance.trace.replace(price=price))
+    some = rng.random(len(KNOBS)) < 0.6
+    some[rng.integers(len(KNOBS))] = True
+    return with_random_knobs(rng, instance, [k for k, on in zip(KNOBS, some, strict=True) if on])
+
+
+def play(
+    instance: Instance, rng: np.random.Generator, **options: object
+) -> tuple[Certificate, FloatArray, Operation]:
+    """Hostile advice against a random expert: the certificate, and what was played."""
+    seeds = [int(s) for s in rng.integers(2**32, size=2)]
+    experts: list[Policy] = [RandomPrices(seeds[0]), WithKnobs(EGLB())]
+    advice: list[Policy] = [Dump(seeds[1]), RandomPrices(seeds[1])]
+    given = {
+        "rho": float(rng.choice(_RHO)),
+        "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
+        "method": str(rng.choice(["blend", "blend", "switch"])),
+        "bounds": Bounds.of(instance, room=float(rng.choice([1.0, 1.0, 2.0]))),
+        **options,
+    }
+    expert, adversary = experts[rng.integers(2)], advice[rng.integers(2)]
+    policy = RobustPolicy(adversary, expert, **given)  # type: ignore[arg-type]
+    outcome = rollout(policy, instance, keep=True)
+    assert outcome.operation is not None
+    return policy.certificate(), outcome.allocation, outcome.operation

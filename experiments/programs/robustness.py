@@ -2,7 +2,8 @@
 
 ``equiload robustness``: advice × ρ × allowance × method on one instance.
 ``equiload robustness campaign=adversarial``: random small problems, hostile
-advice, every episode verified independently; exit status 1 on any violation.
+advice, every episode verified independently; exit status 1 on any violation. With
+``+instance.knobs=all`` on fleets with random batteries, training work, servers, models and panels.
 """
 
 from __future__ import annotations
@@ -150,8 +151,9 @@ def _trial(key: tuple[str, str, float, float], row: Row, base: float, weights: F
 
 def _campaign(cfg: RobustnessConfig) -> None:
     batches = -(-cfg.episodes // EPISODES_PER_BATCH)  # about: some hold fewer
+    knobs = bool(cfg.instance.get("knobs"))
     with bars() as progress:
-        attacks = campaign(cfg.episodes, cfg.seed)
+        attacks = campaign(cfg.episodes, cfg.seed, knobs=knobs)
         *_, tally = progress.track(attacks, total=batches, description="batches")
     for violation in tally.violations[:20]:
         print(violation, file=sys.stderr)  # noqa: T201
