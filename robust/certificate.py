@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from equiload.envs import DataError, Outcome, dual_bound
+from equiload.envs.knobs.bound import knob_bound
 from equiload.envs.knobs.operation import Operation
+from equiload.envs.knobs.prices import Prices
 from equiload.envs.typing import BoolArray, FloatArray
 from equiload.robust.bounds import Bounds
 from equiload.robust.kernels import Ledger
@@ -132,7 +134,7 @@ class Certificate:
             "slack": float(self.allowed - self.excess),
         }
 
-    def ratio(self, outcome: Outcome, weights: FloatArray | None = None) -> FloatArray:
+    def ratio(self, outcome: Outcome, weights: FloatArray | Prices | None = None) -> FloatArray:
         """``[...]``: certified bound on ``J / J(eGLB-Off)``, by weak duality.
 
         Parameters
@@ -140,7 +142,8 @@ class Certificate:
         outcome
             Of the episode.
         weights
-            ``[..., K, R]``, shadow prices on the simplex. Default: found by mirror ascent.
+            ``[..., K, R]``, shadow prices on the simplex. Default: found by mirror ascent. On a
+            fleet with knobs all prices over time, as a solution has them; any are valid.
 
         Returns
         -------
@@ -148,6 +151,8 @@ class Certificate:
         """
         if weights is None:
             lower = lower_bound(outcome)
+        elif isinstance(weights, Prices):
+            lower = knob_bound(outcome.instance, weights)
         else:
             lower = dual_bound(outcome.instance, weights).value
         ratio: FloatArray = np.where(

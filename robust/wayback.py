@@ -33,17 +33,18 @@ def way_back(
             there &= (own == getattr(expert_levels, name)).all(-1)
     if there.all():
         return expert
-    return choose(there, expert, _as_far_as_possible(expert, slot, levels, setting))
+    return choose(there, expert, as_far_as_possible(expert, slot, levels, setting))
 
 
-def _as_far_as_possible(expert: Decision, slot: Slot, levels: Levels, setting: Setting) -> Decision:
-    operation, fleet = expert.operation, setting.fleet
+def as_far_as_possible(wanted: Decision, slot: Slot, levels: Levels, setting: Setting) -> Decision:
+    """What was possible from other levels, as far as it is from these."""
+    operation, fleet = wanted.operation, setting.fleet
     assert operation is not None
-    wanted = replace(operation, grid=None)
-    load = expert.allocation.sum(-2)
+    done = replace(operation, grid=None)
+    load = wanted.allocation.sum(-2)
     if fleet.training is not None:
         work, late = _work(operation, slot, levels)
-        wanted = replace(wanted, work=work, late=late)
+        done = replace(done, work=work, late=late)
         load = load + work.sum(-2)
     needed = draw(load, operation.on, fleet)
     if fleet.storage is not None:
@@ -53,12 +54,12 @@ def _as_far_as_possible(expert: Decision, slot: Slot, levels: Levels, setting: S
         charge = np.minimum(operation.charge, np.maximum(room, 0.0))
         there = (levels.stored + charge * into) * out
         discharge = np.minimum(np.minimum(operation.discharge, there), needed + charge)
-        wanted = replace(wanted, charge=charge, discharge=discharge)
+        done = replace(done, charge=charge, discharge=discharge)
         needed = needed + charge - discharge
     if operation.generation is not None:
         used = np.minimum(operation.generation, np.maximum(needed, 0.0))
-        wanted = replace(wanted, generation=used)
-    return complete(expert.allocation, wanted, slot, levels, setting)
+        done = replace(done, generation=used)
+    return complete(wanted.allocation, done, slot, levels, setting)
 
 
 def _work(operation: Operation, slot: Slot, levels: Levels) -> tuple[FloatArray, FloatArray]:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from equiload.agents import EGLB, WithKnobs
-from equiload.envs import Decision, Instance, Policy, Setting, Slot, State, rollout
+from equiload.envs import (
+    Decision,
+    Instance,
+    Outcome,
+    Policy,
+    Setting,
+    Slot,
+    State,
+    rollout,
+)
 from equiload.envs.knobs.market import Market
 from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.knobs.prices import Prices
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust import Bounds, Certificate, RobustPolicy
+from equiload.robust.wayback import as_far_as_possible
 from equiload.testing.knobs import KNOBS, with_random_knobs
 from equiload.testing.problems import random_problems
 
@@ -96,6 +106,38 @@ class Dump(RandomPrices):
         return Decision(
             allocation.sum(-2), np.zeros(batch), allocation, operation=Operation(**operation)
         )
+
+
+class Retrace:
+    """What was done in another episode, as far as it is possible from the levels that are.
+
+    Parameters
+    ----------
+    outcome
+        Of the same instance, with its allocation or without.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self._setting = setting
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        """See :class:`~equiload.envs.Policy`."""
+        outcome, t, fleet = self.outcome, slot.index, self._setting.fleet
+        assert outcome.operation is not None
+        named = {n: getattr(outcome.operation, n) for n in Operation.__slots__}
+        done = Operation(**{n: a[t] for n, a in named.items() if a is not None})
+        if outcome.allocation is None:
+            inference = outcome.load[t] if done.work is None else outcome.load[t] - done.work.sum(0)
+            asked = slot.demand if done.saved is None else slot.demand - done.saved
+            allocation = fleet.dispatch.split(np.maximum(inference, 0.0), asked)
+        else:
+            allocation = outcome.allocation[t]
+        wanted = Decision(outcome.load[t], outcome.routing[t], allocation, operation=done)
+        return as_far_as_possible(wanted, slot, state.levels or Levels(), self._setting)
 
 
 def random_parts(rng: np.random.Generator, batch: int) -> Instance:
