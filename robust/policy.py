@@ -82,7 +82,8 @@ class RobustLayer:
         self.method.reset(self.safe)
         self._ledger: Ledger | None = None
         self._level_ledger: LevelLedger | None = None
-        self._records: list[SlotRecord] = []
+        #: Of the slots played so far.
+        self.records: list[SlotRecord] = []
 
     def act(
         self, slot: Slot, advice: Array | Decision, levels: Levels | None = None
@@ -111,14 +112,14 @@ class RobustLayer:
         self._ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
         record = expert if self.keep_expert else seal(expert)
-        self._records.append(SlotRecord(record, alpha, refused, played.ledger))
+        self.records.append(SlotRecord(record, alpha, refused, played.ledger))
         allocation: FloatArray = played.allocation
         return allocation
 
     def certificate(self) -> Certificate:
         """Certificate of the episode so far."""
         bounds = None if self._levels is None else self._levels.bounds
-        return certificate_of(self.safe, self._records, bounds)
+        return certificate_of(self.safe, self.records, bounds)
 
     def _operate(
         self, safe: LevelSafeSet, slot: Slot, advice: Array | Decision, levels: Levels
@@ -135,7 +136,7 @@ class RobustLayer:
         assert isinstance(self.method, LevelMethod)
         played = self.method.operate(turn, proposed)
         ledger = self._level_ledger = played.ledger
-        self._records.append(
+        self.records.append(
             SlotRecord(
                 expert=expert.allocation
                 if self.keep_expert

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from equiload.agents import EGLB, EGLBOff, GLBCost, WithKnobs
 from equiload.envs import DataError, Decision, Instance, Policy, Setting, Slot, State, rollout
 from equiload.envs.data import synthetic
+from equiload.envs.gym import AgentPolicy, GLBEnv, GLBVectorEnv
 from equiload.envs.knobs.operation import Operation
 from equiload.experiments.hostile import levels
-from equiload.robust import Bounds, Certificate, RobustPolicy, Verification, verify
+from equiload.robust import (
+    Bounds,
+    Certificate,
+    EnvironmentLayer,
+    RobustPolicy,
+    Verification,
+    verify,
+)
 from equiload.robust.levels import LevelSafeSet
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -54,13 +62,13 @@ def test_no_violation_in_many_episodes() -> None:
 def test_extended_precision_settles_what_rational_numbers_do() -> None:
     rng = np.random.default_rng(0)
     for _ in range(4):
-        instance = levels.random_parts(rng, 100)
+        instance = levels.random_parts(rng, 40)
         certificate, *played = levels.play(instance, rng)
         found = verify(certificate, instance, *played)
         exact = verify(certificate, instance, *played, exact=True)
         assert found.ok
         assert exact.ok
-        assert found.exact < exact.exact == 100
+        assert found.exact < exact.exact == 40
         worse = replace(certificate, left=certificate.left - np.abs(certificate.left) * 1e-6)
         found, exact = (
             {str(violation) for violation in verify(worse, instance, *played, exact=e).violations}
@@ -181,6 +189,37 @@ def test_a_batch_is_its_members() -> None:
                 one.allocation, both.allocation[b], atol=1e-9 * instance.fleet.capacity.max()
             )
             np.testing.assert_allclose(one.objective, both.objective[b], rtol=1e-9)
+
+
+def test_an_environment_keeps_the_guarantee(day: Instance) -> None:
+    layer = EnvironmentLayer(WithKnobs(EGLB()), rho=0.1, bounds=Bounds.of(day), record=True)
+    envs = GLBVectorEnv(3, instance=day, horizon=24, layer=layer)
+    envs.reset(seed=0)
+    rng, alphas = np.random.default_rng(0), []
+    for _ in range(24):
+        *_, info = envs.step(3.0 * rng.normal(size=envs.action_space.shape))
+        alphas.append(info["alpha"])
+        assert (info["slack"] >= 0).all()
+    assert 0.0 < np.mean(alphas) < 1.0
+    certificate = envs.core.layer.certificate()
+    assert certificate.holds.all()
+    assert (np.array(alphas) == certificate.alpha.T).all()
+    expert = rollout(WithKnobs(EGLB()), day).objective
+    assert (info["objective"] <= 1.1 * expert).all()
+
+
+def test_an_agent_in_a_layer_does_what_it_did_in_the_environment(day: Instance) -> None:
+    def layer() -> EnvironmentLayer:
+        return EnvironmentLayer(WithKnobs(EGLB()), rho=0.1, bounds=Bounds.of(day))
+
+    env = GLBEnv(instance=day, horizon=24, layer=layer())
+    env.reset(seed=0)
+    action, done = np.linspace(-2, 2, env.action_space.shape[0]).astype(np.float32), False
+    while not done:
+        *_, done, _, info = env.step(action)
+    agent = AgentPolicy(lambda _: action)
+    policy = RobustPolicy(agent, WithKnobs(EGLB()), rho=0.1, bounds=Bounds.of(day))
+    assert rollout(policy, day).objective == pytest.approx(info["objective"], rel=1e-12)
 
 
 def test_a_slot_beyond_the_bounds_is_a_breach(day: Instance) -> None:
