@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from equiload.envs.arrays import namespace
 from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
-from equiload.envs.dynamics import Decision, namespace, shadow_cost
+from equiload.envs.dynamics import Decision, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
 from equiload.envs.gym.features import ACTION_SCALE

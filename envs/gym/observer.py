@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from equiload.envs.arrays import like, namespace
 from equiload.envs.checking import checked
-from equiload.envs.dynamics import State, like, namespace
+from equiload.envs.dynamics import State
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
 from equiload.envs.gym.actions import ClosedLoop

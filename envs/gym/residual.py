@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from equiload.envs.dynamics import Decision, like, namespace
+from equiload.envs.arrays import like, namespace
+from equiload.envs.dynamics import Decision
 from equiload.envs.errors import DataError
 from equiload.envs.gym.actions import ShadowPriceAction
 from equiload.envs.gym.features import PricingPolicy
