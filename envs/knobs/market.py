@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from equiload.envs.knobs.stack import LoadStack, count_blocks
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, FloatArray
+
+if TYPE_CHECKING:  # needs torch
+    from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ class Market:
             routing = np.zeros(reach.shape)
             routing[:, : N * self._blocks] = np.repeat(pairs, self._blocks, axis=1)
             pairs = routing
-        self._columns = Dispatch(reach, pairs)
+        self._columns: Dispatch | TorchDispatch = Dispatch(reach, pairs)
         self._shape = (N, J, rows - J, steps)
 
     def clear(

@@ -6,7 +6,7 @@ price, and a mean of feasible decisions is feasible.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -47,6 +47,11 @@ class Levels:
         if fleet.training is not None:
             waiting = np.zeros((*batch, len(fleet.training.classes)))
         return cls(stored, waiting, on)
+
+    def map(self, change: Callable[[Array], Array]) -> Levels:
+        """The same change made to each of them that there is."""
+        named = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return Levels(**{name: change(level) for name, level in named if level is not None})
 
 
 def _spread(values: FloatArray, batch: tuple[int, ...]) -> FloatArray:
