@@ -19,6 +19,7 @@ from equiload.envs.gym.actions import (
     ClosedLoop,
     Layer,
     Operates,
+    RoutingAction,
     make_action,
     scale_of,
 )
@@ -100,7 +101,7 @@ class DifferentiableSimulator:
         parts = {"physics": self._physics, "dispatch": self._dispatch, "market": self._market}
         scale = scale_of(action, action_scale)
         self._action = make_action(action, self.setting, scale, **parts)
-        if not isinstance(self._action, Operates):
+        if not isinstance(self._action, Operates) or isinstance(self._action, RoutingAction):
             self.setting.require_plain(f"{type(self._action).__name__} on tensors")
         levels = State.start(self.setting).levels
         self._levels = None if levels is None else levels.map(tensor)

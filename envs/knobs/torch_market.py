@@ -20,7 +20,7 @@ from equiload.envs.knobs.stack import SITE, LoadStack, count_blocks
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array
 
-# What lies so many temperatures from the grid's price, and further from it than 0 does, is decided.
+# So many temperatures above the grid's price, or below all sources, what to forgo is decided.
 _DECIDED = 50.0
 
 
@@ -66,7 +66,9 @@ class TorchMarket(Market):
         sources = Dispatch(np.ones((1, 6 if fleet.servers is not None else 4), np.bool_))
         self._sources = TorchDispatch(sources, device=device, dtype=dtype)
         assert isinstance(self._columns, Dispatch)
-        self._columns = self._dispatch = TorchDispatch(self._columns, device=device, dtype=dtype)
+        self._columns = self._dispatch = TorchDispatch(
+            self._columns, device=device, dtype=dtype, alike=True
+        )
         self.temperature = temperature
 
     @property
@@ -149,9 +151,11 @@ class TorchStack(LoadStack):
     def _taken(self, cost: Tensor, width: Tensor, drawn: Tensor) -> Tensor:
         """MWh ``[M, ..., N]`` from sources at ``cost``, of ``width [..., N, M]``."""
         if (tau := self.sources.temperature) > 0:
-            price = self["price"][..., None]
-            far = price.abs() + _DECIDED * tau
-            cost = torch.minimum(torch.maximum(cost, price - far), price + far)
+            # A cost out of all proportion would leave no digits for the others.
+            low, high = cost[..., :4].amin(-1), self["price"]
+            far = _DECIDED * tau + low.abs() + high.abs()
+            cost = torch.maximum(cost, (low - far)[..., None])
+            cost = torch.minimum(cost, (high + far)[..., None])
         return self.sources.loads(cost, drawn[..., None], width)[0].movedim(-1, 0)
 
     def _off(self, worth: Tensor) -> Tensor:
