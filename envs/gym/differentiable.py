@@ -48,10 +48,12 @@ class DifferentiableSimulator:
     device, dtype
         Where, and how exactly.
     temperature
-        See :class:`~equiload.envs.dispatch.torch_dispatch.TorchDispatch`; may be changed later.
+        See :class:`~equiload.envs.dispatch.torch_dispatch.TorchDispatch`, and for a fleet with more
+        to decide than routing :class:`~equiload.envs.knobs.torch_market.TorchMarket`; may be
+        changed later.
     action
-        ``"shadow_prices"`` (actions ``[..., K, R]``), ``"routing"`` (``[..., J, N]``), or a class
-        of your own, whose ``decide`` is then given tensors.
+        As for the environment; ``"routing"`` on fleets with nothing else to decide. A class of your
+        own is given tensors.
     observation, action_scale, price_scale, features
         As for the environment: networks are interchangeable.
     layer
