@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 
 from equiload.envs import DataError, Setting, Slot, State
+from equiload.envs.arrays import like, namespace
 from equiload.envs.checking import checked
-from equiload.envs.dynamics import like, namespace
 from equiload.envs.typing import Array, FloatArray, IntArray
 from equiload.envs.validation import regular_array
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
+from equiload.envs.arrays import namespace
 from equiload.envs.knobs import operation as knobs
 from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.series import Series
@@ -149,7 +149,7 @@ def _operated(
     left = knobs.after(levels, operation, slot, fleet)
     if fleet.storage is not None and slot.index == physics.last:
         other = other + knobs.refill(left.stored, fleet)
-    energy = np.vecdot(slot.price, grid)
+    energy = namespace(grid).vecdot(slot.price, grid)
     return SlotCost(grid, energy, decision.routing, physics.by_region(used), other, left)
 
 
@@ -168,16 +168,3 @@ def transition(state: State, cost: SlotCost) -> State:
     if cost.levels is not None:
         spent = spent + cost.other
     return State(spent, state.footprint + cost.footprint, cost.levels)
-
-
-def namespace(array: Array) -> Array:
-    """Array-API namespace of an array; numpy's own at once, since small steps are many."""
-    return np if isinstance(array, np.ndarray) else array_namespace(array)
-
-
-def like(array: Array, other: Array) -> Array:
-    """Return a numpy array of the problem's, in the kind, precision and device of ``other``."""
-    if isinstance(other, np.ndarray | np.generic) or not isinstance(array, np.ndarray):
-        return array
-    copy = np.array(array)  # torch warns of arrays that are read-only
-    return array_namespace(other).asarray(copy, dtype=other.dtype, device=other.device)

@@ -31,6 +31,7 @@ from equiload.envs.validation import (
     booleans,
     clock,
     frozen,
+    in_arrays,
     integers,
     names_of,
     numbers,
@@ -195,6 +196,15 @@ class Fleet(_Frozen):
     def membership(self) -> FloatArray:
         """``[N, R]``: 1 where a data center lies in a region."""
         return frozen(np.eye(len(self.regions))[self.region_of])
+
+    def to(self, convert: Callable[[FloatArray], Any]) -> Fleet:
+        """The same with its numbers in other arrays, tensors on a device, say."""
+        if self.models is not None:
+            _ = self.models.steps  # which copies then keep
+        parts = {name: in_arrays(getattr(self, name), convert) for name in self.knobs}
+        other = in_arrays(self, convert)
+        set_fields(other, **parts)
+        return other
 
     def same_as(self, other: Fleet) -> bool:
         """Is everything about the two the same?"""

@@ -34,7 +34,7 @@ class Physics:
     full
         Is everything reachable?
     fleet
-        Itself, for what there is to decide beside routing.
+        Itself, for what there is to decide beside routing: its numbers, too, in such arrays.
     last
         The last slot.
     """
@@ -57,7 +57,8 @@ class Physics:
         arrays = {
             name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)
         }
-        return replace(self, **{name: convert(array) for name, array in arrays.items()})
+        converted = {name: convert(array) for name, array in arrays.items()}
+        return replace(self, fleet=self.fleet.to(convert), **converted)
 
     def by_region(self, by_datacenter: Array) -> Array:
         """``[..., R]``: sums over each region's data centers ``[..., N]``."""

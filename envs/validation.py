@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray, TimeArray
 
 _A = TypeVar("_A", bound="np.ndarray[Any, Any]")
+_T = TypeVar("_T")
 
 #: Size of a number that is not 0: products of a few neither overflow nor underflow, so that a
 #: certificate can bound them exactly (docs/robustness.md).
@@ -25,6 +27,15 @@ def set_fields(target: Any, **values: Any) -> None:
     """Set fields of a frozen dataclass while it is made."""
     for name, value in values.items():
         object.__setattr__(target, name, value)
+
+
+def in_arrays(part: _T, convert: Callable[[FloatArray], Any]) -> _T:
+    """Copy of a frozen dataclass with its numbers in other arrays, tensors, say."""
+    other = copy(part)
+    for name, value in vars(part).items():
+        if isinstance(value, np.ndarray) and value.dtype == np.float64:
+            set_fields(other, **{name: convert(value)})
+    return other
 
 
 def frozen(array: _A) -> _A:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from equiload.envs.dynamics import like
+from equiload.envs.arrays import like
 from equiload.envs.typing import Array
 from equiload.robust.kernels import Ledger
 from equiload.robust.safe import Effect, SafeSet, Turn

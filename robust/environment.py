@@ -17,7 +17,7 @@ from equiload.envs import (
     Slot,
     Trajectory,
 )
-from equiload.envs.dynamics import like
+from equiload.envs.arrays import like
 from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.knobs.operation import Levels
 from equiload.envs.typing import Array, FloatArray

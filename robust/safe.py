@@ -23,7 +23,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from equiload.envs import DataError, Setting, Slot
-from equiload.envs.dynamics import like
+from equiload.envs.arrays import like
 from equiload.envs.series import Series
 from equiload.envs.typing import Array, FloatArray
 from equiload.envs.validation import numbers, set_fields

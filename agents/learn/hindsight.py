@@ -161,6 +161,7 @@ class HindsightLearner:
             features=self._features(instance),
             layer=self._layer() if self._layer else None,
         )
+        simulator.setting.require_plain("the hindsight learner")
         self._bind(self.network, simulator)
         size = torch.as_tensor(_size(instance), dtype=torch.float32, device=self._device)
         loss, objective = self._loss(simulator, temperature, size)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError
+from equiload.envs.typing import FloatArray, IntArray
 
 # No temperature is lower than this share of the largest cost: rounding would swamp it. Nor is a
 # Newton step taken where the slope is flatter than this: the level is anywhere between two costs.
@@ -43,6 +44,8 @@ class TorchDispatch:
         Where the tensors live.
     temperature
         ``τ``, US$/MWh; may be changed later.
+    alike
+        Find the level of data centers of equal reach once: faster where many are alike.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class TorchDispatch:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float64,
         temperature: float = 0.0,
+        alike: bool = False,
     ) -> None:
         self._dispatch, self.temperature = dispatch, temperature
         self._cuts: tuple[Tensor, Tensor, Tensor] | None = None
@@ -68,6 +72,8 @@ class TorchDispatch:
             offset, member = (torch.tensor(a, device=device, dtype=dtype) for a in dispatch.cuts)
             grouping = torch.tensor(dispatch.grouping, device=device, dtype=dtype)
             self._cuts = (grouping @ offset, member, 1.0 - member)
+            own, level_of = _own_levels(dispatch.cuts[1], alike)
+            self._levels = torch.tensor(own, device=device), torch.tensor(level_of, device=device)
 
     def loads(self, unit_cost: Tensor, demand: Tensor, capacity: Tensor) -> tuple[Tensor, Tensor]:
         """Cheapest loads ``[..., N]`` and what routing them costs ``[...]``.
@@ -89,7 +95,7 @@ class TorchDispatch:
         if temperature == 0.0:
             loads = _greedy(unit_cost, offset, capacity, self._cuts[1])
         else:
-            loads = _soft(unit_cost, offset, capacity, self._cuts[2], temperature)
+            loads = _soft(unit_cost, offset, capacity, self._cuts[2], self._levels, temperature)
         return loads, torch.zeros_like(loads[..., 0])
 
     def _compiled(
@@ -114,7 +120,12 @@ def _greedy(cost: Tensor, offset: Tensor, capacity: Tensor, member: Tensor) -> T
 
 
 def _soft(
-    cost: Tensor, offset: Tensor, capacity: Tensor, outside: Tensor, temperature: float
+    cost: Tensor,
+    offset: Tensor,
+    capacity: Tensor,
+    outside: Tensor,
+    levels: tuple[Tensor, Tensor],
+    temperature: float,
 ) -> Tensor:
     """Separable convex minimisation over the polymatroid's base by rising levels.
 
@@ -125,7 +136,8 @@ def _soft(
     """
     tau = torch.clamp(cost.detach().abs().amax(-1, keepdim=True) * _COLDEST, min=temperature)
     with torch.no_grad():
-        level, cut = _levels(cost, offset, capacity, outside, tau)
+        level, cut = _bracketed(cost, offset, capacity, outside, levels[0], tau)
+        level, cut = level[..., levels[1]], cut[..., levels[1]]
         same = (cut[..., :, None] == cut[..., None, :]).to(cost.dtype)
     total = _tight(offset, cut, outside, same)
     with torch.no_grad():
@@ -141,14 +153,19 @@ def _soft(
     return loads + mend
 
 
-def _levels(
-    cost: Tensor, offset: Tensor, capacity: Tensor, outside: Tensor, tau: Tensor
+def _own_levels(member: FloatArray, alike: bool) -> tuple[IntArray, IntArray]:
+    """Data centers ``[L]`` whose levels are sought, and whose of them each one's ``[N]`` is."""
+    if alike or (len(member) == 2 and member.all(-1).any()):  # full: one level for all
+        _, own, level_of = np.unique(member, axis=1, return_index=True, return_inverse=True)
+        return own, level_of.ravel()
+    each = np.arange(member.shape[1])
+    return each, each
+
+
+def _bracketed(
+    cost: Tensor, offset: Tensor, capacity: Tensor, outside: Tensor, own: Tensor, tau: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Level of each data center ``[..., N]``, and the cut ``[..., N]`` that holds it there."""
-    N = cost.shape[-1]
-    lone = len(outside) == 2 and not bool(outside.sum(-1).amin())  # full: one level for all
-    own = torch.zeros(1, dtype=torch.long) if lone else torch.arange(N)
-    own = own.to(cost.device)
+    """Levels of the data centers ``own [..., L]``, and the cuts ``[..., L]`` that hold them."""
     low = (cost.amin(-1, keepdim=True) - _REACH * tau).expand(*cost.shape[:-1], len(own)).clone()
     high = (cost.amax(-1, keepdim=True) + _REACH * tau).expand_as(low).clone()
     everything = int(outside.sum(-1).argmax())
@@ -163,7 +180,7 @@ def _levels(
         held = outside[tightest, own] > 0
         cut = torch.where(held, tightest, cut)
         high, low = torch.where(held, middle, high), torch.where(held, low, middle)
-    return ((low + high) / 2).expand(cost.shape), cut.expand(cost.shape)
+    return (low + high) / 2, cut
 
 
 def _tight(offset: Tensor, cut: Tensor, outside: Tensor, same: Tensor) -> Tensor:

@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from equiload.envs.arrays import namespace
 from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
-from equiload.envs.dynamics import Decision, namespace, shadow_cost
+from equiload.envs.dynamics import Decision, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
 from equiload.envs.gym.features import ACTION_SCALE
@@ -102,7 +104,7 @@ class Layer(Protocol):
 class Operates(Protocol):
     """An action space that says what is done beside routing, too."""
 
-    def operate(self, action: FloatArray, slot: Slot, levels: Levels) -> Decision:
+    def operate(self, action: Array, slot: Slot, levels: Levels) -> Decision:
         """Decision for finite ``action [B, *shape]``, from the ``levels`` before the slot."""
         ...
 
@@ -128,7 +130,7 @@ class ShadowPriceAction:
         Of the episodes.
     scale
         Logits per unit of action.
-    physics, dispatch
+    physics, dispatch, market
         The setting's, on the device where the action is taken. Default: in numpy arrays.
     """
 
@@ -138,6 +140,7 @@ class ShadowPriceAction:
         scale: float,
         physics: Physics | None = None,
         dispatch: TorchDispatch | None = None,
+        market: Market | None = None,
     ) -> None:
         fleet = setting.fleet
         self._by_kind = setting.footprint_shape[-2:]
@@ -155,6 +158,7 @@ class ShadowPriceAction:
         self._dispatch = setting.fleet.dispatch
         self._loads: Dispatch | TorchDispatch = dispatch or self._dispatch
         self._physics, self._scale = physics or setting.physics, scale
+        self._given_market = market
 
     def weights(self, action: Array) -> Array:
         """Weights ``[..., K, R]`` on the simplex over regions."""
@@ -169,22 +173,22 @@ class ShadowPriceAction:
 
     @cached_property
     def _market(self) -> Market:
-        return Market(self._setting.fleet)
+        return self._given_market or Market(self._setting.fleet)
 
-    def operate(self, action: FloatArray, slot: Slot, levels: Levels) -> Decision:
+    def operate(self, action: Array, slot: Slot, levels: Levels) -> Decision:
         """See :class:`Operates`."""
-        weights, fleet = self.weights(action), self._setting.fleet
+        weights, fleet, xp = self.weights(action), self._physics.fleet, namespace(action)
         costs = Costs.of(slot, weights, self._physics)
-        factor = np.exp(np.clip(self._split(action)[1], -_LARGEST, _LARGEST))
-        ends = np.cumsum(list(self.levels.values()))
-        stored, waiting, on = np.split(factor, ends[:-1], axis=-1)
+        factor = xp.exp(xp.clip(self._split(action)[1], -_LARGEST, _LARGEST))
+        ends = accumulate(self.levels.values(), initial=0)
+        stored, waiting, on = (factor[..., a:b] for a, b in pairwise(ends))
         prices = Prices(weights)
         if fleet.storage is not None:
-            theta = costs.grid + np.abs(costs.grid) * (stored - 1.0)
+            theta = costs.grid + abs(costs.grid) * (stored - 1.0)
             prices = replace(prices, stored=theta)
         if fleet.training is not None:
-            pi = costs.marginal + np.abs(costs.marginal) * (waiting - 1.0)
-            prices = replace(prices, waiting=np.minimum(pi, fleet.training.urgent))
+            pi = costs.marginal + abs(costs.marginal) * (waiting - 1.0)
+            prices = replace(prices, waiting=xp.minimum(pi, fleet.training.urgent))
         if fleet.servers is not None:
             prices = replace(prices, on=fleet.servers.start_cost * on / (1.0 + on))
         return self._market.clear(slot, prices, levels, self._physics)
@@ -254,7 +258,8 @@ def make_action(
 ) -> Action:
     """Build an action space (:func:`~equiload.envs.make.make`), logits ``scale`` per action.
 
-    ``tensors``: ``physics`` and ``dispatch`` on a device, see :class:`ShadowPriceAction`.
+    ``tensors``: ``physics``, ``dispatch`` and ``market`` on a device, see
+    :class:`ShadowPriceAction`.
     """
     space: Action = make(
         "action", action, setting, float(scale), like=Action, trust=trust, **tensors

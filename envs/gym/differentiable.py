@@ -14,10 +14,20 @@ from equiload.envs.checking import checked
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import Decision, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
-from equiload.envs.gym.actions import ActionSpec, ClosedLoop, Layer, make_action, scale_of
+from equiload.envs.gym.actions import (
+    ActionSpec,
+    ClosedLoop,
+    Layer,
+    Operates,
+    RoutingAction,
+    make_action,
+    scale_of,
+)
 from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Observer
 from equiload.envs.instance import Instance
+from equiload.envs.knobs.operation import Levels
+from equiload.envs.knobs.torch_market import TorchMarket
 from equiload.envs.make import Spec
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Form
@@ -38,10 +48,12 @@ class DifferentiableSimulator:
     device, dtype
         Where, and how exactly.
     temperature
-        See :class:`~equiload.envs.dispatch.torch_dispatch.TorchDispatch`; may be changed later.
+        See :class:`~equiload.envs.dispatch.torch_dispatch.TorchDispatch`, and for a fleet with more
+        to decide than routing :class:`~equiload.envs.knobs.torch_market.TorchMarket`; may be
+        changed later.
     action
-        ``"shadow_prices"`` (actions ``[..., K, R]``), ``"routing"`` (``[..., J, N]``), or a class
-        of your own, whose ``decide`` is then given tensors.
+        As for the environment; ``"routing"`` on fleets with nothing else to decide. A class of your
+        own is given tensors.
     observation, action_scale, price_scale, features
         As for the environment: networks are interchangeable.
     layer
@@ -74,7 +86,6 @@ class DifferentiableSimulator:
         layer: Layer | None = None,
     ) -> None:
         self.instance, self.setting = instance, Setting.of(instance)
-        self.setting.require_plain("the differentiable simulator")
         self.horizon, self.batch = instance.horizon, instance.batch
 
         def tensor(array: Any) -> Tensor:
@@ -86,10 +97,16 @@ class DifferentiableSimulator:
         self._dispatch = TorchDispatch(
             instance.fleet.dispatch, device=device, dtype=dtype, temperature=temperature
         )
+        self._market: TorchMarket | None = None
+        if self.setting.knobs:
+            self._market = TorchMarket(instance.fleet, self._physics, temperature=temperature)
+        parts = {"physics": self._physics, "dispatch": self._dispatch, "market": self._market}
         scale = scale_of(action, action_scale)
-        self._action = make_action(
-            action, self.setting, scale, physics=self._physics, dispatch=self._dispatch
-        )
+        self._action = make_action(action, self.setting, scale, **parts)
+        if not isinstance(self._action, Operates) or isinstance(self._action, RoutingAction):
+            self.setting.require_plain(f"{type(self._action).__name__} on tensors")
+        levels = State.start(self.setting).levels
+        self._levels = None if levels is None else levels.map(tensor)
         #: Shape of one slot's actions, batch axes first.
         self.action_shape = (*self.batch, *self._action.shape)
         self._loop = self._action if isinstance(self._action, ClosedLoop) else None
@@ -110,7 +127,7 @@ class DifferentiableSimulator:
         if self._loop is not None:
             self._loop.reset()
         zeros = self.mu.new_zeros
-        state = State(zeros(self.batch), zeros(self.setting.footprint_shape))
+        state = State(zeros(self.batch), zeros(self.setting.footprint_shape), self._levels)
         return state, self.observer.observe(self.slot(0), state)
 
     def step(self, t: int, state: State, action: Tensor) -> tuple[State, Any]:
@@ -125,10 +142,10 @@ class DifferentiableSimulator:
             )
         action = action.reshape(self.action_shape)
         slot = self.slot(t)
-        decision = self.decide(action, slot)
+        decision = self.decide(action, slot, state.levels)
         if self.layer is not None:
             decision = self.layer.decide(slot, decision)
-        cost = slot_cost(slot, decision, self._physics)
+        cost = slot_cost(slot, decision, self._physics, state.levels)
         if self._loop is not None:
             self._loop.settle(slot, cost.footprint, decision)
         state = transition(state, cost)
@@ -161,8 +178,13 @@ class DifferentiableSimulator:
         at = self._series.map(lambda array: array[..., t, :])
         return Slot.at(at, t, self.instance.trace.timestamps[..., t])
 
-    def decide(self, action: Tensor, slot: Slot) -> Decision:
-        """Loads that actions come to, before any layer; axes may lead those of the batch."""
+    def decide(self, action: Tensor, slot: Slot, levels: Levels | None = None) -> Decision:
+        """Loads that actions come to, before any layer; axes may lead those of the batch.
+
+        ``levels``: before the slot, of a fleet with more to decide than routing.
+        """
+        if self._market is not None and isinstance(self._action, Operates):
+            return self._action.operate(action, slot, levels or Levels())
         return self._action.decide(action, slot)
 
     @property
@@ -173,3 +195,5 @@ class DifferentiableSimulator:
     @temperature.setter
     def temperature(self, temperature: float) -> None:
         self._dispatch.temperature = temperature
+        if self._market is not None:
+            self._market.temperature = temperature

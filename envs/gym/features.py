@@ -11,8 +11,8 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from equiload.envs.arrays import namespace
 from equiload.envs.checking import checked, shown
-from equiload.envs.dynamics import namespace
 from equiload.envs.errors import DataError
 from equiload.envs.forecast import Forecaster, History, Recorder
 from equiload.envs.make import Spec, Trust, make

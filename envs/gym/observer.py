@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from equiload.envs.arrays import like, namespace
 from equiload.envs.checking import checked
-from equiload.envs.dynamics import State, like, namespace
+from equiload.envs.dynamics import State
 from equiload.envs.errors import DataError
 from equiload.envs.gym import kernels
 from equiload.envs.gym.actions import ClosedLoop
@@ -227,7 +228,7 @@ class Observer:
         seconds = slot.timestamp.astype("datetime64[s]").astype(np.int64)
         if not isinstance(slot.price, np.ndarray):
             angle = seconds[..., None] * _ANGLE + _PHASE
-            return self.present(self._build_tensor(slot, footprint, share_left, angle, over))
+            return self.present(self._build_tensor(slot, state, share_left, angle, over))
         if out is None:
             out = np.empty((*self._batch, self.size), dtype=np.float32)
         if self.features:
@@ -255,7 +256,7 @@ class Observer:
         )
         return self.present(out)
 
-    def _read(self, slot: Slot, levels: Levels | None) -> FloatArray:
+    def _read(self, slot: Slot, levels: Levels | None) -> Array:
         """Levels and what else there is beside routing, ``[..., width]``, of order one."""
         there = {
             "generation": slot.generation,
@@ -264,14 +265,15 @@ class Observer:
         }
         if levels is not None:
             there |= {"stored": levels.stored, "on": levels.on, "waiting": levels.waiting}
-        parts = [there[name] / scale for name, (_, scale) in self._gauges.items()]
-        return np.concatenate(parts, axis=-1).clip(-LIMIT, LIMIT)
+        xp, gauges = namespace(slot.price), self._gauges.items()
+        parts = [there[name] / like(scale, slot.price) for name, (_, scale) in gauges]
+        return xp.clip(xp.concat(parts, axis=-1), -LIMIT, LIMIT)
 
     def _build_tensor(
-        self, slot: Slot, footprint: Array, share_left: float, angle: FloatArray, over: bool
+        self, slot: Slot, state: State, share_left: float, angle: FloatArray, over: bool
     ) -> Array:
         """The same for tensors: differentiable, on any device."""
-        xp = namespace(slot.price)
+        xp, footprint = namespace(slot.price), state.footprint
         local = xp.concat([slot.price, _flat(slot.intensity)], axis=-1)
         self._sum = local if self._sum is None else self._sum + local
         clock = np.concatenate(
@@ -297,7 +299,10 @@ class Observer:
             added.append(like(self._added(slot), standard))
         if self._loop is not None:
             added.append(logits_of(like(self._loop.multipliers, standard)))
-        return xp.concat([standard, *(part * (0.0 if over else 1.0) for part in added)], axis=-1)
+        added = [part * (0.0 if over else 1.0) for part in added]
+        if self._gauges:
+            added.insert(0, self._read(slot, state.levels))
+        return xp.concat([standard, *added], axis=-1)
 
     def present(self, flat: Array) -> Any:
         """Give a flat observation ``[..., size]`` this observer's layout."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from equiload.envs.dynamics import Decision, like, namespace
+from equiload.envs.arrays import like, namespace
+from equiload.envs.dynamics import Decision
 from equiload.envs.errors import DataError
 from equiload.envs.gym.actions import ShadowPriceAction
 from equiload.envs.gym.features import PricingPolicy
+from equiload.envs.knobs.market import Market
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -48,7 +50,7 @@ class ResidualAction(ShadowPriceAction):
 
     Parameters
     ----------
-    setting, scale, physics, dispatch
+    setting, scale, physics, dispatch, market
         See :class:`~equiload.envs.gym.actions.ShadowPriceAction`.
     expert
         An online policy with multipliers; the action runs a copy of its own.
@@ -83,13 +85,14 @@ class ResidualAction(ShadowPriceAction):
         scale: float,
         physics: Physics | None = None,
         dispatch: TorchDispatch | None = None,
+        market: Market | None = None,
         *,
         expert: DualPolicy,
     ) -> None:
         if not all(callable(getattr(expert, name, None)) for name in _METHODS):
             name = type(expert).__name__
             raise DataError(f"{name} has no multipliers that can be told what was played")
-        super().__init__(setting, scale, physics, dispatch)
+        super().__init__(setting, scale, physics, dispatch, market)
         self._setting, self.expert = setting, deepcopy(expert)
         self.reset()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from equiload.envs.arrays import namespace
 from equiload.envs.dispatch import kernels
-from equiload.envs.dynamics import namespace
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, BoolArray, FloatArray
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from equiload.envs.dynamics import Decision, State
 from equiload.envs.instance import Fleet, Instance
-from equiload.envs.knobs.market import Market, Work, stack_of
+from equiload.envs.knobs.market import Market, Work
 from equiload.envs.knobs.operation import Levels, costs, draw, stored_by
 from equiload.envs.knobs.prices import Prices
 from equiload.envs.knobs.stack import LoadStack
@@ -74,8 +74,9 @@ def knob_bound(instance: Instance, prices: Prices, start: State | None = None) -
         nothing = np.zeros(room.shape)
         work = Work(room, room, waits, nothing, nothing)
     on = (hold, 0.0, np.inf)
-    stack = stack_of(fleet, slots, weights[..., None, :, :], setting.physics, stored, most, on)
-    decision = Market(fleet).dispatch(stack, slots, work)
+    market = Market(fleet)
+    stack = market.stack(slots, weights[..., None, :, :], setting.physics, stored, most, on)
+    decision = market.dispatch(stack, slots, work)
     bound: FloatArray = value + _at_prices(decision, stack, slots, prices, fleet, work)
     return bound
 

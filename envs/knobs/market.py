@@ -8,9 +8,12 @@ dispatch clears them all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from equiload.envs.arrays import namespace
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
@@ -20,6 +23,9 @@ from equiload.envs.knobs.stack import LoadStack, count_blocks
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, FloatArray
+
+if TYPE_CHECKING:  # needs torch
+    from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +73,7 @@ class Market:
             routing = np.zeros(reach.shape)
             routing[:, : N * self._blocks] = np.repeat(pairs, self._blocks, axis=1)
             pairs = routing
-        self._columns = Dispatch(reach, pairs)
+        self._columns: Dispatch | TorchDispatch = Dispatch(reach, pairs)
         self._shape = (N, J, rows - J, steps)
 
     def clear(
@@ -90,7 +96,7 @@ class Market:
         between
             Least and most ``[..., N]`` to have stored after the slot. Default: what is possible.
         """
-        fleet = self._fleet
+        fleet, xp = self._fleet, namespace(slot.price)
         stored = prices.stored
         most: tuple[Array, Array] = (0.0, 0.0)
         if fleet.storage is not None and stored is not None:
@@ -101,54 +107,87 @@ class Market:
         work = None
         if fleet.training is not None:
             amount = levels.waiting + slot.work
-            goes = np.broadcast_to(fleet.training.late_cost, amount.shape)
+            goes = xp.broadcast_to(fleet.training.late_cost, amount.shape)
             waits = fleet.training.urgent if prices.waiting is None else prices.waiting
-            waits = np.broadcast_to(waits, goes.shape)
+            waits = xp.broadcast_to(waits, goes.shape)
             # To give up is dearer than to wait, or there is no waiting.
-            may_wait = np.where(waits < goes, np.minimum(amount, slot.ceiling), 0.0)
+            may_wait = xp.where(waits < goes, xp.minimum(amount, slot.ceiling), 0.0)
             work = Work(amount, may_wait, waits, amount - may_wait, goes)
-        stack = stack_of(fleet, slot, prices.weights, physics, stored, most, on)
+        stack = self.stack(slot, prices.weights, physics, stored, most, on)
         return self.dispatch(stack, slot, work)
+
+    def stack(
+        self,
+        slot: Series,
+        weights: FloatArray,
+        physics: Physics,
+        stored: Array,
+        most: tuple[Array, Array],
+        on: tuple[Array, Array, Array],
+    ) -> LoadStack:
+        """What every data center sees in a slot, at shadow prices.
+
+        ``weights [..., K, R]``; ``stored [..., N]``, US$/MWh, or none: idle batteries; ``most``:
+        MWh that batteries can take and give; ``on``: worth of a server that is on, cost of a start,
+        what was on.
+        """
+        fleet = self._fleet
+        price, onsite = with_footprints(slot, weights, physics)
+        rows = {"price": price, "onsite": onsite, "capacity": slot.capacity, "pue": fleet.pue}
+        if slot.generation is not None:
+            rows["generation"] = slot.generation
+        storage = fleet.storage
+        if storage is not None and stored is not None:
+            rows |= {
+                "worth_charged": stored * storage.charge_efficiency,
+                "cost_discharged": stored / storage.discharge_efficiency + storage.wear,
+            }
+            rows |= dict(zip(("charge", "discharge"), most, strict=True))
+        if fleet.servers is not None:
+            rows["idle"] = fleet.servers.idle
+            rows |= dict(zip(("hold", "start", "on_before"), on, strict=True))
+        return self._stacked(price.shape, rows)
+
+    def _stacked(self, shape: tuple[int, ...], rows: dict[str, Array]) -> LoadStack:
+        return LoadStack.of(shape, servers=self._fleet.servers is not None, **rows)
 
     def dispatch(self, stack: LoadStack, slot: Series, work: Work | None) -> Decision:
         """Clear the blocks of every data center and all other columns."""
         N, J, C, steps = self._shape
         fleet, lead = self._fleet, stack.sites.shape[1:-1]
         width, slope = stack.blocks()
+        xp = namespace(slope)
         unit, room = [slope.reshape(*lead, -1)], [width.reshape(*lead, -1)]
-        demand = np.broadcast_to(slot.demand, (*lead, J))
+        demand = xp.broadcast_to(slot.demand, (*lead, J))
         if fleet.models is not None:
             saves = fleet.models.room(demand).reshape(*lead, -1)
-            unit.append(np.broadcast_to(fleet.models.unit_cost.ravel(), saves.shape))
+            unit.append(xp.broadcast_to(fleet.models.unit_cost.ravel(), saves.shape))
             room.append(saves)
         rows = demand
         if work is not None:
-            unit += [np.broadcast_to(u, (*lead, C)) for u in (work.waits, work.goes)]
-            room += [np.broadcast_to(r, (*lead, C)) for r in (work.may_wait, work.may_go)]
-            rows = np.concatenate([demand, np.broadcast_to(work.amount, (*lead, C))], axis=-1)
-        costs, rooms = np.concatenate(unit, axis=-1), np.concatenate(room, axis=-1)
+            unit += [xp.broadcast_to(u, (*lead, C)) for u in (work.waits, work.goes)]
+            room += [xp.broadcast_to(r, (*lead, C)) for r in (work.may_wait, work.may_go)]
+            rows = xp.concat([demand, xp.broadcast_to(work.amount, (*lead, C))], axis=-1)
+        costs, rooms = xp.concat(unit, axis=-1), xp.concat(room, axis=-1)
         if fleet.routing_cost is not None:
             # All is served whatever it costs, so a constant changes nothing; but the dispatch
             # proves what it found relative to what it costs, and waiting may cost nothing.
-            costs = costs + np.abs(costs).max(-1, keepdims=True)
+            costs = costs + xp.max(abs(costs), axis=-1, keepdims=True)
         taken, routing = self._columns.loads(costs, rows, rooms)
-        ends = np.cumsum([N * self._blocks, J * steps, C])
-        load, saved, waits, goes = np.split(taken, ends, axis=-1)
+        ends = list(accumulate([0, N * self._blocks, J * steps, C, C]))
+        load, saved, waits, goes = (taken[..., a:b] for a, b in pairwise(ends))
         load = load.reshape(*lead, N, self._blocks).sum(-1)
         saved = saved.reshape(*lead, J, steps).sum(-1)
-        left = np.maximum(rows - np.concatenate([saved, waits + goes], axis=-1), 0.0)
-        # A hair of room: what is left of a row that all but waits is off by rounding in the whole.
-        room_left = load + 1e-12 * rows.sum(-1, keepdims=True)
-        sends = self._rows.allocation(np.zeros(load.shape), left, room_left)
-        load = sends.sum(-2)
+        left = xp.maximum(rows - xp.concat([saved, waits + goes], axis=-1), 0.0)
+        load, allocation, done = self._sent(load, left, rows)
         on, (generation, discharge, forgone, grid) = stack.operate(load)
         storage = fleet.storage is not None
         return Decision(
             load,
             routing,
-            sends[..., :J, :],
+            allocation,
             operation=Operation(
-                work=sends[..., J:, :] if C else None,
+                work=done if C else None,
                 late=goes if C else None,
                 saved=saved if fleet.models is not None else None,
                 on=on if fleet.servers is not None else None,
@@ -159,34 +198,13 @@ class Market:
             ),
         )
 
+    def _sent(self, load: Array, left: Array, rows: Array) -> tuple[Array, Array, Array]:
+        """Loads ``[..., N]``, who sends them ``[..., J, N]``, and the work ``[..., C, N]`` in them.
 
-def stack_of(
-    fleet: Fleet,
-    slot: Series,
-    weights: FloatArray,
-    physics: Physics,
-    stored: Array,
-    most: tuple[Array, Array],
-    on: tuple[Array, Array, Array],
-) -> LoadStack:
-    """What every data center sees in a slot, at shadow prices.
-
-    ``weights [..., K, R]``; ``stored [..., N]``, US$/MWh, or none: idle batteries; ``most``: MWh
-    that batteries can take and give; ``on``: worth of a server that is on, cost of a start, what
-    was on.
-    """
-    price, onsite = with_footprints(slot, weights, physics)
-    rows = {"price": price, "onsite": onsite, "capacity": slot.capacity, "pue": fleet.pue}
-    if slot.generation is not None:
-        rows["generation"] = slot.generation
-    storage = fleet.storage
-    if storage is not None and stored is not None:
-        rows |= {
-            "worth_charged": stored * storage.charge_efficiency,
-            "cost_discharged": stored / storage.discharge_efficiency + storage.wear,
-        }
-        rows |= dict(zip(("charge", "discharge"), most, strict=True))
-    if fleet.servers is not None:
-        rows["idle"] = fleet.servers.idle
-        rows |= dict(zip(("hold", "start", "on_before"), on, strict=True))
-    return LoadStack.of(price.shape, servers=fleet.servers is not None, **rows)
+        ``left [..., J + C]`` of all ``rows`` is sent, so that about ``load`` comes of it.
+        """
+        # A hair of room: what is left of a row that all but waits is off by rounding in the whole.
+        room_left = load + 1e-12 * rows.sum(-1, keepdims=True)
+        sends = self._rows.allocation(np.zeros(load.shape), left, room_left)
+        J = self._shape[1]
+        return sends.sum(-2), sends[..., :J, :], sends[..., J:, :]

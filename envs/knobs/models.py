@@ -90,10 +90,10 @@ class Models:
             )
 
     @cached_property
-    def steps(self) -> tuple[FloatArray, FloatArray]:
+    def steps(self) -> FloatArray:
         """Share of the energy saved by each step down the hull, and the loss per unit of it.
 
-        ``width [H]``, ``unit_loss [H]``, of ascending loss.
+        ``width`` and ``unit_loss [2, H]``, of ascending loss.
         """
         hull = [0]
         for m in range(1, len(self.names)):
@@ -102,7 +102,7 @@ class Models:
             hull.append(m)
         pairs = list(pairwise(hull))
         width = np.array([self.energy[a] - self.energy[b] for a, b in pairs])
-        return frozen(width), frozen(np.array([self._slope(a, b) for a, b in pairs]))
+        return frozen(np.array([width, [self._slope(a, b) for a, b in pairs]]))
 
     def _slope(self, larger: int, smaller: int) -> float:
         saved = self.energy[larger] - self.energy[smaller]

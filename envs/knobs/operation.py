@@ -6,11 +6,12 @@ price, and a mean of feasible decisions is feasible.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from equiload.envs.arrays import namespace
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import InfeasibleError
 from equiload.envs.feasibility import TOLERANCE
@@ -47,6 +48,11 @@ class Levels:
             waiting = np.zeros((*batch, len(fleet.training.classes)))
         return cls(stored, waiting, on)
 
+    def map(self, change: Callable[[Array], Array]) -> Levels:
+        """The same change made to each of them that there is."""
+        named = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return Levels(**{name: change(level) for name, level in named if level is not None})
+
 
 def _spread(values: FloatArray, batch: tuple[int, ...]) -> FloatArray:
     return np.broadcast_to(values, (*batch, len(values))).copy()
@@ -62,7 +68,8 @@ class Operation:
     Parameters
     ----------
     work
-        ``[..., C, N]``, MWh of training work done, part of the load.
+        ``[..., C, N]``, MWh of training work done, part of the load; ``[..., C, 1]``, all of it,
+        where only the loads are known.
     late
         ``[..., C]``, MWh of it given up.
     saved
@@ -204,10 +211,11 @@ def limits(
     """
     storage = fleet.storage
     assert storage is not None
+    xp = namespace(stored)
     least, most = between or (0.0, storage.energy)
-    room = np.maximum(most - stored, 0.0) / storage.charge_efficiency
-    there = np.maximum(stored - least, 0.0) * storage.discharge_efficiency
-    return np.minimum(storage.charge, room), np.minimum(storage.discharge, there)
+    room = xp.maximum(most - stored, 0.0) / storage.charge_efficiency
+    there = xp.maximum(stored - least, 0.0) * storage.discharge_efficiency
+    return xp.minimum(storage.charge, room), xp.minimum(storage.discharge, there)
 
 
 def draw(load: Array, on: Array, fleet: Fleet) -> Array:
@@ -230,18 +238,18 @@ def costs(
     on_before
         ``[..., N]``, MWh per slot that was on in the slot before; none without servers.
     """
-    by_cause = {}
+    by_cause, xp = {}, namespace(demand)
     if fleet.storage is not None:
         by_cause["wear"] = operation.discharge @ fleet.storage.wear
     if fleet.servers is not None:
-        started = np.maximum(operation.on - on_before, 0.0)
+        started = xp.maximum(operation.on - on_before, 0.0)
         by_cause["starts"] = started @ fleet.servers.start_cost
     if fleet.training is not None:
         by_cause["late"] = operation.late @ fleet.training.late_cost
     if fleet.models is not None:
         room = fleet.models.room(demand)
-        before = np.cumsum(room, axis=-1) - room
-        taken = np.clip(operation.saved[..., None] - before, 0.0, room)
+        before = xp.cumsum(room, axis=-1) - room
+        taken = xp.clip(operation.saved[..., None] - before, 0.0, room)
         by_cause["quality"] = (taken * fleet.models.unit_cost).sum((-1, -2))
     return by_cause
 
@@ -250,7 +258,7 @@ def refill(stored: FloatArray, fleet: Fleet) -> FloatArray:
     """US$ ``[...]``: what is missing of the initial charge after the last slot, bought."""
     storage = fleet.storage
     assert storage is not None
-    missing = np.maximum(storage.initial - stored, 0.0)
+    missing = namespace(stored).maximum(storage.initial - stored, 0.0)
     bought: FloatArray = missing @ (storage.refill_price / storage.charge_efficiency)
     return bought
 
@@ -260,10 +268,10 @@ def after(levels: Levels, operation: Operation, slot: Slot, fleet: Fleet) -> Lev
     stored, waiting = levels.stored, levels.waiting
     if fleet.storage is not None:
         stored = stored + stored_by(operation, fleet)
-        stored = np.clip(stored, 0.0, fleet.storage.energy)
+        stored = namespace(stored).clip(stored, 0.0, fleet.storage.energy)
     if fleet.training is not None:
         waiting = waiting + slot.work - operation.work.sum(-1) - operation.late
-        waiting = np.clip(waiting, 0.0, slot.ceiling)
+        waiting = namespace(waiting).clip(waiting, 0.0, slot.ceiling)
     return Levels(stored, waiting, operation.on)
 
 
@@ -271,8 +279,8 @@ def stored_by(operation: Operation, fleet: Fleet) -> FloatArray:
     """``[..., N]``, MWh by which charging and discharging change what is stored."""
     storage = fleet.storage
     assert storage is not None
-    added: FloatArray = operation.charge * storage.charge_efficiency
-    added -= operation.discharge / storage.discharge_efficiency
+    given = operation.discharge / storage.discharge_efficiency
+    added: FloatArray = operation.charge * storage.charge_efficiency - given
     return added
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from equiload.envs.arrays import namespace
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics, Slot
 from equiload.envs.typing import Array, FloatArray
@@ -57,13 +56,15 @@ class Costs:
         """Costs at ``weights [..., K, R]``."""
         grid, onsite = with_footprints(slot, weights, physics)
         unit = (grid + onsite) * physics.pue
-        order = np.argsort(unit, axis=-1)
-        room = np.cumsum(np.take_along_axis(slot.capacity, order, -1), axis=-1)
+        xp = namespace(unit)
+        order = xp.argsort(unit, axis=-1)
+        room = xp.cumsum(xp.take_along_axis(slot.capacity, order, axis=-1), axis=-1)
         asked = slot.demand.sum(-1, keepdims=True)
         if slot.work is not None:
             asked = asked + slot.work.sum(-1, keepdims=True)
-        last = np.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)
-        marginal = np.take_along_axis(unit, np.take_along_axis(order, last, -1), -1)
+        last = xp.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)
+        last = xp.take_along_axis(order, last, axis=-1)
+        marginal = xp.take_along_axis(unit, last, axis=-1)
         return cls(grid, marginal)
 
 

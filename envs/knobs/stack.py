@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equiload.envs.knobs import kernels
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import Array, FloatArray
 
 #: What a site sees, in the order of the rows of :attr:`LoadStack.sites`.
 SITE = (
@@ -46,7 +46,7 @@ class LoadStack:
         Is there anything to switch off?
     """
 
-    sites: FloatArray
+    sites: Array
     servers: bool
 
     @classmethod
@@ -57,12 +57,11 @@ class LoadStack:
             sites[SITE.index(name)] = values
         return cls(sites, servers)
 
-    def __getitem__(self, name: str) -> FloatArray:
+    def __getitem__(self, name: str) -> Array:
         """``[..., N]``: a row by its name."""
-        row: FloatArray = self.sites[SITE.index(name)]
-        return row
+        return self.sites[SITE.index(name)]
 
-    def blocks(self) -> tuple[FloatArray, FloatArray]:
+    def blocks(self) -> tuple[Array, Array]:
         """Widths in MWh and slopes in US$/MWh, ``[..., N, B]``, the slopes ascending."""
         shape = (*self.sites.shape[1:], count_blocks(self.servers))
         width, slope = np.empty(shape), np.empty(shape)
@@ -74,7 +73,7 @@ class LoadStack:
         )
         return width, slope
 
-    def operate(self, load: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def operate(self, load: Array) -> tuple[Array, Array]:
         """What is on, ``[..., N]``, and MWh from each source, ``[4, ..., N]``, at ``load``.
 
         Sources: generation, discharge, charging that is forgone, the grid.

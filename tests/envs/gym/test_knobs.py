@@ -10,7 +10,6 @@ from equiload.envs import DataError, Instance, rollout
 from equiload.envs.data import SyntheticSource, synthetic
 from equiload.envs.data.equipment import KNOBS
 from equiload.envs.gym import AgentPolicy, GLBEnv, GLBVectorEnv
-from equiload.envs.gym.differentiable import DifferentiableSimulator
 from equiload.robust import EnvironmentLayer
 from equiload.testing.knobs import with_random_knobs
 from equiload.testing.problems import random_problems
@@ -116,8 +115,6 @@ def test_what_decides_nothing_but_routing_says_so() -> None:
     instance = synthetic("validation/0", horizon=12, knobs=["solar"])
     with pytest.raises(DataError, match=r"has generation, .*: the layer needs bounds="):
         GLBEnv(instance=instance, layer=EnvironmentLayer(EGLB(), rho=0.1)).reset(seed=0)
-    with pytest.raises(DataError, match="the differentiable simulator decides nothing but"):
-        DifferentiableSimulator(instance)
     with pytest.raises(DataError, match="hindsight_dual decides nothing but routing"):
         GLBEnv(instance=instance, reward="hindsight_dual").reset(seed=0)
 
