@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,14 @@ class Rendered:
     def feature_names(self) -> tuple[str, ...]:
         """Name of each feature of the flat observation."""
         return self.core.observer.feature_names
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Name of each number of an action, in a row."""
+        action = self.core.action
+        count = math.prod(action.shape)
+        names: tuple[str, ...] = getattr(action, "names", ())
+        return names or tuple(f"action[{n}]" for n in range(count))
 
 
 class Film:
