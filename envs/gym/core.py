@@ -33,7 +33,7 @@ from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Drawn, Episodes, EpisodeSampler, InstanceLike
 from equiload.envs.knobs.operation import Levels
 from equiload.envs.make import Spec
-from equiload.envs.setting import Slot
+from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Count, FloatArray, Form, Positive
 
 
@@ -158,11 +158,15 @@ class Core:
         #: The running episodes; none before the first reset.
         self.episodes: Episodes | None = None
         self._drawn: Drawn | None = None
-        #: Of the ``B`` episodes.
-        self.setting = replace(self.source.setting, batch=(count,))
-        self.action = make_action(self._action, self.setting, self.action_scale)
-        self._loop = self.action if isinstance(self.action, ClosedLoop) else None
+        self._play(replace(self.source.setting, batch=(count,)))
         self.observer.reset(self.setting, self._loop)
+
+    def _play(self, setting: Setting) -> None:
+        """Act on the fleet of a setting."""
+        #: Of the ``B`` episodes.
+        self.setting = setting
+        self.action = make_action(self._action, setting, self.action_scale)
+        self._loop = self.action if isinstance(self.action, ClosedLoop) else None
 
     def reset(
         self,
@@ -172,6 +176,8 @@ class Core:
     ) -> tuple[Float32Array, dict[str, FloatArray]]:
         """Draw the next episodes and observe their first slot (in ``out``, if given)."""
         self.episodes, self._drawn = self.source.draw(rngs, options, self._drawn)
+        if self.episodes.setting.fleet is not self.setting.fleet:  # of other sizes
+            self._play(self.episodes.setting)
         self.reward.reset(self.episodes)
         if self.layer is not None:
             self.layer.reset(self.setting)

@@ -202,3 +202,29 @@ def test_rewards_relative_to_an_expert_count_its_levels_too() -> None:
     total, info, instance = played(env, 2)
     expert = rollout(EGLB(), instance).objective
     assert total == pytest.approx(100 * (1 - info["objective"] / expert), rel=1e-9)
+
+
+@pytest.mark.parametrize("action", ["shadow_prices", "routing", "residual"])
+def test_each_episode_has_equipment_of_its_own_sizes(action: str) -> None:
+    source = SyntheticSource(knobs="all", equipment={"idle": [0.1, 0.5], "storage_hours": [1, 8]})
+    env = GLBEnv(horizon=20, instance=source, action=action)
+    idle = []
+    for seed in (3, 4, 3):
+        actions: list = []
+        total, info, instance = played(env, seed, actions)
+        idle.append(instance.fleet.servers.idle[0])
+        assert total == pytest.approx(-info["objective"], rel=1e-9)
+        replayed = iter(actions)
+        agent = AgentPolicy(lambda _, replayed=replayed: next(replayed), action=action)
+        assert rollout(agent, instance).objective == pytest.approx(info["objective"], rel=1e-9)
+    assert idle[0] == idle[2] != idle[1]
+
+
+def test_episodes_in_lock_step_share_their_equipment() -> None:
+    ranges = SyntheticSource(knobs="all", equipment={"idle": [0.1, 0.5]})
+    with pytest.raises(DataError, match="share one fleet, and the sizes of these differ: play one"):
+        GLBVectorEnv(2, horizon=5, instance=ranges).reset(seed=0)
+    some = [SyntheticSource(seed, horizon=5, knobs="random").instance() for seed in range(9)]
+    env = GLBEnv(instance=lambda rng, _: some[rng.integers(9)])
+    with pytest.raises(DataError, match="on the same fleet, but for the sizes of what there is"):
+        [env.reset(seed=seed) for seed in range(9)]
