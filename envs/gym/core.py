@@ -31,7 +31,7 @@ from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Drawn, Episodes, EpisodeSampler, InstanceLike
-from equiload.envs.knobs.operation import Levels
+from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.make import Spec
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Count, FloatArray, Form, Positive
@@ -67,11 +67,16 @@ class StepResult(NamedTuple):
 
 
 class Played(NamedTuple):
-    """One slot as it was played: ``load [B, N]``; ``objective [B]`` so far, of an expert, too."""
+    """One slot as it was played: ``load [B, N]``; ``objective [B]`` so far, of an expert, too.
+
+    Where there is more to decide than routing, what was done and the ``levels`` that it left.
+    """
 
     load: FloatArray
     objective: FloatArray
     expert: FloatArray | None
+    operation: Operation | None
+    levels: Levels | None
 
 
 class Core:
@@ -228,7 +233,10 @@ class Core:
         else:
             self._slot = self.episodes.slot(self.t)
             observation = self.observer.observe(self._slot, state, out)
-        self.played.append(Played(decision.load, self.totals, self.expert_objective))
+        done = decision.operation
+        self.played.append(
+            Played(decision.load, self.totals, self.expert_objective, done, state.levels)
+        )
         moved = np.zeros(self.count) if decision.moved is None else decision.moved
         spent = cost.energy + cost.routing
         spent = spent if cost.levels is None else spent + cost.other
