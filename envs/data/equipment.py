@@ -15,6 +15,7 @@ from scipy.special import ndtr
 
 from equiload.envs.checking import checked, refuse_unknown
 from equiload.envs.data.clock import sun_over
+from equiload.envs.data.draw import Draw
 from equiload.envs.errors import DataError
 from equiload.envs.instance import Fleet, Instance
 from equiload.envs.knobs.models import Models
@@ -28,6 +29,9 @@ KNOBS = ("solar", "storage", "training", "servers", "models")
 
 #: Below this there is no light: what the clear sky's formula leaves at the horizon.
 DARK = 1e-6
+
+# Numbers of the streams that sizes, and which knobs there are, are drawn from.
+_SIZES, _CHOICE = 2, 3
 
 # Work of a job: log-normal. The run times of Microsoft's Philly cluster have this deviation, and
 # with it the largest tenth of jobs hold 82 % of the work, as they do at Alibaba PAI.
@@ -118,18 +122,93 @@ class Equipment:
 _checked = checked(Equipment)
 
 
-def knobs_of(names: str | Sequence[str] | None) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Sizes:
+    """Equipment whose sizes are drawn anew for each draw: log-uniformly, between two ends.
+
+    Parameters
+    ----------
+    low, high
+        The ends, equal where there is nothing to draw.
+
+    Examples
+    --------
+    >>> sizes = Sizes.of({"storage_hours": [2.0, 8.0], "idle": 0.4})
+    >>> drawn = sizes.drawn(Draw.train(0))
+    >>> 2.0 < drawn.storage_hours < 8.0, drawn.idle, sizes.drawn(Draw.train(0)) == drawn
+    (True, 0.4, True)
+    """
+
+    low: Equipment
+    high: Equipment
+
+    @classmethod
+    def of(cls, options: Equipment | Mapping[str, Any] | None) -> Sizes:
+        """Read options as of :meth:`Equipment.of`; of any number, a pair is the two ends.
+
+        Raises
+        ------
+        DataError
+            An option that there is not, a value that it cannot have, or ends that are none.
+        """
+        if isinstance(options, Equipment):
+            return cls(options, options)
+        stated = dict(options or {})
+        pairs = {n: v for n, v in stated.items() if n in _NUMBERS and isinstance(v, list | tuple)}
+        for name, pair in pairs.items():
+            if len(pair) != 2:
+                raise DataError(f"equipment {name!r} must be a number or two ends, got {pair!r}")
+        low, high = (Equipment.of(stated | {n: p[k] for n, p in pairs.items()}) for k in (0, 1))
+        for name, pair in pairs.items():
+            if not 0 < getattr(low, name) <= getattr(high, name):
+                raise DataError(
+                    f"the ends of equipment {name!r} must lie above 0, the low one first, "
+                    f"got {list(pair)}"
+                )
+        return cls(low, high)
+
+    @property
+    def drawn_anew(self) -> tuple[str, ...]:
+        """Names of what differs from draw to draw."""
+        return tuple(n for n in _NUMBERS if getattr(self.low, n) != getattr(self.high, n))
+
+    def drawn(self, draw: Draw) -> Equipment:
+        """The equipment of a draw; members of a batch are on one fleet, and share it."""
+        if not self.drawn_anew:
+            return self.low
+        # One number for each size, drawn or not, so that a range more changes no other size.
+        chance = draw.of_member(0).generator(_SIZES).random(len(_NUMBERS))
+        sizes = {}
+        for name, u in zip(_NUMBERS, chance.tolist(), strict=True):
+            low, high = getattr(self.low, name), getattr(self.high, name)
+            if low != high:
+                sizes[name] = min(low * (high / low) ** u, high)
+        return dataclasses.replace(self.low, **sizes)
+
+
+# What of the equipment is a number, and may be drawn.
+_NUMBERS = tuple(f.name for f in dataclasses.fields(Equipment) if isinstance(f.default, float))
+
+
+def knobs_of(names: str | Sequence[str] | None, draw: Draw | None = None) -> tuple[str, ...]:
     """The knobs that are named, in the order of :data:`KNOBS`: ``"all"``, some, or none.
+
+    ``"random"``: each with even odds, by ``draw``.
 
     Raises
     ------
     DataError
-        For one that there is not.
+        For one that there is not, and for random ones without a draw.
     """
     if names in (None, "none"):
         return ()
     if names == "all":
         return KNOBS
+    if names == "random":
+        if draw is None:
+            raise DataError("random knobs differ from draw to draw: only the generator has them")
+        odds = draw.of_member(0).generator(_CHOICE).random(len(KNOBS))
+        return tuple(name for name, odd in zip(KNOBS, odds, strict=True) if odd < 0.5)
     chosen = [names] if isinstance(names, str) else list(names)
     refuse_unknown("knob", chosen, KNOBS)
     return tuple(name for name in KNOBS if name in chosen)

@@ -23,7 +23,7 @@ from equiload.envs.checking import check_call, checked, refuse_unknown
 from equiload.envs.data.bloom10 import bloom10
 from equiload.envs.data.disturbed import disturbed, recorded_ranges
 from equiload.envs.data.draw import Draw, Split, shape_of
-from equiload.envs.data.equipment import Equipment, equip, knobs_of
+from equiload.envs.data.equipment import Sizes, equip, knobs_of
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
@@ -179,6 +179,12 @@ class SyntheticSource(GeneratedSource):
     def __init__(self, seed: int | str | Draw = 0, **options: Any) -> None:
         super().__init__(synthetic, seed, **options)
 
+    @property
+    def one_fleet(self) -> bool:
+        """Have all draws the same equipment?"""
+        sizes = Sizes.of(self._options.get("equipment"))
+        return self._options.get("knobs") != "random" and not sizes.drawn_anew
+
     def side_by_side(self, draws: Sequence[int], **options: Any) -> Instance:
         """Several draws at once, which is faster: ``options`` as of :meth:`draw`."""
         return self.draw(draws, **options)  # type: ignore[arg-type]
@@ -232,7 +238,13 @@ class RecordedSource(Source):
         equipment: Mapping[str, Any] | None = None,
     ) -> None:
         self.name, self._read, self._weight = name, read, equity_weight
-        self._knobs, self._equipment = knobs_of(knobs), Equipment.of(equipment)
+        self._knobs, sizes = knobs_of(knobs), Sizes.of(equipment)
+        if sizes.drawn_anew:
+            raise DataError(
+                f"{name}: equipment {sizes.drawn_anew[0]!r} is a range, and only the generator "
+                "draws sizes: give a number"
+            )
+        self._equipment = sizes.low
         self._seed = None if seed is None else Draw.of(seed)
         self._start, self._horizon, self._split, self._gap = start, horizon, split, gap
         if seed is not None and start is not None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from equiload.envs.data.clock import Clock, Sky, clock, sky
 from equiload.envs.data.draw import Draw, generators, shape_of
-from equiload.envs.data.equipment import DARK, Equipment, equipped, jobs, knobs_of
+from equiload.envs.data.equipment import DARK, Equipment, Sizes, equipped, jobs, knobs_of
 from equiload.envs.data.fleets import world_fleet
 from equiload.envs.data.grid import MARKETS, Year, load_shape, power, system
 from equiload.envs.data.noise import autoregression, between, pulses, uniform
@@ -117,10 +117,12 @@ def synthetic(
         What there is to decide beside routing: any of ``"solar"``, ``"storage"``, ``"training"``,
         ``"servers"`` and ``"models"``, or ``"all"``. None of them changes another number, but
         that training work is a part of the demand that there is without, and that with any of them
-        the water that cooling towers drink on the site is told apart from the grid's.
+        the water that cooling towers drink on the site is told apart from the grid's. ``"random"``:
+        another choice of them for each draw.
     equipment
         Sizes and prices of these, as :class:`~equiload.envs.data.equipment.Equipment` or a mapping
-        of its fields.
+        of its fields. Of a number, a pair: low and high end of a range that each draw draws from,
+        log-uniformly; the members of a batch share one fleet, so they share its sizes.
 
     Raises
     ------
@@ -139,7 +141,11 @@ def synthetic(
         raise DataError(f"slot_minutes must be 5, 15, 30 or 60, got {slot_minutes!r}")
     fleet = world_fleet(regions, sites, reachability, capacity=slot_minutes / 60)
     kinds = in_order(objective.footprints)
-    chosen, equipment = knobs_of(knobs), Equipment.of(equipment)
+    chosen, sizes = knobs_of(knobs, draws[0]), Sizes.of(equipment)
+    if len(draws) > 1 and (knobs == "random" or (chosen and sizes.drawn_anew)):
+        differs = "knobs" if knobs == "random" else f"equipment {sizes.drawn_anew[0]!r}"
+        raise DataError(f"draws side by side share one fleet, and {differs} would differ")
+    equipment = sizes.drawn(draws[0])
     maker = _Maker(fleet, ranges, int(horizon), int(slot_minutes), kinds, chosen, equipment)
     series = maker.make(members)
     for array in series.values():

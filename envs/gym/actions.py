@@ -14,11 +14,11 @@ import numpy as np
 from equiload.envs.arrays import namespace
 from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
-from equiload.envs.dynamics import Decision, shadow_cost
+from equiload.envs.dynamics import Decision, operated, shadow_cost
 from equiload.envs.errors import DataError
-from equiload.envs.gym import kernels
 from equiload.envs.gym.features import ACTION_SCALE
-from equiload.envs.gym.routing import feasible_routing
+from equiload.envs.gym.operating import Operating
+from equiload.envs.gym.routing import feasible_routing, softmax
 from equiload.envs.instance import Instance
 from equiload.envs.knobs.market import Market
 from equiload.envs.knobs.operation import Levels
@@ -152,8 +152,16 @@ class ShadowPriceAction:
             "waiting": C,
             "on": N if fleet.servers is not None else 0,
         }
+        kinds, owners = setting.objective.footprints, dict.fromkeys(self.levels, fleet.datacenters)
+        if fleet.training is not None:
+            owners["waiting"] = fleet.training.classes
+        #: Name of each number.
+        self.names = (
+            *(f"{kind}[{region}]" for kind in kinds for region in fleet.regions),
+            *(f"{name}[{x}]" for name, count in self.levels.items() for x in owners[name][:count]),
+        )
         if any(self.levels.values()):
-            self.shape = (math.prod(self._by_kind) + sum(self.levels.values()),)
+            self.shape = (len(self.names),)
         self._setting = setting
         self._dispatch = setting.fleet.dispatch
         self._loads: Dispatch | TorchDispatch = dispatch or self._dispatch
@@ -214,6 +222,10 @@ class RoutingAction:
     Data centers out of reach get nothing, and what is placed where there is no room is moved to
     where there is (:func:`~equiload.envs.gym.routing.feasible_routing`).
 
+    On a fleet with storage, training work, servers or models the numbers lie in a row, and those of
+    :class:`~equiload.envs.gym.operating.Operating` follow the ``J·N``. Requests go first; what is
+    not possible is moved, too, or left out.
+
     Parameters
     ----------
     setting, scale, physics
@@ -223,7 +235,16 @@ class RoutingAction:
     one_fleet = True
 
     def __init__(self, setting: Setting, scale: float, physics: Physics | None = None) -> None:
-        self.shape = setting.fleet.reachable.shape
+        fleet = setting.fleet
+        self._pairs: tuple[int, ...] = fleet.reachable.shape
+        self.shape, self._further = self._pairs, Operating(fleet, scale)
+        #: Name of each number.
+        self.names = (
+            *(f"send[{j} -> {i}]" for j in fleet.gateways for i in fleet.datacenters),
+            *self._further.names,
+        )
+        if self._further.names:
+            self.shape = (len(self.names),)
         self._physics, self._scale = physics or setting.physics, scale
         reachable = self._physics.reachable
         xp = namespace(reachable)
@@ -231,21 +252,38 @@ class RoutingAction:
 
     def decide(self, action: Array, slot: Slot) -> Decision:
         """See :class:`Action`."""
-        wanted = self._wanted(action, slot)
-        allocation = feasible_routing(wanted, *limits(slot), self._physics)
-        # What leaves one data center arrives at another: half of all differences.
-        moved = 0.5 * abs(allocation - wanted).sum((-1, -2))
+        allocation, moved = self._routed(action, *limits(slot))
         return Decision.of(allocation, self._physics.routing_cost, moved)
 
     def allocation(self, action: FloatArray, slot: Slot) -> FloatArray:
         """See :class:`Action`."""
-        allocation: FloatArray = feasible_routing(
-            self._wanted(action, slot), *limits(slot), self._physics
-        )
+        splits, _ = self._split(action)
+        allocation: FloatArray = self._routed(splits, *limits(slot))[0]
         return allocation
 
-    def _wanted(self, action: Array, slot: Slot) -> Array:
-        return softmax(action * self._scale + self._mask) * slot.demand[..., None]
+    def operate(self, action: FloatArray, slot: Slot, levels: Levels) -> Decision:
+        """See :class:`Operates`."""
+        splits, rest = self._split(action)
+        saved = self._further.saved(rest, slot)
+        left = slot.demand if saved is None else np.maximum(slot.demand - saved, 0.0)
+        allocation, moved = self._routed(splits, left, slot.capacity)
+        wanted, changed = self._further.operation(rest, slot, levels, allocation.sum(-2))
+        wanted = replace(wanted, saved=saved)
+        return operated(allocation, wanted, slot, levels, self._physics, moved + changed)
+
+    def _split(self, action: Array) -> tuple[Array, Array]:
+        """The routing splits ``[..., J, N]``, and the rest."""
+        if self.shape == self._pairs:
+            return action, action[..., :0, 0]
+        count = math.prod(self._pairs)
+        return action[..., :count].reshape(*action.shape[:-1], *self._pairs), action[..., count:]
+
+    def _routed(self, action: Array, demand: Array, capacity: Array) -> tuple[Array, Array]:
+        """Allocation ``[..., J, N]``, and MWh ``[...]`` that it had to move."""
+        wanted = softmax(action * self._scale + self._mask) * demand[..., None]
+        allocation = feasible_routing(wanted, demand, capacity, self._physics)
+        # What leaves one data center arrives at another: half of all differences.
+        return allocation, 0.5 * abs(allocation - wanted).sum((-1, -2))
 
 
 #: What makes an action space of setting and scale: a class, or how to find one.
@@ -299,20 +337,6 @@ def finite_actions(action: Any, batch: tuple[int, ...], shape: tuple[int, ...]) 
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise DataError(f"the action is {values[place]} at {list(place)}, expected finite numbers")
     return values
-
-
-def softmax(logits: Array) -> Array:
-    """Softmax over the last axis."""
-    if isinstance(logits, np.ndarray):
-        rows = np.ascontiguousarray(logits.reshape(-1, logits.shape[-1]))
-        most = np.empty((len(rows), 1))
-        kernels.highest(rows, most[:, 0])
-        weights = np.exp(rows - most)
-        kernels.shares(weights)
-        return weights.reshape(logits.shape)
-    xp = namespace(logits)
-    shifted = xp.exp(logits - xp.max(logits, axis=-1)[..., None])
-    return shifted / shifted.sum(-1)[..., None]
 
 
 def limits(slot: Slot) -> tuple[Array, Array]:

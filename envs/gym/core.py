@@ -31,9 +31,9 @@ from equiload.envs.gym.features import PRICE_SCALE, Feature
 from equiload.envs.gym.observer import Float32Array, Observer
 from equiload.envs.gym.rewards import Relative, Reward, Transition, make_reward
 from equiload.envs.gym.source import Drawn, Episodes, EpisodeSampler, InstanceLike
-from equiload.envs.knobs.operation import Levels
+from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.make import Spec
-from equiload.envs.setting import Slot
+from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Count, FloatArray, Form, Positive
 
 
@@ -67,11 +67,16 @@ class StepResult(NamedTuple):
 
 
 class Played(NamedTuple):
-    """One slot as it was played: ``load [B, N]``; ``objective [B]`` so far, of an expert, too."""
+    """One slot as it was played: ``load [B, N]``; ``objective [B]`` so far, of an expert, too.
+
+    Where there is more to decide than routing, what was done and the ``levels`` that it left.
+    """
 
     load: FloatArray
     objective: FloatArray
     expert: FloatArray | None
+    operation: Operation | None
+    levels: Levels | None
 
 
 class Core:
@@ -158,11 +163,15 @@ class Core:
         #: The running episodes; none before the first reset.
         self.episodes: Episodes | None = None
         self._drawn: Drawn | None = None
-        #: Of the ``B`` episodes.
-        self.setting = replace(self.source.setting, batch=(count,))
-        self.action = make_action(self._action, self.setting, self.action_scale)
-        self._loop = self.action if isinstance(self.action, ClosedLoop) else None
+        self._play(replace(self.source.setting, batch=(count,)))
         self.observer.reset(self.setting, self._loop)
+
+    def _play(self, setting: Setting) -> None:
+        """Act on the fleet of a setting."""
+        #: Of the ``B`` episodes.
+        self.setting = setting
+        self.action = make_action(self._action, setting, self.action_scale)
+        self._loop = self.action if isinstance(self.action, ClosedLoop) else None
 
     def reset(
         self,
@@ -172,6 +181,8 @@ class Core:
     ) -> tuple[Float32Array, dict[str, FloatArray]]:
         """Draw the next episodes and observe their first slot (in ``out``, if given)."""
         self.episodes, self._drawn = self.source.draw(rngs, options, self._drawn)
+        if self.episodes.setting.fleet is not self.setting.fleet:  # of other sizes
+            self._play(self.episodes.setting)
         self.reward.reset(self.episodes)
         if self.layer is not None:
             self.layer.reset(self.setting)
@@ -222,7 +233,10 @@ class Core:
         else:
             self._slot = self.episodes.slot(self.t)
             observation = self.observer.observe(self._slot, state, out)
-        self.played.append(Played(decision.load, self.totals, self.expert_objective))
+        done = decision.operation
+        self.played.append(
+            Played(decision.load, self.totals, self.expert_objective, done, state.levels)
+        )
         moved = np.zeros(self.count) if decision.moved is None else decision.moved
         spent = cost.energy + cost.routing
         spent = spent if cost.levels is None else spent + cost.other

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from equiload.envs.arrays import namespace
-from equiload.envs.dispatch import kernels
+from equiload.envs.dispatch import kernels as paths
+from equiload.envs.gym import kernels
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, BoolArray, FloatArray
 
@@ -26,10 +27,17 @@ def feasible_routing(wanted: Array, demand: Array, capacity: Array, physics: Phy
     within capacity comes back as it was. Differentiable almost everywhere on torch tensors, but
     for the last step, whose change counts as constant.
     """
+    return fitted(wanted, demand, capacity, physics.reachable, full=physics.full)
+
+
+def fitted(wanted: Array, demand: Array, capacity: Array, reachable: Array, *, full: bool) -> Array:
+    """The same for any rows and columns; where not all finds room, as much of it as can be.
+
+    ``reachable`` holds 1 and 0; ``full``: is everything reachable?
+    """
     xp = namespace(wanted)
-    reachable = physics.reachable
     allocation, remaining = _within(wanted, capacity, xp)
-    for _ in range(1 if physics.full else _ROUNDS):
+    for _ in range(1 if full else _ROUNDS):
         if not bool((remaining > 0).any()):
             return allocation
         room = xp.clip(capacity - xp.sum(allocation, axis=-2), 0.0, None)
@@ -69,6 +77,20 @@ def _complete(
     allocation = allocation.copy()
     flow, unserved = np.ascontiguousarray(allocation[stuck]), np.ascontiguousarray(remaining[stuck])
     room = np.maximum(capacity[stuck] - flow.sum(-2), 0.0)
-    kernels.augment(flow, unserved, room, reachable.astype(np.float64))
+    paths.augment(flow, unserved, room, reachable.astype(np.float64))
     allocation[stuck] = flow
     return allocation
+
+
+def softmax(logits: Array) -> Array:
+    """Softmax over the last axis."""
+    if isinstance(logits, np.ndarray):
+        rows = np.ascontiguousarray(logits.reshape(-1, logits.shape[-1]))
+        most = np.empty((len(rows), 1))
+        kernels.highest(rows, most[:, 0])
+        weights = np.exp(rows - most)
+        kernels.shares(weights)
+        return weights.reshape(logits.shape)
+    xp = namespace(logits)
+    shifted = xp.exp(logits - xp.max(logits, axis=-1)[..., None])
+    return shifted / shifted.sum(-1)[..., None]

@@ -25,7 +25,8 @@ class GLBEnv(Rendered, gym.Env[Any, Any]):
                       then the cheapest dispatch. ``"routing"``: ``Box(-1, 1, (J·N,))``, a split
                       per gateway by softmax, made feasible. ``"residual"``: ``Box(-3, 3, (K·R,))``,
                       departures from an expert's prices. Any finite number is understood, and
-                      ``(K, R)`` or ``(J, N)`` in place of a row.
+                      ``(K, R)`` or ``(J, N)`` in place of a row. Fleets with knobs have further
+                      numbers: ``action_names`` names them, docs/knobs.md tells what they mean.
     observation       ``Box`` or ``Dict`` of float32, all of order one
                       (:class:`~equiload.envs.gym.Observer`).
     reward            US$; sums to ``−J``, or to the constant that the scheme states.

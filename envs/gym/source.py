@@ -13,7 +13,7 @@ from equiload.envs.checking import check_call, shown
 from equiload.envs.data.draw import Split
 from equiload.envs.data.source import RecordedSource, Source, SyntheticSource, named_source
 from equiload.envs.errors import DataError
-from equiload.envs.instance import Instance, Objective
+from equiload.envs.instance import Fleet, Instance, Objective
 from equiload.envs.make import instantiated
 from equiload.envs.series import Series
 from equiload.envs.setting import Setting, Slot
@@ -108,11 +108,12 @@ class Episodes:
 class Drawn:
     """Problems of some generators, ``each`` of them for one: every episode takes the next.
 
-    They were drawn at once, which is faster, and are one pool of slots (see :class:`Episodes`).
-    ``each`` is 0 where there is one pool for all.
+    They were drawn at once, which is faster, and are one pool of slots (see :class:`Episodes`), on
+    one ``fleet``. ``each`` is 0 where there is one pool for all.
     """
 
     rngs: tuple[np.random.Generator, ...]
+    fleet: Fleet
     pool: Series
     timestamps: TimeArray
     each: int
@@ -209,30 +210,45 @@ class EpisodeSampler:
                 member = _pick(rng, "member", self._members - 1, window.member)
             last = self._slots - self.setting.horizon
             first[b] = member * self._slots + _pick(rng, "start", last, window.start)
-        setting = replace(self.setting, batch=(len(rngs),))
+        setting = replace(self.setting, fleet=drawn.fleet, batch=(len(rngs),))
         return Episodes(setting, drawn.pool, drawn.timestamps, first), drawn.next()
 
     def _drawn(self, rngs: Sequence[np.random.Generator]) -> Drawn:
+        fleet = self.setting.fleet
         if self._pool is not None:
-            return Drawn(tuple(rngs), *self._pool, each=0)
+            return Drawn(tuple(rngs), fleet, *self._pool, each=0)
         if isinstance(self._problems, _TrainingDraws) and self._problems.ahead:
             each = max(1, _AHEAD // self._slots)
             together = self._changed(self._problems.side_by_side(rngs, each))
-            return Drawn(tuple(rngs), *_pool(together), each)
+            return Drawn(tuple(rngs), fleet, *_pool(together), each)
         each, problems = 1, [self._problem(rng) for rng in rngs]
         if not all(map(self._same_world, problems)):
-            raise DataError("a generator must draw every problem on the same fleet")
+            raise DataError(
+                "a generator must draw every problem on the same fleet, but for the sizes of what "
+                "there is beside routing"
+            )
+        if not problems[0].fleet.same_as(fleet):
+            fleet = problems[0].fleet
+        if not all(problem.fleet.same_as(fleet) for problem in problems):
+            raise DataError(
+                "episodes in lock-step share one fleet, and the sizes of these differ: play one at "
+                "a time, in gymnasium.make_vec by vectorization_mode='sync'"
+            )
         pools, clocks = zip(*map(_pool, problems), strict=True)
         names = pools[0].named()
         arrays = {name: np.concatenate([getattr(pool, name) for pool in pools]) for name in names}
-        return Drawn(tuple(rngs), Series(**arrays), np.concatenate(clocks), each)
+        return Drawn(tuple(rngs), fleet, Series(**arrays), np.concatenate(clocks), each)
 
     def _same_world(self, drawn: Instance) -> bool:
-        setting = self.setting
+        """Is a problem as the first one was, but for the sizes of what there is beside routing?"""
+        mine, its = self.setting.fleet, drawn.fleet
+        parts: dict[str, Any] = {name: getattr(mine, name) for name in mine.knobs}
         return (
             drawn.horizon == self._slots
-            and drawn.objective.equity_weight == setting.objective.equity_weight
-            and drawn.fleet.same_as(setting.fleet)
+            and drawn.objective.equity_weight == self.setting.objective.equity_weight
+            and Setting.of(drawn).knobs == self.setting.knobs
+            and (mine.training and mine.training.classes) == (its.training and its.training.classes)
+            and (its.same_as(mine) or its.replace(**parts).same_as(mine))
         )
 
     def _problem(self, rng: np.random.Generator) -> Instance:
@@ -269,7 +285,7 @@ class _TrainingDraws:
     @property
     def ahead(self) -> bool:
         """Is it faster to draw several at once?"""
-        return isinstance(self.source, SyntheticSource)
+        return isinstance(self.source, SyntheticSource) and self.source.one_fleet
 
     def side_by_side(self, rngs: Sequence[np.random.Generator], each: int) -> Instance:
         """``[len(rngs), each]``: members of a draw for each generator; the first is its call's."""

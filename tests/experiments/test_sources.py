@@ -210,6 +210,23 @@ def test_a_third_footprint_is_one_option(run: Any, tmp_path: Path, own: Path) ->
     assert "has no nox; give it nox, or grid_nox (or mix)" in err
 
 
+def test_sizes_of_equipment_are_drawn(run: Any, tmp_path: Path) -> None:
+    options = ["algorithm=[glb_cost]", "reachability=[full]", "instance.horizon=3"]
+    ranges = ["+instance.knobs=[storage]", "instance.seed=test/1"]
+    stated = "+instance.equipment.storage_hours=[{},{}]"
+    status, _, err = run("benchmark", *options, *ranges, stated.format(2, 8))
+    assert status == 0, err
+    content = json.loads((tmp_path / "run" / "results.json").read_text())
+    hours = content["instance"]["provenance"]["equipment"]["storage_hours"]
+    assert 2.0 < hours < 8.0
+    again = synthetic("test/1", horizon=3, knobs="storage", equipment={"storage_hours": [2, 8]})
+    assert again.fleet.storage.energy[0] == pytest.approx(hours / 4)
+    status, _, err = run("benchmark", *options, *ranges, stated.format(8, 2))
+    assert status == 2
+    assert "the ends of equipment 'storage_hours' must lie above 0, the low one first" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_stress_is_honoured_or_refused(program: str, own: Path, run: Any) -> None:
     table = ["instance=table", f"instance.path={own}", "instance.horizon=10"]

@@ -8,6 +8,10 @@ from equiload.envs.data import RecordedSource, SyntheticSource, synthetic
 from equiload.envs.data.equipment import KNOBS, Equipment, jobs, knobs_of
 
 WEEK = {"horizon": 168}
+RANGES = {
+    "knobs": "all",
+    "equipment": {"storage_hours": [1.0, 9.0], "solar_peak": (0.1, 0.4), "training": [0.1, 0.3]},
+}
 
 
 def test_knobs_change_no_other_number() -> None:
@@ -76,11 +80,17 @@ def test_work_is_its_share_of_demand() -> None:
         ({"knobs": "all", "equipment": {"idel": 0.1}}, "there is no equipment 'idel'"),
         ({"knobs": "all", "equipment": {"idle": 1.5}}, "idle"),
         ({"knobs": "all", "equipment": {"model_energy": [1.0, 0.5]}}, "models.energy must have"),
+        ({"knobs": "all", "equipment": {"idle": [0.1, 0.2, 0.3]}}, "a number or two ends"),
+        ({"knobs": "all", "equipment": {"wear": [20, 5]}}, "'wear' must lie above 0, the low one"),
+        ({"knobs": "all", "equipment": {"wear": [0, 5]}}, "'wear' must lie above 0, the low one"),
+        ({"knobs": "all", "equipment": {"idle": [0.5, 1.5]}}, "'idle' must be at most 1, got 1.5"),
+        ({"seed": [0, 1], **RANGES}, "share one fleet, and equipment 'solar_peak' would differ"),
+        ({"seed": [0, 1], "knobs": "random"}, "share one fleet, and knobs would differ"),
     ],
 )
 def test_what_there_is_not_is_refused_in_a_sentence(options: dict, sentence: str) -> None:
     with pytest.raises(DataError) as refusal:
-        synthetic(0, horizon=3, **options)
+        synthetic(**{"seed": 0, "horizon": 3} | options)
     assert sentence in str(refusal.value)
 
 
@@ -128,3 +138,39 @@ def test_what_a_trace_has_already_is_not_added() -> None:
     plain = synthetic(0, horizon=3).replace(fleet=nowhere)
     with pytest.raises(DataError, match="solar panels need a location"):
         RecordedSource(plain, knobs="solar").instance()
+
+
+def test_sizes_are_drawn_anew_for_each_draw() -> None:
+    drawn = [synthetic(seed, horizon=4, **RANGES) for seed in range(200)]
+    hours = np.array([d.fleet.storage.energy[0] / d.fleet.storage.charge[0] for d in drawn])
+    assert 1.0 < hours.min() < 1.1
+    assert 8.0 < hours.max() < 9.0
+    assert np.median(hours) == pytest.approx(3.0, rel=0.15)  # log-uniform
+    # As if its sizes had been stated, number for number.
+    stated = drawn[7].trace.provenance["equipment"]
+    assert stated["storage_hours"] == pytest.approx(hours[7])
+    again = synthetic(7, horizon=4, knobs="all", equipment=stated)
+    assert again.fleet.same_as(drawn[7].fleet)
+    for name, array in again.series.named().items():
+        assert np.array_equal(getattr(drawn[7].series, name), array), name
+    # A range more changes no other size; members of a batch share them.
+    more = RANGES["equipment"] | {"idle": [0.1, 0.6]}
+    batch = synthetic(7, horizon=4, batch=3, knobs="all", equipment=more)
+    assert np.array_equal(batch.fleet.storage.energy, drawn[7].fleet.storage.energy)
+    assert np.array_equal(batch[0].trace.generation, drawn[7].trace.generation)
+    assert batch[0].fleet.servers.idle[0] != 0.35
+
+
+def test_knobs_at_random_are_some_of_them() -> None:
+    chosen = [synthetic(seed, horizon=2, knobs="random") for seed in range(40)]
+    named = [c.trace.provenance.get("knobs", ()) for c in chosen]
+    assert {len(names) for names in named} >= {1, 2, 3, 4}
+    assert synthetic(11, horizon=2, knobs=named[11]).knobs == chosen[11].knobs
+
+
+def test_only_the_generator_draws_sizes() -> None:
+    plain = synthetic(0, horizon=40)
+    with pytest.raises(DataError, match="equipment 'solar_peak' is a range, and only the generat"):
+        RecordedSource(plain, **RANGES)
+    with pytest.raises(DataError, match="random knobs differ from draw to draw: only the generat"):
+        RecordedSource(plain, knobs="random")
