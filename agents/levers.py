@@ -229,4 +229,4 @@ class WithKnobs:
         between = None
         if isinstance(stored := self._used.get("stored"), StoredByCharge):
             between = stored.between(slot)
-        return self._market.clear(slot, priced, levels, self._setting.physics, between)
+        return self._market.clear(slot, priced, levels, self._setting.physics, between, costs=costs)

@@ -104,8 +104,11 @@ class Layer(Protocol):
 class Operates(Protocol):
     """An action space that says what is done beside routing, too."""
 
-    def operate(self, action: Array, slot: Slot, levels: Levels) -> Decision:
-        """Decision for finite ``action [B, *shape]``, from the ``levels`` before the slot."""
+    def operate(self, action: Array, slot: Slot, levels: Levels, *, sends: bool = True) -> Decision:
+        """Decision for finite ``action [B, *shape]``, from the ``levels`` before the slot.
+
+        ``sends``: must be known who sends what? Loads alone may be faster.
+        """
         ...
 
 
@@ -183,7 +186,7 @@ class ShadowPriceAction:
     def _market(self) -> Market:
         return self._given_market or Market(self._setting.fleet)
 
-    def operate(self, action: Array, slot: Slot, levels: Levels) -> Decision:
+    def operate(self, action: Array, slot: Slot, levels: Levels, *, sends: bool = True) -> Decision:
         """See :class:`Operates`."""
         weights, fleet, xp = self.weights(action), self._physics.fleet, namespace(action)
         costs = Costs.of(slot, weights, self._physics)
@@ -199,7 +202,7 @@ class ShadowPriceAction:
             prices = replace(prices, waiting=xp.minimum(pi, fleet.training.urgent))
         if fleet.servers is not None:
             prices = replace(prices, on=fleet.servers.start_cost * on / (1.0 + on))
-        return self._market.clear(slot, prices, levels, self._physics)
+        return self._market.clear(slot, prices, levels, self._physics, costs=costs, sends=sends)
 
     def decide(self, action: Array, slot: Slot) -> Decision:
         """See :class:`Action`; nothing is ever moved."""
@@ -261,8 +264,11 @@ class RoutingAction:
         allocation: FloatArray = self._routed(splits, *limits(slot))[0]
         return allocation
 
-    def operate(self, action: FloatArray, slot: Slot, levels: Levels) -> Decision:
-        """See :class:`Operates`."""
+    def operate(
+        self, action: FloatArray, slot: Slot, levels: Levels, *, sends: bool = True
+    ) -> Decision:
+        """See :class:`Operates`; who sends what is what it says."""
+        del sends
         splits, rest = self._split(action)
         saved = self._further.saved(rest, slot)
         left = slot.demand if saved is None else np.maximum(slot.demand - saved, 0.0)

@@ -248,7 +248,9 @@ class Core:
         if physics.plain(slot):
             return space.decide(action, slot)
         if isinstance(space, Operates):
-            return space.operate(action, slot, self.state.levels or Levels())
+            # Who sends what, nobody asks for but a layer.
+            sends = self.layer is not None
+            return space.operate(action, slot, self.state.levels or Levels(), sends=sends)
         # What it does not say gets its default.
         return operated(space.allocation(action, slot), None, slot, self.state.levels, physics)
 

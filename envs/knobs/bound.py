@@ -10,7 +10,7 @@ from equiload.envs.dynamics import Decision, State
 from equiload.envs.instance import Fleet, Instance
 from equiload.envs.knobs.market import Market, Work
 from equiload.envs.knobs.operation import Levels, costs, draw, stored_by
-from equiload.envs.knobs.prices import Prices
+from equiload.envs.knobs.prices import Prices, with_footprints
 from equiload.envs.knobs.stack import LoadStack
 from equiload.envs.knobs.storage import Storage
 from equiload.envs.series import Series
@@ -75,7 +75,8 @@ def knob_bound(instance: Instance, prices: Prices, start: State | None = None) -
         work = Work(room, room, waits, nothing, nothing)
     on = (hold, 0.0, np.inf)
     market = Market(fleet)
-    stack = market.stack(slots, weights[..., None, :, :], setting.physics, stored, most, on)
+    paid = with_footprints(slots, weights[..., None, :, :], setting.physics)
+    stack = market.stack(slots, paid, stored, most, on)
     decision = market.dispatch(stack, slots, work)
     bound: FloatArray = value + _at_prices(decision, stack, slots, prices, fleet, work)
     return bound

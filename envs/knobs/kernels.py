@@ -15,6 +15,31 @@ WORTH_CHARGED, COST_DISCHARGED, IDLE, HOLD, START, ON_BEFORE = range(7, 13)
 TINY = 1e-30
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def last_served(
+    unit: FloatArray, capacity: FloatArray, asked: FloatArray, cost: FloatArray
+) -> None:
+    """``cost [M]`` of the data center where the last of what is ``asked [M]`` finds room.
+
+    The cheapest by ``unit [M, N]`` come first, each up to its ``capacity [M, N]``.
+    """
+    M, N = unit.shape
+    used = np.empty(N, np.bool_)
+    for row in range(M):
+        used[:] = False
+        room = 0.0
+        for _ in range(N):
+            best = -1
+            for i in range(N):
+                if not used[i] and (best < 0 or unit[row, i] < unit[row, best]):
+                    best = i
+            used[best] = True
+            cost[row] = unit[row, best]
+            room += capacity[row, best]
+            if room >= asked[row]:
+                break
+
+
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _sources(
     site: FloatArray, cost: FloatArray, width: FloatArray, begin: FloatArray, end: FloatArray

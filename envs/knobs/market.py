@@ -18,7 +18,7 @@ from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs.operation import Levels, Operation, limits
-from equiload.envs.knobs.prices import Prices, with_footprints
+from equiload.envs.knobs.prices import Costs, Prices, with_footprints
 from equiload.envs.knobs.stack import LoadStack, count_blocks
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics
@@ -83,6 +83,9 @@ class Market:
         levels: Levels,
         physics: Physics,
         between: tuple[FloatArray, FloatArray] | None = None,
+        *,
+        costs: Costs | None = None,
+        sends: bool = True,
     ) -> Decision:
         """What is best in a slot, from the ``levels`` before it, within what is possible.
 
@@ -95,6 +98,10 @@ class Market:
             None: idle batteries, work as soon as it fits, servers off that have no load.
         between
             Least and most ``[..., N]`` to have stored after the slot. Default: what is possible.
+        costs
+            At the prices' weights, where they are known already.
+        sends
+            Must be known who sends what? Loads alone are faster.
         """
         fleet, xp = self._fleet, namespace(slot.price)
         stored = prices.stored
@@ -107,32 +114,34 @@ class Market:
         work = None
         if fleet.training is not None:
             amount = levels.waiting + slot.work
-            goes = xp.broadcast_to(fleet.training.late_cost, amount.shape)
+            goes = fleet.training.late_cost
             waits = fleet.training.urgent if prices.waiting is None else prices.waiting
-            waits = xp.broadcast_to(waits, goes.shape)
             # To give up is dearer than to wait, or there is no waiting.
             may_wait = xp.where(waits < goes, xp.minimum(amount, slot.ceiling), 0.0)
             work = Work(amount, may_wait, waits, amount - may_wait, goes)
-        stack = self.stack(slot, prices.weights, physics, stored, most, on)
-        return self.dispatch(stack, slot, work)
+        if costs is None:
+            paid = with_footprints(slot, prices.weights, physics)
+        else:
+            paid = costs.grid, costs.onsite
+        stack = self.stack(slot, paid, stored, most, on)
+        return self.dispatch(stack, slot, work, sends=sends)
 
     def stack(
         self,
         slot: Series,
-        weights: FloatArray,
-        physics: Physics,
+        paid: tuple[FloatArray, Array],
         stored: Array,
         most: tuple[Array, Array],
         on: tuple[Array, Array, Array],
     ) -> LoadStack:
         """What every data center sees in a slot, at shadow prices.
 
-        ``weights [..., K, R]``; ``stored [..., N]``, US$/MWh, or none: idle batteries; ``most``:
-        MWh that batteries can take and give; ``on``: worth of a server that is on, cost of a start,
-        what was on.
+        ``paid``: from the grid, and for what is drawn (:func:`with_footprints`); ``stored
+        [..., N]``, US$/MWh, or none: idle batteries; ``most``: MWh that batteries can take and
+        give; ``on``: worth of a server that is on, cost of a start, what was on.
         """
         fleet = self._fleet
-        price, onsite = with_footprints(slot, weights, physics)
+        price, onsite = paid
         rows = {"price": price, "onsite": onsite, "capacity": slot.capacity, "pue": fleet.pue}
         if slot.generation is not None:
             rows["generation"] = slot.generation
@@ -151,23 +160,30 @@ class Market:
     def _stacked(self, shape: tuple[int, ...], rows: dict[str, Array]) -> LoadStack:
         return LoadStack.of(shape, servers=self._fleet.servers is not None, **rows)
 
-    def dispatch(self, stack: LoadStack, slot: Series, work: Work | None) -> Decision:
-        """Clear the blocks of every data center and all other columns."""
+    def dispatch(
+        self, stack: LoadStack, slot: Series, work: Work | None, *, sends: bool = True
+    ) -> Decision:
+        """Clear the blocks of every data center and all other columns; ``sends`` as of clear."""
         N, J, C, steps = self._shape
         fleet, lead = self._fleet, stack.sites.shape[1:-1]
         width, slope = stack.blocks()
         xp = namespace(slope)
         unit, room = [slope.reshape(*lead, -1)], [width.reshape(*lead, -1)]
-        demand = xp.broadcast_to(slot.demand, (*lead, J))
+
+        def spread(values: Array) -> Array:
+            shape = (*lead, values.shape[-1])
+            return values if values.shape == shape else xp.broadcast_to(values, shape)
+
+        demand = spread(slot.demand)
         if fleet.models is not None:
             saves = fleet.models.room(demand).reshape(*lead, -1)
-            unit.append(xp.broadcast_to(fleet.models.unit_cost.ravel(), saves.shape))
+            unit.append(spread(fleet.models.unit_cost.reshape(-1)))
             room.append(saves)
         rows = demand
         if work is not None:
-            unit += [xp.broadcast_to(u, (*lead, C)) for u in (work.waits, work.goes)]
-            room += [xp.broadcast_to(r, (*lead, C)) for r in (work.may_wait, work.may_go)]
-            rows = xp.concat([demand, xp.broadcast_to(work.amount, (*lead, C))], axis=-1)
+            unit += [spread(work.waits), spread(work.goes)]
+            room += [spread(work.may_wait), spread(work.may_go)]
+            rows = xp.concat([demand, spread(work.amount)], axis=-1)
         costs, rooms = xp.concat(unit, axis=-1), xp.concat(room, axis=-1)
         if fleet.routing_cost is not None:
             # All is served whatever it costs, so a constant changes nothing; but the dispatch
@@ -179,7 +195,9 @@ class Market:
         load = load.reshape(*lead, N, self._blocks).sum(-1)
         saved = saved.reshape(*lead, J, steps).sum(-1)
         left = xp.maximum(rows - xp.concat([saved, waits + goes], axis=-1), 0.0)
-        load, allocation, done = self._sent(load, left, rows)
+        allocation, done = None, left[..., J:, None]
+        if sends:
+            load, allocation, done = self._sent(load, left, rows)
         on, (generation, discharge, forgone, grid) = stack.operate(load)
         storage = fleet.storage is not None
         return Decision(

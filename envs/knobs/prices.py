@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from equiload.envs.arrays import namespace
+from equiload.envs.knobs import kernels
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics, Slot
 from equiload.envs.typing import Array, FloatArray
@@ -43,12 +46,15 @@ class Costs:
     ----------
     grid
         ``[..., N]``, US$ per MWh taken from the grid.
+    onsite
+        ``[..., N]``, US$ per MWh drawn, whatever its source; 0 where sites have no footprint.
     marginal
         ``[..., 1]``, US$ per MWh of load where the last of the slot's demand and arriving work
         finds room, by the merit order of the data centers.
     """
 
     grid: FloatArray
+    onsite: Array
     marginal: FloatArray
 
     @classmethod
@@ -56,16 +62,24 @@ class Costs:
         """Costs at ``weights [..., K, R]``."""
         grid, onsite = with_footprints(slot, weights, physics)
         unit = (grid + onsite) * physics.pue
-        xp = namespace(unit)
-        order = xp.argsort(unit, axis=-1)
-        room = xp.cumsum(xp.take_along_axis(slot.capacity, order, axis=-1), axis=-1)
         asked = slot.demand.sum(-1, keepdims=True)
         if slot.work is not None:
             asked = asked + slot.work.sum(-1, keepdims=True)
-        last = xp.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)
-        last = xp.take_along_axis(order, last, axis=-1)
-        marginal = xp.take_along_axis(unit, last, axis=-1)
-        return cls(grid, marginal)
+        return cls(grid, onsite, _last_served(unit, slot.capacity, asked))
+
+
+def _last_served(unit: Array, capacity: Array, asked: Array) -> Array:
+    """US$/MWh ``[..., 1]`` where the last of what is ``asked [..., 1]`` finds room."""
+    if isinstance(unit, np.ndarray):
+        cost, N = np.empty(asked.shape), unit.shape[-1]
+        room = np.broadcast_to(capacity, unit.shape).reshape(-1, N)
+        kernels.last_served(unit.reshape(-1, N), room, asked.reshape(-1), cost.reshape(-1))
+        return cost
+    xp = namespace(unit)
+    order = xp.argsort(unit, axis=-1)
+    room = xp.cumsum(xp.take_along_axis(capacity, order, axis=-1), axis=-1)
+    last = xp.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)
+    return xp.take_along_axis(unit, xp.take_along_axis(order, last, axis=-1), axis=-1)
 
 
 def with_footprints(

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
+from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs.kernels import TINY
-from equiload.envs.knobs.market import Market
+from equiload.envs.knobs.market import Market, Work
 from equiload.envs.knobs.stack import SITE, LoadStack, count_blocks
+from equiload.envs.series import Series
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array
 
@@ -85,9 +87,12 @@ class TorchMarket(Market):
         sites = [torch.as_tensor(rows.get(name, 0.0)).to(pue).expand(shape) for name in SITE]
         return TorchStack(torch.stack(sites), self._fleet.servers is not None, self._sources)
 
-    def _sent(self, load: Array, left: Array, rows: Array) -> tuple[Array, Array, Array]:
-        del rows
-        return load, None, left[..., self._shape[1] :, None]
+    def dispatch(
+        self, stack: LoadStack, slot: Series, work: Work | None, *, sends: bool = False
+    ) -> Decision:
+        """See :class:`Market`; ``sends`` is left alone."""
+        del sends
+        return super().dispatch(stack, slot, work, sends=False)
 
 
 @dataclass(frozen=True, eq=False)
