@@ -77,7 +77,6 @@ class EnvironmentLayer:
 
     def rehearse(self, instance: Instance) -> None:
         """Only this instance will be played, on tensors: run the expert over it once."""
-        Setting.of(instance).require_plain("the robust layer on tensors")
         self._begin(Setting.of(instance))
         slots = (Slot.of(instance, t) for t in range(instance.horizon))
         self._rehearsed = tuple(self._follow(slot) for slot in slots)

@@ -100,9 +100,14 @@ class DifferentiableSimulator:
         self._market: TorchMarket | None = None
         if self.setting.knobs:
             self._market = TorchMarket(instance.fleet, self._physics, temperature=temperature)
-        parts = {"physics": self._physics, "dispatch": self._dispatch, "market": self._market}
-        scale = scale_of(action, action_scale)
-        self._action = make_action(action, self.setting, scale, **parts)
+        self._action = make_action(
+            action,
+            self.setting,
+            scale_of(action, action_scale),
+            physics=self._physics,
+            dispatch=self._dispatch,
+            market=self._market,
+        )
         if not isinstance(self._action, Operates) or isinstance(self._action, RoutingAction):
             self.setting.require_plain(f"{type(self._action).__name__} on tensors")
         levels = State.start(self.setting).levels
@@ -115,6 +120,7 @@ class DifferentiableSimulator:
         self.observer.rehearse(instance)
         self.layer = layer
         if layer is not None:
+            self.setting.require_plain("a layer on tensors")
             if self._physics.routing_cost is not None and action != "routing":
                 raise DataError("a layer over a routing cost needs the action 'routing'")
             layer.rehearse(instance)

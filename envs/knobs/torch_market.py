@@ -51,11 +51,10 @@ class TorchMarket(Market):
     >>> day = synthetic(0, horizon=24, regions=3, knobs="storage")
     >>> physics = Setting.of(day).physics.to(torch.tensor)
     >>> market = TorchMarket(day.fleet, physics, temperature=5.0)
-    >>> slot, levels = Slot.of(day, 0), Levels.start(day.fleet, ())
+    >>> slot, levels = Slot.of(day, 0), Levels.start(day.fleet, ()).map(torch.tensor)
     >>> slot = Slot.at(slot.map(torch.tensor), 0, slot.timestamp)
-    >>> worth = torch.full((3,), 60.0, dtype=torch.float64, requires_grad=True)
+    >>> worth = torch.full((3,), 280.0, dtype=torch.float64, requires_grad=True)
     >>> prices = Prices(torch.full((2, 3), 1 / 3), stored=worth)
-    >>> levels = Levels(torch.tensor(levels.stored))
     >>> market.clear(slot, prices, levels, physics).operation.charge.sum().backward()
     >>> bool((worth.grad > 0).all())
     True
@@ -195,8 +194,8 @@ class TorchStack(LoadStack):
         drawn = pue * (idle * on + (1.0 - idle) * load) + column["charge"]
         left = end[..., None, :] > drawn[..., None]
         left[..., 3] = True
-        marginal = torch.where(left, cost[..., None, :], torch.inf).amin(-1)
-        marginal = pue * (marginal + column["onsite"])
+        cheapest = torch.where(left, cost[..., None, :], torch.inf).amin(-1)
+        marginal: Tensor = pue * (cheapest + column["onsite"])
         if not self.servers:
             return marginal
         saved = torch.where(on > before, hold - column["start"], hold)

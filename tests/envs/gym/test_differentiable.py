@@ -73,7 +73,7 @@ def test_what_tensors_do_not_play_is_one_sentence() -> None:
     world = synthetic("validation/0", horizon=12, knobs=["solar", "storage"])
     with pytest.raises(DataError, match="RoutingAction on tensors decides nothing but routing"):
         DifferentiableSimulator(world, action="routing")
-    with pytest.raises(DataError, match="the robust layer on tensors decides nothing but routing"):
+    with pytest.raises(DataError, match="a layer on tensors decides nothing but routing"):
         DifferentiableSimulator(world, layer=EnvironmentLayer(EGLB(), rho=0.1))
     pairs = np.ones(world.fleet.reachable.shape)
     far = world.replace(fleet=world.fleet.replace(routing_cost=pairs))
