@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from equiload.envs.footprints import title_of, unit_of
 from equiload.envs.gym.film import Film
@@ -73,7 +74,7 @@ def stacks_of(film: Film, index: int) -> list[PanelOf]:
             return [float(getattr(film.operations[t], name)[index].sum()) for name in fields]
 
         colors = {names[name]: color for name, color in {"grid": BAR, **sources}.items()}
-        most = 0.9 * drawn
+        most = 0.5 * drawn
         stacks.append(stack(title="Energy (MWh)", colors=colors, most=most, read=supplied))
     if fleet.training is not None:
         classes = fleet.training.classes
@@ -100,6 +101,19 @@ class Panel(ABC):
     @abstractmethod
     def update(self) -> bool:
         """Bring what moves up to date; true where an axis had to grow."""
+
+    def measure(self) -> None:
+        """Note where the panel has ink, moving or not."""
+        height = self.axes.figure.bbox.height
+        box = self.axes.get_tightbbox()
+        x, y = np.array([box.x0 - 2, box.x1 + 2]), height - np.array([box.y1 + 2, box.y0 - 2])
+        (left, right), (top, bottom) = x.clip(0).astype(int), y.clip(0).astype(int)
+        self._ink = slice(top, bottom), slice(left, right)
+
+    def redraw(self, pixels: npt.NDArray[np.uint8]) -> None:
+        """Draw the whole panel anew in place of what it was: ``pixels`` are the canvas's."""
+        pixels[self._ink] = 255
+        self.axes.draw(self.axes.figure.canvas.get_renderer())
 
     def _moves(self, *artists: Any) -> None:
         """Leave these out when the whole is drawn."""
