@@ -251,9 +251,14 @@ class Footprint(Panel):
     """What a kind of footprint has come to in each region."""
 
     def __init__(self, axes: Any, film: Film, index: int, kind: int) -> None:
+        from matplotlib.collections import PolyCollection
+
         super().__init__(axes, film, index)
         self._kind, regions = kind, film.setting.fleet.regions
-        self._bars = axes.barh(range(len(regions)), np.zeros(len(regions)), color=BAR, height=0.72)
+        # One artist for all bars: many are slow to draw.
+        self._bars = PolyCollection([], linewidths=1.0)
+        self._edges = np.arange(len(regions))[:, None] + np.array([-0.36, -0.36, 0.36, 0.36])
+        axes.add_collection(self._bars, autolim=False)
         self._mean = axes.axvline(0.0, color=GREY, lw=1, ls=":")
         self._label = axes.text(
             0, 0, "", ha="right", va="center", fontsize=7, color="white", clip_on=True
@@ -264,15 +269,15 @@ class Footprint(Panel):
         title = f"{title_of(name)} so far, by region ({unit_of(name)}; dotted: mean)"
         axes.set_title(title, loc="left", fontsize=9, color=INK)
         _plain(axes)
-        self._moves(*self._bars, self._mean, self._label)
+        self._moves(self._bars, self._mean, self._label)
 
     def update(self) -> bool:
         """See :class:`Panel`."""
         S = self.film.core.state.footprint[self.index, self._kind]
         peak, mean = int(S.argmax()), float(S.mean())
-        for r, bar in enumerate(self._bars):
-            bar.set_width(S[r])
-            bar.set_color(PEAK if r == peak and S[r] > 0 else BAR)
+        widths = S[:, None] * np.array([0.0, 1.0, 1.0, 0.0])
+        self._bars.set_verts(np.stack([widths, self._edges], axis=-1))
+        self._bars.set_color([PEAK if r == peak and S[r] > 0 else BAR for r in range(len(S))])
         self._mean.set_xdata([mean, mean])
         self._mean.set_visible(S[peak] > 0)
         self._label.set_position((S[peak], peak))
