@@ -15,6 +15,8 @@ from equiload.envs.gym.film import Film
 from equiload.envs.typing import FloatArray
 
 INK, GREY, PEAK, BAR, EXPERT = "#222222", "#8a8a8a", "#c8502d", "#9db8c9", "#3b6f8f"
+# Pixels by which lines and their ends reach beyond what is measured, at most.
+_STROKE = 2
 _SOLAR, _BATTERY = "#e9b949", "#5f9e74"
 _WAITING = ("#f0c9a8", "#dd8f5f", "#b9512f", "#7e2f1d")
 
@@ -104,10 +106,9 @@ class Panel(ABC):
 
     def measure(self) -> None:
         """Note where the panel has ink, moving or not."""
-        height = self.axes.figure.bbox.height
-        box = self.axes.get_tightbbox()
-        x, y = np.array([box.x0 - 2, box.x1 + 2]), height - np.array([box.y1 + 2, box.y0 - 2])
-        (left, right), (top, bottom) = x.clip(0).astype(int), y.clip(0).astype(int)
+        height, box = self.axes.figure.bbox.height, self.axes.get_tightbbox().padded(_STROKE)
+        left, right = max(int(box.x0), 0), int(box.x1) + 1
+        top, bottom = max(int(height - box.y1), 0), int(height - box.y0) + 1
         self._ink = slice(top, bottom), slice(left, right)
 
     def redraw(self, pixels: npt.NDArray[np.uint8]) -> None:
