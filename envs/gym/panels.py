@@ -8,12 +8,15 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from equiload.envs.footprints import title_of, unit_of
 from equiload.envs.gym.film import Film
 from equiload.envs.typing import FloatArray
 
 INK, GREY, PEAK, BAR, EXPERT = "#222222", "#8a8a8a", "#c8502d", "#9db8c9", "#3b6f8f"
+# Pixels by which lines and their ends reach beyond what is measured, at most.
+_STROKE = 2
 _SOLAR, _BATTERY = "#e9b949", "#5f9e74"
 _WAITING = ("#f0c9a8", "#dd8f5f", "#b9512f", "#7e2f1d")
 
@@ -73,7 +76,7 @@ def stacks_of(film: Film, index: int) -> list[PanelOf]:
             return [float(getattr(film.operations[t], name)[index].sum()) for name in fields]
 
         colors = {names[name]: color for name, color in {"grid": BAR, **sources}.items()}
-        most = 0.9 * drawn
+        most = 0.5 * drawn
         stacks.append(stack(title="Energy (MWh)", colors=colors, most=most, read=supplied))
     if fleet.training is not None:
         classes = fleet.training.classes
@@ -100,6 +103,18 @@ class Panel(ABC):
     @abstractmethod
     def update(self) -> bool:
         """Bring what moves up to date; true where an axis had to grow."""
+
+    def measure(self) -> None:
+        """Note where the panel has ink, moving or not."""
+        height, box = self.axes.figure.bbox.height, self.axes.get_tightbbox().padded(_STROKE)
+        left, right = max(int(box.x0), 0), int(box.x1) + 1
+        top, bottom = max(int(height - box.y1), 0), int(height - box.y0) + 1
+        self._ink = slice(top, bottom), slice(left, right)
+
+    def redraw(self, pixels: npt.NDArray[np.uint8]) -> None:
+        """Draw the whole panel anew in place of what it was: ``pixels`` are the canvas's."""
+        pixels[self._ink] = 255
+        self.axes.draw(self.axes.figure.canvas.get_renderer())
 
     def _moves(self, *artists: Any) -> None:
         """Leave these out when the whole is drawn."""
@@ -237,9 +252,14 @@ class Footprint(Panel):
     """What a kind of footprint has come to in each region."""
 
     def __init__(self, axes: Any, film: Film, index: int, kind: int) -> None:
+        from matplotlib.collections import PolyCollection
+
         super().__init__(axes, film, index)
         self._kind, regions = kind, film.setting.fleet.regions
-        self._bars = axes.barh(range(len(regions)), np.zeros(len(regions)), color=BAR, height=0.72)
+        # One artist for all bars: many are slow to draw.
+        self._bars = PolyCollection([], linewidths=1.0)
+        self._edges = np.arange(len(regions))[:, None] + np.array([-0.36, -0.36, 0.36, 0.36])
+        axes.add_collection(self._bars, autolim=False)
         self._mean = axes.axvline(0.0, color=GREY, lw=1, ls=":")
         self._label = axes.text(
             0, 0, "", ha="right", va="center", fontsize=7, color="white", clip_on=True
@@ -250,15 +270,15 @@ class Footprint(Panel):
         title = f"{title_of(name)} so far, by region ({unit_of(name)}; dotted: mean)"
         axes.set_title(title, loc="left", fontsize=9, color=INK)
         _plain(axes)
-        self._moves(*self._bars, self._mean, self._label)
+        self._moves(self._bars, self._mean, self._label)
 
     def update(self) -> bool:
         """See :class:`Panel`."""
         S = self.film.core.state.footprint[self.index, self._kind]
         peak, mean = int(S.argmax()), float(S.mean())
-        for r, bar in enumerate(self._bars):
-            bar.set_width(S[r])
-            bar.set_color(PEAK if r == peak and S[r] > 0 else BAR)
+        widths = S[:, None] * np.array([0.0, 1.0, 1.0, 0.0])
+        self._bars.set_verts(np.stack([widths, self._edges], axis=-1))
+        self._bars.set_color([PEAK if r == peak and S[r] > 0 else BAR for r in range(len(S))])
         self._mean.set_xdata([mean, mean])
         self._mean.set_visible(S[peak] > 0)
         self._label.set_position((S[peak], peak))

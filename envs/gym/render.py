@@ -95,7 +95,7 @@ class Picture:
 
     Of a fleet with storage, training work, servers or generation also what is stored, waiting and
     on, and where the energy came from. Drawn once: from then on only what moves is drawn anew, on a
-    copy of what does not, and all of it where an axis has become too short.
+    copy of what does not, and a panel as a whole where an axis of it has become too short.
     """
 
     def __init__(self, film: Film, index: int) -> None:
@@ -105,6 +105,8 @@ class Picture:
         maps, stacks = maps_of(film, index), stacks_of(film, index)
         wide = len(maps) + len(stacks) > 1
         figure = Figure(figsize=_WIDE if wide else _SIZE, dpi=_DPI, layout="constrained")
+        if wide:  # room for the last number of an axis
+            figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr]
         self._canvas = FigureCanvasAgg(figure)
         columns: Any = figure.subfigures(1, 3 if wide else 2, width_ratios=_WIDTHS[wide])
         below = [lambda axes: ObjectiveSoFar(axes, film, index)]
@@ -129,13 +131,21 @@ class Picture:
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """``[height, width, 3]``, of the film as it is now."""
-        grown = [part.update() for part in self._parts]
-        if any(grown) or self._still is None:
-            self._canvas.draw()  # type: ignore[no-untyped-call]
-            self._still = self._canvas.copy_from_bbox(self._canvas.figure.bbox)  # type: ignore[no-untyped-call]
-        self._canvas.restore_region(self._still)  # type: ignore[no-untyped-call]
+        grown = [part for part in self._parts if part.update()]
+        canvas: Any = self._canvas
+        pixels = np.asarray(canvas.buffer_rgba())
+        if self._still is None:
+            canvas.draw()
+            grown = self._parts
+        else:
+            canvas.restore_region(self._still)
+            for part in grown:
+                part.redraw(pixels)
+        if grown:
+            self._still = canvas.copy_from_bbox(canvas.figure.bbox)
+        for part in grown:
+            part.measure()
         for part in self._parts:
             for artist in part.moving:
                 part.axes.draw_artist(artist)
-        pixels = np.asarray(self._canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         return pixels[..., :3].copy()

@@ -1,5 +1,6 @@
 """Environments with more to decide than routing."""
 
+import pickle
 from collections.abc import Sequence
 
 import gymnasium
@@ -225,3 +226,40 @@ def test_episodes_in_lock_step_share_their_equipment() -> None:
     env = GLBEnv(instance=lambda rng, _: some[rng.integers(9)])
     with pytest.raises(DataError, match="on the same fleet, but for the sizes of what there is"):
         [env.reset(seed=seed) for seed in range(9)]
+
+
+def test_pictures_and_text_show_levels() -> None:
+    source, options = SyntheticSource(knobs="all"), {"horizon": 24, "reward": "relative"}
+    env = GLBEnv(instance=source, render_mode="rgb_array", **options)
+    plain = GLBEnv(render_mode="rgb_array", **options)
+    shapes = []
+    for each in (plain, env):
+        each.reset(seed=0)
+        each.action_space.seed(0)
+        blank = each.render()
+        for t in range(20):  # axes grow on the way, a panel at a time
+            each.step(each.action_space.sample())
+            if t % 4 == 0:
+                each.render()
+        assert (each.render() != blank).any()
+        shapes.append(blank.shape)
+        twin = pickle.loads(pickle.dumps(each))  # draws all of it at once
+        assert np.array_equal(twin.render(), each.render())
+    assert shapes == [(540, 960, 3), (720, 1280, 3)]
+    told = GLBEnv(instance=source, render_mode="ansi", **options)
+    told.reset(seed=0)
+    told.step(np.zeros(told.action_space.shape))
+    fleet, levels = told.instance.fleet, told.core.state.levels
+    lines = {line.split(":")[0].strip(): line for line in told.render().splitlines()}
+    assert f"{levels.stored.sum():.2f} of {fleet.storage.energy.sum():.2f} MWh" in lines["stored"]
+    assert f"24 h {levels.waiting[0, 1]:.2f}" in lines["waiting"]
+    assert f"{levels.on.sum():.2f} of 10.00 MWh" in lines["on"]
+
+
+@pytest.mark.parametrize("knobs", [["servers"], ["storage"], ["training"], ["solar"], ["models"]])
+def test_each_knob_alone_is_drawn(knobs: list[str]) -> None:
+    env = GLBEnv(instance=SyntheticSource(knobs=knobs), horizon=6, render_mode="rgb_array")
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    wide = env.render().shape == (720, 1280, 3)
+    assert wide == (knobs != ["models"])  # which leave nothing behind
