@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
+from equiload.agents.forecast import Perfect
+from equiload.agents.offline import EGLBOff
 from equiload.agents.offline.lp import solve_lp
 from equiload.agents.offline.solution import Solution
-from equiload.envs import Decision, Instance, Setting, Slot, State
+from equiload.envs import Decision, Instance, Setting, Slot, State, rollout
 from equiload.envs.checking import checked
 from equiload.envs.forecast import Forecaster, History, Recorder, servable
 from equiload.envs.knobs import Levels, Operation
@@ -98,6 +100,46 @@ class RollingHorizon:
         fleet, objective = self._setting.fleet, self._setting.objective
         window = Instance.of_series(fleet, objective, ahead, clock, "window")
         return solve_lp(window, start=start, ceiling=ceiling)
+
+
+class RollingForesight:
+    """:class:`RollingHorizon` with a perfect forecast: what better forecasts could be worth.
+
+    It sees the future, ``window`` slots of it, so it is no policy but an offline solver, and stands
+    beside :class:`~equiload.agents.EGLBOff` in tables. The bound that comes with it is eGLB-Off's.
+
+    Parameters
+    ----------
+    window
+        Slots, the current one among them.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import synthetic
+    >>> day = synthetic("validation/0", horizon=24, knobs=["storage", "training"])
+    >>> near, far = (RollingForesight(window=slots).solve(day) for slots in (4, 24))
+    >>> near.gap > far.gap, far.gap < 1e-6
+    (True, True)
+    """
+
+    @checked
+    def __init__(self, *, window: Count = 48) -> None:
+        self.window = window
+
+    def solve(self, instance: Instance) -> Solution:
+        """See :class:`~equiload.agents.OfflineSolver`.
+
+        Raises
+        ------
+        DataError
+            For a batch of instances.
+        SolverError
+            If the solver stops without an optimum.
+        """
+        best = EGLBOff().solve(instance)
+        outcome = rollout(RollingHorizon(Perfect(instance), window=self.window), instance)
+        stats = {"method": "rolling horizon", "window": self.window}
+        return replace(best, outcome=outcome, status="rolling horizon", stats=stats)
 
 
 def _member(state: State, member: tuple[int, ...]) -> State:
