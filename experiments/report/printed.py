@@ -43,6 +43,7 @@ _STYLE: Any = {
     "xtick.major.width": 0.5,
     "ytick.major.width": 0.5,
 }
+_MOST_TICKS = 12
 _BUBBLE = 9.0  # points, diameter of the largest
 
 
@@ -116,15 +117,18 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.set_ylim(panel.y_range)
     first = panel.marks[0]
     if not isinstance(first, Bubbles | Heat) and isinstance(first.x, list):
+        every = -(-len(first.x) // _MOST_TICKS)  # of the hours of the day, say, some
+        axes.set_xticks(range(0, len(first.x), every), first.x[::every])
         axes.tick_params(axis="x", labelrotation=45)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
 
 
 def _line(axes: Axes, mark: Line) -> None:
-    axes.plot(mark.x, mark.y, **_look(mark))
+    x = np.arange(len(mark.x)) if isinstance(mark.x, list) else mark.x
+    axes.plot(x, mark.y, **_look(mark))
     if mark.low is not None:
-        axes.fill_between(mark.x, mark.low, mark.high, color=mark.colour, alpha=0.15, lw=0)
+        axes.fill_between(x, mark.low, mark.high, color=mark.colour, alpha=0.15, lw=0)
 
 
 def _bars(axes: Axes, mark: Bars, number: int, count: int) -> None:
@@ -136,7 +140,6 @@ def _bars(axes: Axes, mark: Bars, number: int, count: int) -> None:
         whiskers = np.stack([mark.y - mark.low, mark.high - mark.y])
     style: dict[str, Any] = {"color": mark.colour, "error_kw": {"lw": 0.6}, "yerr": whiskers}
     axes.bar(x, mark.y, width, bottom=0.0 if mark.base is None else mark.base, **style)
-    axes.set_xticks(np.arange(len(mark.x)), list(mark.x))
 
 
 def _heat(axes: Axes, mark: Heat) -> None:
