@@ -204,6 +204,7 @@ def findings(summary: pd.DataFrame, kinds: Sequence[str]) -> Iterator[str]:
     if "objective_saved" not in summary:
         return
     setting = summary.index.get_level_values("setting")[0]
+    at = f"At {setting}, with" if setting else "With"
     for reachability, group in summary.loc[[setting]].groupby("reachability", sort=False):
         online = group[~group["offline"].astype(bool)]
         best = online.loc[online["objective"].idxmin()]
@@ -211,7 +212,7 @@ def findings(summary: pd.DataFrame, kinds: Sequence[str]) -> Iterator[str]:
             fall = {kind: best[f"{kind}_max_saved"] for kind in kinds}
             told = [f"{kind} {percent(by)}" for kind, by in fall.items() if not np.isnan(by)]
             yield (
-                f"{IDLE} leaves the knobs idle. With {reachability} reachability {best.name[-1]} "
+                f"{IDLE} leaves the knobs idle. {at} {reachability} reachability {best.name[-1]} "
                 f"ends {percent(best['objective_saved'])} below it, and the highest regional "
                 f"footprints lie lower, too ({', '.join(told)})."
             )

@@ -82,6 +82,8 @@ def column_figure(chart: Chart) -> Figure:
             if y_is_one and number % across:
                 axes.tick_params(labelleft=False)
                 axes.set_ylabel("")
+        for axes, panel in zip(grid.flat, chart.panels, strict=False):
+            _turn_names(axes, panel)  # when all are there: axes that share ticks make them anew
         if legend:
             figure.legend(handles=legend, loc="outside upper center", ncols=columns)
         for scale in (entry for entry in chart.legend() if isinstance(entry, Scale)):
@@ -119,6 +121,11 @@ def _panel(axes: Axes, panel: Panel) -> None:
     if not isinstance(first, Bubbles | Heat) and isinstance(first.x, list):
         every = -(-len(first.x) // _MOST_TICKS)  # of the hours of the day, say, some
         axes.set_xticks(range(0, len(first.x), every), first.x[::every])
+
+
+def _turn_names(axes: Axes, panel: Panel) -> None:
+    first = panel.marks[0]
+    if not isinstance(first, Bubbles | Heat) and isinstance(first.x, list):
         axes.tick_params(axis="x", labelrotation=45)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
