@@ -118,8 +118,8 @@ def levels_over_time(episodes: RunEpisodes) -> Section:
                     shown = shown_slots(len(y), 10 * POINTS)
                     x, label = days_of(history)[shown], history.algorithm
                     # Those that leave a knob alone lie on each other: dashes show both.
-                    look = {"colour": SERIES[number % len(SERIES)], "dash": DASHES[number % 2]}
-                    marks.append(Line(label=label, x=x, y=y[shown], **look))
+                    colour, dash = SERIES[number % len(SERIES)], DASHES[number % 2]
+                    marks.append(Line(label=label, x=x, y=y[shown], colour=colour, dash=dash))
             if marks:
                 top = 1.04 * max(float(mark.y.max()) for mark in marks) or 1.0
                 y_range = (0.0, top)
@@ -175,7 +175,7 @@ def _saved(
     here: pd.DataFrame, told: pd.Series[Any], name: str, title: str, labels: dict[str, str]
 ) -> Panel:
     """Bars by set of knobs, of the algorithms that save anything."""
-    column, marks = f"{name}_saved", []
+    column, marks = f"{name}_saved", list[Bars]()
     for algorithm, group in here.groupby("algorithm", sort=False):
         if algorithm != IDLE and (group["objective_saved"] > 0).any():
             by_set = group.set_index(group.index.get_level_values("setting").map(told))
