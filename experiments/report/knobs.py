@@ -145,7 +145,8 @@ def with_savings(rows: pd.DataFrame) -> pd.DataFrame:
     idle = rows[(rows["algorithm"] == IDLE) & (rows["knobs"] != "")].set_index(key)
     beside = idle.reindex(pd.MultiIndex.from_frame(rows[key]))
     names = ["objective", *(name for name in rows if str(name).endswith("_max"))]
-    shares = {f"{name}_saved": 1 - rows[name] / beside[name].to_numpy() for name in names}
+    base = {name: beside[name].where(beside[name] > 0).to_numpy() for name in names}
+    shares = {f"{name}_saved": 1 - rows[name] / base[name] for name in names}
     return rows.assign(**{name: share.where(np.isfinite(share)) for name, share in shares.items()})
 
 
@@ -167,7 +168,9 @@ def savings(rows: pd.DataFrame, summary: pd.DataFrame, kinds: Sequence[str]) -> 
                 _saved(here, told, name, title, {one: _label(one, every) for one in sets})
                 for name, title in wanted.items()
             ]
-            charts.append(Chart(variant=f"{reachability} reachability", panels=panels))
+            drawn = [panel for panel in panels if panel.marks]
+            variant = f"{reachability} reachability"
+            charts += [Chart(variant=variant, panels=drawn)] if drawn else []
     return Section(key="savings", title="What each knob saved", text=text, charts=charts)
 
 
@@ -176,6 +179,7 @@ def _saved(
 ) -> Panel:
     """Bars by set of knobs, of the algorithms that save anything."""
     column, marks = f"{name}_saved", list[Bars]()
+    here = here[here.index.isin(told.index, level="setting")]
     for algorithm, group in here.groupby("algorithm", sort=False):
         if algorithm != IDLE and (group["objective_saved"] > 0).any():
             by_set = group.set_index(group.index.get_level_values("setting").map(told))
@@ -183,19 +187,9 @@ def _saved(
                 100 * by_set[c].reindex(list(labels)).to_numpy()
                 for c in (f"{column}_low", column, f"{column}_high")
             )
-            one = np.isnan(low).all()
-            colour = SERIES[len(marks) % len(SERIES)]
-            x = list(labels.values())
-            marks.append(
-                Bars(
-                    label=str(algorithm),
-                    x=x,
-                    y=y,
-                    colour=colour,
-                    low=None if one else low,
-                    high=None if one else high,
-                )
-            )
+            ends = {} if np.isnan(low).all() else {"low": low, "high": high}
+            colour, x = SERIES[len(marks) % len(SERIES)], list(labels.values())
+            marks.append(Bars(label=str(algorithm), x=x, y=y, colour=colour, **ends))
     return Panel(title=title, marks=marks, y=f"below {IDLE}, %")
 
 

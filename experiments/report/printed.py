@@ -119,7 +119,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.set_ylim(panel.y_range)
     first = panel.marks[0]
     if not isinstance(first, Bubbles | Heat) and isinstance(first.x, list):
-        every = -(-len(first.x) // _MOST_TICKS)  # of the hours of the day, say, some
+        counted = all(name.isdigit() for name in first.x)  # hours of the day; of names, every one
+        every = -(-len(first.x) // _MOST_TICKS) if counted else 1
         axes.set_xticks(range(0, len(first.x), every), first.x[::every])
 
 

@@ -176,6 +176,8 @@ def test_what_each_knob_saved_is_beside_the_same_fleet_with_it_idle(
     assert np.isnan(optimum.low[0])  # of one run
     assert optimum.low[-1] < optimum.y[-1] < optimum.high[-1]
     carbon = chart.panels[1].marks[-1]
+    idle_only = rows[rows["algorithm"].isin(["eGLB", "GLB-Cost"])]
+    assert not savings(idle_only, summarise(idle_only), ["carbon"]).charts
     assert 0 < carbon.y[0] < carbon.y[-1]  # a battery makes the burden lighter, all knobs more so
 
 
