@@ -6,7 +6,7 @@ from equiload.agents.greedy import GLBCost, GLBDist, GLBFootprint
 from equiload.agents.levers import WithKnobs
 from equiload.agents.mpc import EGLBMPC, EGLBPredicted
 from equiload.agents.offline import EGLBOff, OfflineSolver, Solution
-from equiload.agents.rolling import RollingHorizon
+from equiload.agents.rolling import RollingForesight, RollingHorizon
 from equiload.agents.shadow import ShadowPrices
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "GLBDist",
     "GLBFootprint",
     "OfflineSolver",
+    "RollingForesight",
     "RollingHorizon",
     "ShadowPrices",
     "Solution",

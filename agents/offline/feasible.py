@@ -7,6 +7,7 @@ from dataclasses import fields
 import numpy as np
 
 from equiload.envs import Fleet, Instance
+from equiload.envs.dispatch import Dispatch
 from equiload.envs.knobs.operation import Levels, Operation, draw
 from equiload.envs.typing import FloatArray, IntArray
 
@@ -43,6 +44,33 @@ def paced(
         late[t] = np.clip(late[t], np.maximum(left - ceiling[t], 0.0), left)
         waiting = left - late[t]
     return done, late
+
+
+def fitting(
+    allocation: FloatArray, work: FloatArray | None, capacity: FloatArray, fleet: Fleet
+) -> tuple[FloatArray, FloatArray | None]:
+    """One slot's ``[J, N]`` and training work ``[C, N]``, where they exceed ``capacity [N]``.
+
+    Requests go where there is room, and if there is none, where work would have been done.
+    """
+    inference = allocation.sum(0)
+    trained = np.zeros(capacity.shape) if work is None else work.sum(0)
+    if (inference + trained <= capacity).all():
+        return allocation, work
+    keeps = np.minimum(inference, capacity)
+    free = np.maximum(capacity - inference - trained, 0.0)
+    rooms = np.concatenate([keeps, free, capacity - keeps - free])
+    routing = fleet.routing_cost
+    dearer = 1.0 if routing is None else 1.0 + float(np.ptp(routing))
+    tiers = Dispatch(np.tile(fleet.reachable, 3), None if routing is None else np.tile(routing, 3))
+    unit = np.repeat([0.0, dearer, 2.0 * dearer], len(capacity))
+    placed = tiers.allocation(unit, allocation.sum(1), rooms)
+    allocation = placed.reshape(len(placed), 3, -1).sum(1)
+    if work is not None:
+        room = np.maximum(capacity - allocation.sum(0), 0.0)
+        share = np.divide(room, trained, out=np.ones_like(room), where=trained > 0)
+        work = work * np.minimum(share, 1.0)
+    return allocation, work
 
 
 def operated(load: FloatArray, wanted: Operation, instance: Instance, start: Levels) -> Operation:

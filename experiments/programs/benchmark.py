@@ -20,7 +20,7 @@ from equiload.experiments.results.records import LeftOut
 from equiload.experiments.results.regions import region_table, worth_showing, write_regions
 from equiload.experiments.results.rows import Row, describe
 from equiload.experiments.results.study import Study, build_agents
-from equiload.experiments.results.tables import comparison_table, show
+from equiload.experiments.results.tables import comparison_table, operation_table, show
 from equiload.experiments.running.config import BenchmarkConfig
 from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import write_csv, write_record
@@ -82,6 +82,8 @@ def _print_tables(study: Study, instances: Mapping[str, Instance], *, by_region:
         here = [row for row in study.left_out if row.reachability == name]
         size = f"{instances[name].name}: {instances[name].horizon} slots"
         show(comparison_table(own, f"{size}, {name} reachability", here), here)
+        if own[0].outcome.operation is not None:
+            show(operation_table(own, f"Beside routing, {name} reachability"))
     for name, own in compared.items() if by_region else ():
         if len(instances[name].fleet.regions) <= MOST_REGIONS:
             show(region_table(worth_showing(own), f"By region, {name} reachability"))

@@ -30,7 +30,7 @@ from equiload.experiments.results.regions import highest
 
 Histories = Sequence[EpisodeHistory]
 #: Points of a line over time; more cannot be told apart on a panel.
-_POINTS = 160
+POINTS = 160
 _FAINT = "#b4b9c2"
 _CIVIDIS = tuple(to_hex(mpl.colormaps["cividis"](x)) for x in np.linspace(0, 1, 7))
 
@@ -103,8 +103,8 @@ def _by_kind(
 
 
 def _followed(history: EpisodeHistory, total: FloatArray, regions: list[str]) -> list[Line]:
-    shown = _shown(len(total), _POINTS)
-    day, lines = _days(history)[shown], total[shown]
+    shown = shown_slots(len(total), POINTS)
+    day, lines = days_of(history)[shown], total[shown]
     leader = np.asarray(regions)[highest(lines)]
     return [
         *(
@@ -194,8 +194,8 @@ def slack_over_time(episodes: RunEpisodes) -> Section:
         certified = [(h, h.slack) for h in histories if h.slack is not None]
         marks = []
         for number, (history, slack) in enumerate(certified):
-            shown = _shown(len(slack), 10 * _POINTS)
-            x, y = _days(history)[shown], slack[shown]
+            shown = shown_slots(len(slack), 10 * POINTS)
+            x, y = days_of(history)[shown], slack[shown]
             marks.append(Line(label=history.algorithm, x=x, y=y, **look(number)))
         if marks:
             title = f"{reachability} reachability"
@@ -208,7 +208,7 @@ def slack_over_time(episodes: RunEpisodes) -> Section:
     return Section(key="slack", title="Certificate slack", text=text, charts=charts)
 
 
-def _days(history: EpisodeHistory) -> FloatArray:
+def days_of(history: EpisodeHistory) -> FloatArray:
     """``[T]``: days from the first slot's beginning to each slot's end."""
     seconds = (history.time - history.time[0]).astype("timedelta64[s]").astype(np.float64)
     slot = seconds[1] if len(seconds) > 1 else 3600.0
@@ -216,6 +216,6 @@ def _days(history: EpisodeHistory) -> FloatArray:
     return days
 
 
-def _shown(slots: int, most: int) -> Any:
+def shown_slots(slots: int, most: int) -> Any:
     """Indices of at most ``most`` slots, the first and the last among them."""
     return np.unique(np.linspace(0, slots - 1, min(slots, most)).round().astype(int))

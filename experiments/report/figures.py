@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from equiload.experiments.report import episodes, overview, studies
+from equiload.experiments.report import episodes, knobs, overview, studies
 from equiload.experiments.report.charts import Chart
 from equiload.experiments.report.contents import read_contents
 from equiload.experiments.report.printed import write_column
@@ -32,6 +32,10 @@ def charts_of(folder: Path) -> Iterator[tuple[str, Chart]]:
             f"cumulative_{kind}_{name}" for name, _ in played.by_reachability() for kind in kinds
         ]
         yield from zip(names, episodes.footprints_over_time(played).charts, strict=True)
+        for section in (knobs.where_energy_came_from(played), knobs.levels_over_time(played)):
+            for chart in section.charts:
+                words = f"{section.key} {chart.variant}".removesuffix(" reachability")
+                yield words, chart
     for section in (
         studies.consistency_robustness(contents.of("robustness")),
         studies.gap_by_error(contents.of("predictions")),

@@ -12,6 +12,14 @@ from equiload.envs.footprints import title_of
 from equiload.experiments.report.episodes import RunEpisodes
 from equiload.experiments.results.regions import regional
 
+# Where energy comes from, as the table by region calls it.
+_SOURCES = {
+    "grid": "From grid",
+    "generation": "Own",
+    "discharge": "From battery",
+    "charge": "Charged",
+}
+
 
 class NumberColumn(NamedTuple):
     """A number of the table: its name in the summary, its heading, its unit, its format."""
@@ -77,6 +85,12 @@ def regional_table(episodes: RunEpisodes) -> Headline:
     for kind, unit in episodes.instance.footprints.items():
         columns.append(NumberColumn(kind, title_of(kind), unit, "{:,.2f}"))
         columns.append(NumberColumn(f"{kind}_share", "of max", "%", "{:.0f}", factor=100.0))
+    sources = {name for history in episodes.histories for name in history.supply}
+    columns += [
+        NumberColumn(name, title, "MWh", "{:,.1f}")
+        for name, title in _SOURCES.items()
+        if name in sources
+    ]
     lines = []
     for history in episodes.histories:
         totals = regional(history, episodes.membership)
@@ -99,14 +113,14 @@ def sentences(summary: pd.DataFrame, footprints: Mapping[str, str]) -> Iterator[
         cheapest = online.loc[online["energy_cost"].idxmin()]
         text = (
             f"{at} {reachability} reachability, {best.name[-1]} has the lowest objective of the "
-            f"online algorithms, {_percent(best['gap'])} above eGLB-Off's certified lower bound. "
+            f"online algorithms, {percent(best['gap'])} above eGLB-Off's certified lower bound. "
             f"Its peak-to-average ratios are {_pars(best, footprints)}"
         )
         if cheapest.name != best.name:
             paid, least = best["energy_cost"], cheapest["energy_cost"]
             text += f", where {cheapest.name[-1]}, the cheapest, has {_pars(cheapest, footprints)}"
             if 0 < paid < 1e6 * least:  # of nothing, or of an income, no share says anything
-                text += f"; it pays {_percent(paid / least - 1)} more for energy"
+                text += f"; it pays {percent(paid / least - 1)} more for energy"
         yield text + "."
 
 
@@ -116,7 +130,8 @@ def _pars(row: pd.Series[Any], footprints: Mapping[str, str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in per cent, with its sign in the same line."""
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 

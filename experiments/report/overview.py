@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -22,6 +24,7 @@ from equiload.experiments.results.tables import money_unit
 
 _FEW_RUNS = 4  # fewer make no profile
 _FARTHEST = 5.0  # times the best algorithm's median gap: where profiles end
+_MORE = "What else knobs cost stands beside energy."
 _RESAMPLES = 2000  # as the summary's
 
 
@@ -72,19 +75,20 @@ def peak_to_average(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
 def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
     """What ``J`` is made of: energy cost and each kind's equity cost, and the lower bound."""
     kinds = list(kinds)
+    colours = {"energy": NEUTRAL, "quality lost": SERIES[3], "wear, starts, late work": SERIES[2]}
 
     def panel(title: str, group: pd.DataFrame, setting: pd.DataFrame) -> Panel:
         top = 1.05 * _most(setting, "objective")
         unit, money = money_unit(top)
         names = list(group.index.get_level_values("algorithm"))
         bound = np.full(len(names), group["lower_bound"].mean() / unit)
-        parts = {"energy": group["energy_cost"].to_numpy() / unit}
+        parts = {label: cost / unit for label, cost in _costs(group).items()}
         for kind in kinds:  # one that these runs do not weigh costs nothing
             parts[f"equity: {kind}"] = group[f"{kind}_equity"].fillna(0.0).to_numpy() / unit
-        base = np.zeros(len(names))
+        base, others = np.zeros(len(names)), itertools.cycle(SERIES)
         marks: list[Bars | Line] = []
         for label, y in parts.items():
-            colour = SERIES[(len(marks) - 1) % len(SERIES)] if marks else NEUTRAL
+            colour = colours[label] if label in colours else next(others)
             marks.append(Bars(label=label, x=names, y=y, base=base, colour=colour))
             base = base + y
         label = "lower bound on eGLB-Off"
@@ -94,10 +98,25 @@ def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
 
     text = (
         "The objective J: energy cost plus each footprint's highest regional cost. "
-        "No allocation can end below the dashed line."
+        + (f"{_MORE} " if any(str(name).startswith("cost_") for name in summary) else "")
+        + "No allocation can end below the dashed line."
     )
     charts = _by_setting(summary, panel)
     return Section(key="objective", title="What J is made of", text=text, charts=charts)
+
+
+def _costs(group: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Energy (and routing), and what it costs to decide more, in US$ by what it is for."""
+    energy = group["energy_cost"].to_numpy()
+    causes = [str(name) for name in group if re.fullmatch("cost_[a-z]+", str(name))]
+    if not causes:
+        return {"energy": energy}
+    other = group[causes].fillna(0.0)
+    quality = other["cost_quality"].to_numpy() if "cost_quality" in other else 0.0 * energy
+    rest = other.to_numpy().sum(1)
+    costs = {"energy": energy - rest, "quality lost": quality}
+    costs["wear, starts, late work"] = rest - quality
+    return {label: cost for label, cost in costs.items() if label == "energy" or cost.any()}
 
 
 def profiles(rows: pd.DataFrame) -> Section:

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from equiload.envs import DataError
 from equiload.envs.errors import printable
 from equiload.envs.footprints import in_order
-from equiload.experiments.report import episodes, interactive, overview, studies
+from equiload.experiments.report import episodes, interactive, knobs, overview, studies
 from equiload.experiments.report.charts import Chart, Scale, Section
 from equiload.experiments.report.contents import Contents, read_contents
 from equiload.experiments.report.headline import headline_table, regional_table, sentences
@@ -84,14 +84,18 @@ def _of_runs(contents: Contents, values: dict[str, Any]) -> Iterator[Section]:
     if not contents.runs:
         return
     rows = rows_of(contents.runs)
+    rows = knobs.with_savings(rows)
     summary = summarise(rows)
     units = {k: u for run in contents.runs for k, u in run.results.instance.footprints.items()}
     footprints = {kind: units[kind] for kind in in_order(tuple(units))}
     values["headline"] = headline_table(summary, footprints)
-    values["sentences"] = list(sentences(summary, footprints))
+    kinds = list(footprints)
+    values["sentences"] = [*sentences(summary, footprints), *knobs.findings(summary, kinds)]
+    values["with_knobs"] = bool(rows["knobs"].any())
     values["could_not_act"] = dict.fromkeys(s for run in contents.runs for s in run.left_out)
     yield overview.peak_to_average(summary, footprints)
     yield overview.objective(summary, footprints)
+    yield knobs.savings(rows, summary, kinds)
     yield overview.profiles(rows)
     if len({str(run.results.instance.equity_weight) for run in contents.runs}) > 1:
         yield overview.pareto(summary, footprints)
@@ -114,6 +118,8 @@ def _of_episodes(played: episodes.RunEpisodes, values: dict[str, Any]) -> Iterat
     if played.instance.location is not None:
         yield episodes.world_map(played)
     yield episodes.where_the_load_went(played)
+    yield knobs.where_energy_came_from(played)
+    yield knobs.levels_over_time(played)
     if any(history.slack is not None for history in played.histories):
         yield episodes.slack_over_time(played)
 

@@ -43,6 +43,7 @@ _STYLE: Any = {
     "xtick.major.width": 0.5,
     "ytick.major.width": 0.5,
 }
+_MOST_TICKS = 12
 _BUBBLE = 9.0  # points, diameter of the largest
 
 
@@ -81,6 +82,8 @@ def column_figure(chart: Chart) -> Figure:
             if y_is_one and number % across:
                 axes.tick_params(labelleft=False)
                 axes.set_ylabel("")
+        for axes, panel in zip(grid.flat, chart.panels, strict=False):
+            _turn_names(axes, panel)  # when all are there: axes that share ticks make them anew
         if legend:
             figure.legend(handles=legend, loc="outside upper center", ncols=columns)
         for scale in (entry for entry in chart.legend() if isinstance(entry, Scale)):
@@ -116,15 +119,24 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.set_ylim(panel.y_range)
     first = panel.marks[0]
     if not isinstance(first, Bubbles | Heat) and isinstance(first.x, list):
+        counted = all(name.isdigit() for name in first.x)  # hours of the day; of names, every one
+        every = -(-len(first.x) // _MOST_TICKS) if counted else 1
+        axes.set_xticks(range(0, len(first.x), every), first.x[::every])
+
+
+def _turn_names(axes: Axes, panel: Panel) -> None:
+    first = panel.marks[0]
+    if not isinstance(first, Bubbles | Heat) and isinstance(first.x, list):
         axes.tick_params(axis="x", labelrotation=45)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
 
 
 def _line(axes: Axes, mark: Line) -> None:
-    axes.plot(mark.x, mark.y, **_look(mark))
+    x = np.arange(len(mark.x)) if isinstance(mark.x, list) else mark.x
+    axes.plot(x, mark.y, **_look(mark))
     if mark.low is not None:
-        axes.fill_between(mark.x, mark.low, mark.high, color=mark.colour, alpha=0.15, lw=0)
+        axes.fill_between(x, mark.low, mark.high, color=mark.colour, alpha=0.15, lw=0)
 
 
 def _bars(axes: Axes, mark: Bars, number: int, count: int) -> None:
@@ -136,7 +148,6 @@ def _bars(axes: Axes, mark: Bars, number: int, count: int) -> None:
         whiskers = np.stack([mark.y - mark.low, mark.high - mark.y])
     style: dict[str, Any] = {"color": mark.colour, "error_kw": {"lw": 0.6}, "yerr": whiskers}
     axes.bar(x, mark.y, width, bottom=0.0 if mark.base is None else mark.base, **style)
-    axes.set_xticks(np.arange(len(mark.x)), list(mark.x))
 
 
 def _heat(axes: Axes, mark: Heat) -> None:

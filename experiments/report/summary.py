@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from equiload.experiments.report.contents import Run
+from equiload.experiments.report.knobs import knob_names
 from equiload.experiments.results.statistics import ends
 
 GROUP = ["setting", "reachability", "algorithm"]
@@ -23,7 +24,7 @@ def rows_of(runs: Sequence[Run]) -> pd.DataFrame:
     for run, setting in zip(runs, setting_labels(runs), strict=True):
         for row in run.results.rows:
             about = {"run": run.name, "setting": setting, "offline": row.solver is not None}
-            line = {**about, **row.flat()}
+            line = {**about, "knobs": knob_names(row.knobs), **row.flat()}
             for kind, weight in run.results.instance.equity_weight.items():
                 line[f"{kind}_equity"] = weight * line[f"{kind}_max"]
             lines.append(line)

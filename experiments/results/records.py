@@ -58,18 +58,21 @@ class ResultRow:
     footprints: dict[str, Measures]
     solver: dict[str, Any] | None = None
     certificate: dict[str, Any] | None = None
-    # Since schema 2, where there was more to decide than routing: what, and US$ by cause of what
-    # ``energy_cost`` holds beside energy and routing.
+    # Since schema 2, where there was more to decide than routing: what; US$ by cause of what
+    # ``energy_cost`` holds beside energy and routing; MWh of what was done (``Operation``;
+    # ``on`` is capacity that was on).
     knobs: list[Name] | None = None
     other_cost: dict[Name, Number] | None = None
+    operation: dict[Name, Number] | None = None
 
     def flat(self) -> dict[str, Any]:
         """Return the row as one line of a table, ``carbon_max``, ``carbon_par``, …; not nested."""
-        nested = ("footprints", "solver", "certificate", "knobs", "other_cost")
+        nested = ("footprints", "solver", "certificate", "knobs", "other_cost", "operation")
         line = {name: value for name, value in vars(self).items() if name not in nested}
         for kind, measures in self.footprints.items():
             line |= {f"{kind}_{measure}": value for measure, value in measures.items()}
-        return line | {f"cost_{cause}": cost for cause, cost in (self.other_cost or {}).items()}
+        line |= {f"cost_{cause}": cost for cause, cost in (self.other_cost or {}).items()}
+        return line | {f"MWh_{name}": amount for name, amount in (self.operation or {}).items()}
 
 
 @dataclass(frozen=True, kw_only=True)

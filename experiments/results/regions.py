@@ -12,7 +12,7 @@ from rich.table import Table
 
 from equiload.envs.footprints import title_of
 from equiload.envs.typing import FloatArray, IntArray
-from equiload.experiments.results.history import EpisodeHistory
+from equiload.experiments.results.history import SUPPLY, EpisodeHistory
 from equiload.experiments.results.rows import Row
 from equiload.experiments.results.tables import amount, text_table
 from equiload.experiments.running.files import write_csv
@@ -22,7 +22,8 @@ def regional(history: EpisodeHistory, membership: FloatArray) -> dict[str, Float
     """``[R]`` each: ``load``, MWh of server energy; ``energy_cost``, US$ without routing.
 
     And by footprint kind the region's total, and as ``KIND_share`` its share of the highest
-    region's; ``membership [N, R]`` is 1 where a data center lies in a region.
+    region's; where there is more to decide than routing, MWh by source (``SUPPLY`` of histories).
+    ``membership [N, R]`` is 1 where a data center lies in a region.
     """
     totals = {
         "load": history.load.sum(0) @ membership,
@@ -33,7 +34,7 @@ def regional(history: EpisodeHistory, membership: FloatArray) -> dict[str, Float
         top = total.max()
         totals[kind] = total
         totals[f"{kind}_share"] = total / top if top > 0 else np.ones_like(total)
-    return totals
+    return totals | {name: part.sum(0) @ membership for name, part in history.supply.items()}
 
 
 def highest(totals: FloatArray) -> IntArray:
@@ -51,6 +52,7 @@ def lines_of(row: Row) -> Iterator[dict[str, Any]]:
     fleet, trace = row.outcome.instance.fleet, row.outcome.instance.trace
     units = {"load": "load_MWh", "energy_cost": "energy_cost_US$"}
     units |= {k: f"{k}_{unit}" for k, unit in zip(trace.footprints, trace.units, strict=True)}
+    units |= {name: f"{name}_MWh" for name in SUPPLY}
     totals = regional(EpisodeHistory.of(row), fleet.membership)
     for r, region in enumerate(fleet.regions):
         names = {"reachability": row.reachability, "algorithm": row.algorithm, "region": region}
@@ -79,7 +81,7 @@ def region_table(rows: Sequence[Row], title: str) -> Table:
     for row in rows:
         table.add_row(f"[bold]{escape(row.algorithm)}[/bold]")
         for line in lines_of(row):
-            _, _, (_, region), *numbers = line.items()
+            _, _, (_, region), *numbers = list(line.items())[: 3 + len(headers)]
             texts = [
                 f"{100 * value:.0f}" if name.endswith("_share") else amount(value)
                 for name, value in numbers

@@ -46,6 +46,32 @@ def comparison_table(rows: Sequence[Row], title: str, left_out: Sequence[LeftOut
     return table
 
 
+def operation_table(rows: Sequence[Row], title: str) -> Table:
+    """Table for the terminal: where energy came from, and what else was decided beside routing.
+
+    Columns of what the fleet has; of servers the share of capacity that was on.
+    """
+    capacity = float(rows[0].outcome.instance.capacity.sum())
+    lines = [row.record().operation or {} for row in rows]
+    headings = {name: text for name, text in _OPERATION.items() if name in lines[0]}
+    table = text_table(title, ["Algorithm"], headings.values(), narrow=True)
+    for row, line in zip(rows, lines, strict=True):
+        shown = line | {"on": 100 * line["on"] / capacity} if "on" in line else line
+        table.add_row(escape(row.algorithm), *(f"{shown[name]:,.1f}" for name in headings))
+    return table
+
+
+# Headings by the part of ``Operation``.
+_OPERATION = {
+    "grid": "Grid\nMWh",
+    "generation": "Own\nMWh",
+    "discharge": "Battery\nMWh",
+    "on": "Servers\non %",
+    "late": "Late\nMWh",
+    "saved": "Saved\nMWh",
+}
+
+
 def text_table(
     title: str, names: Iterable[str], numbers: Iterable[str] = (), *, narrow: bool = False
 ) -> Table:

@@ -137,16 +137,17 @@ class BenchmarkConfig(AlgorithmsConfig, ProgramConfig):
     report: bool = True
 
 
-class TuneConfig(ProgramConfig):
-    """``equiload tune``."""
+class TuneConfig(AlgorithmsConfig, ProgramConfig):
+    """``equiload tune``: eGLB's parameters, or those of the one row that ``algorithms`` has."""
 
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: Split
     #: Draws of each horizon and reachability.
     draws: Count
     horizons: Some[Count]
-    reachability: Some[Reachability]
-    #: What to try: every combination.
+    #: What to try of the row, by path in its ``agent`` (``on.share``): every combination.
+    parameters: dict[str, Some[Any]] | None = None
+    #: What to try of eGLB: every combination.
     step_size: Some[Positive]
     z_max: Some[Size]
     mirror: Some[Literal["euclidean", "entropic"]]

@@ -21,6 +21,8 @@ REFUSALS = {
     name: {"three kinds": "the policy was trained for the footprints carbon, water"}
     for name in ("learned", "robust_learned", "ensemble", "robust_ensemble", "learned_knobs")
 }
+#: Of offline solvers that do not look as far as the optimum does.
+STATUS = {"rolling_foresight": "rolling horizon"}
 
 
 def agents() -> dict[str, Any]:
@@ -43,7 +45,8 @@ def test_it_keeps_its_promises(name: str) -> None:
             for b in np.ndindex(*instance.batch) if instance.batch else [None]:
                 one = instance if b is None else instance[b]
                 solution = agent.solve(one)
-                assert solution.status == "optimal"
+                assert solution.status == STATUS.get(name, "optimal")
+                assert solution.lower_bound <= solution.objective + 1e-6 * abs(solution.objective)
                 assert solution.outcome.load.sum() == pytest.approx(one.trace.demand.sum())
                 assert (solution.outcome.load <= one.capacity * (1 + 1e-9) + 1e-12).all()
 

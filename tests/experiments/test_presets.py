@@ -32,6 +32,7 @@ OTHER_PROGRAMS = {
     "learn_with_forecasts": "train",
     "refine": "train",
 }
+PARTS = ("solar", "storage", "training", "servers", "models")
 PRESETS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OURS = [name for name in PRESETS if name not in OTHER_PROGRAMS]
 
@@ -73,9 +74,12 @@ def test_every_job_composes_and_is_another(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", [name for name in OURS if name != "paper_table"])
-def test_the_first_and_the_last_job_run(preset: str) -> None:
+def test_the_first_and_the_last_job_run(preset: str, request: pytest.FixtureRequest) -> None:
+    data = []
+    if preset.endswith("bloom10"):
+        data = [f"instance.root={request.getfixturevalue('bloom10_root')}"]
     for job in (jobs(preset)[0], jobs(preset)[-1]):
-        cfg = configured(*job, "instance.horizon=5")
+        cfg = configured(*job, *data, "instance.horizon=5")
         instance = build_instance(cfg, "partial")
         rows = compare(build_agents(cfg.algorithms), instance, reachability="partial")
         assert all(row.gap >= -1e-9 for row in rows)
@@ -87,6 +91,15 @@ def test_the_pareto_sweep_moves_the_weights() -> None:
     weights = [compose("benchmark", job).equity_weight for job in one_draw]
     assert [w.carbon for w in weights] == [0, 187.5, 375, 750, 1500, 3000, 6000, 12000]
     assert all(w.carbon == 25 * w.water for w in weights)
+
+
+def test_knobs_are_turned_alone_all_but_one_and_together() -> None:
+    asked = [compose("benchmark", job).instance.knobs for job in jobs("knobs_bloom10")]
+    sets = [{*PARTS} if one == "all" else {*one} for one in asked]
+    assert [one for one in sets if len(one) == 1] == [{name} for name in PARTS]
+    assert {*PARTS} in sets
+    assert [{*PARTS} - one for one in sets if len(one) == 4] == [{name} for name in PARTS]
+    assert len(jobs("knobs")) == 8 * len(sets) == 8 * 11
 
 
 def stressed(name: str) -> Instance:
