@@ -5,8 +5,8 @@ import pytest
 import torch
 from slots import balanced_problem
 
-from equiload.agents import EGLB
-from equiload.envs import DataError
+from equiload.agents import EGLB, EGLBOff, WithKnobs
+from equiload.envs import DataError, rollout
 from equiload.envs.data import synthetic
 from equiload.envs.gym import DifferentiableSimulator, GLBEnv, GLBVectorEnv
 from equiload.robust import EnvironmentLayer
@@ -83,3 +83,28 @@ def test_what_tensors_do_not_play_is_one_sentence() -> None:
     simulator.temperature = 1.0
     with pytest.raises(DataError, match="a temperature needs a fleet without routing cost"):
         simulator.episode(lambda _: nothing)
+
+
+@pytest.mark.slow
+def test_descent_through_the_simulator_beats_rules_on_what_it_knows() -> None:
+    """Open loop, one action a slot: from eGLB's weights and plain prices to below eGLB's rules."""
+    day = synthetic("validation/3", horizon=12, regions=3, knobs="all")
+    simulator = DifferentiableSimulator(day, action="residual")
+    actions = torch.zeros((12, *simulator.action_shape), dtype=torch.float64)
+    actions[:, 9:12], actions[:, 12:] = 0.3, -1.0  # work is done, servers go off
+    actions.requires_grad_()
+
+    def objective() -> torch.Tensor:
+        slots = iter(actions)
+        return simulator.episode(lambda _: next(slots))
+
+    optimiser = torch.optim.Adam([actions], lr=0.1)
+    for step in range(40):
+        simulator.temperature = 60.0 * 0.05 ** (step / 64)
+        optimiser.zero_grad()
+        objective().backward()
+        optimiser.step()
+    simulator.temperature = 0.0
+    reached = float(objective().detach())
+    ruled = float(rollout(WithKnobs(EGLB()), day).objective)
+    assert EGLBOff().solve(day).lower_bound < reached < 0.97 * ruled
