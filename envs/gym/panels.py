@@ -234,7 +234,6 @@ class ObjectiveSoFar(Panel):
             self._moves(self._expert)
         axes.set_xlim(0, film.setting.horizon)
         axes.set_title("Objective so far (thousand US$)", loc="left", fontsize=9, color=INK)
-        axes.set_xlabel("slot", fontsize=8)
         _plain(axes)
 
     def update(self) -> bool:
@@ -277,7 +276,7 @@ class Footprint(Panel):
         S = self.film.core.state.footprint[self.index, self._kind]
         peak, mean = int(S.argmax()), float(S.mean())
         widths = S[:, None] * np.array([0.0, 1.0, 1.0, 0.0])
-        self._bars.set_verts(np.stack([widths, self._edges], axis=-1))
+        self._bars.set_verts(list(np.stack([widths, self._edges], axis=-1)))
         self._bars.set_color([PEAK if r == peak and S[r] > 0 else BAR for r in range(len(S))])
         self._mean.set_xdata([mean, mean])
         self._mean.set_visible(S[peak] > 0)

@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from equiload.envs.errors import DataError, UsageError
 from equiload.envs.gym.film import Film, text
-from equiload.envs.gym.panels import Footprint, ObjectiveSoFar, Panel, maps_of, stacks_of
+from equiload.envs.gym.panels import Footprint, ObjectiveSoFar, Panel, PanelOf, maps_of, stacks_of
 from equiload.envs.gym.written import WrittenSpec
 
 if TYPE_CHECKING:
@@ -103,27 +103,23 @@ class Picture:
         from matplotlib.figure import Figure
 
         maps, stacks = maps_of(film, index), stacks_of(film, index)
-        wide = len(maps) + len(stacks) > 1
+        stacks.append(partial(ObjectiveSoFar, film=film, index=index))
+        kinds = range(len(film.setting.objective.footprints))
+        bars: list[PanelOf] = [partial(Footprint, film=film, index=index, kind=k) for k in kinds]
+        wide = len(maps) + len(stacks) > 2
+        over_time = [maps, stacks] if wide else [maps + stacks]
         figure = Figure(figsize=_WIDE if wide else _SIZE, dpi=_DPI, layout="constrained")
         if wide:  # room for the last number of an axis
-            figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr]
+            figure.set_layout_engine("constrained", w_pad=0.1)
         self._canvas = FigureCanvasAgg(figure)
-        columns: Any = figure.subfigures(1, 3 if wide else 2, width_ratios=_WIDTHS[wide])
-        below = [lambda axes: ObjectiveSoFar(axes, film, index)]
-        bars = [
-            partial(Footprint, film=film, index=index, kind=k)
-            for k in range(len(film.setting.objective.footprints))
-        ]
-        over_time = [maps, [*stacks, *below]] if wide else [[*maps, *below]]
+        columns: Any = figure.subfigures(1, len(over_time) + 1, width_ratios=_WIDTHS[wide])
         self._parts: list[Panel] = []
         for column, panels in zip(columns, [*over_time, bars], strict=True):
-            shared, heights = panels is not bars, [1.0] * len(panels)
-            heights[0] = 1.0 if wide or not shared else 1.25
-            axes = column.subplots(
-                len(panels), 1, squeeze=False, height_ratios=heights, sharex=shared
-            )
+            shared, count = panels is not bars, len(panels)
+            heights = [1.0 if wide or not shared else 1.25, *[1.0] * (count - 1)]
+            axes = column.subplots(count, 1, squeeze=False, height_ratios=heights, sharex=shared)
             self._parts += [panel(ax) for panel, ax in zip(panels, axes[:, 0], strict=True)]
-            if wide and shared:
+            if shared:
                 axes[-1, 0].set_xlabel("slot", fontsize=8)
         self._canvas.draw()  # type: ignore[no-untyped-call]
         figure.set_layout_engine("none")  # all is placed, whatever the episode came to so far
