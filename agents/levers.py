@@ -74,7 +74,7 @@ class StoredByCharge(_Watching):
     """
 
     @checked
-    def __init__(self, *, memory: Positive = 168.0, width: Positive = 0.5) -> None:
+    def __init__(self, *, memory: Positive = 72.0, width: Positive = 0.5) -> None:
         super().__init__(memory, width)
 
     def price(self, costs: Costs, slot: Slot, levels: Levels) -> Array:
@@ -115,7 +115,7 @@ class WaitingByFullness(_Watching):
     """
 
     @checked
-    def __init__(self, *, memory: Positive = 72.0, width: Positive = 1.0) -> None:
+    def __init__(self, *, memory: Positive = 168.0, width: Positive = 2.0) -> None:
         super().__init__(memory, width)
 
     def price(self, costs: Costs, slot: Slot, levels: Levels) -> Array:
@@ -143,7 +143,7 @@ class WarmByShare:
     """
 
     @checked
-    def __init__(self, *, share: Share = 0.5) -> None:
+    def __init__(self, *, share: Share = 0.25) -> None:
         self.share = share
 
     def reset(self, setting: Setting) -> None:

@@ -63,7 +63,7 @@ def test_parameters_of_rules_are_tried_in_every_combination() -> None:
 
 def test_the_row_states_the_rules_own_defaults() -> None:
     day = synthetic("train/1", horizon=24, knobs="all")
-    stated = search(ROW, "parameters={on.share: [0.5]}").objectives(day)
+    stated = search(ROW, "parameters={on.share: [0.25]}").objectives(day)
     assert stated == rollout(WithKnobs(EGLB()), day).objective
 
 
