@@ -7,10 +7,9 @@ footprint kinds that have a price, ``R`` regions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
-
-import numpy as np
 
 from equiload.envs.typing import FloatArray, IntArray
 
@@ -114,12 +113,12 @@ class Sizes:
     @property
     def variables(self) -> int:
         """Their number."""
-        return sum(int(np.prod(shape)) for shape in self._of_variables())
+        return sum(math.prod(shape) for shape in self._of_variables())
 
     @property
     def rows(self) -> int:
         """Their number."""
-        return sum(int(np.prod(shape)) for shape in self._of_rows())
+        return sum(math.prod(shape) for shape in self._of_rows())
 
     def vector(self, flat: FloatArray) -> Vector:
         """Views of an array ``[variables]``."""
@@ -131,6 +130,9 @@ class Sizes:
 
 
 def _views(flat: FloatArray, shapes: tuple[tuple[int, ...], ...]) -> list[FloatArray]:
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-    parts = np.split(flat, ends[:-1])
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    parts, first = [], 0
+    for shape in shapes:
+        last = first + math.prod(shape)
+        parts.append(flat[first:last].reshape(shape))
+        first = last
+    return parts
