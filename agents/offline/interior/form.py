@@ -32,7 +32,6 @@ from equiload.agents.offline.interior.layout import (
     Vector,
 )
 from equiload.agents.offline.problem import Problem
-from equiload.envs import Fleet
 from equiload.envs.typing import BoolArray, FloatArray
 
 # In units in which a site's capacity is 1: less than this has no width.
@@ -63,6 +62,13 @@ class Form:
         ``[rows]``.
     scale
         What it costs to run all sites at full load, prices taken positive.
+    dearest
+        The highest cost of a MWh from the grid, whatever the weights.
+    idle
+        ``[N]``: 0 but for batteries that nothing can change: 1 for an empty one that cannot be
+        charged, −1 for a full one that cannot be discharged.
+    ceiling
+        ``[T, C]``: what can wait after each slot, of what has arrived until then.
     """
 
     problem: Problem
@@ -76,6 +82,9 @@ class Form:
     widest: FloatArray
     right: FloatArray
     scale: float
+    dearest: float
+    idle: FloatArray
+    ceiling: FloatArray
 
     @classmethod
     def of(cls, problem: Problem) -> Form:
@@ -105,6 +114,7 @@ class _Drafting:
             drawn = np.moveaxis(self.mu * self.trace.onsite_intensity[self.kinds], 0, 1)
         idle = np.zeros(N) if self.fleet.servers is None else self.fleet.servers.idle
         battery, senders = self.fleet.storage, problem.senders
+        self.idle = _idle(problem)
         group, site = np.nonzero(senders.reachable)
         saver_group, self.room, self.quality = self._savers()
         J = len(self.fleet.gateways)
@@ -154,6 +164,7 @@ class _Drafting:
         upper[upper < _NOTHING] = 0.0
         widest[upper == 0] = 0.0
         unit = np.abs(self.cost.site[:, GRID]) + self.network.imported.sum(1) / self.sizes.regions
+        whole = (self.network.imported + self.network.drawn).sum(1)
         scale = float((unit * self.capacity * self.fleet.pue).sum())
         return Form(
             self.problem,
@@ -167,6 +178,9 @@ class _Drafting:
             widest,
             self.right_flat,
             scale,
+            float((np.abs(self.cost.site[:, GRID]) + whole).max()),
+            self.idle,
+            self.most_waiting,
         )
 
     def _savers(self) -> tuple[np.ndarray, FloatArray, FloatArray]:
@@ -187,7 +201,7 @@ class _Drafting:
         fleet, (upper, widest) = self.fleet, (self.upper.site, self.widest.site)
         most = self.capacity * fleet.pue
         if fleet.storage is not None:
-            most = most + np.where(_useless(self), 0.0, fleet.storage.charge / self.load)
+            most = most + np.where(self.idle != 0, 0.0, fleet.storage.charge / self.load)
         widest[:, GRID], upper[:, GRID] = most, _ROOM * most
         self.cost.site[:, GRID] = self.trace.price / self.money
         upper[:, GENERATION] = 0.0
@@ -221,7 +235,7 @@ class _Drafting:
             upper.site[:, [CHARGE, DISCHARGE, STORED]] = 0.0
             upper.missing[:] = 0.0
             return
-        used = np.where(_useless(self), 0.0, 1.0)
+        used = np.where(self.idle != 0, 0.0, 1.0)
         initial, before = (
             used * x / self.load for x in (battery.initial, self.problem.levels.stored)
         )
@@ -241,6 +255,7 @@ class _Drafting:
     def _training(self) -> None:
         training, T = self.fleet.training, self.sizes.slots
         self.done = np.zeros((T, self.sizes.groups))  # at most, by group
+        self.most_waiting = np.zeros((T, 0))
         if training is None:
             return
         assert self.trace.work is not None
@@ -248,10 +263,11 @@ class _Drafting:
         ceiling, waiting = self.problem.ceiling / self.load, self.problem.levels.waiting / self.load
         arrived[0] += waiting
         self.right.work[:] = arrived
-        most, due = np.zeros(arrived.shape), arrived.copy()  # no more waits than has arrived
+        most, due = np.zeros(arrived.shape), arrived.copy()
         for t in range(T):
             due[t] += most[t - 1] if t else 0.0
             most[t] = np.minimum(ceiling[t], due[t])
+        self.most_waiting = most
         upper, widest = self.upper.work, self.widest.work
         upper[:, WAITING] = widest[:, WAITING] = most
         for part in (DONE, LATE):
@@ -279,11 +295,12 @@ def _wide(values: FloatArray) -> FloatArray:
     return np.where(values < _NOTHING, 0.0, values)
 
 
-def _useless(draft: _Drafting) -> BoolArray:
-    """``[N]``: batteries that can neither be charged nor discharged, whatever is done."""
-    fleet: Fleet = draft.fleet
-    battery, stored = fleet.storage, draft.problem.levels.stored
-    assert battery is not None
+def _idle(problem: Problem) -> FloatArray:
+    """``[N]``: see :class:`Form`."""
+    battery, stored = problem.instance.fleet.storage, problem.levels.stored
+    if battery is None:
+        return np.zeros(len(problem.instance.fleet.datacenters))
+    no_charge, no_discharge = battery.charge <= _NOTHING, battery.discharge <= _NOTHING
     empty, full = stored <= _NOTHING, stored >= battery.energy - _NOTHING
-    dead: BoolArray = (battery.charge <= _NOTHING) & empty | (battery.discharge <= _NOTHING) & full
-    return dead | (battery.energy <= _NOTHING) & (battery.charge * battery.discharge <= 0)
+    idle: FloatArray = np.where(no_charge & empty, 1.0, np.where(no_discharge & full, -1.0, 0.0))
+    return idle
