@@ -14,7 +14,7 @@ from numba import njit
 from equiload.envs.typing import FloatArray
 
 # A pivot that is so small a share of what it was holds rounding alone: its row says nothing.
-_ROUNDING = 1e-14
+_ROUNDING = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})

@@ -18,6 +18,8 @@ from equiload.envs.typing import FloatArray
 
 _CORRECTIONS = 2
 _DAMPING = 0.99
+_REFINEMENTS = 3  # of the steps, once rounding is seen
+_ROUNDING = 1e-10  # residual of a row, in units of a site's capacity, that is rounding anyway
 _GAIN = 0.05  # by which a correction must lengthen both steps together to be worth its solve
 
 
@@ -68,6 +70,7 @@ class Iteration:
         net, sizes = form.network, form.sizes
         self._factor = Factor.room(sizes, net.servers, net.storage)
         self.progress = Progress()
+        self._refine = False
         transposed(sizes.by_row(prices), net, sizes.vector(self._priced))
 
     def measure(self) -> Progress:
@@ -77,10 +80,13 @@ class Iteration:
         np.subtract(form.right, self._rows, out=self._residual)
         aim = self._aims[0]
         total, _ = steps.scale(self.point, self._barrier, form.cost, self._priced, self._by, aim)
+        infeasibility = float(np.abs(self._residual).max())
+        # Rounding: a step that meets all rows leaves less of what is missing, never more.
+        self._refine |= infeasibility > max(0.9 * self.progress.infeasibility, _ROUNDING)
         self.progress = Progress(
             float(form.cost @ self.point.value),
             self.progress.bound,
-            float(np.abs(self._residual).max()),
+            infeasibility,
             total,
         )
         return self.progress
@@ -131,16 +137,31 @@ class Iteration:
 
     def _towards(self, aim: Target, way: FloatArray, out: Step) -> tuple[float, float]:
         """Newton's step that meets all rows and an aim; how far values and prices may go."""
-        sizes, net, diagonal = self.form.sizes, self.form.network, self._by.diagonal
+        sizes, net = self.form.sizes, self.form.network
         steps.pushed(self._by, aim, self._push, self._scaled)
         applied(sizes.vector(self._scaled), net, sizes.by_row(way))
         way += self._residual
-        solve(sizes.vector(diagonal), net, self._factor, sizes.by_row(way))
-        transposed(sizes.by_row(way), net, sizes.vector(self._priced))
+        self._solve(way)
         lengths: tuple[float, float] = steps.step(
             self.point, self._barrier, self._by, aim, self._priced, self._push, out
         )
         return lengths
+
+
+    def _solve(self, way: FloatArray) -> None:
+        """Newton's system, in place; and ``Aᵀ·y``."""
+        sizes, net, diagonal = self.form.sizes, self.form.network, self._by.diagonal
+        right = way.copy() if self._refine else way
+        solve(sizes.vector(diagonal), net, self._factor, sizes.by_row(way))
+        transposed(sizes.by_row(way), net, sizes.vector(self._priced))
+        for _ in range(_REFINEMENTS if self._refine else 0):
+            more = np.empty_like(way)
+            np.multiply(diagonal, self._priced, out=self._scaled)
+            applied(sizes.vector(self._scaled), net, sizes.by_row(more))
+            np.subtract(right, more, out=more)
+            solve(sizes.vector(diagonal), net, self._factor, sizes.by_row(more))
+            way += more
+            transposed(sizes.by_row(way), net, sizes.vector(self._priced))
 
 
 def _both(lengths: tuple[float, float]) -> float:

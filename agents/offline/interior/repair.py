@@ -13,8 +13,7 @@ from equiload.agents.offline.interior.layout import (
     GENERATION,
     LATE,
     ON,
-    SPARE,
-    Vector,
+    Network,
 )
 from equiload.agents.offline.program import Answer
 from equiload.envs.dispatch import Dispatch
@@ -41,12 +40,14 @@ def repaired(form: Form, values: FloatArray, duals: dict[str, FloatArray]) -> An
         done = fit.done(np.maximum(v.work[:, DONE], 0.0))
         named["done"], named["late"] = unit * done, unit * np.maximum(v.work[:, LATE], 0.0)
         demand = demand + done @ np.eye(form.sizes.groups)[form.network.class_group]
-    named["loads"] = unit * fit.loads(np.maximum(v.load, 0.0), demand)
-    named["on"] = unit * np.maximum(v.site[:, ON], 0.0)
+    loads = fit.loads(np.maximum(v.load, 0.0), demand)
+    named["loads"] = unit * loads.ravel()
+    on = np.clip(v.site[:, ON], 0.0, capacity)
+    named["on"] = unit * on
     charge, discharge = np.maximum(v.site[:, CHARGE], 0.0), np.maximum(v.site[:, DISCHARGE], 0.0)
     dear = instance.trace.price >= 0
     if form.network.storage:
-        _net(form.network.gain, form.network.loss, dear, charge, discharge)
+        _net(form.network, dear, _drawn(form, loads, on), charge, discharge)
     named["charge"], named["discharge"] = unit * charge, unit * discharge
     # All of the sun that can be used, where what it saves costs something.
     used = np.where(dear, np.inf, np.maximum(v.site[:, GENERATION], 0.0))
@@ -54,17 +55,40 @@ def repaired(form: Form, values: FloatArray, duals: dict[str, FloatArray]) -> An
     return Answer(named, duals, 0)
 
 
+def _drawn(form: Form, loads: FloatArray, on: FloatArray) -> FloatArray:
+    """``[T, N]``, of loads ``[T, P]`` and what is on."""
+    load = _by_site(form, loads)
+    if form.network.servers:
+        on = np.maximum(on, load)
+    drawn: FloatArray = form.network.per_load * load + form.network.per_on * on
+    return drawn
+
+
+def _by_site(form: Form, loads: FloatArray) -> FloatArray:
+    load = np.zeros((form.sizes.slots, form.sizes.sites))
+    for p, i in enumerate(form.network.pair_site):
+        load[:, i] += loads[:, p]
+    return load
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _net(
-    gain: FloatArray, loss: FloatArray, dear: BoolArray, charge: FloatArray, discharge: FloatArray
+    net: Network, dear: BoolArray, drawn: FloatArray, charge: FloatArray, discharge: FloatArray
 ) -> None:
-    """Never charge and discharge at once, where energy costs something: what is stored stays."""
+    """Never charge and discharge at once, where energy costs something: what is stored stays.
+
+    As far as what is not charged any more is not what took the sun.
+    """
     for t in range(len(charge)):
         for i in range(charge.shape[1]):
             if dear[t, i]:
-                both = min(gain[i] * charge[t, i], loss[i] * discharge[t, i])
-                charge[t, i] -= both / gain[i]
-                discharge[t, i] -= both / loss[i]
+                both = min(net.gain[i] * charge[t, i], net.loss[i] * discharge[t, i])
+                wasted = 1.0 / net.gain[i] - 1.0 / net.loss[i]
+                needed = max(drawn[t, i] + charge[t, i] - discharge[t, i], 0.0)
+                if both * wasted > needed:
+                    both = needed / wasted
+                charge[t, i] -= both / net.gain[i]
+                discharge[t, i] -= both / net.loss[i]
 
 
 class _Fit:
@@ -102,12 +126,9 @@ class _Fit:
         return done * np.where(at, low, 1.0)[:, None]
 
     def loads(self, loads: FloatArray, demand: FloatArray) -> FloatArray:
-        """``[T·P]``: loads that add up to the groups' demands ``[T, G]``."""
+        """``[T, P]``: loads that add up to the groups' demands ``[T, G]``."""
         net, (T, N) = self._form.network, self._capacity.shape
-        load = np.zeros((T, N))
-        for p, i in enumerate(net.pair_site):
-            load[:, i] += loads[:, p]
-        near = np.minimum(load, self._capacity)
+        near = np.minimum(_by_site(self._form, loads), self._capacity)
         if self._one and self._senders.reachable.all():
             asked, total = demand[:, 0], near.sum(1)
             less = np.divide(asked, total, out=np.ones(T), where=total > asked)
@@ -115,14 +136,15 @@ class _Fit:
             spare = self._capacity - near
             left, room = np.maximum(asked - total * less, 0.0), spare.sum(1)
             near += spare * np.divide(left, room, out=np.zeros(T), where=room > 0)[:, None]
-            return np.minimum(near, self._capacity)[:, net.pair_site].ravel()
+            return np.minimum(near, self._capacity)[:, net.pair_site]
         # Each site twice: as far as it is loaded, at no cost, and the rest.
         routing = self._senders.routing
-        far = 1.0 + 2.0 * np.abs(routing).max()
+        far = 4.0 * np.abs(routing).max() or 1.0
         twice = np.hstack([self._senders.reachable] * 2)
         pairs = np.hstack([routing] * 2) if routing.any() else None
         cost = np.broadcast_to(np.repeat([0.0, far], N), (T, 2 * N))
         room = np.hstack([near, self._capacity - near])
         sent = Dispatch(twice, pairs).allocation(cost, demand, room)
         both = sent[..., :N] + sent[..., N:]
-        return both[:, net.pair_group, net.pair_site].ravel()
+        placed: FloatArray = both[:, net.pair_group, net.pair_site]
+        return placed
