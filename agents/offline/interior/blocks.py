@@ -14,7 +14,7 @@ from numba import njit
 from equiload.envs.typing import FloatArray
 
 # A pivot that is so small a share of what it was holds rounding alone: its row says nothing.
-_ROUNDING = 0.0
+_ROUNDING = 1e-14
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
@@ -36,7 +36,7 @@ def _cholesky(block: FloatArray) -> None:
             a = block[j, p]
             for q in range(width - p):
                 row[p + q] -= a * block[j, p + q]
-        one = 1.0 / np.sqrt(row[p]) if row[p] > _ROUNDING * before else 0.0
+        one = 1.0 / np.sqrt(max(row[p], _ROUNDING * before)) if before > 0.0 else 0.0
         row[p] = one
         for q in range(width - p - 1):
             row[p + 1 + q] *= one
@@ -69,7 +69,7 @@ def factorise(blocks: FloatArray, border: FloatArray) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def solve(blocks: FloatArray, border: FloatArray, values: FloatArray, edge: FloatArray) -> None:
-    """Solve in place, given :func:`factorise`'s: ``values [T, n]`` and the border's ``edge [q]``."""
+    """Solve in place, after :func:`factorise`: ``values [T, n]``, the border's ``edge [q]``."""
     T, n, width = blocks.shape
     q = len(border)
     m = width - n - q

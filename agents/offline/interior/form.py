@@ -27,9 +27,7 @@ from equiload.agents.offline.interior.layout import (
     SWITCHED,
     WAITING,
     Network,
-    Rows,
     Sizes,
-    Vector,
 )
 from equiload.agents.offline.problem import Problem
 from equiload.envs.typing import BoolArray, FloatArray
@@ -193,8 +191,8 @@ class _Drafting:
         first = np.unique(saver_of, return_index=True)[1]
         room = room @ np.eye(len(first))[saver_of]
         group = np.array(self.problem.senders.group_of[first], dtype=np.int64)
-        T, H, _ = room.shape
-        return np.tile(group, H), room.reshape(T, -1), fleet.models.unit_cost[first].T.ravel()
+        cost: FloatArray = fleet.models.unit_cost[first].T.ravel()
+        return np.tile(group, room.shape[1]), room.reshape(len(room), -1), cost
 
     def _supply(self) -> None:
         """The grid, panels, and what sites can draw at all."""
@@ -292,7 +290,8 @@ class _Drafting:
 
 
 def _wide(values: FloatArray) -> FloatArray:
-    return np.where(values < _NOTHING, 0.0, values)
+    wide: FloatArray = np.where(values < _NOTHING, 0.0, values)
+    return wide
 
 
 def _idle(problem: Problem) -> FloatArray:

@@ -147,7 +147,6 @@ class Iteration:
         )
         return lengths
 
-
     def _solve(self, way: FloatArray) -> None:
         """Newton's system, in place; and ``Aᵀ·y``."""
         sizes, net, diagonal = self.form.sizes, self.form.network, self._by.diagonal

@@ -69,37 +69,37 @@ class Factor(NamedTuple):
         return Factor(np.zeros((T, PRICED + K, N)), by_slot, np.zeros((border, border)))
 
 
-def factorise(D: Vector, net: Network, to: Factor) -> None:
-    """Factor ``A·D·Aᵀ``; ``D`` is 0 where a variable is fixed."""
-    _eliminate(D, net, to.local)
+def factorise(d: Vector, net: Network, to: Factor) -> None:
+    """Factor ``A·D·Aᵀ``, ``d`` being the diagonal ``D``: 0 where a variable is fixed."""
+    _eliminate(d, net, to.local)
     to.blocks[:] = 0.0
-    _of_states(D, net, to.local, to.blocks)
-    _of_demand(D, net, to.local, to.blocks)
-    _of_border(D, net, to.local, to.border)
+    _of_states(d, net, to.local, to.blocks)
+    _of_demand(d, net, to.local, to.blocks)
+    _of_border(d, net, to.local, to.border)
     blocks.factorise(to.blocks, to.border)
 
 
-def solve(D: Vector, net: Network, by: Factor, y: Rows) -> None:
+def solve(d: Vector, net: Network, by: Factor, y: Rows) -> None:
     """Solve ``A·D·Aᵀ·y = r`` in place: ``y`` holds ``r`` first."""
     values = np.zeros(by.blocks.shape[:2])
     edge = y.footprint.ravel()  # a copy where it is no view
-    _taken(D, net, by.local, y, values, edge)
+    _taken(d, net, by.local, y, values, edge)
     blocks.solve(by.blocks, by.border, values, edge)
-    _given(D, net, by.local, values, edge, y)
+    _given(d, net, by.local, values, edge, y)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _eliminate(D: Vector, net: Network, to: FloatArray) -> None:
+def _eliminate(d: Vector, net: Network, to: FloatArray) -> None:
     """Invert the two rows of every site, written so that nothing cancels."""
-    T, _, N = D.site.shape
+    T, _, N = d.site.shape
     loads = np.empty(N)
     for m in range(T * N):
         t, i = m // N, m % N
         if i == 0:
             loads[:] = 0.0
             for p in range(len(net.pair_site)):
-                loads[net.pair_site[p]] += D.load[t, p]
-        site, local = D.site[t], to[t]
+                loads[net.pair_site[p]] += d.load[t, p]
+        site, local = d.site[t], to[t]
         grid, load, on, spare = site[GRID, i], loads[i], site[ON, i], site[SPARE, i]
         kept = site[GENERATION, i] + site[DISCHARGE, i] + site[CHARGE, i]
         supply = grid + kept
@@ -124,22 +124,22 @@ def _eliminate(D: Vector, net: Network, to: FloatArray) -> None:
         local[THROUGH, i] = net.gain[i] * site[CHARGE, i] + net.loss[i] * site[DISCHARGE, i]
         local[REST, i] = rest * one
         local[KEPT, i] = kept
-        for k in range(len(D.highest)):
+        for k in range(len(d.highest)):
             drawn = net.drawn[t, k, i] * (grid + kept)
             local[PRICED + k, i] = net.imported[t, k, i] * grid + drawn
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _of_states(D: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
+def _of_states(d: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
     """Add servers, batteries and training work to all blocks."""
-    T, _, N = D.site.shape
-    n, (K, R), C = to.shape[1], D.slack.shape, len(net.class_group)
+    T, _, N = d.site.shape
+    n, (K, R), C = to.shape[1], d.slack.shape, len(net.class_group)
     edge = to.shape[2] - K * R
     states, works, batteries = edge - n, n - C, n - C - N
     servers = n - states
     for m in range(T * N):
         t, i = m // N, m % N
-        site, local, block, s, b = D.site[t], by[t], to[t], servers + i, batteries + i
+        site, local, block, s, b = d.site[t], by[t], to[t], servers + i, batteries + i
         inverse, held_balance = local[INVERSE_BALANCE, i], local[HELD_BALANCE, i]
         through, held, stored = local[THROUGH, i], local[HELD, i], site[STORED, i]
         if net.servers:
@@ -155,7 +155,7 @@ def _of_states(D: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
                 block[b, b + states] = -stored
                 to[t + 1, b, b] = stored
             else:
-                block[b, b] += D.missing[i]
+                block[b, b] += d.missing[i]
             if net.servers:
                 block[s, b] = through * held_balance
                 block[b, s + states] = -through * held_balance if t < T - 1 else 0.0
@@ -170,23 +170,23 @@ def _of_states(D: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
                 block[b, column] = through * alone
     for t in range(T):
         for c in range(C):
-            q, waiting = works + c, D.work[t, WAITING, c]
-            to[t, q, q] += waiting + D.work[t, DONE, c] + D.work[t, LATE, c]
+            q, waiting = works + c, d.work[t, WAITING, c]
+            to[t, q, q] += waiting + d.work[t, DONE, c] + d.work[t, LATE, c]
             if t < T - 1:
                 to[t, q, q + states] = -waiting
                 to[t + 1, q, q] = waiting
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _of_demand(D: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
+def _of_demand(d: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
     """Add the groups' demands to all blocks."""
-    T, P = D.load.shape
-    N, n, (K, R), C = len(net.region), to.shape[1], D.slack.shape, len(net.class_group)
+    T, pairs = d.load.shape
+    N, n, (K, R), C = len(net.region), to.shape[1], d.slack.shape, len(net.class_group)
     edge = to.shape[2] - K * R
     servers, batteries = n - (edge - n), n - C - N
     for t in range(T):
-        block, local, load = to[t], by[t], D.load[t]
-        for p in range(P):
+        block, local, load = to[t], by[t], d.load[t]
+        for p in range(pairs):
             g, i = net.pair_group[p], net.pair_site[p]
             if net.servers:
                 block[g, servers + i] = load[p] * local[HELD_LOAD, i]
@@ -197,8 +197,8 @@ def _of_demand(D: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
             for k in range(K):
                 block[g, edge + k * R + net.region[i]] += local[PRICED + k, i] * along
             block[g, g] += load[p] * local[OWN, i]
-        for p in range(P):  # groups that share a site
-            for q in range(p + 1, P):
+        for p in range(pairs):  # groups that share a site
+            for q in range(p + 1, pairs):
                 g, h, i = net.pair_group[p], net.pair_group[q], net.pair_site[p]
                 if i == net.pair_site[q]:
                     both = load[p] * load[q] * local[SHARED, i]
@@ -207,26 +207,26 @@ def _of_demand(D: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
                     block[h, h] += both
         for s in range(len(net.saver_group)):
             g = net.saver_group[s]
-            block[g, g] += D.saved[t, s]
+            block[g, g] += d.saved[t, s]
         for c in range(C):
-            g, done = net.class_group[c], D.work[t, DONE, c]
+            g, done = net.class_group[c], d.work[t, DONE, c]
             block[g, g] += done
             block[g, n - C + c] = -done
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _of_border(D: Vector, net: Network, by: FloatArray, border: FloatArray) -> None:
+def _of_border(d: Vector, net: Network, by: FloatArray, border: FloatArray) -> None:
     """The footprints' own block."""
-    T, (K, R) = len(D.site), D.slack.shape
+    T, (K, R) = len(d.site), d.slack.shape
     border[:] = 0.0
     for k in range(K):
         for r in range(R):
-            border[k * R + r, k * R + r] += D.slack[k, r]
+            border[k * R + r, k * R + r] += d.slack[k, r]
             for other in range(R):
-                border[k * R + r, k * R + other] += D.highest[k]
+                border[k * R + r, k * R + other] += d.highest[k]
     for t in range(T):
         for i in range(len(net.region)):
-            grid, rest, kept = D.site[t, GRID, i], by[t, REST, i], by[t, KEPT, i]
+            grid, rest, kept = d.site[t, GRID, i], by[t, REST, i], by[t, KEPT, i]
             alone = rest + kept * by[t, INVERSE_BALANCE, i]
             for k in range(K):
                 e, o = net.imported[t, k, i], net.drawn[t, k, i]
@@ -239,11 +239,11 @@ def _of_border(D: Vector, net: Network, by: FloatArray, border: FloatArray) -> N
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _taken(
-    D: Vector, net: Network, by: FloatArray, right: Rows, values: FloatArray, edge: FloatArray
+    d: Vector, net: Network, by: FloatArray, right: Rows, values: FloatArray, edge: FloatArray
 ) -> None:
     """Take all sites out of the right-hand side; both of their rows stay there."""
     T, n = values.shape
-    N, (K, R), C, G = len(net.region), D.slack.shape, len(net.class_group), right.demand.shape[1]
+    N, (K, R), C, G = len(net.region), d.slack.shape, len(net.class_group), right.demand.shape[1]
     for t in range(T):
         row, local, value = right.site[t], by[t], values[t]
         for g in range(G):
@@ -255,7 +255,7 @@ def _taken(
             balance = local[INVERSE_BALANCE, i] * b + local[INVERSE_CROSS, i] * c
             capacity = local[INVERSE_CROSS, i] * b + local[INVERSE_CAPACITY, i] * c
             if net.servers:
-                held = D.site[t, ON, i] * (capacity - net.per_on[i] * balance)
+                held = d.site[t, ON, i] * (capacity - net.per_on[i] * balance)
                 value[G + i] += row[SWITCHED, i] - held
                 if t < T - 1:
                     values[t + 1, G + i] = held
@@ -267,16 +267,16 @@ def _taken(
         for p in range(len(net.pair_site)):
             i = net.pair_site[p]
             drawn = net.per_load[i] * row[BALANCE, i] + row[CAPACITY, i]
-            value[net.pair_group[p]] += D.load[t, p] * drawn
+            value[net.pair_group[p]] += d.load[t, p] * drawn
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _given(
-    D: Vector, net: Network, by: FloatArray, values: FloatArray, edge: FloatArray, y: Rows
+    d: Vector, net: Network, by: FloatArray, values: FloatArray, edge: FloatArray, y: Rows
 ) -> None:
     """Put all sites back: what others are is known, and changes both of their rows."""
     T, n = values.shape
-    N, (K, R), C, G = len(net.region), D.slack.shape, len(net.class_group), y.demand.shape[1]
+    N, (K, R), C, G = len(net.region), d.slack.shape, len(net.class_group), y.demand.shape[1]
     lent = np.empty(N)
     for t in range(T):
         row, local, value = y.site[t], by[t], values[t]
@@ -286,13 +286,13 @@ def _given(
             y.work[t, c] = value[n - C + c]
         lent[:] = 0.0
         for p in range(len(net.pair_site)):
-            lent[net.pair_site[p]] += D.load[t, p] * value[net.pair_group[p]]
+            lent[net.pair_site[p]] += d.load[t, p] * value[net.pair_group[p]]
         for i in range(N):
             b, c = net.per_load[i] * lent[i], lent[i]
             row[SWITCHED, i] = row[BATTERY, i] = 0.0
             if net.servers:
                 later = values[t + 1, G + i] if t < T - 1 else 0.0
-                held = D.site[t, ON, i] * (value[G + i] - later)
+                held = d.site[t, ON, i] * (value[G + i] - later)
                 b += net.per_on[i] * held
                 c -= held
                 row[SWITCHED, i] = value[G + i]

@@ -22,7 +22,7 @@ from equiload.envs.typing import BoolArray, FloatArray
 _HALVINGS = 50
 
 
-def repaired(form: Form, values: FloatArray, duals: dict[str, FloatArray]) -> Answer:
+def repaired(form: Form, values: FloatArray) -> Answer:
     """Blocks of the linear program, in the problem's units, that a schedule can be read from."""
     v, problem = form.sizes.vector(values), form.problem
     instance, unit, named = problem.instance, form.load, {}
@@ -52,7 +52,7 @@ def repaired(form: Form, values: FloatArray, duals: dict[str, FloatArray]) -> An
     # All of the sun that can be used, where what it saves costs something.
     used = np.where(dear, np.inf, np.maximum(v.site[:, GENERATION], 0.0))
     named["generation"] = unit * used
-    return Answer(named, duals, 0)
+    return Answer(named, {}, 0)
 
 
 def _drawn(form: Form, loads: FloatArray, on: FloatArray) -> FloatArray:
@@ -136,7 +136,8 @@ class _Fit:
             spare = self._capacity - near
             left, room = np.maximum(asked - total * less, 0.0), spare.sum(1)
             near += spare * np.divide(left, room, out=np.zeros(T), where=room > 0)[:, None]
-            return np.minimum(near, self._capacity)[:, net.pair_site]
+            filled: FloatArray = np.minimum(near, self._capacity)[:, net.pair_site]
+            return filled
         # Each site twice: as far as it is loaded, at no cost, and the rest.
         routing = self._senders.routing
         far = 4.0 * np.abs(routing).max() or 1.0

@@ -6,7 +6,6 @@ all that belongs to another stays 0. Letters: docs/interior.md.
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import njit
 
 from equiload.envs.typing import FloatArray
@@ -100,9 +99,9 @@ def step(
         low = (aim.low[j] - at.low[j] * change) * by.per_value[j]
         high = (aim.high[j] + at.high[j] * change) * by.per_room[j]
         out.value[j], out.low[j], out.high[j] = change, low, high
-        values = max(values, max(-change * by.per_value[j], change * by.per_room[j]))
+        values = max(values, -change * by.per_value[j], change * by.per_room[j])
         falls = -low / (at.low[j] + (1.0 - barrier.lives[j]))
-        prices = max(prices, max(falls, -high / (at.high[j] + (1.0 - barrier.bounded[j]))))
+        prices = max(prices, falls, -high / (at.high[j] + (1.0 - barrier.bounded[j])))
     return 1.0 / max(values, 1e-30), 1.0 / max(prices, 1e-30)
 
 
@@ -136,7 +135,7 @@ def centre(
     aim: Target,
     out: Target,
 ) -> None:
-    """Aim back at a tenth to ten times ``product`` what a longer step would carry beyond (Gondzio)."""
+    """Aim at a tenth to ten times ``product`` where a longer step leaves these (Gondzio)."""
     least, most = 0.1 * product, 10.0 * product
     values, prices = lengths
     for j in range(len(at.value)):
@@ -167,8 +166,3 @@ def least(cost: FloatArray, priced: FloatArray, widest: FloatArray) -> float:
     for j in range(len(cost)):
         total += min(0.0, cost[j] - priced[j]) * widest[j]
     return total
-
-
-def empty(variables: int, kind: type) -> tuple[FloatArray, ...]:
-    """Fields of one of these, each ``[variables]``, of zeros."""
-    return kind(*np.zeros((len(kind._fields), variables)))  # type: ignore[attr-defined,no-any-return]
