@@ -49,19 +49,23 @@ def matrix(form: Form) -> np.ndarray:
     return columns.T
 
 
-@pytest.mark.parametrize("count", [63, pytest.param(630, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [63, pytest.param(504, marks=pytest.mark.slow)])
 def test_it_is_the_linear_program(count: int) -> None:
-    alone = 0
+    alone = beyond = 0
     for seed in range(count):
         instance = problem(seed)
         solution, expected = solve_interior(instance), solve_lp(instance)
-        assert solution.status == "optimal" or expected.status != "optimal", seed
+        if expected.status != "optimal":  # sizes too far apart for HiGHS: nothing to compare with
+            beyond += 1
+            continue
+        assert solution.status == "optimal", seed
         assert close(solution.objective, expected.objective, expected), seed
         assert close(solution.lower_bound, solution.objective, expected), seed
         bound = float(knob_bound(instance, solution.prices))
         assert close(bound, solution.lower_bound, expected, 1e-9), seed
         assert close(audited(solution), solution.objective, expected, 1e-9), seed
         alone += solution.stats["method"] == "interior"
+    assert beyond <= 0.03 * count
     assert alone >= 0.85 * count  # the others leave nothing room to move: capacity just suffices
 
 
