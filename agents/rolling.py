@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Literal
 
 import numpy as np
 
+from equiload.agents.offline.interior import solve_interior
 from equiload.agents.offline.lp import solve_lp
 from equiload.agents.offline.solution import Solution
 from equiload.envs import Decision, Instance, Setting, Slot, State
@@ -29,6 +31,8 @@ class RollingHorizon:
         Of the slots to come; of several samples their mean is taken.
     window
         Slots, the current one among them.
+    solver
+        ``"lp"`` or ``"interior"``, see :class:`~equiload.agents.EGLBOff`.
 
     Examples
     --------
@@ -43,8 +47,14 @@ class RollingHorizon:
     """
 
     @checked
-    def __init__(self, forecaster: Forecaster, *, window: Count = 48) -> None:
-        self.forecaster, self.window = forecaster, window
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        *,
+        window: Count = 48,
+        solver: Literal["lp", "interior"] = "lp",
+    ) -> None:
+        self.forecaster, self.window, self.solver = forecaster, window, solver
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
@@ -97,7 +107,8 @@ class RollingHorizon:
         clock = np.arange(ahead.slots).astype("datetime64[h]")  # plays no part in the problem
         fleet, objective = self._setting.fleet, self._setting.objective
         window = Instance.of_series(fleet, objective, ahead, clock, "window")
-        return solve_lp(window, start=start, ceiling=ceiling)
+        solve = solve_interior if self.solver == "interior" else solve_lp
+        return solve(window, start=start, ceiling=ceiling)
 
 
 def _member(state: State, member: tuple[int, ...]) -> State:

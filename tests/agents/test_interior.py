@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from audit import audited, close, in_other_units
 
-from equiload.agents import EGLBOff
+from equiload.agents import EGLBOff, RollingHorizon
+from equiload.agents.forecast import Perfect
 from equiload.agents.offline import solve_interior, solve_lp
 from equiload.agents.offline.interior import blocks, newton
 from equiload.agents.offline.interior.form import Form
@@ -14,7 +15,7 @@ from equiload.agents.offline.interior.method import Iteration
 from equiload.agents.offline.interior.rows import applied, transposed
 from equiload.agents.offline.interior.start import begin
 from equiload.agents.offline.problem import Problem
-from equiload.envs import DataError, Instance, State
+from equiload.envs import DataError, Instance, State, rollout
 from equiload.envs.data import synthetic
 from equiload.envs.knobs.bound import knob_bound
 from equiload.envs.knobs.operation import Levels
@@ -160,6 +161,13 @@ def test_the_interface_knows_it() -> None:
     assert EGLBOff(solver="interior", tolerance=1e-4).solve(day).stats["method"] == "interior"
     with pytest.raises(DataError, match="index the batch first"):
         EGLBOff(solver="interior").solve(problem_batch())
+
+
+def test_a_rolling_horizon_plans_with_it() -> None:
+    day = synthetic("validation/8", horizon=10, knobs="all")
+    best = solve_lp(day).objective
+    whole = rollout(RollingHorizon(Perfect(day), window=10, solver="interior"), day)
+    assert best * (1 - 1e-9) <= float(whole.objective) <= best * (1 + 1e-4)
 
 
 def problem_batch() -> Instance:
