@@ -252,8 +252,8 @@ class _Drafting:
 
     def _training(self) -> None:
         training, T = self.fleet.training, self.sizes.slots
-        self.done = np.zeros((T, self.sizes.groups))  # at most, by group
-        self.most_waiting = np.zeros((T, 0))
+        self.done: FloatArray = np.zeros((T, self.sizes.groups))  # at most, by group
+        self.most_waiting: FloatArray = np.zeros((T, 0))
         if training is None:
             return
         assert self.trace.work is not None

@@ -106,7 +106,8 @@ class _Fit:
             room = np.maximum(self._capacity.sum(1) - self._demand[:, 0], 0.0)
             total = done.sum(1)
             share = np.divide(room, total, out=np.ones_like(room), where=total > room)
-            return done * share[:, None]
+            fitting: FloatArray = done * share[:, None]
+            return fitting
         reach = Dispatch(self._senders.reachable)
         low, high = np.zeros(len(done)), np.ones(len(done))
 
