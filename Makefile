@@ -26,8 +26,9 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 run: $(VENV)/.ok ## All algorithms on the default scenario: table, results.json, CSV, figures
 	$(VENV)/bin/equiload benchmark $(ARGS)
 
-test: $(VENV)/.ok ## Run the tests (ARGS='-m "not slow"' for the fast ones)
-	$(PY) -m pytest $(ARGS)
+# A worker a core, each of one thread: side by side they would only get in each other's way.
+test: $(VENV)/.ok ## Run the tests (ARGS='-m "not slow"' for the fast ones, '-n 0' for one process)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: lint types test ## Everything that CI runs
 

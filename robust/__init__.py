@@ -1,6 +1,7 @@
 """The guarantee: any policy, with a bound on how much worse than an expert it can be."""
 
 from equiload.robust.blend import Blend, blend
+from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, lower_bound
 from equiload.robust.environment import EnvironmentLayer, pooled
 from equiload.robust.kernels import Ledger
@@ -14,11 +15,13 @@ from equiload.robust.methods import (
 from equiload.robust.policy import RobustLayer, RobustPolicy, footprint_bound
 from equiload.robust.project import Projector
 from equiload.robust.safe import Rates, SafeSet, Turn
-from equiload.robust.verify import Verification, Violation, verify
+from equiload.robust.verify import verify
+from equiload.robust.violations import Verification, Violation
 
 __all__ = [
     "Blend",
     "BlendMethod",
+    "Bounds",
     "Certificate",
     "EnvironmentLayer",
     "FixedMethod",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
 
 from equiload.envs import DataError, Outcome, dual_bound
+from equiload.envs.knobs.bound import knob_bound
+from equiload.envs.knobs.operation import Operation
+from equiload.envs.knobs.prices import Prices
 from equiload.envs.typing import BoolArray, FloatArray
+from equiload.robust.bounds import Bounds
 from equiload.robust.kernels import Ledger
 from equiload.robust.safe import SafeSet
 
@@ -18,12 +22,19 @@ _ASCENT_ROUNDS = 200
 
 
 class SlotRecord(NamedTuple):
-    """A slot's record: ``expert [..., J, N]`` or its seal, ``alpha``, ``refused [...]``, books."""
+    """A slot's record: ``expert [..., J, N]`` or its seal, ``alpha``, ``refused [...]``, books.
+
+    Where the past counts also what else the expert did, what was reserved ``[..., 3]``, and at
+    least the difference in cost and footprints if the episode ended here.
+    """
 
     expert: FloatArray | bytes
     alpha: FloatArray
     refused: BoolArray
     ledger: Ledger
+    operation: Operation | None = None
+    reserved: FloatArray | None = None
+    ends: tuple[FloatArray, FloatArray] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +70,13 @@ class Certificate:
         ``[...]``, US$: at most ``ρ·(G^π + Σ_k μ_k M^π_k) + B`` so far.
     complete
         Did the episode reach its horizon?
+    operation
+        What else the expert did, ``on [..., T, N]``, say; none on a fleet without knobs.
+    bounds
+        What no slot was said to exceed; none on a fleet without knobs. A slot beyond is a breach.
+    reserved
+        ``[..., T, 3]``, US$: what giving back may cost, of storage, waiting work and servers; none
+        on a fleet without knobs.
 
     Examples
     --------
@@ -88,6 +106,9 @@ class Certificate:
     excess: FloatArray
     allowed: FloatArray
     complete: bool
+    operation: Operation | None = None
+    bounds: Bounds | None = None
+    reserved: FloatArray | None = None
 
     @property
     def slack(self) -> FloatArray:
@@ -113,7 +134,7 @@ class Certificate:
             "slack": float(self.allowed - self.excess),
         }
 
-    def ratio(self, outcome: Outcome, weights: FloatArray | None = None) -> FloatArray:
+    def ratio(self, outcome: Outcome, weights: FloatArray | Prices | None = None) -> FloatArray:
         """``[...]``: certified bound on ``J / J(eGLB-Off)``, by weak duality.
 
         Parameters
@@ -121,7 +142,8 @@ class Certificate:
         outcome
             Of the episode.
         weights
-            ``[..., K, R]``, shadow prices on the simplex. Default: found by mirror ascent.
+            ``[..., K, R]``, shadow prices on the simplex. Default: found by mirror ascent. On a
+            fleet with knobs all prices over time, as a solution has them; any are valid.
 
         Returns
         -------
@@ -129,6 +151,8 @@ class Certificate:
         """
         if weights is None:
             lower = lower_bound(outcome)
+        elif isinstance(weights, Prices):
+            lower = knob_bound(outcome.instance, weights)
         else:
             lower = dual_bound(outcome.instance, weights).value
         ratio: FloatArray = np.where(
@@ -137,8 +161,10 @@ class Certificate:
         return ratio
 
 
-def certificate_of(safe: SafeSet, records: Sequence[SlotRecord]) -> Certificate:
-    """Certificate of the slots played so far.
+def certificate_of(
+    safe: SafeSet, records: Sequence[SlotRecord], bounds: Bounds | None = None
+) -> Certificate:
+    """Certificate of the slots played so far, under the ``bounds`` that were declared.
 
     Raises
     ------
@@ -152,18 +178,24 @@ def certificate_of(safe: SafeSet, records: Sequence[SlotRecord]) -> Certificate:
     # At the end the expert's lagging regions cannot catch up any more.
     peak = last.low.max(-1, keepdims=True)
     head = np.maximum(peak - last.high - 4 * eps * (peak + last.high), 0.0)
-    excess = np.asarray(safe.left(last.cost, last.footprint, head))
+    cost, footprint = records[-1].ends or (last.cost, last.footprint)
+    excess = np.asarray(safe.left(cost, footprint, head))
     complete = len(records) == safe.setting.horizon
     if complete or safe.footprint_bound is None:  # then the condition itself bounds it too
         excess = np.minimum(excess, last.left)
     ledgers = [record.ledger for record in records]
     experts = [record.expert for record in records if not isinstance(record.expert, bytes)]
+    operations = [record.operation for record in records if record.operation is not None]
+    reserved = [record.reserved for record in records if record.reserved is not None]
     return Certificate(
         rho=safe.rho,
         allowance=safe.allowance,
         footprint_bound=safe.footprint_bound,
         expert=np.stack(experts, axis=-3) if experts else np.empty(0),
-        digest=digest(record.expert for record in records),
+        digest=digest(
+            r.expert if isinstance(r.expert, bytes) else seal(r.expert, r.operation)
+            for r in records
+        ),
         left=np.stack([ledger.left for ledger in ledgers], axis=-1),
         right=np.stack([ledger.right for ledger in ledgers], axis=-1),
         alpha=np.stack([record.alpha for record in records], axis=-1),
@@ -172,12 +204,34 @@ def certificate_of(safe: SafeSet, records: Sequence[SlotRecord]) -> Certificate:
         excess=excess,
         allowed=np.asarray(last.right),
         complete=complete,
+        operation=Operation.stack(operations, len(safe.setting.batch)) if operations else None,
+        bounds=bounds,
+        reserved=np.stack(reserved, axis=-2) if reserved else None,
     )
 
 
-def seal(allocation: FloatArray) -> bytes:
-    """SHA-256 of one slot's allocation ``[..., J, N]``: little-endian float64, no zero negative."""
-    return sha256((np.asarray(allocation, dtype="<f8") + 0.0).tobytes()).digest()
+def seal(allocation: FloatArray, operation: Operation | None = None) -> bytes:
+    """SHA-256 of one slot's decision: little-endian float64, no zero negative.
+
+    Its allocation ``[..., J, N]`` and, in the order of its fields, all that the operation has.
+    """
+    arrays = [allocation]
+    if operation is not None:
+        named = (getattr(operation, f.name) for f in fields(operation))
+        arrays += [array for array in named if array is not None]
+    return sha256(b"".join((np.asarray(a, dtype="<f8") + 0.0).tobytes() for a in arrays)).digest()
+
+
+def digest_of(expert: FloatArray, operation: Operation | None = None) -> str:
+    """:func:`digest` of an expert's decisions, with time after the axes of a batch."""
+    steps = range(expert.shape[-3])
+    slots = np.moveaxis(expert, -3, 0)
+    if operation is None:
+        return digest(slots)
+    named = {f.name: getattr(operation, f.name) for f in fields(operation)}
+    batch = expert.ndim - 3
+    series = {n: np.moveaxis(a, batch, 0) for n, a in named.items() if a is not None}
+    return digest(seal(slots[t], Operation(**{n: a[t] for n, a in series.items()})) for t in steps)
 
 
 def digest(slots: Iterable[FloatArray | bytes]) -> str:

@@ -19,10 +19,13 @@ from equiload.envs import (
 )
 from equiload.envs.dynamics import like
 from equiload.envs.feasibility import TOLERANCE
+from equiload.envs.knobs.operation import Levels
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust.blend import blend
+from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, SlotRecord, certificate_of
 from equiload.robust.kernels import Condition, Ledger, blend_loads, sound
+from equiload.robust.policy import RobustLayer
 from equiload.robust.safe import BOUND_ROOM, SafeSet
 
 
@@ -39,7 +42,7 @@ class EnvironmentLayer:
     ----------
     expert
         Any online policy. It runs on its own virtual trajectory, whatever is played.
-    rho, allowance, footprint_bound
+    rho, allowance, footprint_bound, bounds
         See :class:`~equiload.robust.RobustLayer`.
     record
         Keep what :meth:`certificate` needs: the expert's loads of every slot.
@@ -64,10 +67,12 @@ class EnvironmentLayer:
         rho: float,
         allowance: float = 0.0,
         footprint_bound: FloatArray | None = None,
+        bounds: Bounds | None = None,
         record: bool = False,
     ) -> None:
         self.expert, self.rho, self.allowance = expert, rho, allowance
-        self.footprint_bound, self.record = footprint_bound, record
+        self.footprint_bound, self.bounds, self.record = footprint_bound, bounds, record
+        self._with_levels: RobustLayer | None = None
         self._rehearsed: tuple[FloatArray, ...] | None = None
 
     def rehearse(self, instance: Instance) -> None:
@@ -79,6 +84,19 @@ class EnvironmentLayer:
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
         fleet, batch = setting.fleet, setting.batch
+        self._last = {"alpha": np.ones(batch), "slack": np.full(batch, float(self.allowance))}
+        self._with_levels = None
+        if setting.knobs:
+            self._with_levels = RobustLayer(
+                self.expert,
+                rho=self.rho,
+                allowance=self.allowance,
+                footprint_bound=self.footprint_bound,
+                bounds=self.bounds,
+                keep_expert=self.record,
+            )
+            self._with_levels.reset(setting)
+            return
         fleet = fleet if fleet.routing_cost is not None else _one_gateway(fleet)
         self.safe = SafeSet(
             replace(setting, fleet=fleet),
@@ -91,16 +109,17 @@ class EnvironmentLayer:
         self._condition = _condition(self.safe)
         self._ledger: Ledger | None = None
         self._records: list[SlotRecord] = []
-        self._last = {"alpha": np.ones(batch), "slack": np.full(batch, float(self.allowance))}
 
-    def decide(self, slot: Slot, decision: Decision) -> Decision:
-        """What is played in place of ``decision``.
+    def decide(self, slot: Slot, decision: Decision, levels: Levels | None = None) -> Decision:
+        """What is played in place of ``decision``; ``levels`` are those before the slot.
 
         Raises
         ------
         InfeasibleError
             When the expert's allocation is not feasible.
         """
+        if self._with_levels is not None:
+            return self._operate(self._with_levels, slot, decision, levels)
         if self._rehearsed is None:
             expert = self._follow(slot)
         else:
@@ -120,10 +139,24 @@ class EnvironmentLayer:
         return self._last
 
     def certificate(self) -> Certificate:
-        """Certificate of the episodes so far: of :func:`pooled` instances if routing is free."""
+        """Certificate of the episodes so far.
+
+        Of :func:`pooled` instances if routing is free and all there is to decide.
+        """
         if not self.record:
             raise DataError("the layer keeps no record: make it with record=True")
+        if self._with_levels is not None:
+            return self._with_levels.certificate()
         return certificate_of(self.safe, self._records)
+
+    def _operate(
+        self, layer: RobustLayer, slot: Slot, decision: Decision, levels: Levels | None
+    ) -> Decision:
+        played = layer.act(slot, decision, levels)
+        assert isinstance(played, Decision)
+        last = layer.records[-1]
+        self._last = {"alpha": last.alpha, "slack": last.ledger.right - last.ledger.left}
+        return replace(played, moved=decision.moved)
 
     def _compiled(self, slot: Slot, expert: FloatArray, decision: Decision) -> Decision:
         if self._ledger is None:

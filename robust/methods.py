@@ -19,11 +19,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from array_api_compat import array_namespace
 
-from equiload.envs import SolverError
+from equiload.envs import Decision, SolverError
 from equiload.envs.checking import checked
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.typing import Array, Share
 from equiload.robust.blend import Blend, blend
+from equiload.robust.departure import LevelTurn, Played
 from equiload.robust.kernels import Ledger
 from equiload.robust.project import Projector
 from equiload.robust.safe import Rates, SafeSet, Turn
@@ -41,12 +42,25 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class LevelMethod(Method, Protocol):
+    """A method for fleets whose past counts, too."""
+
+    def operate(self, turn: LevelTurn, advice: Decision) -> Played:
+        """What is played when ``advice``, which is possible, is proposed."""
+        ...
+
+
 class BlendMethod(Method):
     """The largest certified step from the expert's allocation towards the advice."""
 
     def __call__(self, turn: Turn, advice: Array) -> Blend:
         """See :class:`Method`."""
         return blend(turn, advice)
+
+    def operate(self, turn: LevelTurn, advice: Decision) -> Played:
+        """See :class:`LevelMethod`."""
+        return turn.blend(advice)
 
 
 class ProjectMethod(Method):
@@ -107,6 +121,12 @@ class SwitchMethod(Method):
         allocation = np.where(trusted[..., None, None], advice, turn.expert)
         return Blend(trusted * 1.0, allocation, turn.safe.choose(trusted, reached, turn.followed))
 
+    def operate(self, turn: LevelTurn, advice: Decision) -> Played:
+        """See :class:`LevelMethod`."""
+        played = turn.switch(advice, self._trusted)
+        self._trusted = played.alpha > 0
+        return played
+
 
 class FixedMethod(Method):
     """``y = y^π + weight·(ỹ − y^π)`` whatever happens: no guarantee.
@@ -127,3 +147,7 @@ class FixedMethod(Method):
         _, reached = turn.departure(mixed)
         alpha = array_namespace(mixed).full_like(reached.cost, self.weight)
         return Blend(alpha, mixed, reached)
+
+    def operate(self, turn: LevelTurn, advice: Decision) -> Played:
+        """See :class:`LevelMethod`."""
+        return turn.mix(advice, self.weight)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from equiload.envs import DataError, Fleet, Policy, Setting, Slot, State, Trajectory
+from equiload.envs import DataError, Decision, Fleet, Policy, Setting, Slot, State, Trajectory
 from equiload.envs.feasibility import TOLERANCE, feasible
+from equiload.envs.knobs.operation import Levels
 from equiload.envs.make import Spec, make
 from equiload.envs.policy import allocation_of, check_policy
-from equiload.envs.typing import BoolArray, FloatArray
+from equiload.envs.typing import Array, BoolArray, FloatArray
+from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, SlotRecord, certificate_of, seal
+from equiload.robust.departure import LevelTurn, screen
 from equiload.robust.kernels import Ledger
-from equiload.robust.methods import Method
+from equiload.robust.levels import LevelLedger, LevelSafeSet
+from equiload.robust.methods import LevelMethod, Method
 from equiload.robust.safe import SafeSet
 
 
@@ -34,8 +41,10 @@ class RobustLayer:
     footprint_bound
         ``Ē``, broadcasts to ``[..., K, R]``: the most that a slot can add to a region's footprint,
         for the horizon-aware condition (★′). None: (★).
+    bounds
+        What no slot exceeds: needed on fleets with knobs, whose past counts.
     keep_expert
-        Keep the expert's allocations, ``[..., T, J, N]``, for :func:`~equiload.robust.verify`.
+        Keep the expert's decisions for :func:`~equiload.robust.verify`.
     """
 
     def __init__(
@@ -46,30 +55,44 @@ class RobustLayer:
         allowance: float = 0.0,
         method: Spec | Method = "blend",
         footprint_bound: FloatArray | None = None,
+        bounds: Bounds | None = None,
         keep_expert: bool = True,
     ) -> None:
         self.expert, self.rho, self.allowance = expert, rho, allowance
         self.method: Method = make("method", method, like=Method)
-        self.footprint_bound, self.keep_expert = footprint_bound, keep_expert
+        self.footprint_bound, self.bounds = footprint_bound, bounds
+        self.keep_expert = keep_expert
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self.safe = SafeSet(
-            setting,
-            rho=self.rho,
-            allowance=self.allowance,
-            footprint_bound=self.footprint_bound,
-        )
+        promise: dict[str, Any] = {
+            "rho": self.rho,
+            "allowance": self.allowance,
+            "footprint_bound": self.footprint_bound,
+        }
+        self._levels: LevelSafeSet | None = None
+        if setting.knobs:
+            if not isinstance(self.method, LevelMethod):
+                name = type(self.method).__name__
+                raise DataError(f"{name} is not made for what the instance has beside routing")
+            self._levels = LevelSafeSet.of(setting, self.bounds, **promise)
+        self.safe = SafeSet(setting, **promise) if self._levels is None else self._levels.plain
         self._trajectory = Trajectory(self.expert)
         self._trajectory.reset(setting)
         self.method.reset(self.safe)
         self._ledger: Ledger | None = None
-        self._records: list[SlotRecord] = []
+        self._level_ledger: LevelLedger | None = None
+        #: Of the slots played so far.
+        self.records: list[SlotRecord] = []
 
-    def act(self, slot: Slot, advice: FloatArray) -> FloatArray:
-        """Return what is played ``[..., J, N]`` when ``advice`` is proposed.
+    def act(
+        self, slot: Slot, advice: Array | Decision, levels: Levels | None = None
+    ) -> FloatArray | Decision:
+        """Return what is played when ``advice`` is proposed: an allocation ``[..., J, N]``.
 
-        Advice that is not finite or not feasible is refused: the expert's allocation is played.
+        On a fleet with knobs a decision, from the layer's own ``levels`` before the slot. Advice
+        that is not finite or not feasible is refused: the expert's allocation, or the way back to
+        it, is played.
 
         Raises
         ------
@@ -78,7 +101,10 @@ class RobustLayer:
         DataError
             When the advice has the wrong shape.
         """
+        if self._levels is not None:
+            return self._operate(self._levels, slot, advice, levels or Levels())
         # Rounding below zero would let S^π fall.
+        advice = allocation_of(advice)
         expert = np.maximum(self._trajectory.act(slot).allocation, 0.0)
         proposed, refused = self._screen(np.asarray(advice, dtype=np.float64), expert, slot)
         turn = self.safe.turn(self._ledger, slot, expert)
@@ -86,13 +112,44 @@ class RobustLayer:
         self._ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
         record = expert if self.keep_expert else seal(expert)
-        self._records.append(SlotRecord(record, alpha, refused, played.ledger))
+        self.records.append(SlotRecord(record, alpha, refused, played.ledger))
         allocation: FloatArray = played.allocation
         return allocation
 
     def certificate(self) -> Certificate:
         """Certificate of the episode so far."""
-        return certificate_of(self.safe, self._records)
+        bounds = None if self._levels is None else self._levels.bounds
+        return certificate_of(self.safe, self.records, bounds)
+
+    def _operate(
+        self, safe: LevelSafeSet, slot: Slot, advice: Array | Decision, levels: Levels
+    ) -> Decision:
+        if not isinstance(advice, Decision):
+            allocation = np.asarray(advice, dtype=np.float64)
+            advice = Decision(allocation.sum(-2), np.zeros(allocation.shape[:-2]), allocation)
+        before = self._trajectory.state.levels or Levels()
+        expert = self._trajectory.act(slot)
+        # Rounding below zero would let S^π fall.
+        expert = replace(expert, allocation=np.maximum(expert.allocation, 0.0))
+        turn = LevelTurn(safe, self._level_ledger, slot, levels, before, expert)
+        proposed, refused = screen(advice, turn.back, slot, levels, safe.setting)
+        assert isinstance(self.method, LevelMethod)
+        played = self.method.operate(turn, proposed)
+        ledger = self._level_ledger = played.ledger
+        self.records.append(
+            SlotRecord(
+                expert=expert.allocation
+                if self.keep_expert
+                else seal(expert.allocation, expert.operation),
+                alpha=np.where(refused, 0.0, played.alpha),
+                refused=refused,
+                ledger=ledger.books,
+                operation=expert.operation if self.keep_expert else None,
+                reserved=ledger.reserved,
+                ends=safe.ends(ledger),
+            )
+        )
+        return played.decision
 
     def _screen(
         self, advice: FloatArray, expert: FloatArray, slot: Slot
@@ -115,7 +172,7 @@ class RobustPolicy:
     ----------
     advice
         Any policy, trusted or not. The state that it is handed counts what was played.
-    expert, rho, allowance, method, footprint_bound, keep_expert
+    expert, rho, allowance, method, footprint_bound, bounds, keep_expert
         See :class:`RobustLayer`.
 
     Examples
@@ -139,6 +196,7 @@ class RobustPolicy:
         allowance: float = 0.0,
         method: Spec | Method = "blend",
         footprint_bound: FloatArray | None = None,
+        bounds: Bounds | None = None,
         keep_expert: bool = True,
     ) -> None:
         self.advice = advice
@@ -148,6 +206,7 @@ class RobustPolicy:
             allowance=allowance,
             method=method,
             footprint_bound=footprint_bound,
+            bounds=bounds,
             keep_expert=keep_expert,
         )
 
@@ -157,9 +216,9 @@ class RobustPolicy:
         self.layer.reset(setting)
         self.advice.reset(setting)
 
-    def act(self, slot: Slot, state: State) -> FloatArray:
-        """Return the allocation ``[..., J, N]``."""
-        return self.layer.act(slot, allocation_of(self.advice.act(slot, state)))
+    def act(self, slot: Slot, state: State) -> FloatArray | Decision:
+        """Return the allocation ``[..., J, N]``; on a fleet with knobs the decision."""
+        return self.layer.act(slot, self.advice.act(slot, state), state.levels)
 
     def certificate(self) -> Certificate:
         """Certificate of the episode so far."""

@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from equiload.envs import Instance
+from equiload.envs.knobs.operation import Operation
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.envs.validation import LARGEST
 from equiload.robust.certificate import Certificate, digest
-
-#: How far an allocation may miss its demand or capacity, relative to the slot's demand: floats
-#: cannot add up exactly. The inequalities are checked without any tolerance.
-FEASIBLE = 1e-9
+from equiload.robust.verify_levels import verify_operated
+from equiload.robust.violations import FEASIBLE, Verification, Violation, beyond, fractions
 
 #: Room in the declared bound, relative and absolute, before a breach of it must be reported.
 BOUND_ROOM, BOUND_FLOOR = Fraction(1, 10**9), Fraction(1e-279)
@@ -49,62 +48,11 @@ _PARTS: dict[str, tuple[str, float, float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """What does not hold, and where: ``problem`` in the batch, ``slot`` (−1: all of them).
-
-    ``left`` exceeds ``right``, which it should not; NaN where there is nothing to compare.
-    """
-
-    problem: tuple[int, ...]
-    slot: int
-    what: str
-    left: float = np.nan
-    right: float = np.nan
-
-    def __str__(self) -> str:
-        place = f"problem {self.problem}, " if self.problem else ""
-        when = f"slot {self.slot}" if self.slot >= 0 else "the episode as a whole"
-        sides = "" if np.isnan(self.right) else f": {self.left!r} > {self.right!r}"
-        return f"{place}{when}: {self.what}{sides}"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Verification:
-    """What the check found.
-
-    Parameters
-    ----------
-    episodes, slots
-        How much was checked: nothing where shapes, types or numbers are no certificate's.
-    violations
-        What does not hold; empty where all does.
-    breaches
-        Slots that exceeded the declared footprint bound, as recomputed here.
-    exact
-        Episodes that were settled in rational arithmetic.
-    smallest_slack
-        The smallest ``(right − left) / scale`` of the condition over all slots, with ``scale`` what
-        the expert has spent and emitted so far, plus ``B``.
-    """
-
-    episodes: int = 0
-    slots: int = 0
-    violations: tuple[Violation, ...] = ()
-    breaches: int = 0
-    exact: int = 0
-    smallest_slack: float = np.nan
-
-    @property
-    def ok(self) -> bool:
-        """Does everything hold?"""
-        return not self.violations
-
-
 def verify(
     certificate: Certificate,
     instance: Instance,
     allocations: FloatArray,
+    operation: Operation | None = None,
     *,
     exact: bool = False,
     spot_checks: int = 0,
@@ -126,6 +74,8 @@ def verify(
         The problem, or the same batch.
     allocations
         ``[..., T, J, N]``, as played.
+    operation
+        What else was done, on a fleet with knobs.
     exact
         Settle every episode in rational arithmetic (about 2 ms a slot of 10 × 10).
     spot_checks
@@ -142,6 +92,10 @@ def verify(
     >>> verify(policy.certificate(), instance, outcome.allocation, exact=True).ok
     True
     """
+    if instance.knobs:
+        return verify_operated(
+            certificate, instance, allocations, operation, exact=exact, spot_checks=spot_checks
+        )
     parts, violations = _parts(certificate, instance, allocations)
     if violations:
         return Verification(violations=tuple(violations))
@@ -222,7 +176,7 @@ def _inconsistent(
         "refused, yet alpha is above 0": np.where(certificate.refused, alpha, 0.0),
         "alpha is 0, yet the expert is not played": np.where(alpha == 0, moved, 0.0),
     }
-    violations = _beyond(amounts, np.zeros_like(alpha))
+    violations = beyond(amounts, np.zeros_like(alpha))
     if certificate.complete != (steps == instance.horizon):
         what = f"complete is {certificate.complete}, with {steps} of {instance.horizon} slots"
         violations.append(Violation((), -1, what))
@@ -243,27 +197,18 @@ def _infeasible(instance: Instance, allocations: FloatArray, name: str) -> list[
         f"{name} misses the demand": np.abs(allocations.sum(-1) - demand).max(-1),
         f"{name} exceeds the capacity": over.max(-1),
     }
-    return _beyond(amounts, allowed)
-
-
-def _beyond(amounts: dict[str, Array], allowed: Array) -> list[Violation]:
-    """Slots ``[..., T]`` whose amount is more than is allowed."""
-    return [
-        Violation(place[:-1], place[-1], what, float(amount[place]), float(allowed[place]))
-        for what, amount in amounts.items()
-        for place in map(tuple, np.argwhere(~(amount <= allowed)).tolist())
-    ]
+    return beyond(amounts, allowed)
 
 
 def _exact(
     certificate: Certificate, instance: Instance, played: FloatArray, index: tuple[int, ...]
 ) -> tuple[list[Violation], float, int]:
     """Check one episode in rational arithmetic: violations, smallest slack, breaches."""
-    mu = _fractions(instance.objective.mu)
+    mu = fractions(instance.objective.mu)
     rho, allowance = Fraction(certificate.rho), Fraction(certificate.allowance)
     bound = None
     if certificate.footprint_bound is not None:
-        bound = _fractions(certificate.footprint_bound[index])
+        bound = fractions(certificate.footprint_bound[index])
     layer, expert = _Totals(instance, index), _Totals(instance, index)
     violations: list[Violation] = []
     least, breaches = np.inf, 0
@@ -285,7 +230,7 @@ def _exact(
         gaps = layer.footprint + reach - expert.peak[:, None]
         left = layer.cost - expert.cost + mu @ gaps.max(-1)
         right = rho * scale + allowance
-        stated_left, stated_right = _fractions((certificate.left[at], certificate.right[at]))
+        stated_left, stated_right = fractions((certificate.left[at], certificate.right[at]))
         check(t, "the condition does not hold", left, right)
         check(t, "the stated left side is too low", left, stated_left)
         check(t, "the stated right side is too high", stated_right, right)
@@ -296,13 +241,13 @@ def _exact(
         broken = bound is not None and (expert.added > bound * (1 + BOUND_ROOM) + BOUND_FLOOR).any()
         breaches += int(broken)
         if certificate.breach[at]:
-            full = expert.regional(t, _fractions(instance.capacity[at]))
+            full = expert.regional(t, fractions(instance.capacity[at]))
             if bound is None or (np.maximum(expert.added, full) <= bound).all():
                 violations.append(Violation(index, t, "a breach of the bound is reported for none"))
         elif broken:
             violations.append(Violation(index, t, "a breach of the bound is not reported"))
     objective, benchmark = (total.cost + mu @ total.peak for total in (layer, expert))
-    excess, allowed = _fractions((certificate.excess[index], certificate.allowed[index]))
+    excess, allowed = fractions((certificate.excess[index], certificate.allowed[index]))
     check(-1, "the stated excess is too low", objective - benchmark, excess)
     check(-1, "the stated allowance is too high", allowed, right)
     if certificate.complete:
@@ -321,18 +266,18 @@ class _Totals:
     def __init__(self, instance: Instance, index: tuple[int, ...]) -> None:
         self._fleet = instance.fleet
         self._trace = instance.trace[index] if index else instance.trace
-        self._pue = _fractions(self._fleet.pue)
+        self._pue = fractions(self._fleet.pue)
         self.cost = self.gross = Fraction(0)
-        self.footprint = self.added = _fractions(np.zeros(_shape(instance)[-2:]))
+        self.footprint = self.added = fractions(np.zeros(_shape(instance)[-2:]))
         self.peak = self.footprint.max(-1)
 
     def add(self, t: int, allocation: FloatArray) -> None:
         """Play ``allocation [J, N]`` in slot ``t``."""
-        sent = _fractions(allocation)
+        sent = fractions(allocation)
         load = sent.sum(0)
-        cost = _fractions(self._trace.price[t]) @ (self._pue * load)
+        cost = fractions(self._trace.price[t]) @ (self._pue * load)
         if self._fleet.routing_cost is not None:
-            cost += (_fractions(self._fleet.routing_cost) * sent).sum()
+            cost += (fractions(self._fleet.routing_cost) * sent).sum()
         self.added = self.regional(t, load)
         self.footprint = self.footprint + self.added
         self.cost += cost
@@ -342,18 +287,13 @@ class _Totals:
     def regional(self, t: int, load: Array) -> Array:
         """Footprint ``[K, R]`` of ``load [N]`` in slot ``t``."""
         added = np.zeros_like(self.footprint)
-        by_datacenter = _fractions(self._trace.intensity[:, t]) * self._pue * load
+        by_datacenter = fractions(self._trace.intensity[:, t]) * self._pue * load
         np.add.at(added.T, self._fleet.region_of, by_datacenter.T)
         return added
 
 
 def _shape(instance: Instance) -> tuple[int, ...]:
     return (*instance.batch, len(instance.objective.mu), len(instance.fleet.regions))
-
-
-def _fractions(values: object) -> Array:
-    """Array of exact fractions; numpy adds and multiplies them as they are."""
-    return np.frompyfunc(Fraction, 1, 1)(np.asarray(values, dtype=np.float64))
 
 
 def _filter(

@@ -86,8 +86,11 @@ class Layer(Protocol):
         """From now on only this instance is played: what it alone determines may be kept."""
         ...
 
-    def decide(self, slot: Slot, decision: Decision) -> Decision:
-        """What is played in place of ``decision``; arrays, or tensors with their gradients."""
+    def decide(self, slot: Slot, decision: Decision, levels: Levels | None = None) -> Decision:
+        """What is played in place of ``decision``; arrays, or tensors with their gradients.
+
+        ``levels``: those before the slot, where there is more to decide than routing.
+        """
         ...
 
     def info(self) -> dict[str, Array]:

@@ -27,9 +27,19 @@ from equiload.envs import (
     transition,
 )
 from equiload.envs.feasibility import TOLERANCE, feasible
+from equiload.envs.knobs.operation import Operation
 from equiload.envs.typing import FloatArray
-from equiload.robust import Certificate, EnvironmentLayer, Method, RobustPolicy, pooled, verify
-from equiload.robust.verify import Verification, Violation
+from equiload.experiments.hostile import levels
+from equiload.robust import (
+    Certificate,
+    EnvironmentLayer,
+    Method,
+    RobustPolicy,
+    Verification,
+    Violation,
+    pooled,
+    verify,
+)
 from equiload.testing.problems import random_problems
 
 # Projection solves a program per episode and slot, the others are arithmetic on the whole batch.
@@ -41,6 +51,7 @@ EPISODES_PER_BATCH = 3136
 # Half of them leave no slack, or next to none: there rounding decides.
 _RHO = (0.0, 0.0, 1e-9, 0.01, 0.1, 1.0)
 _KINDS = 6  # of hostile advice
+_WITH_KNOBS = 4096
 _SPOT_CHECKS = 8  # of each batch, in rational arithmetic in any case
 
 
@@ -131,11 +142,24 @@ class Adversary:
         return np.where(spoilt[..., None, None], rng.choice([np.nan, np.inf, -1.0, 1e30]), advice)
 
 
-def campaign(episodes: int, seed: int) -> Iterator[Tally]:
-    """Yield the tally after every batch until ``episodes`` are verified."""
+def campaign(episodes: int, seed: int, *, knobs: bool = False) -> Iterator[Tally]:
+    """Yield the tally after every batch until ``episodes`` are verified.
+
+    ``knobs``: on fleets with random batteries, training work, servers, models, panels.
+    """
     tally = Tally()
     for chunk in itertools.count():
         rng = np.random.default_rng([seed, chunk])
+        if knobs:
+            batch = min(_WITH_KNOBS, episodes - tally.episodes)
+            instance = levels.random_parts(rng, batch)
+            certificate, played, operation = levels.play(instance, rng)
+            verification = verified(certificate, instance, played, operation)
+            tally.add(verification, f"batch {chunk} of seed {seed}")
+            yield tally
+            if tally.episodes >= episodes:
+                return
+            continue
         method = _METHODS[chunk % 4]
         batch = min(_BATCH[method], episodes - tally.episodes)
         instance = random_problems(rng, batch, wide=bool(rng.integers(2)))
@@ -180,7 +204,7 @@ def attack(
     policy = RobustPolicy(adversary, make(), method=method, **options)
     played = rollout(policy, instance, keep=True).allocation
     assert played is not None
-    return _verified(policy.certificate(), instance, played)
+    return verified(policy.certificate(), instance, played)
 
 
 def _attack_environment(
@@ -204,12 +228,17 @@ def _attack_environment(
         loads.append(decision.load)
     played = np.stack(loads, axis=-2)[..., None, :]
     one = pooled(instance.replace(fleet=fleet))
-    return _verified(layer.certificate(), one, played)
+    return verified(layer.certificate(), one, played)
 
 
-def _verified(certificate: Certificate, instance: Instance, played: FloatArray) -> Verification:
+def verified(
+    certificate: Certificate,
+    instance: Instance,
+    played: FloatArray,
+    operation: Operation | None = None,
+) -> Verification:
     """Verify; a certificate that holds unverified, or is verified without, violates as well."""
-    found = verify(certificate, instance, played, spot_checks=_SPOT_CHECKS)
+    found = verify(certificate, instance, played, operation, spot_checks=_SPOT_CHECKS)
     wrong, holds = {violation.problem for violation in found.violations}, certificate.holds
     apart = [index for index in np.ndindex(holds.shape) if holds[index] == (index in wrong)]
     more = [Violation(index, -1, f"holds is {holds[index]}, unlike verify") for index in apart]

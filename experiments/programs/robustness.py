@@ -2,7 +2,8 @@
 
 ``equiload robustness``: advice × ρ × allowance × method on one instance.
 ``equiload robustness campaign=adversarial``: random small problems, hostile
-advice, every episode verified independently; exit status 1 on any violation.
+advice, every episode verified independently; exit status 1 on any violation. With
+``+instance.knobs=all`` on fleets with random batteries, training work, servers, models and panels.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any, cast
 import numpy as np
 from rich.table import Table
 
-from equiload.agents import EGLBOff
+from equiload.agents import EGLBOff, Solution, WithKnobs
+from equiload.agents.ensemble import SlotPricer
 from equiload.envs import DataError, Instance, Policy, Setting, dual_bound, rollout
 from equiload.envs.make import instantiated, label_of
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import Dearest, Replay, Stale, hostile, noisy
 from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, campaign
+from equiload.experiments.hostile.levels import Dump, Retrace
 from equiload.experiments.results import parquet
 from equiload.experiments.results.records import LeftOut, Trial
 from equiload.experiments.results.rows import Row
@@ -31,7 +34,7 @@ from equiload.experiments.running.entry import entry_point, run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
-from equiload.robust import RobustPolicy, SafeSet, footprint_bound, verify
+from equiload.robust import Bounds, RobustPolicy, SafeSet, footprint_bound, verify
 
 
 @entry_point("robustness")
@@ -64,13 +67,19 @@ def run_trials(
 ) -> tuple[list[Trial], Study]:
     """Every combination of advice, ρ, allowance and method; advice that cannot act has none."""
     expert: Policy = instantiated(cfg.expert)
+    if instance.knobs and isinstance(expert, SlotPricer):
+        expert = WithKnobs(expert)
     alone = rollout(expert, instance, keep=True)
     base = float(alone.objective)
-    weights = EGLBOff().solve(instance).weights  # w*, of the whole instance
-    # The expert is deterministic and sees nothing of the layer: its allocations are made once.
-    own = Replay(alone.allocation)
-    lower_bound = float(dual_bound(instance, weights).value)
+    best = EGLBOff().solve(instance)  # w*, of the whole instance
+    weights = best.weights
+    # The expert is deterministic and sees nothing of the layer: its decisions are made once.
+    own: Policy = Retrace(alone) if instance.knobs else Replay(alone.allocation)
+    lower_bound = best.lower_bound
+    if not instance.knobs:
+        lower_bound = float(dual_bound(instance, weights).value)
     bound = footprint_bound(instance.fleet, instance.trace.intensity.max(-2))
+    bounds = Bounds.of(instance) if instance.knobs else None
     settings = list(itertools.product(cfg.advice, cfg.rho, cfg.allowance))
     study = Study()
     with bars() as progress:
@@ -82,8 +91,12 @@ def run_trials(
                 "rho": rho,
                 "allowance": share * abs(base),
                 "footprint_bound": bound if cfg.horizon_aware else None,
+                "bounds": bounds,
             }
-            advice = _advice(cfg, kind, weights, instance, own, guarantee)
+            if instance.knobs:
+                advice = _advice_with_knobs(cfg, kind, best)
+            else:
+                advice = _advice(cfg, kind, weights, instance, own, guarantee)
             for method in cfg.method:
                 label = label_of(method)
                 study.run(
@@ -98,7 +111,7 @@ def run_trials(
                 )
                 progress.advance(bar)
     study.need_rows("advice")
-    trials = [_trial(key, row, base, weights) for key, (row,) in study.by_key().items()]
+    trials = [_trial(key, row, base, best) for key, (row,) in study.by_key().items()]
     return trials, study
 
 
@@ -117,7 +130,8 @@ def _advice(
     if kind == "greedy":
         return Dearest()
     if kind == "adversarial":
-        safe = SafeSet(Setting.of(instance), **guarantee)
+        promised = {n: v for n, v in guarantee.items() if n != "bounds"}
+        safe = SafeSet(Setting.of(instance), **promised)
         return hostile(instance, expert, safe, cfg.rounds, cfg.seed)
     if kind == "learned":
         if cfg.learned is None:
@@ -126,12 +140,27 @@ def _advice(
     return noisy(weights, cfg.seed, spread=0.0)
 
 
-def _trial(key: tuple[str, str, float, float], row: Row, base: float, weights: FloatArray) -> Trial:
+def _advice_with_knobs(cfg: RobustnessConfig, kind: str, best: Solution) -> Policy:
+    if kind == "perfect":
+        return Retrace(best.outcome)
+    if kind == "noisy":
+        return WithKnobs(noisy(best.weights, cfg.seed))
+    if kind == "greedy":
+        return Dump(cfg.seed)
+    if kind == "learned" and cfg.learned is not None:
+        return cast("Policy", instantiated(cfg.learned))
+    raise DataError(
+        f"advice {kind!r} is not made for what the instance has beside routing: "
+        "perfect, noisy, greedy and learned are"
+    )
+
+
+def _trial(key: tuple[str, str, float, float], row: Row, base: float, best: Solution) -> Trial:
     advice, method, rho, share = key
     certificate, outcome = row.certificate, row.outcome
     assert certificate is not None
     objective = float(outcome.objective)
-    certified = float(certificate.ratio(outcome, weights))
+    certified = float(certificate.ratio(outcome, best.prices or best.weights))
     offline = objective / certified if np.isfinite(certified) else np.nan
     return Trial(
         advice=advice,
@@ -144,14 +173,15 @@ def _trial(key: tuple[str, str, float, float], row: Row, base: float, weights: F
         certified=certified,
         alpha=float(certificate.alpha.mean()),
         holds=bool(certificate.holds),
-        verified=verify(certificate, outcome.instance, outcome.allocation).ok,
+        verified=verify(certificate, outcome.instance, outcome.allocation, outcome.operation).ok,
     )
 
 
 def _campaign(cfg: RobustnessConfig) -> None:
     batches = -(-cfg.episodes // EPISODES_PER_BATCH)  # about: some hold fewer
+    knobs = bool(cfg.instance.get("knobs"))
     with bars() as progress:
-        attacks = campaign(cfg.episodes, cfg.seed)
+        attacks = campaign(cfg.episodes, cfg.seed, knobs=knobs)
         *_, tally = progress.track(attacks, total=batches, description="batches")
     for violation in tally.violations[:20]:
         print(violation, file=sys.stderr)  # noqa: T201

@@ -48,7 +48,9 @@ def entry_point(
     def decorate(task: Callable[[Any], None]) -> Callable[[], None]:
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> str | None:
-            logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every PDF
+            # They tell of every PDF, and of every axis whose places are named by numbers.
+            for chatty in ("fontTools", "matplotlib.category"):
+                logging.getLogger(chatty).setLevel(logging.WARNING)
             read = config.SCHEMAS[config_name].of
             sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
             try:

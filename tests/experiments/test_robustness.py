@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equiload.experiments.hostile import campaign
+from equiload.experiments.hostile import campaign, levels
 from equiload.experiments.results import parquet
 from equiload.robust import Certificate, FixedMethod, RobustPolicy
 from equiload.testing.problems import random_problems
@@ -31,6 +31,24 @@ def test_campaign_ends_with_its_tally(tmp_path: Path) -> None:
     assert re.fullmatch(
         r"9000 episodes, \d+ slots, 0 violations, smallest relative slack \d\.\de[+-]\d+", last
     )
+
+
+@pytest.mark.slow
+def test_campaign_with_knobs(tmp_path: Path) -> None:
+    done = run(tmp_path, "campaign=adversarial", "+instance.knobs=all", "episodes=8192", "seed=3")
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"8192 episodes, \d+ slots, 0 violations", done.stdout.strip().splitlines()[-1])
+
+
+def test_a_violation_with_knobs_is_counted() -> None:
+    rng = np.random.default_rng(0)
+    tally = campaign.Tally()
+    for _ in range(4):
+        instance = levels.random_parts(rng, 20)
+        played = levels.play(instance, rng, method=FixedMethod(1.0), rho=0.0, allowance=0.0)
+        tally.add(campaign.verified(played[0], instance, *played[1:]), "here")
+    assert "the condition does not hold" in "".join(tally.violations)
+    assert "unlike verify" not in "".join(tally.violations)
 
 
 def test_a_violation_is_counted() -> None:

@@ -1,0 +1,173 @@
+"""Advice that is out to hurt where the past counts: batteries, waiting work, servers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equiload.agents import EGLB, WithKnobs
+from equiload.envs import (
+    Decision,
+    Instance,
+    Outcome,
+    Policy,
+    Setting,
+    Slot,
+    State,
+    rollout,
+)
+from equiload.envs.knobs.market import Market
+from equiload.envs.knobs.operation import Levels, Operation
+from equiload.envs.knobs.prices import Prices
+from equiload.envs.typing import Array, FloatArray
+from equiload.robust import Bounds, Certificate, RobustPolicy
+from equiload.robust.wayback import as_far_as_possible
+from equiload.testing.knobs import KNOBS, with_random_knobs
+from equiload.testing.problems import random_problems
+
+_RHO = (0.0, 0.0, 1e-9, 0.01, 0.1, 1.0)
+
+
+class RandomPrices:
+    """Every slot cleared at prices drawn anew, from worthless to dear beyond measure.
+
+    Parameters
+    ----------
+    seed
+        The same one gives the same decisions from the same levels.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self._setting, self._market = setting, Market(setting.fleet)
+        self._rng = np.random.default_rng(self.seed)
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        """See :class:`~equiload.envs.Policy`."""
+        factors = self._rng.choice([-5.0, -0.5, 0.0, 0.5, 1.0, 2.0, 5.0], self._counts)
+        starts = self._rng.choice([0.0, 0.5, 1.0], slot.price.shape)
+        return self._cleared(slot, state, factors, starts)
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        """Of prices of what is stored and what waits."""
+        fleet = self._setting.fleet
+        classes = 0 if fleet.training is None else len(fleet.training.classes)
+        return (*self._setting.batch, len(fleet.datacenters) + classes)
+
+    def _cleared(self, slot: Slot, state: State, factors: FloatArray, starts: Array) -> Decision:
+        """The slot at prices ``factors`` times a usual one, ``starts`` as shares of a start."""
+        fleet, shape = self._setting.fleet, self._setting.footprint_shape
+        N = len(fleet.datacenters)
+        money = np.abs(slot.price).mean(-1, keepdims=True)
+        prices = Prices(
+            self._rng.dirichlet(np.full(shape[-1], 0.3), shape[:-1]),
+            stored=None if fleet.storage is None else money * factors[..., :N],
+            waiting=None
+            if fleet.training is None
+            else np.minimum(money * factors[..., N:], fleet.training.urgent),
+            on=None if fleet.servers is None else fleet.servers.start_cost * starts,
+        )
+        levels = state.levels or Levels()
+        return self._market.clear(slot, prices, levels, self._setting.physics)
+
+
+class Dump(RandomPrices):
+    """Levels to one extreme first, then all the harm that there is room for.
+
+    So it builds up what a bound that forgets the levels takes for slack, and spends it: work is
+    given up, quality lost, and load sent to where it is dearest.
+    """
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        super().reset(setting)
+        self._turn = int(self._rng.integers(1, max(2, setting.horizon)))
+        self._way = self._rng.choice([-50.0, 50.0], self._counts)
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        """See :class:`~equiload.envs.Policy`."""
+        fleet, batch = self._setting.fleet, self._setting.batch
+        if slot.index < self._turn:
+            starts = (self._way[..., : len(fleet.datacenters)] > 0) * 1.0
+            return self._cleared(slot, state, self._way, starts)
+        asked, wanted = slot.demand, {}
+        if fleet.training is not None and state.levels is not None:
+            wanted["late"] = state.levels.waiting + slot.work
+            wanted["work"] = np.zeros((*wanted["late"].shape, len(fleet.datacenters)))
+        if fleet.models is not None:
+            wanted["saved"] = fleet.models.room(slot.demand).sum(-1)
+            asked = asked - wanted["saved"]
+        dearest = -(slot.price + slot.intensity.sum(-2))
+        allocation = fleet.dispatch.allocation(dearest, asked, slot.capacity)
+        operation: dict[str, Array] = wanted
+        return Decision(
+            allocation.sum(-2), np.zeros(batch), allocation, operation=Operation(**operation)
+        )
+
+
+class Retrace:
+    """What was done in another episode, as far as it is possible from the levels that are.
+
+    Parameters
+    ----------
+    outcome
+        Of the same instance, with its allocation or without.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self._setting = setting
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        """See :class:`~equiload.envs.Policy`."""
+        outcome, t, fleet = self.outcome, slot.index, self._setting.fleet
+        assert outcome.operation is not None
+        named = {n: getattr(outcome.operation, n) for n in Operation.__slots__}
+        done = Operation(**{n: a[t] for n, a in named.items() if a is not None})
+        if outcome.allocation is None:
+            inference = outcome.load[t] if done.work is None else outcome.load[t] - done.work.sum(0)
+            asked = slot.demand if done.saved is None else slot.demand - done.saved
+            allocation = fleet.dispatch.split(np.maximum(inference, 0.0), asked)
+        else:
+            allocation = outcome.allocation[t]
+        wanted = Decision(outcome.load[t], outcome.routing[t], allocation, operation=done)
+        return as_far_as_possible(wanted, slot, state.levels or Levels(), self._setting)
+
+
+def random_parts(rng: np.random.Generator, batch: int) -> Instance:
+    """Random small problems on one fleet with some knobs; a quarter of the prices negative."""
+    instance = random_problems(rng, batch)
+    price = instance.trace.price
+    flipped = rng.random(price.shape) < 0.25
+    price = np.where(flipped, -rng.choice([1.0, 3.0]) * price, price)
+    instance = instance.replace(trace=instance.trace.replace(price=price))
+    some = rng.random(len(KNOBS)) < 0.6
+    some[rng.integers(len(KNOBS))] = True
+    return with_random_knobs(rng, instance, [k for k, on in zip(KNOBS, some, strict=True) if on])
+
+
+def play(
+    instance: Instance, rng: np.random.Generator, **options: object
+) -> tuple[Certificate, FloatArray, Operation]:
+    """Hostile advice against a random expert: the certificate, and what was played."""
+    seeds = [int(s) for s in rng.integers(2**32, size=2)]
+    experts: list[Policy] = [RandomPrices(seeds[0]), WithKnobs(EGLB())]
+    advice: list[Policy] = [Dump(seeds[1]), RandomPrices(seeds[1])]
+    given = {
+        "rho": float(rng.choice(_RHO)),
+        "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
+        "method": str(rng.choice(["blend", "blend", "switch"])),
+        "bounds": Bounds.of(instance, room=float(rng.choice([1.0, 1.0, 2.0]))),
+        **options,
+    }
+    expert, adversary = experts[rng.integers(2)], advice[rng.integers(2)]
+    policy = RobustPolicy(adversary, expert, **given)  # type: ignore[arg-type]
+    outcome = rollout(policy, instance, keep=True)
+    assert outcome.operation is not None
+    return policy.certificate(), outcome.allocation, outcome.operation

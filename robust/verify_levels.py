@@ -1,0 +1,507 @@
+"""The check of a certificate where the past counts: every level, cost and potential anew.
+
+It shares no function with the layer. From the raw decisions it recomputes what is stored, waits and
+is on, of the layer and of the expert; whether each decision was possible; what both cost and emit;
+the potentials; both sides of the condition, and the guarantee. One code does so in two kinds of
+numbers: rational ones, exactly, an episode at a time; or in extended precision, a batch at a time
+and with a bound on its own rounding. What the second cannot settle, the first does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equiload.envs import Instance, Trace
+from equiload.envs.knobs.operation import Operation
+from equiload.envs.typing import Array, BoolArray, FloatArray
+from equiload.envs.validation import LARGEST
+from equiload.robust.bounds import Bounds
+from equiload.robust.certificate import Certificate, digest_of
+from equiload.robust.violations import FEASIBLE, Verification, Violation, fractions
+
+#: What a part may hold at most: a product of two numbers of an instance.
+_MOST = LARGEST**2
+
+
+def verify_operated(
+    certificate: Certificate,
+    instance: Instance,
+    allocations: object,
+    operation: object,
+    *,
+    exact: bool,
+    spot_checks: int,
+) -> Verification:
+    """See :func:`~equiload.robust.verify`."""
+    violations = _misfits(certificate, instance, np.asarray(allocations), operation)
+    if violations:
+        return Verification(violations=tuple(violations))
+    played = _decisions(allocations, operation)
+    expert = _decisions(certificate.expert, certificate.operation)
+    if str(certificate.digest) != digest_of(certificate.expert, certificate.operation):
+        violations.append(Violation((), -1, "the digest is not that of the expert's decisions"))
+    steps = played["allocation"].shape[-3]
+    clear, least, breaches = np.zeros(instance.batch, dtype=np.bool_), np.inf, 0
+    if not exact and instance.batch:
+        check = _Check(certificate, instance, _extended)
+        check.run(played, expert)
+        clear = ~check.doubtful
+        clear.reshape(-1)[:spot_checks] = False
+        least = float(check.least[clear].min(initial=np.inf))
+    for index in map(tuple, np.argwhere(~clear).tolist()) if instance.batch else [()]:
+        decisions = [{n: a[index][None] for n, a in d.items()} for d in (played, expert)]
+        check = _Check(certificate, instance, fractions, index)
+        check.run(*decisions)
+        violations += check.violations
+        least, breaches = min(least, float(check.least[0])), breaches + check.breaches
+    return Verification(
+        episodes=int(clear.size),
+        slots=int(clear.size) * steps,
+        violations=tuple(violations),
+        breaches=breaches,
+        exact=int((~clear).sum()),
+        smallest_slack=float(least),
+    )
+
+
+def _extended(values: object) -> Array:
+    return np.asarray(values, dtype=np.longdouble)
+
+
+def _decisions(allocations: Any, operation: Any) -> dict[str, FloatArray]:
+    """Everything decided, with time after a batch: ``allocation [..., T, J, N]``, say."""
+    named = {n: getattr(operation, n) for n in Operation.__slots__ if n != "grid"}
+    return {"allocation": allocations} | {n: a for n, a in named.items() if a is not None}
+
+
+def _misfits(
+    certificate: Certificate, instance: Instance, allocations: Array, operation: object
+) -> list[Violation]:
+    """What has another shape, or holds what no decision or certificate can."""
+    if not isinstance(operation, Operation) or not isinstance(certificate.operation, Operation):
+        return [Violation((), -1, "the fleet has knobs: what was done with them must be given")]
+    if not isinstance(certificate.bounds, Bounds):
+        return [Violation((), -1, "the fleet has knobs: the certificate must have bounds")]
+    training, (J, N) = instance.fleet.training, instance.fleet.reachable.shape
+    steps = allocations.shape[-3] if allocations.ndim > 2 else 0
+    sizes = {"T": min(max(steps, 1), instance.horizon), "J": J, "N": N}
+    sizes["C"] = 0 if training is None else len(training.classes)
+    given: dict[str, tuple[Any, str]] = {
+        name: (getattr(certificate, name), "T")
+        for name in ("left", "right", "alpha", "refused", "breach")
+    }
+    given |= {name: (getattr(certificate, name), "") for name in ("excess", "allowed")}
+    for who, record, sent in (
+        ("", operation, allocations),
+        ("the expert's ", certificate.operation, certificate.expert),
+    ):
+        given[f"{who}allocation"] = (sent, "TJN")
+        given |= {f"{who}{n}": (getattr(record, n), "T" + a) for n, a in _axes(instance).items()}
+    violations = []
+    for name, (values, letters) in given.items():
+        shape = (*instance.batch, *(sizes[letter] for letter in letters))
+        array = np.asarray(np.nan if values is None else values)
+        if array.shape != shape or array.dtype.kind not in "biuf":
+            what = f"{name} is {array.dtype} {array.shape}, expected {shape}"
+            violations.append(Violation((), -1, what))
+        elif not (np.isfinite(array) & (np.abs(array) <= _MOST)).all():
+            violations.append(Violation((), -1, f"{name} holds what is no number, or too large"))
+    return violations
+
+
+def _axes(instance: Instance) -> dict[str, str]:
+    """Axes of each part that there must be, beside those of time."""
+    fleet, trace = instance.fleet, instance.trace
+    parts: list[tuple[object, dict[str, str]]] = [
+        (fleet.training, {"work": "CN", "late": "C"}),
+        (fleet.models, {"saved": "J"}),
+        (fleet.servers, {"on": "N"}),
+        (fleet.storage, {"charge": "N", "discharge": "N"}),
+        (trace.generation, {"generation": "N"}),
+    ]
+    return {n: a for part, axes in parts if part is not None for n, a in axes.items()}
+
+
+@dataclass
+class _Slot:
+    """What a slot of one sequence of decisions comes to.
+
+    ``cost [...]`` US$ and ``footprint [..., K, R]``; the ``stored [..., N]`` and the work
+    ``removed [..., C]`` by it; what is ``on [..., N]``; the size of all that was added up,
+    ``cost_size`` and ``footprint_size``; and MWh ``excess [...]`` by which it was not possible.
+    """
+
+    cost: Any
+    footprint: Array
+    stored: Array
+    removed: Array
+    on: Array
+    cost_size: Any
+    footprint_size: Array
+    excess: dict[str, Array]
+
+
+class _Physics:
+    """The problem in one kind of numbers, as the equations of docs/knobs.md read."""
+
+    def __init__(self, instance: Instance, number: Callable[[object], Array]) -> None:
+        self.number, self.fleet = number, instance.fleet
+        self.horizon, self.mu = instance.horizon, number(instance.objective.mu)
+        self.trace = instance.trace
+        self.capacity = number(instance.capacity)
+        self.zero = number(np.zeros(self.trace.price.shape[:-2]))
+        fleet, N = self.fleet, len(self.fleet.datacenters)
+        self.none = number(np.zeros((*self.zero.shape, N)))
+        self.classes = 0 if fleet.training is None else len(fleet.training.classes)
+        self.into = self.out = number(np.ones(N))
+        if fleet.storage is not None:
+            self.into = number(fleet.storage.charge_efficiency)
+            self.out = number(fleet.storage.discharge_efficiency)
+
+    def by_region(self, by_site: Array) -> Array:
+        """``[..., R]``."""
+        regions = range(len(self.fleet.regions))
+        sums = [by_site[..., self.fleet.region_of == r].sum(-1) for r in regions]
+        return np.stack(sums, axis=-1)
+
+    def slot(self, t: int, given: dict[str, FloatArray], on_before: Array) -> _Slot:
+        """What the decisions of slot ``t`` come to."""
+        number, fleet, trace = self.number, self.fleet, self.trace
+        exact = {name: number(array) for name, array in given.items()}
+        sent, demand = exact["allocation"], number(trace.demand[..., t, :])
+        load, saved = sent.sum(-2), exact.get("saved", demand * 0)
+        excess = {
+            "not all demand": abs(sent.sum(-1) + saved - demand).max(-1),
+            "out of reach": (sent * ~fleet.reachable).max((-1, -2)),
+        }
+        for name, array in exact.items():
+            axes = (-1, -2) if name in {"allocation", "work"} else -1
+            excess[f"{name} below 0"] = (-array).max(axes)
+        costs, removed = [self.zero], number(np.zeros((*self.zero.shape, self.classes)))
+        if fleet.routing_cost is not None:
+            costs += list(np.moveaxis((number(fleet.routing_cost) * sent).sum(-1), -1, 0))
+        if fleet.models is not None:
+            costs.append(self._quality(saved, demand, excess))
+        if fleet.training is not None:
+            removed = exact["work"].sum(-1) + exact["late"]
+            load = load + exact["work"].sum(-2)
+            costs.append((number(fleet.training.late_cost) * exact["late"]).sum(-1))
+            reach = fleet.training.reach(len(fleet.datacenters))
+            excess["work out of reach"] = (exact["work"] * ~reach).max((-1, -2))
+        on = exact.get("on", load)
+        excess["load that is not on"] = (load - on).max(-1)
+        excess["on beyond the capacity"] = (on - self.capacity[..., t, :]).max(-1)
+        drawn = number(fleet.pue) * load
+        if fleet.servers is not None:
+            idle = number(fleet.servers.idle)
+            drawn = number(fleet.pue) * (idle * on + (1 - idle) * load)
+            started = np.maximum(on - on_before, 0)
+            costs.append((number(fleet.servers.start_cost) * started).sum(-1))
+        charge, discharge = exact.get("charge", self.none), exact.get("discharge", self.none)
+        if fleet.storage is not None:
+            costs.append((number(fleet.storage.wear) * discharge).sum(-1))
+            excess["charged too fast"] = (charge - number(fleet.storage.charge)).max(-1)
+            excess["discharged too fast"] = (discharge - number(fleet.storage.discharge)).max(-1)
+        excess["discharged beyond what is drawn"] = (discharge - drawn - charge).max(-1)
+        used = exact.get("generation", self.none)
+        if trace.generation is not None:
+            there = number(trace.generation[..., t, :])
+            excess["generation that is not there"] = (used - there).max(-1)
+        balance = drawn + charge - discharge - used
+        excess["given back to the grid"] = (-balance).max(-1)
+        flow = drawn + charge + discharge + used
+        grid = np.maximum(balance, 0)  # below 0 it is by rounding
+        price = number(trace.price[..., t, :])
+        emitted, size = (number(trace.intensity[..., t, :]) * g[..., None, :] for g in (grid, flow))
+        if trace.onsite_intensity is not None:
+            onsite = number(trace.onsite_intensity[..., t, :]) * drawn[..., None, :]
+            emitted, size = emitted + onsite, size + onsite
+        return _Slot(
+            cost=sum(costs) + (price * grid).sum(-1),
+            footprint=self.by_region(emitted),
+            stored=self.into * charge - discharge / self.out,
+            removed=removed,
+            on=on,
+            cost_size=sum(abs(c) for c in costs) + (abs(price) * flow).sum(-1),
+            footprint_size=self.by_region(size),
+            excess=excess,
+        )
+
+    def _quality(self, saved: Array, demand: Array, excess: dict[str, Array]) -> Array:
+        models, number = self.fleet.models, self.number
+        assert models is not None
+        widths, losses = (number(part) for part in models.steps)
+        can = demand * number(models.share)
+        excess["saved beyond what may be"] = (saved - can * widths.sum()).max(-1)
+        cost, left = self.zero, saved
+        for width, loss in zip(widths, losses, strict=True):
+            here = np.minimum(left, can * width)
+            cost = cost + (number(models.worth) * loss * here).sum(-1)
+            left = left - here
+        return cost
+
+    def may_wait(self, t: int) -> Array:
+        """``[..., C]``, MWh: what arrived within the deadlines; nothing after the last slot."""
+        training, work = self.fleet.training, self.trace.work
+        assert training is not None
+        assert work is not None
+        sums = []
+        for c, deadline in enumerate(training.deadline):
+            last = t == self.horizon - 1 or deadline == 0
+            first = t + 1 if last else max(t + 1 - int(deadline), 0)
+            sums.append(self.zero + self.number(work[..., first : t + 1, c]).sum(-1))
+        return np.stack(sums, axis=-1)
+
+    def size(self, t: int) -> Array:
+        """``[...]``, MWh: what amounts of the slot are measured by."""
+        number, fleet, trace = self.number, self.fleet, self.trace
+        size = self.capacity[..., t, :].sum(-1) + number(trace.demand[..., t, :]).sum(-1)
+        if trace.work is not None:
+            size = size + number(trace.work[..., : t + 1, :]).sum((-1, -2))
+        if fleet.storage is not None:
+            size = size + number(fleet.storage.energy).sum()
+        return np.maximum(size, number(1e-300))
+
+
+class _Check:
+    """Both sides of the condition, slot by slot; everything ``[...]`` with the axes of a batch.
+
+    In extended precision it leaves ``doubtful`` what does not hold by more than rounding; in
+    rational numbers it collects ``violations``.
+    """
+
+    def __init__(
+        self,
+        certificate: Certificate,
+        instance: Instance,
+        number: Callable[[object], Array],
+        index: tuple[int, ...] | None = None,
+    ) -> None:
+        if index is not None:
+            alone = instance.trace[index] if index else instance.trace
+            instance = instance.replace(trace=Trace.stack([alone]))
+
+        def taken(values: Array) -> Array:
+            return values if index is None else np.asarray(values)[index][None]
+
+        self.index, self.exact = index or (), number is fractions
+        self.physics, self.number = _Physics(instance, number), number
+        self.stated = {
+            n: taken(getattr(certificate, n))
+            for n in ("left", "right", "alpha", "refused", "breach", "excess", "allowed")
+        }
+        self.reserved = None if certificate.reserved is None else taken(certificate.reserved)
+        self.complete, self.bounds = certificate.complete, certificate.bounds
+        self.rho, self.allowance = number([certificate.rho, certificate.allowance])
+        zero = self.physics.zero
+        shape = (len(instance.objective.mu), len(instance.fleet.regions))
+        nothing = number(np.zeros((*zero.shape, *shape)))
+        self.bound = None
+        if certificate.footprint_bound is not None:
+            bound = certificate.footprint_bound
+            bound = taken(bound) if np.ndim(bound) > 2 else bound
+            self.bound = number(np.broadcast_to(bound, (*instance.batch, *shape)))
+        # What the layer is ahead of the expert: US$, footprints, MWh stored, waiting and on.
+        self.cost, self.footprint = zero, nothing
+        self.stored = self.physics.none
+        self.waiting = number(np.zeros((*zero.shape, self.physics.classes)))
+        # The expert's, and for both what is left: so that feasibility can be told.
+        self.gross, self.expert = zero, nothing
+        start = instance.fleet.storage
+        full = self.stored if start is None else self.stored + number(start.initial)
+        self.levels = [[full, self.waiting], [full, self.waiting]]
+        self.on = [self.stored + number(instance.fleet.capacity)] * 2
+        self.size, self.footprint_size = zero, nothing
+        self.right: Any = self.allowance + zero
+        self.violations: list[Violation] = []
+        self.doubtful = np.zeros(zero.shape, dtype=np.bool_)
+        self.least, self.breaches = zero + number(np.finfo(np.float64).max), 0
+        self._price_gaps(instance)
+
+    def _price_gaps(self, instance: Instance) -> None:
+        """The worth of every gap, from the declared bounds."""
+        number, fleet, bounds, physics = self.number, instance.fleet, self.bounds, self.physics
+        assert bounds is not None
+        N = len(fleet.datacenters)
+        price, negative = (
+            number(np.broadcast_to(b, (N,))) for b in (bounds.price, bounds.negative)
+        )
+        self.intensity = number(np.broadcast_to(bounds.intensity, (len(physics.mu), N)))
+        self.behind, self.ahead = price * 0, price * 0
+        if (storage := fleet.storage) is not None:
+            refill = number(storage.refill_price) / physics.into
+            self.behind = np.maximum(price * physics.out, refill)
+            self.ahead = negative / physics.into
+        self.done = (negative * number(fleet.pue) / (physics.into * physics.out)).max()
+        # A float compared with a float is compared exactly.
+        trace, work = physics.trace, bounds.work
+        self.broken: Array = (trace.price > bounds.price).any(-1)
+        self.broken = self.broken | (-trace.price > bounds.negative).any(-1)
+        self.broken |= (np.moveaxis(trace.intensity, -2, -3) > bounds.intensity).any((-1, -2))
+        if trace.work is not None and work is not None:
+            self.broken |= (trace.work > work).any(-1)
+
+    def run(self, played: dict[str, FloatArray], expert: dict[str, FloatArray]) -> None:
+        """Check every slot, and the end."""
+        steps = played["allocation"].shape[-3]
+        time = self.physics.zero.ndim
+        for t in range(steps):
+            at = (slice(None),) * time + (t,)
+            self.slot(t, *({n: a[at] for n, a in d.items()} for d in (played, expert)))
+        self.end(steps)
+
+    def slot(self, t: int, played: dict[str, FloatArray], expert: dict[str, FloatArray]) -> None:
+        """Check slot ``t``."""
+        ours, theirs = (
+            self.physics.slot(t, d, on) for d, on in zip((played, expert), self.on, strict=True)
+        )
+        same = np.all([(ours.on == theirs.on).all(-1), (self.on[0] == self.on[1]).all(-1)], axis=0)
+        for name, array in played.items():
+            axes = (-1, -2) if name in {"allocation", "work"} else -1
+            same &= (array == expert[name]).all(axes)
+        self.on = [ours.on, theirs.on]
+        for which, (who, taken) in enumerate((("", ours), ("the expert: ", theirs))):
+            self._possible(t, who, taken, self.levels[which])
+        alpha, refused = self.stated["alpha"][..., t], self.stated["refused"][..., t]
+        odd = ~((alpha >= 0) & (alpha <= 1)) | (refused & (alpha > 0))
+        self._report(t, "alpha lies outside [0, 1], or above 0 where the advice was refused", odd)
+        self.cost = self.cost + (ours.cost - theirs.cost)
+        self.footprint = self.footprint + (ours.footprint - theirs.footprint)
+        self.stored = self.stored + (ours.stored - theirs.stored)
+        self.waiting = self.waiting - (ours.removed - theirs.removed)
+        apart = np.where(same, 0, 1)
+        self.size = self.size + apart * (ours.cost_size + theirs.cost_size)
+        both = ours.footprint_size + theirs.footprint_size
+        self.footprint_size = self.footprint_size + apart[..., None, None] * both
+        self.gross, self.expert = self.gross + abs(theirs.cost), self.expert + theirs.footprint
+        self._sides(t, theirs)
+
+    def _sides(self, t: int, theirs: _Slot) -> None:
+        mu, peak = self.physics.mu, self.expert.max(-1)
+        reserved, footprint = self._potential()
+        scale = self.gross + (mu * peak).sum(-1)
+        head = self.expert * 0
+        if self.bound is not None:
+            left_over = (self.physics.horizon - 1 - t) * self.bound
+            head = np.maximum(peak[..., None] - self.expert - left_over, 0)
+        height = self.footprint + footprint - head
+        left = self.cost + sum(reserved) + (mu * height.max(-1)).sum(-1)
+        right = self.right = self.rho * scale + self.allowance
+        levels = (mu * (self.footprint_size.max(-1) + footprint.max(-1) + head.max(-1))).sum(-1)
+        size = self.size + sum(reserved) + levels
+        stated, stated_right = (self.number(self.stated[n][..., t]) for n in ("left", "right"))
+        self._must(t, "the condition does not hold", left, self._least(right, t), size)
+        self._must(t, "the stated left side is too low", left, stated, size)
+        self._must(t, "the stated right side is too high", stated_right, self._least(right, t))
+        self._must(t, "the stated slack is negative", stated, stated_right)
+        if self.reserved is not None:
+            for cause, amount in enumerate(reserved):
+                said = self.number(self.reserved[..., t, cause])
+                self._must(t, "the stated reserve is too low", amount, said, amount)
+        whole = scale + self.allowance
+        positive = whole > 0
+        slack = np.where(positive, (right - left) / np.where(positive, whole, 1), 0)
+        self.least = np.minimum(self.least, slack)
+        broken = self.broken[..., t]
+        if self.bound is not None:
+            broken = broken | (theirs.footprint > self.bound).any((-1, -2))
+        said = self.stated["breach"][..., t]
+        self.breaches += int(np.sum(broken))
+        self.doubtful = self.doubtful | broken
+        self._report(t, "a breach of the bounds is not reported", broken & ~said)
+        if self.bound is None:
+            self._report(t, "a breach of the bounds is reported for none", said & ~broken)
+
+    def _least(self, right: Array, t: int) -> Array:
+        """At most what ``right`` is the rounding of: it is the allowance, or more."""
+        if self.exact:
+            return right
+        return np.maximum(right - self._rounding(t) * right, self.allowance)
+
+    def end(self, steps: int) -> None:
+        """Check the guarantee after the last slot."""
+        complete = steps == self.physics.horizon
+        if bool(self.complete) != complete:
+            what = f"complete is {self.complete}, with {steps} of {self.physics.horizon} slots"
+            self._report(-1, what, np.ones(self.physics.zero.shape, dtype=np.bool_))
+        mu, storage = self.physics.mu, self.physics.fleet.storage
+        peaks = [s.max(-1) for s in (self.expert + self.footprint, self.expert)]
+        excess = self.cost + (mu * (peaks[0] - peaks[1])).sum(-1)
+        size = self.size + (mu * self.footprint_size.max(-1)).sum(-1)
+        if complete and storage is not None:
+            unit, initial = self.number(storage.refill_price) / self.physics.into, storage.initial
+            bills = [
+                (unit * np.maximum(self.number(initial) - levels[0], 0)).sum(-1)
+                for levels in self.levels
+            ]
+            apart = (self.stored != 0).any(-1)
+            excess = excess + np.where(apart, bills[0] - bills[1], 0)
+            size = size + np.where(apart, (unit * self.number(storage.energy)).sum(), 0)
+        # Peaks are sums of their own: where nothing was ever apart they are equal.
+        size = size + np.where(size > 0, (mu * (peaks[0] + peaks[1])).sum(-1), 0)
+        stated, allowed = (self.number(self.stated[n]) for n in ("excess", "allowed"))
+        self._must(-1, "the stated excess is too low", excess, stated, size)
+        right = self._least(self.right, -1)
+        self._must(-1, "the stated allowance is too high", allowed, right)
+        if complete:
+            self._must(-1, "the guarantee does not hold", excess, right, size)
+            self._must(-1, "the stated guarantee does not hold", stated, allowed)
+
+    def _possible(self, t: int, who: str, taken: _Slot, levels: list[Array]) -> None:
+        """Bring a sequence's ``levels`` up to date, and report what was not possible."""
+        fleet, trace, number = self.physics.fleet, self.physics.trace, self.number
+        excess = taken.excess
+        levels[0] = levels[0] + taken.stored
+        if fleet.storage is not None:
+            excess["discharged what is not stored"] = (-levels[0]).max(-1)
+            over = levels[0] - number(fleet.storage.energy)
+            excess["stored beyond what fits"] = over.max(-1)
+        if fleet.training is not None and trace.work is not None:
+            levels[1] = levels[1] + number(trace.work[..., t, :]) - taken.removed
+            excess["work that is not there"] = (-levels[1]).max(-1)
+            excess["work that waits too long"] = (levels[1] - self.physics.may_wait(t)).max(-1)
+        allowed = number(FEASIBLE) * self.physics.size(t)
+        for what, amount in excess.items():
+            self._must(t, f"{who}{what}", amount, allowed)
+
+    def _potential(self) -> tuple[list[Array], Array]:
+        """``Φ`` by cause, and ``Ψ [..., K, R]``."""
+        fleet, number = self.physics.fleet, self.number
+        less, more = np.maximum(-self.stored, 0), np.maximum(self.stored, 0)
+        reserved = [(self.behind * less + self.ahead * more).sum(-1)]
+        late: Array = 0
+        if fleet.training is not None:
+            late = number(fleet.training.late_cost)
+        owed, early = np.maximum(self.waiting, 0), np.maximum(-self.waiting, 0)
+        reserved.append((late * owed).sum(-1) + self.done * early.sum(-1))
+        off = np.maximum(self.on[1] - self.on[0], 0)
+        start: Array = 0 if fleet.servers is None else number(fleet.servers.start_cost)
+        reserved.append((start * off).sum(-1))
+        by_site = self.intensity * (self.physics.out * less)[..., None, :]
+        return reserved, self.physics.by_region(by_site)
+
+    def _must(self, t: int, what: str, left: Any, right: Any, size: Any = 0) -> None:
+        """``left <= right``, of sums of that ``size`` if they are rounded."""
+        if self.exact:
+            if left > right:
+                sides = float(left[0]), float(right[0])
+                self.violations.append(Violation(self.index, t, what, *sides))
+            return
+        self.doubtful = self.doubtful | ~(left + self._rounding(t) * abs(size) <= right)
+
+    def _rounding(self, t: int) -> Any:
+        """Twice the rounding of all that any number is made of, in extended precision."""
+        fleet, physics = self.physics.fleet, self.physics
+        J, N = fleet.reachable.shape
+        steps = physics.horizon if t < 0 else t + 1
+        terms = J * N + (physics.classes + 12) * N + 4 * J + physics.classes + len(physics.mu)
+        return np.longdouble(2 * (terms + 2 * steps + 40) * np.finfo(np.longdouble).eps)
+
+    def _report(self, t: int, what: str, where: BoolArray) -> None:
+        if self.exact and where:
+            self.violations.append(Violation(self.index, t, what))
+        self.doubtful = self.doubtful | where

@@ -1,0 +1,288 @@
+"""The guarantee where the past counts: random fleets with random parts, checked exactly."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equiload.agents import EGLB, EGLBOff, GLBCost, WithKnobs
+from equiload.envs import DataError, Decision, Instance, Policy, Setting, Slot, State, rollout
+from equiload.envs.data import synthetic
+from equiload.envs.gym import AgentPolicy, GLBEnv, GLBVectorEnv
+from equiload.envs.knobs.operation import Operation
+from equiload.experiments.hostile import levels
+from equiload.robust import (
+    Bounds,
+    Certificate,
+    EnvironmentLayer,
+    RobustPolicy,
+    Verification,
+    verify,
+)
+from equiload.robust.levels import LevelSafeSet
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def play(instance: Instance, advice: Policy, expert: Policy, **options):
+    policy = RobustPolicy(advice, expert, bounds=Bounds.of(instance), **options)
+    outcome = rollout(policy, instance, keep=True)
+    certificate = policy.certificate()
+    found = verify(certificate, instance, outcome.allocation, outcome.operation)
+    return outcome, certificate, found
+
+
+def attacked(seed: int, **options) -> tuple[Certificate, Verification]:
+    """One random problem or two; hostile advice, a random expert, ρ, B and method."""
+    rng = np.random.default_rng(seed)
+    instance = levels.random_parts(rng, int(rng.integers(1, 3)))
+    certificate, *played = levels.play(instance, rng, **options)
+    return certificate, verify(certificate, instance, *played, exact=True)
+
+
+@settings(max_examples=150)
+@given(SEEDS)
+def test_no_violation(seed: int) -> None:
+    certificate, verification = attacked(seed)
+    assert verification.ok, verification.violations[:3]
+    assert certificate.holds.all()
+    assert not certificate.breach.any()
+
+
+@pytest.mark.slow
+def test_no_violation_in_many_episodes() -> None:
+    for seed in range(600):
+        _, verification = attacked(seed)
+        assert verification.ok, (seed, verification.violations[:3])
+
+
+def test_extended_precision_settles_what_rational_numbers_do() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        instance = levels.random_parts(rng, 40)
+        certificate, *played = levels.play(instance, rng)
+        found = verify(certificate, instance, *played)
+        exact = verify(certificate, instance, *played, exact=True)
+        assert found.ok
+        assert exact.ok
+        assert found.exact < exact.exact == 40
+        worse = replace(certificate, left=certificate.left - np.abs(certificate.left) * 1e-6)
+        found, exact = (
+            {str(violation) for violation in verify(worse, instance, *played, exact=e).violations}
+            for e in (False, True)
+        )
+        assert found == exact
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    ["stored_behind", "stored_ahead", "waiting_behind", "waiting_ahead", "on_behind", "footprint"],
+)
+def test_every_potential_is_needed(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, potential = LevelSafeSet.worth.func, LevelSafeSet.potential
+
+    def worth(self: LevelSafeSet) -> dict:
+        return {n: v * (n != left_out) for n, v in whole(self).items()}
+
+    forgetful = cached_property(worth)
+    forgetful.__set_name__(LevelSafeSet, "worth")
+    monkeypatch.setattr(LevelSafeSet, "worth", forgetful)
+    if left_out == "footprint":
+        monkeypatch.setattr(
+            LevelSafeSet,
+            "potential",
+            lambda self, gaps: (potential(self, gaps)[0], gaps.footprint * 0.0),
+        )
+    for seed in range(1500):
+        if not attacked(seed, rho=0.0, method="blend")[1].ok:
+            return
+    pytest.fail("nothing was violated")
+
+
+class Replay:
+    """What another run did, slot by slot."""
+
+    def __init__(self, outcome) -> None:
+        self.outcome = outcome
+
+    def reset(self, setting: Setting) -> None: ...
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        outcome, t = self.outcome, slot.index
+        names = [n for n in Operation.__slots__ if getattr(outcome.operation, n) is not None]
+        done = Operation(**{n: getattr(outcome.operation, n)[t] for n in names})
+        return Decision(outcome.load[t], outcome.routing[t], outcome.allocation[t], operation=done)
+
+
+@pytest.fixture(scope="module")
+def day() -> Instance:
+    return synthetic("validation/0", horizon=24, knobs="all")
+
+
+def test_the_experts_own_advice_is_played_to_the_last_bit(day: Instance) -> None:
+    alone = rollout(WithKnobs(EGLB()), day, keep=True)
+    outcome, certificate, _ = play(day, WithKnobs(EGLB()), WithKnobs(EGLB()), rho=0.0)
+    assert (certificate.alpha == 1).all()
+    assert outcome.objective == alone.objective
+    assert (outcome.levels.stored == alone.levels.stored).all()
+    assert (certificate.reserved == 0).all()
+
+
+def test_with_all_the_room_there_is_advice_is_played_as_it_is(day: Instance) -> None:
+    alone = rollout(GLBCost(), day)
+    outcome, certificate, _ = play(day, GLBCost(), WithKnobs(EGLB()), rho=1e6)
+    assert (certificate.alpha == 1).all()
+    assert outcome.objective == alone.objective
+
+
+def test_advice_that_is_not_possible_is_refused(day: Instance) -> None:
+    class Impossible(GLBCost):
+        def act(self, slot: Slot, state: State) -> Decision:
+            allocation = super().act(slot, state)
+            wanted = Operation(charge=np.full(10, np.nan if slot.index % 2 else 1e9))
+            return Decision(None, None, allocation, operation=wanted)
+
+    alone = rollout(WithKnobs(EGLB()), day)
+    outcome, certificate, verification = play(day, Impossible(), WithKnobs(EGLB()), rho=1.0)
+    assert certificate.refused.all()
+    assert (certificate.alpha == 0).all()
+    assert outcome.objective == alone.objective
+    assert verification.ok
+
+
+def test_the_optimum_as_advice_pays_within_the_guarantee(day: Instance) -> None:
+    best = EGLBOff().solve(day).outcome
+    kept = rollout(Replay(replace(best, allocation=_allocation(best))), day, keep=True)
+    assert kept.objective == pytest.approx(best.objective, rel=1e-6)
+    ratios = []
+    for rho in (0.0, 0.5, 5.0):
+        outcome, certificate, verification = play(day, Replay(kept), WithKnobs(EGLB()), rho=rho)
+        assert verification.ok
+        ratios.append(float(outcome.objective / rollout(WithKnobs(EGLB()), day).objective))
+    assert ratios[0] == 1.0
+    assert ratios[2] < 1.0
+    assert (certificate.reserved.max(0) > 0).any()
+
+
+def _allocation(outcome) -> np.ndarray:
+    """Who sends what, of loads."""
+    fleet, operation = outcome.instance.fleet, outcome.operation
+    load = np.maximum(outcome.load - operation.work.sum(-2), 0.0)
+    asked = outcome.instance.trace.demand - operation.saved
+    return fleet.dispatch.allocation(np.zeros_like(load), asked, load * (1 + 1e-12) + 1e-15)
+
+
+def test_a_batch_is_its_members() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        instance = levels.random_parts(rng, 2)
+        bounds = Bounds.of(instance)
+        whole = RobustPolicy(GLBCost(), WithKnobs(EGLB()), rho=0.1, bounds=bounds)
+        both = rollout(whole, instance, keep=True)
+        for b in range(instance.batch[0]):
+            alone = RobustPolicy(GLBCost(), WithKnobs(EGLB()), rho=0.1, bounds=bounds)
+            one = rollout(alone, instance.replace(trace=instance.trace[b]), keep=True)
+            np.testing.assert_allclose(
+                one.allocation, both.allocation[b], atol=1e-9 * instance.fleet.capacity.max()
+            )
+            np.testing.assert_allclose(one.objective, both.objective[b], rtol=1e-9)
+
+
+def test_an_environment_keeps_the_guarantee(day: Instance) -> None:
+    layer = EnvironmentLayer(WithKnobs(EGLB()), rho=0.1, bounds=Bounds.of(day), record=True)
+    envs = GLBVectorEnv(3, instance=day, horizon=24, layer=layer)
+    envs.reset(seed=0)
+    rng, alphas = np.random.default_rng(0), []
+    for _ in range(24):
+        *_, info = envs.step(3.0 * rng.normal(size=envs.action_space.shape))
+        alphas.append(info["alpha"])
+        assert (info["slack"] >= 0).all()
+    assert 0.0 < np.mean(alphas) < 1.0
+    certificate = envs.core.layer.certificate()
+    assert certificate.holds.all()
+    assert (np.array(alphas) == certificate.alpha.T).all()
+    expert = rollout(WithKnobs(EGLB()), day).objective
+    assert (info["objective"] <= 1.1 * expert).all()
+
+
+def test_an_agent_in_a_layer_does_what_it_did_in_the_environment(day: Instance) -> None:
+    def layer() -> EnvironmentLayer:
+        return EnvironmentLayer(WithKnobs(EGLB()), rho=0.1, bounds=Bounds.of(day))
+
+    env = GLBEnv(instance=day, horizon=24, layer=layer())
+    env.reset(seed=0)
+    action, done = np.linspace(-2, 2, env.action_space.shape[0]).astype(np.float32), False
+    while not done:
+        *_, done, _, info = env.step(action)
+    agent = AgentPolicy(lambda _: action)
+    policy = RobustPolicy(agent, WithKnobs(EGLB()), rho=0.1, bounds=Bounds.of(day))
+    assert rollout(policy, day).objective == pytest.approx(info["objective"], rel=1e-12)
+
+
+def test_a_slot_beyond_the_bounds_is_a_breach(day: Instance) -> None:
+    bounds = Bounds.of(day)
+    low = replace(bounds, price=0.9 * bounds.price)
+    policy = RobustPolicy(GLBCost(), WithKnobs(EGLB()), rho=0.1, bounds=low)
+    outcome = rollout(policy, day, keep=True)
+    breach = (day.trace.price > low.price).any(-1)
+    assert breach.any()
+    assert (policy.certificate().breach == breach).all()
+    found = verify(policy.certificate(), day, outcome.allocation, outcome.operation)
+    assert found.breaches == breach.sum()
+    hidden = replace(policy.certificate(), breach=np.zeros_like(breach))
+    found = verify(hidden, day, outcome.allocation, outcome.operation)
+    assert any("breach of the bounds is not reported" in str(v) for v in found.violations)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: {"left": c.left - 1.0}, "stated left side is too low"),
+        (lambda c: {"right": c.right + 1.0}, "stated right side is too high"),
+        (lambda c: {"reserved": c.reserved * 0.5}, "stated reserve is too low"),
+        (lambda c: {"excess": c.excess - 1e6}, "stated excess is too low"),
+        (lambda c: {"operation": replace(c.operation, late=c.operation.late + 1)}, "digest"),
+        (lambda c: {"operation": None}, "must be given"),
+        (lambda c: {"bounds": None}, "must have bounds"),
+        (lambda c: {"alpha": c.alpha + 1.0}, "alpha lies outside"),
+        (lambda c: {"left": c.left[:3]}, "left is float64 (3,), expected (24,)"),
+        (lambda c: {"complete": False}, "complete is False, with 24 of 24 slots"),
+    ],
+)
+def test_tampering_is_found(day: Instance, change, said: str) -> None:
+    outcome, certificate, verification = play(day, GLBCost(), WithKnobs(EGLB()), rho=0.1)
+    assert verification.ok
+    tampered = replace(certificate, **change(certificate))
+    found = verify(tampered, day, outcome.allocation, outcome.operation)
+    assert any(said in str(violation) for violation in found.violations), found.violations[:3]
+
+
+@pytest.mark.parametrize("part", ["charge", "discharge", "work", "late", "on", "saved"])
+def test_what_cannot_be_done_is_found(day: Instance, part: str) -> None:
+    outcome, certificate, _ = play(day, GLBCost(), WithKnobs(EGLB()), rho=0.1)
+    operation = replace(outcome.operation, **{part: getattr(outcome.operation, part) + 100.0})
+    assert not verify(certificate, day, outcome.allocation, operation).ok
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"bounds": None}, r"the instance has storage, .*needs bounds="),
+        ({"method": "project"}, "ProjectMethod is not made for"),
+        ({"bounds": Bounds(np.ones(10), np.ones(10), np.ones((2, 10)))}, "bounds.work"),
+        ({"bounds": Bounds(np.ones(3), np.ones(10), np.ones((2, 10)))}, r"bounds.price must broad"),
+    ],
+)
+def test_what_the_layer_needs_is_said(day: Instance, options: dict, said: str) -> None:
+    given = {"bounds": Bounds.of(day), **options}
+    policy = RobustPolicy(GLBCost(), WithKnobs(EGLB()), rho=0.1, **given)
+    with pytest.raises(DataError, match=said):
+        policy.reset(Setting.of(day))
+
+
+def test_bounds_are_finite_and_not_negative() -> None:
+    with pytest.raises(DataError, match=r"bounds\.price must hold finite numbers of at least 0"):
+        Bounds(np.array([np.nan]), np.ones(1), np.ones((1, 1)))
