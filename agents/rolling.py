@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Literal
 
 import numpy as np
 
 from equiload.agents.forecast import Perfect
 from equiload.agents.offline import EGLBOff
 from equiload.agents.offline.feasible import fitting, operated
+from equiload.agents.offline.interior import solve_interior
 from equiload.agents.offline.lp import solve_lp
 from equiload.agents.offline.solution import Solution
 from equiload.envs import Decision, Instance, Setting, Slot, State, rollout
@@ -32,6 +34,8 @@ class RollingHorizon:
         Of the slots to come; of several samples their mean is taken.
     window
         Slots, the current one among them.
+    solver
+        ``"lp"`` or ``"interior"``, see :class:`~equiload.agents.EGLBOff`.
 
     Examples
     --------
@@ -46,8 +50,14 @@ class RollingHorizon:
     """
 
     @checked
-    def __init__(self, forecaster: Forecaster, *, window: Count = 48) -> None:
-        self.forecaster, self.window = forecaster, window
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        *,
+        window: Count = 48,
+        solver: Literal["lp", "interior"] = "lp",
+    ) -> None:
+        self.forecaster, self.window, self.solver = forecaster, window, solver
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
@@ -98,7 +108,8 @@ class RollingHorizon:
         clock = np.arange(ahead.slots).astype("datetime64[h]")  # plays no part in the problem
         fleet, objective = self._setting.fleet, self._setting.objective
         window = Instance.of_series(fleet, objective, ahead, clock, "window")
-        return solve_lp(window, start=start, ceiling=ceiling)
+        solve = solve_interior if self.solver == "interior" else solve_lp
+        return solve(window, start=start, ceiling=ceiling)
 
 
 class RollingForesight:

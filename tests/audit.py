@@ -1,12 +1,27 @@
 """Was what is done possible, and what does it cost? Worked out here, from raw numbers."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from equiload.envs import Outcome
+from equiload.agents import Solution
+from equiload.envs import Instance, Objective, Outcome
 from equiload.envs.typing import FloatArray
+
+
+def close(one: float, other: float, solution: Solution, tolerance: float = 1e-6) -> bool:
+    """Do two objectives agree, relative to the gross cost?"""
+    return abs(one - other) <= tolerance * scale(solution)
+
+
+def scale(solution: Solution) -> float:
+    """The gross cost; or, where sun serves all, a little of what it would cost to buy all."""
+    instance = solution.outcome.instance
+    bought = np.abs(instance.trace.price) * instance.capacity * instance.fleet.pue
+    return max(float(solution.outcome.gross), 1e-3 * float(bought.sum()), 1e-9)
 
 
 def audited(outcome: Outcome, allocation: Callable[[int], FloatArray]) -> float:
@@ -93,3 +108,31 @@ def audited(outcome: Outcome, allocation: Callable[[int], FloatArray]) -> float:
         np.add.at(by_region, fleet.region_of, used.sum(0))
         cost += weight * by_region.max()
     return float(cost)
+
+
+def in_other_units(instance: Instance, load: float, money: float, footprint: float) -> Instance:
+    """The same problem, where ``load`` is 1 MWh, ``money`` 1 US$/MWh, and ``footprint`` 1 t/MWh."""
+    fleet, trace, weights = instance.fleet, instance.trace, instance.objective.equity_weight
+
+    def times(unit: float, thing: Any, *names: str) -> Any:
+        if thing is None:
+            return None
+        fields = {n: getattr(thing, n) for n in names}
+        return dataclasses.replace(
+            thing, **{n: None if v is None else unit * v for n, v in fields.items()}
+        )
+
+    storage = times(load, fleet.storage, "energy", "charge", "discharge", "initial")
+    changed = dataclasses.replace(
+        times(load, times(money, fleet, "routing_cost"), "capacity"),
+        storage=times(money, storage, "wear", "refill_price"),
+        servers=times(money, fleet.servers, "start_cost"),
+        models=times(money, fleet.models, "worth"),
+        training=times(money, fleet.training, "late_cost"),
+    )
+    series = times(load, times(money, trace, "price"), "demand", "generation", "work")
+    return Instance(
+        fleet=changed,
+        trace=times(footprint, series, "intensity", "onsite_intensity"),
+        objective=Objective(equity_weight={k: w * money / footprint for k, w in weights.items()}),
+    )

@@ -1,6 +1,6 @@
-"""eGLB-Off: the offline optimum of the equity-aware objective, in three independent ways.
+"""eGLB-Off: the offline optimum of the equity-aware objective, in four independent ways.
 
-``lp`` and ``decomposition`` are for use; ``reference`` is the readable CVXPY model.
+``lp``, ``interior`` and ``decomposition`` are for use; ``reference`` is the readable CVXPY model.
 """
 
 from __future__ import annotations
@@ -8,8 +8,14 @@ from __future__ import annotations
 from typing import Literal
 
 from equiload.agents.offline.decomposition import Decomposition
+from equiload.agents.offline.interior import solve_interior
 from equiload.agents.offline.lp import solve_lp
-from equiload.agents.offline.solution import OfflineSolver, Solution, relative_gap
+from equiload.agents.offline.solution import (
+    TOLERANCE,
+    OfflineSolver,
+    Solution,
+    relative_gap,
+)
 from equiload.envs import DataError, Instance
 from equiload.envs.checking import checked
 from equiload.envs.typing import FloatArray, Positive
@@ -21,10 +27,11 @@ __all__ = [
     "Solution",
     "dual_weights",
     "relative_gap",
+    "solve_interior",
     "solve_lp",
 ]
 
-Solver = Literal["auto", "lp", "decomposition", "reference"]
+Solver = Literal["auto", "lp", "interior", "decomposition", "reference"]
 
 
 class EGLBOff:
@@ -34,12 +41,14 @@ class EGLBOff:
     ----------
     solver
         ``"lp"`` (HiGHS on the aggregated linear program), ``"decomposition"`` (certified bounds,
-        for scale; routing alone), ``"reference"`` (CVXPY, slow), or ``"auto"``: one of the first
+        for scale; routing alone), ``"interior"`` (certified bounds, for scale, with whatever there
+        is beside routing), ``"reference"`` (CVXPY, slow), or ``"auto"``: one of the first
         two by size, and the first where there is more than routing.
         The solution's ``stats["method"]`` says which ran.
     tolerance
-        Relative gap at which the decomposition stops. (The others solve to HiGHS's own tolerance.)
-        A solution's ``status`` says ``"optimal"`` only if its certified gap confirms it.
+        Relative gap at which the decomposition (default: 1e-7) and the interior point (1e-6) stop.
+        (The others solve to HiGHS's own tolerance.) A solution's ``status`` says ``"optimal"`` only
+        if its certified gap confirms it.
 
     Examples
     --------
@@ -58,7 +67,7 @@ class EGLBOff:
     """
 
     @checked
-    def __init__(self, *, solver: Solver = "auto", tolerance: Positive = 1e-7) -> None:
+    def __init__(self, *, solver: Solver = "auto", tolerance: Positive | None = None) -> None:
         self.solver, self.tolerance = solver, tolerance
 
     def solve(self, instance: Instance) -> Solution:
@@ -80,7 +89,9 @@ class EGLBOff:
             from equiload.agents.offline.reference import solve_reference  # CVXPY loads slowly
 
             return solve_reference(instance)
-        return Decomposition(tolerance=self.tolerance).solve(instance)
+        if solver == "interior":
+            return solve_interior(instance, tolerance=self.tolerance or TOLERANCE)
+        return Decomposition(tolerance=self.tolerance or 1e-7).solve(instance)
 
 
 def dual_weights(instance: Instance, *, tolerance: float = 1e-3) -> FloatArray:

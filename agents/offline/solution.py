@@ -83,10 +83,11 @@ class Solution:
         stats: Mapping[str, Any],
         start: State | None = None,
         ceiling: FloatArray | None = None,
+        tolerance: float = TOLERANCE,
     ) -> Solution:
         """Solution whose bound is evaluated here, whatever solver the prices came from.
 
-        It is called optimal only if that bound confirms it.
+        It is called optimal only if that bound confirms it, to a relative gap of ``tolerance``.
         """
         if outcome.operation is None:
             bound = float(dual_bound(outcome.instance, prices.weights, start=start).value)
@@ -103,7 +104,7 @@ class Solution:
             start=start,
             prices=None if outcome.operation is None else prices,
         )
-        if abs(solution.gap) <= TOLERANCE:
+        if abs(solution.gap) <= tolerance:
             return solution
         return dataclasses.replace(solution, status=f"inaccurate: the gap is {solution.gap:.1e}")
 

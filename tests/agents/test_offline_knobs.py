@@ -6,11 +6,10 @@ What a solution does is checked here from its raw numbers, without the package's
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from audit import audited
+from audit import audited, close, in_other_units, scale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry import NotInstalledError, beside, run_beside
@@ -19,7 +18,7 @@ from scipy.optimize import linprog
 from equiload.agents import EGLBOff, Solution
 from equiload.agents.offline import Decomposition, solve_lp
 from equiload.agents.offline.reference import solve_reference
-from equiload.envs import DataError, Decision, Instance, Objective, Setting, Slot, State, rollout
+from equiload.envs import DataError, Decision, Instance, Setting, Slot, State, rollout
 from equiload.envs.data import bloom10
 from equiload.envs.data.equipment import equip
 from equiload.envs.knobs.models import Models
@@ -40,18 +39,6 @@ def problems(draw: st.DrawFn, knobs: Sequence[str] | None = None, most: int = 5)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     chosen = draw(st.sets(st.sampled_from(KNOBS), min_size=1)) if knobs is None else knobs
     return with_random_knobs(rng, batch, sorted(chosen))[1]
-
-
-def close(one: float, other: float, solution: Solution, tolerance: float = 1e-6) -> bool:
-    """Do two objectives agree, relative to the gross cost?"""
-    return abs(one - other) <= tolerance * scale(solution)
-
-
-def scale(solution: Solution) -> float:
-    """The gross cost; or, where sun serves all, a little of what it would cost to buy all."""
-    instance = solution.outcome.instance
-    bought = np.abs(instance.trace.price) * instance.capacity * instance.fleet.pue
-    return max(float(solution.outcome.gross), 1e-3 * float(bought.sum()), 1e-9)
 
 
 @pytest.mark.parametrize("count", [15, pytest.param(170, marks=pytest.mark.slow)])
@@ -85,34 +72,6 @@ def test_units_do_not_matter(instance: Instance, load: int, money: int, footprin
     solution = solve_lp(in_other_units(instance, 10.0**load, 10.0**money, 10.0**footprint))
     assert solution.status == expected.status == "optimal"
     assert close(solution.objective / 10.0 ** (load + money), expected.objective, expected)
-
-
-def in_other_units(instance: Instance, load: float, money: float, footprint: float) -> Instance:
-    """The same problem, where ``load`` is 1 MWh, ``money`` 1 US$/MWh, and ``footprint`` 1 t/MWh."""
-    fleet, trace, weights = instance.fleet, instance.trace, instance.objective.equity_weight
-
-    def times(unit: float, thing: Any, *names: str) -> Any:
-        if thing is None:
-            return None
-        fields = {n: getattr(thing, n) for n in names}
-        return dataclasses.replace(
-            thing, **{n: None if v is None else unit * v for n, v in fields.items()}
-        )
-
-    storage = times(load, fleet.storage, "energy", "charge", "discharge", "initial")
-    changed = dataclasses.replace(
-        times(load, times(money, fleet, "routing_cost"), "capacity"),
-        storage=times(money, storage, "wear", "refill_price"),
-        servers=times(money, fleet.servers, "start_cost"),
-        models=times(money, fleet.models, "worth"),
-        training=times(money, fleet.training, "late_cost"),
-    )
-    series = times(load, times(money, trace, "price"), "demand", "generation", "work")
-    return Instance(
-        fleet=changed,
-        trace=times(footprint, series, "intensity", "onsite_intensity"),
-        objective=Objective(equity_weight={k: w * money / footprint for k, w in weights.items()}),
-    )
 
 
 class Replay:

@@ -1,0 +1,132 @@
+"""eGLB-Off by a structured interior point: a certified optimum in linear time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from equiload.agents.offline.flows import Flows, outcome_of
+from equiload.agents.offline.interior.form import Form
+from equiload.agents.offline.interior.layout import BATTERY, DONE, SWITCHED
+from equiload.agents.offline.interior.method import Iteration
+from equiload.agents.offline.interior.repair import repaired
+from equiload.agents.offline.interior.start import begin
+from equiload.agents.offline.lp import solve_lp
+from equiload.agents.offline.problem import Problem
+from equiload.agents.offline.solution import TOLERANCE, Solution, prices_from_duals
+from equiload.envs import Fleet, Instance, SolverError, State
+from equiload.envs.knobs.prices import Prices
+from equiload.envs.typing import FloatArray
+
+_MOST = 100  # iterations; 12 to 30 are usual
+_TRIES = 5  # certificates that fail before something is wrong
+# Products of values and prices above so many times the tolerance are not worth a certificate.
+_NEAR = 3.0
+
+
+def solve_interior(
+    instance: Instance,
+    *,
+    tolerance: float = TOLERANCE,
+    start: State | None = None,
+    ceiling: FloatArray | None = None,
+) -> Solution:
+    """Solve the linear program of all slots by an interior point.
+
+    What it decides is put within what is possible to the last digit, and its cost and bound are the
+    package's own accounting and :func:`~equiload.envs.knobs.bound.knob_bound`: its gap rests on no
+    tolerance of the solver's. Where rounding keeps it from the tolerance (demand that all but fills
+    every capacity, so that nothing can be moved), :func:`~equiload.agents.offline.solve_lp` takes
+    over, and ``stats["method"]`` says ``"lp"``.
+
+    Parameters
+    ----------
+    instance
+        One problem.
+    tolerance
+        Relative gap at which it stops.
+    start, ceiling
+        See :func:`~equiload.agents.offline.solve_lp`.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import synthetic
+    >>> solution = solve_interior(synthetic(0, horizon=24, knobs="all"))
+    >>> solution.status, solution.stats["method"], solution.gap < 1e-6
+    ('optimal', 'interior', True)
+    """
+    since = time.perf_counter()
+    problem = Problem.of(instance, start=start, ceiling=ceiling)
+    form = Form.of(problem)
+    iteration, best = Iteration(form, *begin(form)), None
+    for count, near in _iterates(iteration, tolerance):
+        if not near:
+            continue
+        stats = {
+            "method": "interior",
+            "variables": form.sizes.variables,
+            "iterations": count,
+            "seconds": time.perf_counter() - since,
+        }
+        try:
+            found = _certified(instance, iteration, stats, start, tolerance)
+        except SolverError:  # the iterate is out of all proportion
+            break
+        best = found if best is None or abs(found.gap) < abs(best.gap) else best
+        if abs(best.gap) <= tolerance:
+            return best
+    exact = solve_lp(instance, start=start, ceiling=ceiling)
+    return exact if best is None or abs(exact.gap) <= abs(best.gap) else best
+
+
+def _iterates(iteration: Iteration, tolerance: float) -> Iterator[tuple[int, bool]]:
+    """Number of each iterate, and whether it may be within the tolerance."""
+    tries = 0
+    for count in range(_MOST):
+        progress = iteration.measure()
+        if not np.isfinite(progress.objective + progress.infeasibility) or tries >= _TRIES:
+            return
+        goal = tolerance * max(abs(progress.objective), 1e-6 * iteration.form.scale)
+        near = progress.products < _NEAR * goal
+        near = near and (tries > 0 or progress.objective - iteration.bound() <= goal)
+        tries += near
+        yield count, near
+        iteration.advance()
+
+
+def _certified(
+    instance: Instance,
+    iteration: Iteration,
+    stats: dict[str, Any],
+    start: State | None,
+    tolerance: float,
+) -> Solution:
+    form, problem = iteration.form, iteration.form.problem
+    answer = repaired(form, iteration.point.value)
+    outcome = outcome_of(instance, problem, Flows.of(problem), answer, start)
+    ceiling = form.load * problem.load * form.ceiling if form.ceiling.size else None
+    prices = prices_of(instance.fleet, iteration)
+    return Solution.certified(outcome, prices, stats, start, ceiling, tolerance)
+
+
+def prices_of(fleet: Fleet, iteration: Iteration) -> Prices:
+    """The multipliers as shadow prices, in US$/MWh; where nothing moves, such as forbid it."""
+    form = iteration.form
+    y, money = form.sizes.by_row(iteration.prices), form.money
+    upper = form.sizes.vector(form.upper)
+    forbidding = 10.0 * (form.dearest + np.abs(form.sizes.vector(form.cost).missing))
+    weights = np.zeros((len(form.kinds), form.sizes.regions))
+    weights[form.kinds] = iteration.weights()
+    stored = np.where(form.idle != 0, form.idle * forbidding, -y.site[:, BATTERY])
+    waiting = np.where(upper.work[:, DONE] > 0, y.work, -forbidding.max())
+    money *= form.problem.money
+    return prices_from_duals(
+        fleet,
+        footprint=weights,
+        stored=None if fleet.storage is None else money * stored,
+        waiting=None if fleet.training is None else money * waiting,
+        on=None if fleet.servers is None else -money * y.site[:, SWITCHED],
+    )
