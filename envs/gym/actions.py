@@ -240,7 +240,8 @@ class RoutingAction:
     def __init__(self, setting: Setting, scale: float, physics: Physics | None = None) -> None:
         fleet = setting.fleet
         self._pairs: tuple[int, ...] = fleet.reachable.shape
-        self.shape, self._further = self._pairs, Operating(fleet, scale)
+        self._physics, self._scale = physics or setting.physics, scale
+        self.shape, self._further = self._pairs, Operating(fleet, scale, self._physics)
         #: Name of each number.
         self.names = (
             *(f"send[{j} -> {i}]" for j in fleet.gateways for i in fleet.datacenters),
@@ -248,7 +249,6 @@ class RoutingAction:
         )
         if self._further.names:
             self.shape = (len(self.names),)
-        self._physics, self._scale = physics or setting.physics, scale
         reachable = self._physics.reachable
         xp = namespace(reachable)
         self._mask = xp.where(reachable > 0, reachable * 0.0, -xp.inf)
@@ -264,14 +264,14 @@ class RoutingAction:
         allocation: FloatArray = self._routed(splits, *limits(slot))[0]
         return allocation
 
-    def operate(
-        self, action: FloatArray, slot: Slot, levels: Levels, *, sends: bool = True
-    ) -> Decision:
+    def operate(self, action: Array, slot: Slot, levels: Levels, *, sends: bool = True) -> Decision:
         """See :class:`Operates`; who sends what is what it says."""
         del sends
         splits, rest = self._split(action)
         saved = self._further.saved(rest, slot)
-        left = slot.demand if saved is None else np.maximum(slot.demand - saved, 0.0)
+        left = slot.demand
+        if saved is not None:
+            left = namespace(left).maximum(left - saved, 0.0)
         allocation, moved = self._routed(splits, left, slot.capacity)
         wanted, changed = self._further.operation(rest, slot, levels, allocation.sum(-2))
         wanted = replace(wanted, saved=saved)

@@ -19,7 +19,6 @@ from equiload.envs.gym.actions import (
     ClosedLoop,
     Layer,
     Operates,
-    RoutingAction,
     make_action,
     scale_of,
 )
@@ -52,8 +51,7 @@ class DifferentiableSimulator:
         to decide than routing :class:`~equiload.envs.knobs.torch_market.TorchMarket`; may be
         changed later.
     action
-        As for the environment; ``"routing"`` on fleets with nothing else to decide. A class of your
-        own is given tensors.
+        As for the environment. A class of your own is given tensors.
     observation, action_scale, price_scale, features
         As for the environment: networks are interchangeable.
     layer
@@ -108,7 +106,7 @@ class DifferentiableSimulator:
             dispatch=self._dispatch,
             market=self._market,
         )
-        if not isinstance(self._action, Operates) or isinstance(self._action, RoutingAction):
+        if not isinstance(self._action, Operates):
             self.setting.require_plain(f"{type(self._action).__name__} on tensors")
         levels = State.start(self.setting).levels
         self._levels = None if levels is None else levels.map(tensor)

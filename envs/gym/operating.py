@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from equiload.envs.arrays import like, namespace
 from equiload.envs.gym.routing import fitted, softmax
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs.operation import Levels, Operation, draw, limits
-from equiload.envs.setting import Slot
-from equiload.envs.typing import FloatArray
+from equiload.envs.setting import Physics, Slot
+from equiload.envs.typing import Array
 
 
 class Operating:
@@ -32,10 +33,12 @@ class Operating:
         With any parts, or none.
     scale
         Logits of the softmax per unit of action.
+    physics
+        What the transition reads of the fleet, in the arrays that actions come in.
     """
 
-    def __init__(self, fleet: Fleet, scale: float) -> None:
-        self._fleet, self._scale = fleet, scale
+    def __init__(self, fleet: Fleet, scale: float, physics: Physics) -> None:
+        self._fleet, self._scale = physics.fleet, scale
         sites, classes = fleet.datacenters, fleet.training.classes if fleet.training else ()
         names: dict[str, list[str]] = {}
         if fleet.models is not None:
@@ -44,9 +47,11 @@ class Operating:
             names["work"] = [f"work[{c} -> {i}]" for c in classes for i in (*sites, "later")]
             # A class may run where it reaches, or wait: in a queue of its own.
             reach = fleet.training.reach(len(sites))
-            self._mask = np.where(np.pad(reach, ((0, 0), (0, 1)), constant_values=True), 0, -np.inf)
-            self._queues = np.eye(len(classes))
-            self._reach = np.hstack([reach, self._queues])
+            open_to = np.pad(reach, ((0, 0), (0, 1)), constant_values=True)
+            queues = np.eye(len(classes))
+            self._mask = like(np.where(open_to, 0.0, -np.inf), physics.pue)
+            self._queues = like(queues, physics.pue)
+            self._reach = like(np.hstack([reach, queues]), physics.pue)
         if fleet.servers is not None:
             names["on"] = [f"on[{site}]" for site in sites]
         if fleet.storage is not None:
@@ -56,16 +61,16 @@ class Operating:
         ends = np.cumsum([len(block) for block in names.values()])
         self._blocks = dict(zip(names, map(slice, [0, *ends[:-1]], ends), strict=True))
 
-    def saved(self, numbers: FloatArray, slot: Slot) -> FloatArray | None:
+    def saved(self, numbers: Array, slot: Slot) -> Array:
         """``[..., J]``, MWh of demand that smaller models save; none without models."""
         if self._fleet.models is None:
             return None
-        room: FloatArray = self._fleet.models.room(slot.demand).sum(-1)
+        room = self._fleet.models.room(slot.demand).sum(-1)
         return _share(numbers[..., self._blocks["save"]]) * room
 
     def operation(
-        self, numbers: FloatArray, slot: Slot, levels: Levels, inference: FloatArray
-    ) -> tuple[Operation, FloatArray]:
+        self, numbers: Array, slot: Slot, levels: Levels, inference: Array
+    ) -> tuple[Operation, Array]:
         """What is done beside routing, and MWh ``[...]`` by which that is not what was wanted.
 
         Parameters
@@ -77,46 +82,46 @@ class Operating:
         inference
             ``[..., N]``, MWh of load that requests take.
         """
-        fleet, load = self._fleet, inference
-        moved = np.zeros(load.shape[:-1])
+        fleet, load, xp = self._fleet, inference, namespace(inference)
+        moved = load[..., 0] * 0.0
         work = on = charge = discharge = None
         if fleet.training is not None:
             work, changed = self._work(numbers, slot, levels, load)
             load, moved = load + work.sum(-2), moved + changed
         if fleet.servers is not None:
-            idle = np.maximum(slot.capacity - load, 0.0)
+            idle = xp.maximum(slot.capacity - load, 0.0)
             on = load + _share(numbers[..., self._blocks["on"]]) * idle
         if fleet.storage is not None:
-            power = np.clip(numbers[..., self._blocks["battery"]], -1.0, 1.0)
+            power = xp.clip(numbers[..., self._blocks["battery"]], -1.0, 1.0)
             takes, gives = limits(levels.stored, fleet)
             into, out = fleet.storage.charge * power, -fleet.storage.discharge * power
-            charge = np.clip(into, 0.0, takes)
-            discharge = np.clip(out, 0.0, np.minimum(gives, draw(load, on, fleet)))
             # One of the two is negative: to do nothing is what it wants.
-            wanted = np.maximum(into, 0.0) + np.maximum(out, 0.0)
+            into, out = xp.maximum(into, 0.0), xp.maximum(out, 0.0)
+            charge = xp.minimum(into, takes)
+            discharge = xp.minimum(out, xp.minimum(gives, draw(load, on, fleet)))
+            wanted = into + out
             moved = moved + (wanted - charge - discharge).sum(-1)
         return Operation(work=work, on=on, charge=charge, discharge=discharge), moved
 
     def _work(
-        self, numbers: FloatArray, slot: Slot, levels: Levels, inference: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
+        self, numbers: Array, slot: Slot, levels: Levels, inference: Array
+    ) -> tuple[Array, Array]:
         """Work done ``[..., C, N]``, and MWh that are not done, or do not wait, where wanted.
 
         Requests go first. What finds no room where it was wanted goes where there is some, done or
         waiting; what finds none at all is given up, by the operation's default.
         """
-        due = levels.waiting + slot.work
+        due, xp = levels.waiting + slot.work, namespace(inference)
         block = numbers[..., self._blocks["work"]].reshape(*due.shape, -1)
         wanted = softmax(block * self._scale + self._mask) * due[..., None]
-        wanted = np.concatenate([wanted[..., :-1], wanted[..., -1:] * self._queues], axis=-1)
-        room = np.maximum(slot.capacity - inference, 0.0)
-        room = np.concatenate([room, slot.ceiling], axis=-1)
+        wanted = xp.concat([wanted[..., :-1], wanted[..., -1:] * self._queues], axis=-1)
+        room = xp.maximum(slot.capacity - inference, 0.0)
+        room = xp.concat([room, slot.ceiling], axis=-1)
         placed = fitted(wanted, due, room, self._reach, full=False)
-        moved = np.maximum(wanted - placed, 0.0).sum((-1, -2))
+        moved = xp.maximum(wanted - placed, 0.0).sum((-1, -2))
         return placed[..., : -due.shape[-1]], moved
 
 
-def _share(numbers: FloatArray) -> FloatArray:
+def _share(numbers: Array) -> Array:
     """From −1 (none) to 1 (all)."""
-    share: FloatArray = 0.5 + 0.5 * np.clip(numbers, -1.0, 1.0)
-    return share
+    return 0.5 + 0.5 * namespace(numbers).clip(numbers, -1.0, 1.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from equiload.envs.arrays import namespace
+from equiload.envs.arrays import like, namespace
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import InfeasibleError
 from equiload.envs.feasibility import TOLERANCE
@@ -117,11 +117,11 @@ def complete(
     InfeasibleError
         For what is not possible: what, where, and by how much.
     """
-    inference = allocation.sum(-2)
+    inference, xp = allocation.sum(-2), namespace(allocation)
     saved = _saved(wanted, slot, fleet)
     work, late = _work(wanted, slot, levels, fleet, inference)
     load = inference if work is None else inference + work.sum(-2)
-    scale = np.maximum(fleet.capacity.max(), 1e-300)
+    scale = _size(fleet.capacity)
     load = _within("the load", load, 0.0, slot.capacity, slot, scale)
     on = None
     if fleet.servers is not None:
@@ -132,11 +132,11 @@ def complete(
     needed = drawn if charge is None else drawn + charge - discharge
     generation = None
     if slot.generation is not None:
-        most = np.minimum(slot.generation, needed)
+        most = xp.minimum(slot.generation, needed)
         generation = most if wanted.generation is None else wanted.generation
         generation = _within("generation used", generation, 0.0, most, slot, scale)
         needed = needed - generation
-    grid = np.maximum(needed, 0.0)
+    grid = xp.maximum(needed, 0.0)
     return Operation(work, late, saved, on, charge, discharge, generation, grid)
 
 
@@ -146,7 +146,8 @@ def _saved(wanted: Operation, slot: Slot, fleet: Fleet) -> FloatArray | None:
     if wanted.saved is None:
         return np.zeros(slot.demand.shape)
     room = fleet.models.room(slot.demand).sum(-1)
-    return _within("demand saved", wanted.saved, 0.0, room, slot, slot.demand.max(initial=1e-300))
+    scale = _size(slot.demand)
+    return _within("demand saved", wanted.saved, 0.0, room, slot, scale)
 
 
 def _work(
@@ -156,16 +157,17 @@ def _work(
     training = fleet.training
     if training is None:
         return None, None
-    due = levels.waiting + slot.work
-    scale = np.maximum(due.max(), 1e-300)
+    due, xp = levels.waiting + slot.work, namespace(inference)
+    scale = _size(due)
     reach = training.reach(len(fleet.datacenters))
     if wanted.work is None:
         room = np.maximum(slot.capacity - inference, 0.0)
         work = as_soon_as_it_fits(slot.price * fleet.pue, due, room, reach)
     else:
-        work = _within("work done", wanted.work, 0.0, np.where(reach, np.inf, 0.0), slot, scale)
+        most = like(np.where(reach, np.inf, 0.0), inference)
+        work = _within("work done", wanted.work, 0.0, most, slot, scale)
     left = _within("work done of what is there", due - work.sum(-1), 0.0, np.inf, slot, scale)
-    least = np.maximum(left - slot.ceiling, 0.0)
+    least = xp.maximum(left - slot.ceiling, 0.0)
     late = least if wanted.late is None else wanted.late
     return work, _within("work given up", late, least, left, slot, scale)
 
@@ -190,15 +192,15 @@ def _charging(
     storage = fleet.storage
     if storage is None:
         return None, None
-    none = np.zeros(drawn.shape)
+    none, xp = drawn * 0.0, namespace(drawn)
     charge = none if wanted.charge is None else wanted.charge
     discharge = none if wanted.discharge is None else wanted.discharge
     room = storage.energy - levels.stored + discharge / storage.discharge_efficiency
-    most = np.minimum(storage.charge, np.maximum(room, 0.0) / storage.charge_efficiency)
+    most = xp.minimum(storage.charge, xp.maximum(room, 0.0) / storage.charge_efficiency)
     charge = _within("charge", charge, 0.0, most, slot, scale)
     there = levels.stored + charge * storage.charge_efficiency
-    most = np.minimum(storage.discharge, there * storage.discharge_efficiency)
-    most = np.minimum(most, drawn + charge)
+    most = xp.minimum(storage.discharge, there * storage.discharge_efficiency)
+    most = xp.minimum(most, drawn + charge)
     return charge, _within("discharge", discharge, 0.0, most, slot, scale)
 
 
@@ -284,6 +286,13 @@ def stored_by(operation: Operation, fleet: Fleet) -> FloatArray:
     return added
 
 
+def _size(amounts: Array) -> float:
+    """The largest amount, MWh: what rounding is measured by."""
+    if not isinstance(amounts, np.ndarray):
+        amounts = amounts.detach()
+    return max(float(amounts.max()), 1e-300)
+
+
 def _within(
     what: str, values: Array, low: Array, high: Array, slot: Slot, scale: float
 ) -> FloatArray:
@@ -294,14 +303,18 @@ def _within(
     InfeasibleError
         For what nothing so small carries.
     """
-    values = np.asarray(values, dtype=np.float64)
-    beyond = np.maximum(values - high, low - values)
-    if not (beyond <= TOLERANCE * scale).all():
-        place = tuple(int(i) for i in np.argwhere(~(beyond <= TOLERANCE * scale))[0])
+    xp = namespace(slot.price)
+    if xp is np:
+        values = np.asarray(values, dtype=np.float64)
+    beyond = xp.maximum(values - high, low - values)
+    # In single precision as wide as its rounding is.
+    wide = max(TOLERANCE, 64 * float(xp.finfo(values.dtype).eps)) * scale
+    if not (beyond <= wide).all():
+        values, beyond = np.asarray(values.tolist()), np.asarray(beyond.tolist())
+        place = tuple(int(i) for i in np.argwhere(~(beyond <= wide))[0])
         side = "less than it must be" if not values[place] > 0 else "more than can be"
         raise InfeasibleError(
             f"slot {slot.index}: {what}{list(place)} is {values[place]:.6g} MWh, "
             f"{beyond[place]:.6g} MWh {side}"
         )
-    inside: FloatArray = np.clip(values, low, high)
-    return inside
+    return xp.minimum(xp.maximum(values, low), high)
