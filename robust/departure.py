@@ -18,7 +18,7 @@ from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.series import Series
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.kernels import Ledger
-from equiload.robust.levels import Hinges, LevelLedger, LevelSafeSet, axes_of, parts_of
+from equiload.robust.levels import TINY, Hinges, LevelLedger, LevelSafeSet, axes_of, parts_of
 from equiload.robust.safe import Effect
 from equiload.robust.wayback import choose, complete, pick, spread, way_back
 
@@ -144,7 +144,7 @@ class LevelTurn:
         change = change._replace(
             cost=change.cost
             + (np.maximum(hinges.at, 0) - np.maximum(self._hinges.at, 0)) @ hinges.weight,
-            cost_error=change.cost_error + error + np.where(error > 0, 1e-280, 0.0),
+            cost_error=change.cost_error + error + np.where(error > 0, TINY, 0.0),
             size=change.size + apart,
         )
         gaps = before._replace(
@@ -291,7 +291,9 @@ def screen(
                 f"slot {slot.index}: the advice's {name} has shape {np.shape(given)}, "
                 f"expected {array.shape}"
             )
-    asked = slot.demand if wanted.saved is None else slot.demand - wanted.saved
+    asked = slot.demand
+    if setting.fleet.models is not None and wanted.saved is not None:
+        asked = asked - wanted.saved
     # Stricter than what is asked of the expert: a mixture of the two is then feasible, too.
     reachable = setting.fleet.reachable
     sound = feasible(allocation, asked, slot.capacity, reachable, TOLERANCE / 4)

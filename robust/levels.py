@@ -31,7 +31,8 @@ from equiload.robust.kernels import Ledger
 from equiload.robust.safe import Effect, SafeSet
 
 _EPS = float(np.finfo(np.float64).eps)
-_TINY = 1e-280
+#: Products lose less than this when they underflow.
+TINY = 1e-280
 #: What each slot of the way back may add by rounding, in units of :attr:`LevelSafeSet.terms`.
 _STEP = 64
 #: What a decision is made of, beside its allocation.
@@ -203,9 +204,9 @@ class LevelSafeSet:
         error = self.terms * _EPS
         return Effect(
             cost,
-            np.where(moved, error * size + _TINY, 0.0),
+            np.where(moved, error * size + TINY, 0.0),
             footprint,
-            np.where(moved[..., None, None], error * footprint_size + _TINY, 0.0),
+            np.where(moved[..., None, None], error * footprint_size + TINY, 0.0),
             size,
         )
 

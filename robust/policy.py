@@ -102,7 +102,7 @@ class RobustLayer:
             When the advice has the wrong shape.
         """
         if self._levels is not None:
-            return self._operate(self._levels, slot, advice, levels or Levels())
+            return self._operate(self._levels, slot, advice, levels)
         # Rounding below zero would let S^π fall.
         advice = allocation_of(advice)
         expert = np.maximum(self._trajectory.act(slot).allocation, 0.0)
@@ -122,11 +122,14 @@ class RobustLayer:
         return certificate_of(self.safe, self.records, bounds)
 
     def _operate(
-        self, safe: LevelSafeSet, slot: Slot, advice: Array | Decision, levels: Levels
+        self, safe: LevelSafeSet, slot: Slot, advice: Array | Decision, levels: Levels | None
     ) -> Decision:
-        if not isinstance(advice, Decision):
-            allocation = np.asarray(advice, dtype=np.float64)
-            advice = Decision(allocation.sum(-2), np.zeros(allocation.shape[:-2]), allocation)
+        allocation = allocation_of(advice)
+        wanted = advice.operation if isinstance(advice, Decision) else None
+        advice = Decision(None, None, allocation, operation=wanted)
+        if safe.setting.fleet.knobs and levels is None:
+            raise DataError(f"slot {slot.index}: the layer needs its own levels before the slot")
+        levels = levels or Levels()
         before = self._trajectory.state.levels or Levels()
         expert = self._trajectory.act(slot)
         # Rounding below zero would let S^π fall.
@@ -225,7 +228,17 @@ class RobustPolicy:
         return self.layer.certificate()
 
 
-def footprint_bound(fleet: Fleet, intensity: FloatArray) -> FloatArray:
-    """Return ``Ē [..., K, R]`` from a bound ``[..., K, N]`` on the intensities: at full load."""
-    bound: FloatArray = (np.asarray(intensity) * (fleet.pue * fleet.capacity)) @ fleet.membership
+def footprint_bound(
+    fleet: Fleet, intensity: FloatArray, onsite: FloatArray | None = None
+) -> FloatArray:
+    """Return ``Ē [..., K, R]`` from a bound ``[..., K, N]`` on the intensities: at full load.
+
+    On a fleet with batteries while they charge; ``onsite`` bounds the on-site intensities.
+    """
+    drawn = fleet.pue * fleet.capacity
+    imported = drawn if fleet.storage is None else drawn + fleet.storage.charge
+    most = np.asarray(intensity) * imported
+    if onsite is not None:
+        most = most + np.asarray(onsite) * drawn
+    bound: FloatArray = most @ fleet.membership
     return bound

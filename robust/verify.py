@@ -24,10 +24,15 @@ from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.envs.validation import LARGEST
 from equiload.robust.certificate import Certificate, digest
 from equiload.robust.verify_levels import verify_operated
-from equiload.robust.violations import FEASIBLE, Verification, Violation, beyond, fractions
-
-#: Room in the declared bound, relative and absolute, before a breach of it must be reported.
-BOUND_ROOM, BOUND_FLOOR = Fraction(1, 10**9), Fraction(1e-279)
+from equiload.robust.violations import (
+    BOUND_FLOOR,
+    BOUND_ROOM,
+    FEASIBLE,
+    Verification,
+    Violation,
+    beyond,
+    fractions,
+)
 
 _MOST = sys.float_info.max
 #: Of each part: its axes, and the least and the most it may hold (truth values where both are so).

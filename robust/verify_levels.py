@@ -21,7 +21,14 @@ from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.envs.validation import LARGEST
 from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, digest_of
-from equiload.robust.violations import FEASIBLE, Verification, Violation, fractions
+from equiload.robust.violations import (
+    BOUND_FLOOR,
+    BOUND_ROOM,
+    FEASIBLE,
+    Verification,
+    Violation,
+    fractions,
+)
 
 #: What a part may hold at most: a product of two numbers of an instance.
 _MOST = LARGEST**2
@@ -75,7 +82,8 @@ def _extended(values: object) -> Array:
 def _decisions(allocations: Any, operation: Any) -> dict[str, FloatArray]:
     """Everything decided, with time after a batch: ``allocation [..., T, J, N]``, say."""
     named = {n: getattr(operation, n) for n in Operation.__slots__ if n != "grid"}
-    return {"allocation": allocations} | {n: a for n, a in named.items() if a is not None}
+    parts = {"allocation": allocations} | {n: a for n, a in named.items() if a is not None}
+    return {n: np.asarray(a) for n, a in parts.items()}
 
 
 def _misfits(
@@ -89,19 +97,21 @@ def _misfits(
     training, (J, N) = instance.fleet.training, instance.fleet.reachable.shape
     steps = allocations.shape[-3] if allocations.ndim > 2 else 0
     sizes = {"T": min(max(steps, 1), instance.horizon), "J": J, "N": N}
-    sizes["C"] = 0 if training is None else len(training.classes)
+    sizes |= {"C": 0 if training is None else len(training.classes), "X": 3}
     given: dict[str, tuple[Any, str]] = {
         name: (getattr(certificate, name), "T")
         for name in ("left", "right", "alpha", "refused", "breach")
     }
     given |= {name: (getattr(certificate, name), "") for name in ("excess", "allowed")}
+    if certificate.reserved is not None:
+        given["reserved"] = (certificate.reserved, "TX")
     for who, record, sent in (
         ("", operation, allocations),
         ("the expert's ", certificate.operation, certificate.expert),
     ):
         given[f"{who}allocation"] = (sent, "TJN")
         given |= {f"{who}{n}": (getattr(record, n), "T" + a) for n, a in _axes(instance).items()}
-    violations = []
+    violations = _promises(certificate, certificate.bounds, instance)
     for name, (values, letters) in given.items():
         shape = (*instance.batch, *(sizes[letter] for letter in letters))
         array = np.asarray(np.nan if values is None else values)
@@ -110,6 +120,37 @@ def _misfits(
             violations.append(Violation((), -1, what))
         elif not (np.isfinite(array) & (np.abs(array) <= _MOST)).all():
             violations.append(Violation((), -1, f"{name} holds what is no number, or too large"))
+    return violations
+
+
+def _promises(certificate: Certificate, bounds: Bounds, instance: Instance) -> list[Violation]:
+    """What is no ρ, no allowance and no bound of this fleet."""
+    violations = []
+    for name in ("rho", "allowance"):
+        value = np.asarray(getattr(certificate, name))
+        if value.shape or value.dtype.kind not in "iuf" or not 0 <= value <= LARGEST:
+            violations.append(Violation((), -1, f"{name} is {value}, expected 0 to {LARGEST:g}"))
+    fleet, K = instance.fleet, len(instance.objective.mu)
+    N, R = len(fleet.datacenters), len(fleet.regions)
+    given: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "bounds.price": (bounds.price, (N,)),
+        "bounds.negative": (bounds.negative, (N,)),
+        "bounds.intensity": (bounds.intensity, (K, N)),
+    }
+    if fleet.training is not None:
+        given["bounds.work"] = (bounds.work, (len(fleet.training.classes),))
+    if certificate.footprint_bound is not None:
+        given["footprint_bound"] = (certificate.footprint_bound, (*instance.batch, K, R))
+    for name, (values, shape) in given.items():
+        array = np.asarray(np.nan if values is None else values)
+        fits = array.ndim <= len(shape) and all(
+            have in (1, wanted)
+            for have, wanted in zip(array.shape[::-1], shape[::-1], strict=False)
+        )
+        if not fits:
+            violations.append(Violation((), -1, f"{name} is {array.shape}, expected {shape}"))
+        elif array.dtype.kind not in "iuf" or not (np.isfinite(array) & (array >= 0)).all():
+            violations.append(Violation((), -1, f"{name} holds what is no number of at least 0"))
     return violations
 
 
@@ -408,7 +449,9 @@ class _Check:
         self.least = np.minimum(self.least, slack)
         broken = self.broken[..., t]
         if self.bound is not None:
-            broken = broken | (theirs.footprint > self.bound).any((-1, -2))
+            room, floor = self.number([BOUND_ROOM, BOUND_FLOOR])
+            limit = self.bound * (1 + room) + floor
+            broken = broken | (theirs.footprint > limit).any((-1, -2))
         said = self.stated["breach"][..., t]
         self.breaches += int(np.sum(broken))
         self.doubtful = self.doubtful | broken

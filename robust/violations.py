@@ -14,6 +14,10 @@ from equiload.envs.typing import Array
 FEASIBLE = 1e-9
 
 
+#: Room in the declared bound, relative and absolute, before a breach of it must be reported.
+BOUND_ROOM, BOUND_FLOOR = Fraction(1, 10**9), Fraction(1e-279)
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """What does not hold, and where: ``problem`` in the batch, ``slot`` (−1: all of them).

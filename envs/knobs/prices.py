@@ -71,11 +71,13 @@ class Costs:
 def _last_served(unit: Array, capacity: Array, asked: Array) -> Array:
     """US$/MWh ``[..., 1]`` where the last of what is ``asked [..., 1]`` finds room."""
     if isinstance(unit, np.ndarray):
-        cost, N = np.empty(asked.shape), unit.shape[-1]
+        cost, N = np.empty((*unit.shape[:-1], 1)), unit.shape[-1]
         room = np.broadcast_to(capacity, unit.shape).reshape(-1, N)
-        kernels.last_served(unit.reshape(-1, N), room, asked.reshape(-1), cost.reshape(-1))
+        wanted = np.broadcast_to(asked, cost.shape).reshape(-1)
+        kernels.last_served(unit.reshape(-1, N), room, wanted, cost.reshape(-1))
         return cost
     xp = namespace(unit)
+    capacity = xp.broadcast_to(capacity, unit.shape)
     order = xp.argsort(unit, axis=-1)
     room = xp.cumsum(xp.take_along_axis(capacity, order, axis=-1), axis=-1)
     last = xp.minimum((room < asked).sum(-1, keepdims=True), unit.shape[-1] - 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from equiload.envs.arrays import namespace
 from equiload.envs.errors import DataError
 from equiload.envs.typing import BoolArray, FloatArray, IntArray
 from equiload.envs.validation import booleans, each, frozen, names_of, regular_array, set_fields
@@ -89,7 +90,8 @@ class Training:
 
         At this price of waiting work is done rather than wait, and waits rather than be given up.
         """
-        urgent: FloatArray = (1.0 - 1e-9) * self.late_cost
+        eps = float(namespace(self.late_cost).finfo(self.late_cost.dtype).eps)
+        urgent: FloatArray = (1.0 - max(1e-9, 64 * eps)) * self.late_cost  # in their precision
         return urgent
 
     def ceiling(self, work: FloatArray) -> FloatArray:

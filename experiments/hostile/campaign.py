@@ -51,7 +51,8 @@ EPISODES_PER_BATCH = 3136
 # Half of them leave no slack, or next to none: there rounding decides.
 _RHO = (0.0, 0.0, 1e-9, 0.01, 0.1, 1.0)
 _KINDS = 6  # of hostile advice
-_WITH_KNOBS = 4096
+#: Episodes in a batch with knobs.
+WITH_KNOBS = 4096
 _SPOT_CHECKS = 8  # of each batch, in rational arithmetic in any case
 
 
@@ -151,7 +152,7 @@ def campaign(episodes: int, seed: int, *, knobs: bool = False) -> Iterator[Tally
     for chunk in itertools.count():
         rng = np.random.default_rng([seed, chunk])
         if knobs:
-            batch = min(_WITH_KNOBS, episodes - tally.episodes)
+            batch = min(WITH_KNOBS, episodes - tally.episodes)
             instance = levels.random_parts(rng, batch)
             certificate, played, operation = levels.play(instance, rng)
             verification = verified(certificate, instance, played, operation)

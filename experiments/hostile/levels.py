@@ -19,7 +19,7 @@ from equiload.envs.knobs.market import Market
 from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.knobs.prices import Prices
 from equiload.envs.typing import Array, FloatArray
-from equiload.robust import Bounds, Certificate, RobustPolicy
+from equiload.robust import Bounds, Certificate, RobustPolicy, footprint_bound
 from equiload.robust.wayback import as_far_as_possible
 from equiload.testing.knobs import KNOBS, with_random_knobs
 from equiload.testing.problems import random_problems
@@ -152,6 +152,15 @@ def random_parts(rng: np.random.Generator, batch: int) -> Instance:
     return with_random_knobs(rng, instance, [k for k, on in zip(KNOBS, some, strict=True) if on])
 
 
+def _most_in_a_slot(instance: Instance) -> FloatArray:
+    """``[..., K, R]``: a bound that no slot exceeds, batteries charging at full load."""
+    onsite = instance.trace.onsite_intensity
+    most = None if onsite is None else onsite.max(-2)
+    bound = footprint_bound(instance.fleet, instance.trace.intensity.max(-2), most)
+    # A market leaves a hair of load where there is no capacity.
+    return bound + 1e-9 * bound.max((-1, -2), keepdims=True)
+
+
 def play(
     instance: Instance, rng: np.random.Generator, **options: object
 ) -> tuple[Certificate, FloatArray, Operation]:
@@ -164,6 +173,7 @@ def play(
         "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
         "method": str(rng.choice(["blend", "blend", "switch"])),
         "bounds": Bounds.of(instance, room=float(rng.choice([1.0, 1.0, 2.0]))),
+        "footprint_bound": _most_in_a_slot(instance) if rng.random() < 0.3 else None,
         **options,
     }
     expert, adversary = experts[rng.integers(2)], advice[rng.integers(2)]

@@ -19,10 +19,11 @@ from rich.table import Table
 from equiload.agents import EGLBOff, Solution, WithKnobs
 from equiload.agents.ensemble import SlotPricer
 from equiload.envs import DataError, Instance, Policy, Setting, dual_bound, rollout
+from equiload.envs.data.equipment import knobs_of
 from equiload.envs.make import instantiated, label_of
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile.advice import Dearest, Replay, Stale, hostile, noisy
-from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, campaign
+from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, WITH_KNOBS, campaign
 from equiload.experiments.hostile.levels import Dump, Retrace
 from equiload.experiments.results import parquet
 from equiload.experiments.results.records import LeftOut, Trial
@@ -35,6 +36,9 @@ from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
 from equiload.robust import Bounds, RobustPolicy, SafeSet, footprint_bound, verify
+
+#: Kinds of advice that decide more than routing.
+_WITH_KNOBS = ("perfect", "noisy", "greedy", "learned")
 
 
 @entry_point("robustness")
@@ -78,7 +82,12 @@ def run_trials(
     lower_bound = best.lower_bound
     if not instance.knobs:
         lower_bound = float(dual_bound(instance, weights).value)
-    bound = footprint_bound(instance.fleet, instance.trace.intensity.max(-2))
+    onsite = instance.trace.onsite_intensity
+    bound = footprint_bound(
+        instance.fleet,
+        instance.trace.intensity.max(-2),
+        None if onsite is None else onsite.max(-2),
+    )
     bounds = Bounds.of(instance) if instance.knobs else None
     settings = list(itertools.product(cfg.advice, cfg.rho, cfg.allowance))
     study = Study()
@@ -93,10 +102,15 @@ def run_trials(
                 "footprint_bound": bound if cfg.horizon_aware else None,
                 "bounds": bounds,
             }
-            if instance.knobs:
+            if not instance.knobs:
+                advice = _advice(cfg, kind, weights, instance, own, guarantee)
+            elif kind in _WITH_KNOBS:
                 advice = _advice_with_knobs(cfg, kind, best)
             else:
-                advice = _advice(cfg, kind, weights, instance, own, guarantee)
+                reason = "it decides nothing but routing, and the instance has more"
+                study.left_out.append(LeftOut(kind, reachability, reason))
+                progress.advance(bar, len(cfg.method))
+                continue
             for method in cfg.method:
                 label = label_of(method)
                 study.run(
@@ -134,9 +148,7 @@ def _advice(
         safe = SafeSet(Setting.of(instance), **promised)
         return hostile(instance, expert, safe, cfg.rounds, cfg.seed)
     if kind == "learned":
-        if cfg.learned is None:
-            raise DataError("advice 'learned' needs a policy: learned._target_=…")
-        return cast("Policy", instantiated(cfg.learned))
+        return _learned(cfg)
     return noisy(weights, cfg.seed, spread=0.0)
 
 
@@ -147,12 +159,13 @@ def _advice_with_knobs(cfg: RobustnessConfig, kind: str, best: Solution) -> Poli
         return WithKnobs(noisy(best.weights, cfg.seed))
     if kind == "greedy":
         return Dump(cfg.seed)
-    if kind == "learned" and cfg.learned is not None:
-        return cast("Policy", instantiated(cfg.learned))
-    raise DataError(
-        f"advice {kind!r} is not made for what the instance has beside routing: "
-        "perfect, noisy, greedy and learned are"
-    )
+    return _learned(cfg)
+
+
+def _learned(cfg: RobustnessConfig) -> Policy:
+    if cfg.learned is None:
+        raise DataError("advice 'learned' needs a policy: learned._target_=…")
+    return cast("Policy", instantiated(cfg.learned))
 
 
 def _trial(key: tuple[str, str, float, float], row: Row, base: float, best: Solution) -> Trial:
@@ -178,8 +191,9 @@ def _trial(key: tuple[str, str, float, float], row: Row, base: float, best: Solu
 
 
 def _campaign(cfg: RobustnessConfig) -> None:
-    batches = -(-cfg.episodes // EPISODES_PER_BATCH)  # about: some hold fewer
-    knobs = bool(cfg.instance.get("knobs"))
+    named = cfg.instance.get("knobs")
+    knobs = named == "random" or bool(knobs_of(named))
+    batches = -(-cfg.episodes // (WITH_KNOBS if knobs else EPISODES_PER_BATCH))  # about
     with bars() as progress:
         attacks = campaign(cfg.episodes, cfg.seed, knobs=knobs)
         *_, tally = progress.track(attacks, total=batches, description="batches")

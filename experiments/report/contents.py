@@ -227,7 +227,8 @@ def _flat(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
         for place, value in enumerate(node):
             yield from _flat(value, f"{prefix}{place}.")
     else:
-        text = " + ".join(map(str, node)) if isinstance(node, list) and node else str(node)
+        names = isinstance(node, list) and node and all(isinstance(n, str) for n in node)
+        text = " + ".join(node) if names else str(node)
         yield _encodable(prefix[:-1]), _encodable(text)
 
 

@@ -201,14 +201,16 @@ def findings(summary: pd.DataFrame, kinds: Sequence[str]) -> Iterator[str]:
     at = f"At {setting}, with" if setting else "With"
     for reachability, group in summary.loc[[setting]].groupby("reachability", sort=False):
         online = group[~group["offline"].astype(bool)]
+        if online.empty:
+            continue
         best = online.loc[online["objective"].idxmin()]
         if best["objective_saved"] > 0:
             fall = {kind: best[f"{kind}_max_saved"] for kind in kinds}
-            told = [f"{kind} {percent(by)}" for kind, by in fall.items() if not np.isnan(by)]
+            told = ", ".join(f"{kind} {percent(by)}" for kind, by in fall.items() if by > 0)
+            lower = f", and the highest regional footprints lie lower, too ({told})"
             yield (
                 f"{IDLE} leaves the knobs idle. {at} {reachability} reachability {best.name[-1]} "
-                f"ends {percent(best['objective_saved'])} below it, and the highest regional "
-                f"footprints lie lower, too ({', '.join(told)})."
+                f"ends {percent(best['objective_saved'])} below it{lower if told else ''}."
             )
 
 

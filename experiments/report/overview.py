@@ -24,6 +24,7 @@ from equiload.experiments.results.tables import money_unit
 
 _FEW_RUNS = 4  # fewer make no profile
 _FARTHEST = 5.0  # times the best algorithm's median gap: where profiles end
+_REST = "wear, starts, late work, refilling"
 _MORE = "What else knobs cost stands beside energy."
 _RESAMPLES = 2000  # as the summary's
 
@@ -75,7 +76,11 @@ def peak_to_average(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
 def objective(summary: pd.DataFrame, kinds: Iterable[str]) -> Section:
     """What ``J`` is made of: energy cost and each kind's equity cost, and the lower bound."""
     kinds = list(kinds)
-    colours = {"energy": NEUTRAL, "quality lost": SERIES[3], "wear, starts, late work": SERIES[2]}
+    colours = {
+        "energy": NEUTRAL,
+        "quality lost": SERIES[3],
+        _REST: SERIES[2],
+    }
 
     def panel(title: str, group: pd.DataFrame, setting: pd.DataFrame) -> Panel:
         top = 1.05 * _most(setting, "objective")
@@ -115,7 +120,7 @@ def _costs(group: pd.DataFrame) -> dict[str, np.ndarray]:
     quality = other["cost_quality"].to_numpy() if "cost_quality" in other else 0.0 * energy
     rest = other.to_numpy().sum(1)
     costs = {"energy": energy - rest, "quality lost": quality}
-    costs["wear, starts, late work"] = rest - quality
+    costs[_REST] = rest - quality
     return {label: cost for label, cost in costs.items() if label == "energy" or cost.any()}
 
 

@@ -18,6 +18,7 @@ from equiload.robust import (
     Bounds,
     Certificate,
     EnvironmentLayer,
+    RobustLayer,
     RobustPolicy,
     Verification,
     verify,
@@ -153,6 +154,29 @@ def test_advice_that_is_not_possible_is_refused(day: Instance) -> None:
     assert verification.ok
 
 
+def test_advice_cannot_save_where_there_are_no_models() -> None:
+    day = synthetic("validation/0", horizon=12, knobs="storage")
+
+    class Saves(GLBCost):
+        def act(self, slot: Slot, state: State) -> Decision:
+            less = slot.demand * 0.5
+            allocation = self._fleet.dispatch.allocation(slot.price, less, slot.capacity)
+            return Decision(None, None, allocation, operation=Operation(saved=less))
+
+    outcome, certificate, verification = play(day, Saves(), WithKnobs(EGLB()), rho=1.0)
+    assert certificate.refused.all()
+    assert verification.ok
+    assert outcome.objective == rollout(WithKnobs(EGLB()), day).objective
+
+
+def test_a_layer_needs_its_levels(day: Instance) -> None:
+    layer = RobustLayer(WithKnobs(EGLB()), rho=0.1, bounds=Bounds.of(day))
+    layer.reset(Setting.of(day))
+    slot = Slot.of(day, 0)
+    with pytest.raises(DataError, match="slot 0: the layer needs its own levels before the slot"):
+        layer.act(slot, day.fleet.dispatch.allocation(slot.price, slot.demand, slot.capacity))
+
+
 def test_the_optimum_as_advice_pays_within_the_guarantee(day: Instance) -> None:
     best = EGLBOff().solve(day).outcome
     kept = rollout(Replay(replace(best, allocation=_allocation(best))), day, keep=True)
@@ -250,6 +274,12 @@ def test_a_slot_beyond_the_bounds_is_a_breach(day: Instance) -> None:
         (lambda c: {"alpha": c.alpha + 1.0}, "alpha lies outside"),
         (lambda c: {"left": c.left[:3]}, "left is float64 (3,), expected (24,)"),
         (lambda c: {"complete": False}, "complete is False, with 24 of 24 slots"),
+        (lambda c: {"rho": float("nan")}, "rho is nan"),
+        (lambda c: {"rho": -0.1}, "rho is -0.1"),
+        (lambda c: {"allowance": float("inf")}, "allowance is inf"),
+        (lambda c: {"reserved": c.reserved[:, :2]}, "reserved is float64 (24, 2)"),
+        (lambda c: {"footprint_bound": np.ones(3)}, "footprint_bound is (3,)"),
+        (lambda c: {"bounds": replace(c.bounds, price=np.ones(3))}, "bounds.price is (3,)"),
     ],
 )
 def test_tampering_is_found(day: Instance, change, said: str) -> None:

@@ -170,6 +170,21 @@ def test_single_precision_is_kept_and_near() -> None:
         torch.testing.assert_close(near, value, atol=1e-4, rtol=1e-3)
 
 
+def test_in_single_precision_work_waits_rather_than_be_given_up() -> None:
+    instance = synthetic("validation/2", horizon=24, knobs="training")
+    convert: Callable[[Any], torch.Tensor] = lambda a: torch.tensor(a, dtype=torch.float32)  # noqa: E731
+    physics = Setting.of(instance).physics.to(convert)
+    slot = Slot.of(instance, 3)
+    tight = slot.map(convert)
+    full = tight.capacity * tight.demand.sum() / tight.capacity.sum()  # no room for work
+    taken = replace(Slot.at(tight, 3, slot.timestamp), capacity=full * 1.001)
+    levels = Levels.start(instance.fleet, ()).map(convert)
+    prices = Prices(torch.full((2, 10), 0.1))
+    done = TorchMarket(instance.fleet, physics).clear(taken, prices, levels, physics).operation
+    assert taken.work.sum() > 0.1
+    assert done.late.abs().max() < 1e-5
+
+
 def test_a_temperature_with_routing_cost_is_refused() -> None:
     instance = synthetic("validation/2", horizon=24, knobs="storage")
     pairs = np.ones(instance.fleet.reachable.shape)
