@@ -317,4 +317,5 @@ def _within(
             f"slot {slot.index}: {what}{list(place)} is {values[place]:.6g} MWh, "
             f"{beyond[place]:.6g} MWh {side}"
         )
-    return xp.minimum(xp.maximum(values, low), high)
+    inside: FloatArray = xp.minimum(xp.maximum(values, low), high)
+    return inside

@@ -158,7 +158,8 @@ def _most_in_a_slot(instance: Instance) -> FloatArray:
     most = None if onsite is None else onsite.max(-2)
     bound = footprint_bound(instance.fleet, instance.trace.intensity.max(-2), most)
     # A market leaves a hair of load where there is no capacity.
-    return bound + 1e-9 * bound.max((-1, -2), keepdims=True)
+    hair: FloatArray = 1e-9 * bound.max((-1, -2), keepdims=True)
+    return bound + hair
 
 
 def play(

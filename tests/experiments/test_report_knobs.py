@@ -184,7 +184,7 @@ def test_what_each_knob_saved_is_beside_the_same_fleet_with_it_idle(
 def test_what_j_is_made_of_has_what_knobs_cost(sweep: Path, all_knobs: list[Row]) -> None:
     one = [run for run in read_contents(sweep).runs if run.name == "all/0"]
     (chart,) = objective(summarise(rows_of(one)), ["carbon", "water"]).charts
-    labels = ["energy", "quality lost", "wear, starts, late work", "equity: carbon"]
+    labels = ["energy", "quality lost", "wear, starts, late work, refilling", "equity: carbon"]
     assert [mark.label for mark in chart.panels[0].marks][:4] == labels
     bars = {mark.label: mark for mark in chart.panels[0].marks}
     quality = [float(row.outcome.other_cost["quality"].sum()) / 1e3 for row in all_knobs]
