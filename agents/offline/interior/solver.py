@@ -94,7 +94,8 @@ def _iterates(iteration: Iteration, tolerance: float) -> Iterator[tuple[int, boo
         near = near and (tries > 0 or progress.objective - iteration.bound() <= goal)
         tries += near
         yield count, near
-        iteration.advance()
+        with np.errstate(over="ignore", invalid="ignore"):  # what diverges is seen above
+            iteration.advance()
 
 
 def _certified(
