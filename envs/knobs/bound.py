@@ -77,7 +77,8 @@ def knob_bound(instance: Instance, prices: Prices, start: State | None = None) -
     market = Market(fleet)
     paid = with_footprints(slots, weights[..., None, :, :], setting.physics)
     stack = market.stack(slots, paid, stored, most, on)
-    decision = market.dispatch(stack, slots, work)
+    # Who sends what would leave a hair of load where there is no need of any.
+    decision = market.dispatch(stack, slots, work, sends=False)
     bound: FloatArray = value + _at_prices(decision, stack, slots, prices, fleet, work)
     return bound
 
