@@ -26,9 +26,15 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 run: $(VENV)/.ok ## All algorithms on the default scenario: table, results.json, CSV, figures
 	$(VENV)/bin/equiload benchmark $(ARGS)
 
-# A worker a core, each of one thread: side by side they would only get in each other's way.
-test: $(VENV)/.ok ## Run the tests (ARGS='-m "not slow"' for the fast ones, '-n 0' for one process)
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+# The fast ones side by side, a worker a core of one thread each; the slow ones, which kill, sweep and
+# fill disks, on their own.
+test: $(VENV)/.ok ## Run the tests (ARGS='-m "not slow"' for the fast ones)
+ifeq ($(strip $(ARGS)),)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n auto --maxprocesses 8 -m "not slow"
+	$(PY) -m pytest -m slow
+else
+	$(PY) -m pytest $(ARGS)
+endif
 
 check: lint types test ## Everything that CI runs
 
