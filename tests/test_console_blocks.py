@@ -30,6 +30,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 SHORTER = {
     "benchmark": ["instance.horizon=24", "figures=false", "report=false"],
     "evaluate": ["instance.horizon=24", "draws=1", "reachability=[full]"],
+    "tune": ["draws=1", "horizons=[24]"],
     "train": [
         "agent.options.steps=2",
         "evaluate_every=1",

@@ -12,7 +12,7 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from equiload.agents import EGLB, EGLBOff, WithKnobs
-from equiload.agents.levers import StoredByCharge, WaitingByFullness
+from equiload.agents.levers import StoredByCharge, WaitingByFullness, WarmByShare
 from equiload.envs import DataError, rollout
 from equiload.envs.data import synthetic
 from equiload.experiments.cli import start
@@ -112,7 +112,11 @@ def test_what_was_tried_is_written_the_best_first(
     trials = json.loads((tmp_path / "run" / "tune.json").read_text())["trials"]
     days = [synthetic(f"train/{n}", horizon=24, knobs="all") for n in range(2)]
     for trial in trials:
-        policy = WithKnobs(EGLB(), waiting=WaitingByFullness(width=trial["waiting.width"]))
+        policy = WithKnobs(
+            EGLB(),
+            waiting=WaitingByFullness(width=trial["waiting.width"]),
+            on=WarmByShare(share=trial["on.share"]),
+        )
         bounds = [EGLBOff().solve(day).lower_bound for day in days]
         gaps = [
             rollout(policy, day).objective / bound - 1
