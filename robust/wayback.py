@@ -11,17 +11,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from equiload.envs import Decision, Setting, Slot
-from equiload.envs.dynamics import operated
-from equiload.envs.knobs.operation import Levels, Operation, draw
-from equiload.envs.typing import Array, BoolArray, FloatArray
-
-#: Completing what is complete changes nothing, but for rounding; so often is that tried.
-_MOST_PASSES = 4
+from equiload.envs import Decision, Slot
+from equiload.envs.dynamics import decided
+from equiload.envs.knobs.operation import Levels, Operation, as_near_as_can_be
+from equiload.envs.typing import Array, BoolArray
+from equiload.robust import level_kernels as kernels
+from equiload.robust.packing import Packing
 
 
 def way_back(
-    expert: Decision, slot: Slot, levels: Levels, expert_levels: Levels, setting: Setting
+    expert: Decision, slot: Slot, levels: Levels, expert_levels: Levels, packing: Packing
 ) -> Decision:
     """What the layer does in place of ``expert``, from its own ``levels``.
 
@@ -33,66 +32,22 @@ def way_back(
             there &= (own == getattr(expert_levels, name)).all(-1)
     if there.all():
         return expert
-    return choose(there, expert, as_far_as_possible(expert, slot, levels, setting))
+    return choose(there, expert, as_far_as_possible(expert, slot, levels, packing))
 
 
-def as_far_as_possible(wanted: Decision, slot: Slot, levels: Levels, setting: Setting) -> Decision:
+def as_far_as_possible(wanted: Decision, slot: Slot, levels: Levels, packing: Packing) -> Decision:
     """What was possible from other levels, as far as it is from these."""
-    operation, fleet = wanted.operation, setting.fleet
-    assert operation is not None
-    done = replace(operation, grid=None)
-    load = wanted.allocation.sum(-2)
-    if fleet.training is not None:
-        work, late = _work(operation, slot, levels)
-        done = replace(done, work=work, late=late)
-        load = load + work.sum(-2)
-    needed = draw(load, operation.on, fleet)
-    if fleet.storage is not None:
-        storage = fleet.storage
-        into, out = storage.charge_efficiency, storage.discharge_efficiency
-        room = (storage.energy - levels.stored + operation.discharge / out) / into
-        charge = np.minimum(operation.charge, np.maximum(room, 0.0))
-        there = (levels.stored + charge * into) * out
-        discharge = np.minimum(np.minimum(operation.discharge, there), needed + charge)
-        done = replace(done, charge=charge, discharge=discharge)
-        needed = needed + charge - discharge
-    if operation.generation is not None:
-        used = np.minimum(operation.generation, np.maximum(needed, 0.0))
-        done = replace(done, generation=used)
-    return complete(wanted.allocation, done, slot, levels, setting)
-
-
-def _work(operation: Operation, slot: Slot, levels: Levels) -> tuple[FloatArray, FloatArray]:
-    """Work ``[..., C, N]`` to do and ``[..., C]`` to give up."""
-    assert slot.work is not None
-    due, asked = levels.waiting + slot.work, operation.work.sum(-1)
-    # What is done already is given up less, and then done less.
-    short = np.maximum(asked + operation.late - due, 0.0)
-    late = np.maximum(operation.late - short, 0.0)
-    done = np.minimum(asked, due)
-    share = np.divide(done, asked, out=np.ones_like(asked), where=asked > done)
-    work = operation.work * share[..., None]
-    late = late + np.maximum(due - work.sum(-1) - late - slot.ceiling, 0.0)
-    return work, late
-
-
-def complete(
-    allocation: FloatArray, wanted: Operation, slot: Slot, levels: Levels, setting: Setting
-) -> Decision:
-    """What comes of it, to the last bit: whoever plays it again plays the same.
-
-    Raises
-    ------
-    InfeasibleError
-        For what is not possible from the ``levels`` before the slot.
-    """
-    decision = operated(allocation, wanted, slot, levels, setting.physics)
-    for _ in range(_MOST_PASSES):
-        again = operated(allocation, decision.operation, slot, levels, setting.physics)
-        if _same(decision.operation, again.operation):
-            break
-        decision = again
-    return decision
+    plant, parts = packing.plant, packing.parts(wanted)
+    N, C = len(plant.pue), len(plant.late_cost)
+    due = None if slot.work is None else levels.waiting + slot.work
+    stored, ceiling = packing.rows(levels.stored, N), packing.rows(slot.ceiling, C)
+    kernels.as_far_as_possible(plant, stored, packing.rows(due, C), ceiling, parts)
+    assert wanted.operation is not None
+    made = {n: packing.shaped(getattr(parts, n)) for n in wanted.operation.named() if n != "grid"}
+    setting, allocation = packing.setting, wanted.allocation
+    # What of it were not possible would be so by rounding alone.
+    done, _ = as_near_as_can_be(allocation, Operation(**made), slot, levels, setting.fleet)
+    return decided(allocation, done, setting.physics)
 
 
 def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
@@ -119,10 +74,3 @@ def pick(where: BoolArray, one: Array, other: Array) -> Array:
 def spread(values: Array, array: Array) -> Array:
     """``values [...]`` with as many axes as ``array [..., more]``."""
     return values.reshape(values.shape + (1,) * (np.ndim(array) - values.ndim))
-
-
-def _same(one: Operation | None, other: Operation | None) -> bool:
-    assert one is not None
-    assert other is not None
-    others = other.named()
-    return all(np.array_equal(array, others[name]) for name, array in one.named().items())

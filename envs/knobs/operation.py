@@ -6,9 +6,10 @@ price, and a mean of feasible decisions is feasible.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import InfeasibleError
 from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.instance import Fleet
+from equiload.envs.knobs import completion
+from equiload.envs.knobs.completion import Rows, There
 from equiload.envs.setting import Slot
-from equiload.envs.typing import Array, FloatArray
+from equiload.envs.typing import Array, BoolArray, FloatArray
 
 
 class _Parts:
@@ -128,6 +131,11 @@ def complete(
     InfeasibleError
         For what is not possible: what, where, and by how much.
     """
+    if isinstance(allocation, np.ndarray):
+        done, possible = as_near_as_can_be(allocation, wanted, slot, levels, fleet)
+        if possible.all():
+            return done
+    # In tensors; or to say what is not possible.
     inference, xp = allocation.sum(-2), namespace(allocation)
     saved = _saved(wanted, slot, fleet)
     work, late = _work(wanted, slot, levels, fleet, inference)
@@ -149,6 +157,68 @@ def complete(
         needed = needed - generation
     grid = xp.maximum(needed, 0.0)
     return Operation(work, late, saved, on, charge, discharge, generation, grid)
+
+
+def as_near_as_can_be(
+    allocation: FloatArray, wanted: Operation, slot: Slot, levels: Levels, fleet: Fleet
+) -> tuple[Operation, BoolArray]:
+    """:func:`complete` of numpy arrays, and ``[...]``: was it possible, but for rounding?
+
+    What is not is put where it is. Played again, the same comes of it, to the last bit.
+    """
+    lead, equipment = slot.demand.shape[:-1], fleet.equipment
+    count = math.prod(lead)
+    (J, N), C = fleet.reachable.shape, len(equipment.reach)
+    nothing: dict[str, Any] = {"work": (C, N), "late": (C,), "saved": (J,), "on": (N,)}
+    nothing |= dict.fromkeys(("charge", "discharge", "generation", "grid"), (N,))
+    parts: list[tuple[object, tuple[str, ...]]] = [
+        (fleet.training, ("work", "late")),
+        (fleet.models, ("saved",)),
+        (fleet.servers, ("on",)),
+        (fleet.storage, ("charge", "discharge")),
+        (slot.generation, ("generation",)),
+    ]
+    there = {name for part, names in parts if part is not None for name in names}
+    said = {name: array for name, array in wanted.named().items() if name in there}
+    due = np.zeros((*lead, 0)) if slot.work is None else levels.waiting + slot.work
+    if "work" in there and "work" not in said:
+        room = np.maximum(slot.capacity - allocation.sum(-2), 0.0)
+        said["work"] = as_soon_as_it_fits(slot.price * fleet.pue, due, room, equipment.reach)
+    values = {"on": slot.capacity} | said
+    rows = {}
+    for name, shape in nothing.items():
+        rows[name] = np.empty((*lead, *shape))
+        rows[name][...] = values.get(name, 0.0)
+    flat = Rows(*(array.reshape(count, *nothing[name]) for name, array in rows.items()))
+    none = np.zeros((*lead, N))
+    brought = (
+        slot.capacity,
+        slot.demand,
+        none if slot.generation is None else slot.generation,
+        none if levels.stored is None else levels.stored,
+        due,
+        due if slot.ceiling is None else slot.ceiling,
+    )
+    sizes = _size(fleet.capacity), _size(due) if due.size else 0.0, _size(slot.demand)
+    possible = np.empty(lead, np.bool_)
+    completion.complete(
+        equipment,
+        There(*(_rows(array, lead) for array in brought)),
+        np.array(allocation, dtype=np.float64, order="C").reshape(count, J, N),
+        (TOLERANCE * sizes[0], TOLERANCE * sizes[1], TOLERANCE * sizes[2]),
+        "late" in said,
+        "generation" in said,
+        flat,
+        possible.reshape(-1),
+    )
+    return Operation(**{n: rows[n] for n in rows if n in there or n == "grid"}), possible
+
+
+def _rows(array: FloatArray, lead: tuple[int, ...]) -> FloatArray:
+    """``[B, more]`` of ``[..., more]``: a copy, as kernels are compiled anew for read-only ones."""
+    rows = np.empty((*lead, array.shape[-1]))
+    rows[...] = array
+    return rows.reshape(math.prod(lead), array.shape[-1])
 
 
 def _saved(wanted: Operation, slot: Slot, fleet: Fleet) -> FloatArray | None:

@@ -1,0 +1,584 @@
+"""Where the past counts, compiled: the way back, where a decision leads, and how far one may go.
+
+A problem of the batch at a time. Every bound is rounded outward as docs/robustness.md says; nothing
+there depends on the order of a sum, and the compiler is not allowed to change the arithmetic.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from equiload.envs.typing import FloatArray, IntArray
+
+_EPS = float(np.finfo(np.float64).eps)
+# Products lose less than this when they underflow.
+_TINY = 1e-280
+# What each slot of the way back may add by rounding, in units of the terms of a sum.
+_STEP = 64
+# Newton's method passes each kink once at most, and few of them; an uncertified end is no harm.
+_MOST_STEPS = 60
+
+
+class Parts(NamedTuple):
+    """Everything decided, for ``B`` problems; 0 where a fleet has no such part.
+
+    ``allocation [B, J, N]``, ``work [B, C, N]``, ``late [B, C]``, ``saved [B, J]``, the rest
+    ``[B, N]``, as in :class:`~equiload.envs.knobs.operation.Operation`.
+    """
+
+    allocation: FloatArray
+    work: FloatArray
+    late: FloatArray
+    saved: FloatArray
+    on: FloatArray
+    charge: FloatArray
+    discharge: FloatArray
+    generation: FloatArray
+
+
+class Plant(NamedTuple):
+    """Numbers of a fleet: ``[N]``, ``routing [J, N]``, ``late_cost [C]``.
+
+    ``width`` of each step down in model size, of the demand, and ``unit``, how much dearer it is
+    than the one before, ``[J, H]``. ``region_of [N]``.
+    """
+
+    pue: FloatArray
+    idle: FloatArray
+    start_cost: FloatArray
+    energy: FloatArray
+    into: FloatArray
+    out: FloatArray
+    wear: FloatArray
+    routing: FloatArray
+    late_cost: FloatArray
+    width: FloatArray
+    unit: FloatArray
+    region_of: IntArray
+
+
+class Scene(NamedTuple):
+    """A slot: ``price [B, N]``, ``intensity`` and ``onsite [B, K, N]``, ``demand [B, J]``."""
+
+    price: FloatArray
+    intensity: FloatArray
+    onsite: FloatArray
+    demand: FloatArray
+
+
+class GapPrices(NamedTuple):
+    """What a unit of each gap may cost to give back, US$, ``[N]`` or ``[C]``.
+
+    ``missing [K, N]``: footprint of a MWh that a battery lacks. ``stray [N]``, US$: what a MWh of
+    stored energy is worth in all, and ``drift``, US$, are what rounding goes with.
+    """
+
+    stored_behind: FloatArray
+    stored_ahead: FloatArray
+    waiting_behind: FloatArray
+    waiting_ahead: FloatArray
+    on_behind: FloatArray
+    missing: FloatArray
+    stray: FloatArray
+    drift: float
+
+
+class Standing(NamedTuple):
+    """The fields of ``LevelLedger`` that a decision changes, ``[B, ...]``.
+
+    ``total``, ``total_footprint``, ``left``: cost, footprint and left side of its books.
+    """
+
+    total: FloatArray
+    total_footprint: FloatArray
+    left: FloatArray
+    cost: FloatArray
+    footprint: FloatArray
+    stored: FloatArray
+    stored_error: FloatArray
+    waiting: FloatArray
+    waiting_error: FloatArray
+    on: FloatArray
+    reserved: FloatArray
+
+
+class Curve(NamedTuple):
+    """What is linear in the share of the advice, ``[B, ...]``, and the ``size`` of its cost.
+
+    ``line`` US$, arguments ``kinks [B, M]`` of what costs beyond 0, and ``footprint [B, K, R]``.
+    """
+
+    line: FloatArray
+    kinks: FloatArray
+    footprint: FloatArray
+    size: FloatArray
+
+
+class Rules(NamedTuple):
+    """``mu [K]``, the roundings that no number passes more of, and slots left after this one."""
+
+    mu: FloatArray
+    terms: int
+    slots_left: int
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def as_far_as_possible(
+    plant: Plant,
+    stored: FloatArray,
+    due: FloatArray,
+    ceiling: FloatArray,
+    parts: Parts,
+) -> None:
+    """``parts``, made into what is possible of them from other levels.
+
+    ``stored [B, N]`` before the slot, ``due [B, C]`` then waiting or arriving.
+    """
+    B, J, N = parts.allocation.shape
+    load = np.empty(N)
+    for b in range(B):
+        load[:] = 0.0
+        for j in range(J):
+            for i in range(N):
+                load[i] += parts.allocation[b, j, i]
+        for c in range(due.shape[1]):
+            asked = done = 0.0
+            for i in range(N):
+                asked += parts.work[b, c, i]
+            # What is done already is given up less, and then done less.
+            short = max(asked + parts.late[b, c] - due[b, c], 0.0)
+            late = max(parts.late[b, c] - short, 0.0)
+            share = due[b, c] / asked if asked > due[b, c] else 1.0
+            for i in range(N):
+                parts.work[b, c, i] *= share
+                load[i] += parts.work[b, c, i]
+                done += parts.work[b, c, i]
+            parts.late[b, c] = late + max(due[b, c] - done - late - ceiling[b, c], 0.0)
+        for i in range(N):
+            idle, into, out = plant.idle[i], plant.into[i], plant.out[i]
+            needed = (idle * parts.on[b, i] + (1.0 - idle) * load[i]) * plant.pue[i]
+            charge, discharge = parts.charge[b, i], parts.discharge[b, i]
+            room = (plant.energy[i] - stored[b, i] + discharge / out) / into
+            charge = min(charge, max(room, 0.0))
+            discharge = min(discharge, (stored[b, i] + charge * into) * out)
+            discharge = min(discharge, needed + charge)
+            parts.charge[b, i], parts.discharge[b, i] = charge, discharge
+            needed += charge - discharge
+            parts.generation[b, i] = min(parts.generation[b, i], max(needed, 0.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _flows(
+    b: int, given: Parts, less: float, expert: Parts, plant: Plant, flow: FloatArray
+) -> tuple[bool, float, float]:
+    """Energy of ``given − less·expert``, and what is paid beside energy: its cost, and its size.
+
+    ``flow [4, N]`` gets what is drawn, what the grid gives, and both with every term taken
+    positive. Is there a difference at all?
+    """
+    _, J, N = given.allocation.shape
+    moved, cost, size = False, 0.0, 0.0
+    flow[:] = 0.0
+    for j in range(J):
+        moved |= given.saved[b, j] - less * expert.saved[b, j] != 0.0
+        for i in range(N):
+            sent = given.allocation[b, j, i] - less * expert.allocation[b, j, i]
+            flow[0, i] += sent
+            flow[2, i] += abs(sent)
+            cost += plant.routing[j, i] * sent
+            size += abs(plant.routing[j, i] * sent)
+    for c in range(len(plant.late_cost)):
+        late = given.late[b, c] - less * expert.late[b, c]
+        moved |= late != 0.0
+        cost += plant.late_cost[c] * late
+        size += plant.late_cost[c] * abs(late)
+        for i in range(N):
+            done = given.work[b, c, i] - less * expert.work[b, c, i]
+            flow[0, i] += done
+            flow[2, i] += abs(done)
+    for i in range(N):
+        on = given.on[b, i] - less * expert.on[b, i]
+        charge = given.charge[b, i] - less * expert.charge[b, i]
+        discharge = given.discharge[b, i] - less * expert.discharge[b, i]
+        used = given.generation[b, i] - less * expert.generation[b, i]
+        rest = abs(charge) + abs(discharge) + abs(used)
+        moved |= flow[2, i] + abs(on) + rest != 0.0
+        idle, pue = plant.idle[i], plant.pue[i]
+        flow[0, i] = (idle * on + (1.0 - idle) * flow[0, i]) * pue
+        flow[1, i] = flow[0, i] + charge - discharge - used
+        flow[2, i] = (idle * abs(on) + (1.0 - idle) * flow[2, i]) * pue
+        flow[3, i] = flow[2, i] + rest
+        cost += plant.wear[i] * discharge
+        size += plant.wear[i] * abs(discharge)
+    return moved, cost, size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _effect(
+    b: int, flow: FloatArray, scene: Scene, plant: Plant, terms: int, emitted: FloatArray
+) -> tuple[float, float]:
+    """Cost of energy, and its size; ``emitted [2, K, R]`` gets footprints, and their errors."""
+    cost = size = 0.0
+    for i in range(flow.shape[1]):
+        cost += scene.price[b, i] * flow[1, i]
+        size += abs(scene.price[b, i]) * flow[3, i]
+    emitted[:] = 0.0
+    for k in range(emitted.shape[1]):
+        for i in range(flow.shape[1]):
+            e, at, r = scene.intensity[b, k, i], scene.onsite[b, k, i], plant.region_of[i]
+            emitted[0, k, r] += e * flow[1, i] + at * flow[0, i]
+            emitted[1, k, r] += e * flow[3, i] + at * flow[2, i]
+        for r in range(emitted.shape[2]):
+            emitted[1, k, r] *= terms * _EPS
+    return cost, size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _hinges(
+    b: int, given: Parts, on_before: FloatArray, demand: FloatArray, plant: Plant, kinks: FloatArray
+) -> float:
+    """US$ of starts and quality; where they begin to cost is ``kinks[b] = 0``, the first of it."""
+    value, m = 0.0, 0
+    for i in range(given.on.shape[1]):
+        kinks[b, m] = given.on[b, i] - on_before[b, i]
+        value += max(kinks[b, m], 0.0) * plant.start_cost[i]
+        m += 1
+    for j in range(demand.shape[1]):
+        free = 0.0
+        for h in range(plant.unit.shape[1]):
+            kinks[b, m] = given.saved[b, j] - free
+            value += max(kinks[b, m], 0.0) * plant.unit[j, h]
+            free += demand[b, j] * plant.width[j, h]
+            m += 1
+    return value
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def expert_effect(
+    scene: Scene,
+    plant: Plant,
+    rules: Rules,
+    expert: Parts,
+    on_before: FloatArray,
+    cost: FloatArray,
+    footprint: FloatArray,
+    kinks: FloatArray,
+) -> None:
+    """What the expert's decision costs: ``cost [3, B]``, its error and size, and its footprints.
+
+    ``footprint [2, B, K, R]``, with their errors; ``kinks`` see :func:`_hinges`.
+    """
+    flow = np.empty((4, len(plant.pue)))
+    emitted = np.empty((2, *footprint.shape[2:]))
+    error = rules.terms * _EPS
+    for b in range(len(scene.price)):
+        moved, paid, paid_size = _flows(b, expert, 0.0, expert, plant, flow)
+        energy, size = _effect(b, flow, scene, plant, rules.terms, emitted)
+        value = _hinges(b, expert, on_before, scene.demand, plant, kinks)
+        tiny = _TINY if moved else 0.0
+        size += paid_size
+        cost[0, b] = energy + paid + value
+        cost[1, b] = error * size + error * _sizes(b, expert, on_before, scene.demand, plant) + tiny
+        cost[2, b] = size + value
+        footprint[0, b] = emitted[0]
+        footprint[1, b] = emitted[1] + tiny
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sizes(b: int, given: Parts, on_before: FloatArray, demand: FloatArray, plant: Plant) -> float:
+    """US$ that the rounding of starts and quality goes with."""
+    size = 0.0
+    for i in range(given.on.shape[1]):
+        size += (abs(given.on[b, i]) + abs(on_before[b, i])) * plant.start_cost[i]
+    for j in range(demand.shape[1]):
+        free = 0.0
+        for h in range(plant.unit.shape[1]):
+            size += (abs(given.saved[b, j]) + free) * plant.unit[j, h]
+            free += demand[b, j] * plant.width[j, h]
+    return size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _up(total: float, change: float) -> float:
+    """At least the exact sum."""
+    summed = total + change
+    up: float = summed + 2 * _EPS * (abs(summed) + abs(change))
+    return up
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _behind_and_ahead(value: float, error: float, behind: float, ahead: float) -> float:
+    """US$ that a gap may cost to give back, at least."""
+    return max(error - value, 0.0) * behind + max(error + value, 0.0) * ahead
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gaps(
+    b: int, given: Parts, expert: Parts, plant: Plant, terms: int, before: Standing, after: Standing
+) -> None:
+    """What the gaps between the levels come to, with their errors."""
+    for i in range(len(plant.pue)):
+        charged = (given.charge[b, i] - expert.charge[b, i]) * plant.into[i]
+        gave = (given.discharge[b, i] - expert.discharge[b, i]) / plant.out[i]
+        size, gap = abs(charged) + abs(gave), before.stored[b, i]
+        after.stored[b, i] = gap + (charged - gave)
+        error = 8 * _EPS * (abs(gap) + size) if size > 0 else 0.0
+        after.stored_error[b, i] = before.stored_error[b, i] + error
+        after.on[b, i] = given.on[b, i] - expert.on[b, i]
+    for c in range(len(plant.late_cost)):
+        done = given.late[b, c] - expert.late[b, c]
+        size = abs(done)
+        for i in range(len(plant.pue)):
+            more = given.work[b, c, i] - expert.work[b, c, i]
+            done += more
+            size += abs(more)
+        after.waiting[b, c] = before.waiting[b, c] - done
+        error = terms * _EPS * (abs(before.waiting[b, c]) + size) if size > 0 else 0.0
+        after.waiting_error[b, c] = before.waiting_error[b, c] + error
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _potential(
+    b: int, plant: Plant, worth: GapPrices, terms: int, after: Standing, footprint: FloatArray
+) -> float:
+    """At least ``Φ``, US$, by cause in ``after.reserved``; ``footprint [K, R]`` gets ``Ψ``."""
+    up, reserved = 1.0 + terms * _EPS, after.reserved[b]
+    reserved[:] = 0.0
+    footprint[:] = 0.0
+    for i in range(len(plant.pue)):
+        gap, error = after.stored[b, i], after.stored_error[b, i]
+        behind, ahead = worth.stored_behind[i], worth.stored_ahead[i]
+        reserved[0] += _behind_and_ahead(gap, error, behind, ahead) * up
+        gap = after.on[b, i]
+        reserved[2] += max(2 * _EPS * abs(gap) - gap, 0.0) * worth.on_behind[i] * up
+        missing = max(error - after.stored[b, i], 0.0)
+        for k in range(len(footprint)):
+            footprint[k, plant.region_of[i]] += worth.missing[k, i] * missing * up
+    for c in range(len(plant.late_cost)):
+        gap, error = after.waiting[b, c], after.waiting_error[b, c]
+        behind, ahead = worth.waiting_behind[c], worth.waiting_ahead[c]
+        reserved[1] += _behind_and_ahead(gap, error, behind, ahead) * up
+    return (reserved[0] + reserved[1] + reserved[2]) * (1 + 4 * _EPS)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _reserve(b: int, plant: Plant, worth: GapPrices, rules: Rules, after: Standing) -> float:
+    """US$: what rounding may add on the way back; 0 where levels were never apart."""
+    apart, scale = False, abs(after.cost[b])
+    for k in range(len(rules.mu)):
+        most = 0.0
+        for r in range(after.footprint.shape[2]):
+            most = max(most, abs(after.footprint[b, k, r]))
+        scale += rules.mu[k] * most
+    for i in range(len(plant.pue)):
+        apart |= after.stored_error[b, i] > 0 or after.on[b, i] != 0.0
+        unit = worth.stored_behind[i] + worth.stored_ahead[i] + worth.stray[i]
+        scale += abs(after.stored[b, i]) * unit + abs(after.on[b, i]) * worth.on_behind[i]
+    for c in range(len(plant.late_cost)):
+        apart |= after.waiting_error[b, c] > 0
+        unit = worth.waiting_behind[c] + worth.waiting_ahead[c]
+        scale += abs(after.waiting[b, c]) * unit
+    scale = _STEP * scale + worth.drift
+    return rules.slots_left * rules.terms * _EPS * scale if apart else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _stay(b: int, before: Standing, after: Standing) -> None:
+    """Nothing has changed."""
+    after.total[b], after.left[b] = before.total[b], before.left[b]
+    after.cost[b] = before.cost[b]
+    after.total_footprint[b], after.footprint[b] = before.total_footprint[b], before.footprint[b]
+    after.stored[b], after.stored_error[b] = before.stored[b], before.stored_error[b]
+    after.waiting[b], after.waiting_error[b] = before.waiting[b], before.waiting_error[b]
+    after.on[b], after.reserved[b] = before.on[b], before.reserved[b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reach(
+    scene: Scene,
+    plant: Plant,
+    worth: GapPrices,
+    rules: Rules,
+    given: Parts,
+    expert: Parts,
+    on_before: FloatArray,
+    expert_on_before: FloatArray,
+    before: Standing,
+    head: FloatArray,
+    after: Standing,
+    curve: Curve,
+    need: FloatArray,
+) -> None:
+    """Where ``given`` leads from ``before``: ``after``, its ``curve``, and what it needs ``[B]``.
+
+    That is, at least the left side now and on the way back until the end, US$. To the last bit what
+    the expert does, from where the expert is, changes nothing.
+    """
+    mu, terms, _ = rules
+    B, K, R = after.footprint.shape
+    N, (J, steps) = len(plant.pue), plant.unit.shape
+    flow, own = np.empty((4, N)), np.empty((4, N))
+    emitted, extra = np.empty((2, K, R)), np.empty((K, R))
+    theirs = np.empty(curve.kinks.shape)
+    for b in range(B):
+        moved, cost, size = _flows(b, given, 1.0, expert, plant, flow)
+        # The grid gives nothing where the balance is below 0 by rounding: so the difference of two
+        # decisions is off by the rounding of both.
+        if moved:
+            for decision in (given, expert):
+                _flows(b, decision, 0.0, decision, plant, own)
+                for i in range(N):
+                    flow[3, i] += own[3, i]
+        energy, energy_size = _effect(b, flow, scene, plant, terms, emitted)
+        size += energy_size
+        tiny = _TINY if moved else 0.0
+        error = terms * _EPS * size + tiny
+        value = _hinges(b, given, on_before, scene.demand, plant, curve.kinks)
+        rise = value - _hinges(b, expert, expert_on_before, scene.demand, plant, theirs)
+        same = not moved
+        apart = 0.0
+        for i in range(N):
+            alike = on_before[b, i] == expert_on_before[b, i]
+            same &= alike
+            if not alike or given.on[b, i] != expert.on[b, i]:
+                sizes = abs(given.on[b, i]) + abs(on_before[b, i])
+                sizes += abs(expert.on[b, i]) + abs(expert_on_before[b, i])
+                apart += sizes * plant.start_cost[i]
+        for j in range(J):
+            if given.saved[b, j] != expert.saved[b, j]:
+                free = 0.0
+                for h in range(steps):
+                    sizes = abs(given.saved[b, j]) + abs(expert.saved[b, j]) + 2 * free
+                    apart += sizes * plant.unit[j, h]
+                    free += scene.demand[b, j] * plant.width[j, h]
+        change = cost + energy + rise
+        error += terms * _EPS * apart + (_TINY if apart > 0 else 0.0)
+        curve.size[b] = size + apart
+        curve.line[b] = before.cost[b] + change + error - value
+        after.cost[b] = _up(before.cost[b], change + error)
+        for k in range(K):
+            for r in range(R):
+                step = emitted[0, k, r] + (emitted[1, k, r] + tiny)
+                curve.footprint[b, k, r] = before.footprint[b, k, r] + step
+                after.footprint[b, k, r] = _up(before.footprint[b, k, r], step)
+        _gaps(b, given, expert, plant, terms, before, after)
+        total = _up(after.cost[b] + _potential(b, plant, worth, terms, after, extra), 0.0)
+        after.total[b] = left = total
+        scale = abs(total)
+        for k in range(K):
+            top = -np.inf
+            for r in range(R):
+                full = _up(after.footprint[b, k, r] + extra[k, r], 0.0)
+                after.total_footprint[b, k, r] = full
+                top = max(top, full - head[b, k, r])
+            left += mu[k] * top
+            scale += mu[k] * abs(top)
+        after.left[b] = left + (K + 8) * _EPS * scale
+        if same:
+            _stay(b, before, after)
+        m = N + J * steps
+        for i in range(N):
+            curve.kinks[b, m + i] = -after.stored[b, i]
+            curve.kinks[b, m + N + i] = after.stored[b, i]
+            curve.kinks[b, m + 2 * N + i] = -after.on[b, i]
+        m += 3 * N
+        for c in range(len(plant.late_cost)):
+            curve.kinks[b, m + 2 * c] = -after.waiting[b, c]
+            curve.kinks[b, m + 2 * c + 1] = after.waiting[b, c]
+        need[b] = after.left[b] + _reserve(b, plant, worth, rules, after)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _along(here: float, there: float, alpha: float) -> tuple[float, float]:
+    """A number between the two, and its slope."""
+    return here + alpha * (there - here), there - here
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _largest_step(
+    b: int,
+    here: Curve,
+    there: Curve,
+    unit: FloatArray,
+    plant: Plant,
+    worth: GapPrices,
+    mu: FloatArray,
+    head: FloatArray,
+    goal: float,
+) -> float:
+    """The largest share in [0, 1] whose left side is at most ``goal``, or 0.
+
+    Newton's method from 1 on the convex, piecewise linear left side: each of its lines lies below
+    it, so no step goes past the root.
+    """
+    K, R = head.shape[1:]
+    height, climb = np.empty((K, R)), np.empty((K, R))
+    missing = plant.unit.size + len(plant.pue)
+    alpha = 1.0
+    for _ in range(_MOST_STEPS):
+        value, rise = _along(here.line[b], there.line[b], alpha)
+        for k in range(K):
+            for r in range(R):
+                at, slope = _along(here.footprint[b, k, r], there.footprint[b, k, r], alpha)
+                height[k, r], climb[k, r] = at - head[b, k, r], slope
+        for m in range(len(unit)):
+            at, slope = _along(here.kinks[b, m], there.kinks[b, m], alpha)
+            if at > 0.0:
+                value += unit[m] * at
+                rise += unit[m] * slope
+                i = m - missing
+                if 0 <= i < len(plant.pue):
+                    for k in range(K):
+                        height[k, plant.region_of[i]] += worth.missing[k, i] * at
+                        climb[k, plant.region_of[i]] += worth.missing[k, i] * slope
+        for k in range(K):
+            top = height[k].argmax()
+            value += mu[k] * height[k, top]
+            rise += mu[k] * climb[k, top]
+        if value <= goal:
+            break
+        step = max(alpha - (value - goal) / rise, 0.0) if rise > 0.0 else 0.0
+        if step == alpha:
+            break
+        alpha = step
+    return alpha
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def largest_steps(
+    plant: Plant,
+    worth: GapPrices,
+    rules: Rules,
+    unit: FloatArray,
+    own_size: FloatArray,
+    own_footprint: FloatArray,
+    followed: Standing,
+    reached: Standing,
+    here: Curve,
+    there: Curve,
+    need: FloatArray,
+    right: FloatArray,
+    head: FloatArray,
+    alpha: FloatArray,
+) -> None:
+    """``alpha [B]``: the largest step from ``followed`` to ``reached`` that is worth a try.
+
+    The mixture is played in floating point, so that it is certified: it is searched for at a right
+    side lower by what rounding may add to it. ``unit [M]``, US$ per unit of each kink.
+    """
+    for b in range(len(alpha)):
+        alpha[b] = 1.0
+        if np.isfinite(need[b]) and need[b] <= right[b]:
+            continue
+        size = own_size[b] + here.size[b] + there.size[b] + right[b]
+        size += abs(followed.total[b]) + abs(reached.total[b])
+        for k in range(len(rules.mu)):
+            most = 0.0
+            for r in range(head.shape[2]):
+                some = own_footprint[b, k, r] + head[b, k, r]
+                some += abs(followed.total_footprint[b, k, r])
+                most = max(most, some + abs(reached.total_footprint[b, k, r]))
+            size += rules.mu[k] * most
+        goal = right[b] - _reserve(b, plant, worth, rules, reached) - 4 * rules.terms * _EPS * size
+        alpha[b] = _largest_step(b, here, there, unit, plant, worth, rules.mu, head, goal)
