@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from equiload.envs import DataError, Decision, Setting, Slot
+from equiload.envs import DataError, Decision, Slot
 from equiload.envs.dynamics import decided
 from equiload.envs.feasibility import TOLERANCE, feasible
-from equiload.envs.knobs.operation import Levels, Operation, as_near_as_can_be
+from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust import level_kernels as kernels
 from equiload.robust.kernels import Ledger
-from equiload.robust.level_kernels import Curve, Rules, Standing
+from equiload.robust.level_kernels import Curve, Parts, Rules, Standing
 from equiload.robust.levels import LevelLedger, LevelSafeSet
 from equiload.robust.packing import parts_of
 from equiload.robust.safe import Effect
-from equiload.robust.wayback import choose, pick, spread, way_back
+from equiload.robust.wayback import choose, pick, way_back
 
 
 class Played(NamedTuple):
@@ -68,7 +68,7 @@ class LevelTurn:
         expert_levels: Levels,
         expert: Decision,
     ) -> None:
-        self.safe, self.slot, self.levels = safe, slot, levels
+        self.safe, self.slot = safe, slot
         self._packing = packing = safe.packing
         mu, N = safe.setting.objective.mu, len(packing.plant.pue)
         self._rules = Rules(mu.copy(), safe.terms, safe.plain.slots_left(slot.index))
@@ -82,10 +82,46 @@ class LevelTurn:
             broken = broken | books.breach
         #: Of the expert: what the right side is made of, and all else if nothing changes.
         self._before = self._before._replace(books=books._replace(breach=broken))
-        self.back = way_back(expert, slot, levels, expert_levels, packing)
+        gaps: tuple[FloatArray, ...] = self._before[1:]
+        standing = books.cost, books.footprint, books.left, *gaps
+        self._standing = Standing(*(packing.flat(array) for array in standing))
+        self._head = packing.flat(books.head)
+        self.completion = Completion(slot, levels, safe.setting.fleet)
+        self.back = way_back(expert, slot, levels, expert_levels, packing, self.completion)
         self._returned = self._reach(self.back)
         #: The ledger if the way back were taken.
         self.followed = self._returned.ledger
+
+    def screen(self, advice: Decision) -> tuple[Decision, BoolArray]:
+        """The advice, from the layer's own levels, or where it is not possible the way back.
+
+        And where that is, ``[...]``.
+
+        Raises
+        ------
+        DataError
+            When a part of it has another shape than it must.
+        """
+        back, slot, setting = self.back, self.slot, self.safe.setting
+        wanted, allocation = advice.operation or Operation(), advice.allocation
+        for name, array in parts_of(back).items():
+            given = allocation if name == "allocation" else getattr(wanted, name)
+            if given is not None and np.shape(given) != array.shape:
+                raise DataError(
+                    f"slot {slot.index}: the advice's {name} has shape {np.shape(given)}, "
+                    f"expected {array.shape}"
+                )
+        asked = slot.demand
+        if setting.fleet.models is not None and wanted.saved is not None:
+            asked = asked - wanted.saved
+        # Stricter than what is asked of the expert: a mixture of the two is then feasible, too.
+        reachable = setting.fleet.reachable
+        sound = feasible(allocation, asked, slot.capacity, reachable, TOLERANCE / 4)
+        if not sound.all():
+            allocation = np.where(sound[..., None, None], allocation, back.allocation)
+        done, possible = self.completion.of(allocation, wanted)
+        sound = sound & possible
+        return choose(sound, decided(allocation, done, setting.physics), back), ~sound
 
     def blend(self, advice: Decision) -> Played:
         """The largest certified step from the way back towards the advice, which is possible."""
@@ -106,7 +142,7 @@ class LevelTurn:
             reached.curve,
             reached.need,
             packing.flat(self._before.books.right),
-            packing.flat(self._before.books.head),
+            self._head,
             alpha.reshape(-1),
         )
         mixed, possible = self._mixture(advice, alpha)
@@ -133,23 +169,22 @@ class LevelTurn:
 
     def _mixture(self, advice: Decision, alpha: FloatArray) -> tuple[Decision, BoolArray]:
         """The mixture of the way back and the advice; is it possible, despite its rounding?"""
-        back, towards = parts_of(self.back), parts_of(advice)
-        mixed = {}
-        for name, here in back.items():
-            there, share = towards[name], spread(alpha, here)
-            mixed[name] = np.where(share == 1.0, there, here + share * (there - here))
-        allocation, setting = mixed.pop("allocation"), self.safe.setting
-        wanted = Operation(**mixed)
-        done, possible = as_near_as_can_be(
-            allocation, wanted, self.slot, self.levels, setting.fleet
-        )
-        return decided(allocation, done, setting.physics), possible
+        packing = self._packing
+        back, towards = packing.parts(self.back), packing.parts(advice)
+        mixed = Parts(*map(np.empty_like, back))
+        for here, there, part in zip(back, towards, mixed, strict=True):
+            kernels.mix(alpha.reshape(-1), here, there, part)
+        shaped = {n: packing.shaped(getattr(mixed, n)) for n in parts_of(self.back)}
+        allocation = shaped.pop("allocation")
+        done, possible = self.completion.of(allocation, Operation(**shaped))
+        return decided(allocation, done, self.safe.setting.physics), possible
 
     def _effect(self) -> Effect:
         """What the expert's decision costs."""
         packing, (K, R) = self._packing, self._before.footprint.shape[-2:]
         count = len(self._scene.price)
         cost, footprint = np.empty((3, count)), np.empty((2, count, K, R))
+        gross = np.empty_like(self._scene.price)
         kernels.expert_effect(
             self._scene,
             packing.plant,
@@ -158,8 +193,10 @@ class LevelTurn:
             self._on[1],
             cost,
             footprint,
+            gross,
             self._kinks(),
         )
+        self._gross = gross
         price, price_error, size = map(packing.shaped, cost)
         emitted, emitted_error = map(packing.shaped, footprint)
         return Effect(price, price_error, emitted, emitted_error, size)
@@ -169,9 +206,7 @@ class LevelTurn:
 
     def _reach(self, decision: Decision) -> _Reached:
         """Where ``decision`` leads."""
-        packing, books = self._packing, self._before.books
-        ledger = (books.cost, books.footprint, books.left, *self._before[1:])
-        before = Standing(*map(packing.flat, ledger))
+        packing, books, before = self._packing, self._before.books, self._standing
         after = Standing(*map(np.empty_like, before))
         size, need = np.empty_like(before.cost), np.empty_like(before.cost)
         curve = Curve(np.empty_like(size), self._kinks(), np.empty_like(before.footprint), size)
@@ -183,8 +218,9 @@ class LevelTurn:
             packing.parts(decision),
             self._expert,
             *self._on,
+            self._gross,
             before,
-            packing.flat(books.head),
+            self._head,
             after,
             curve,
             need,
@@ -194,36 +230,6 @@ class LevelTurn:
         needs = packing.shaped(need)
         certain = np.isfinite(needs) & np.isfinite(books.right) & (needs <= books.right)
         return _Reached(LevelLedger(books, *rest), certain, after, curve, need)
-
-
-def screen(
-    advice: Decision, back: Decision, slot: Slot, levels: Levels, setting: Setting
-) -> tuple[Decision, BoolArray]:
-    """The advice from the layer's own ``levels``, or where it is not possible ``back``; and where.
-
-    Raises
-    ------
-    DataError
-        When a part of it has another shape than it must.
-    """
-    wanted, allocation = advice.operation or Operation(), advice.allocation
-    for name, array in parts_of(back).items():
-        given = allocation if name == "allocation" else getattr(wanted, name)
-        if given is not None and np.shape(given) != array.shape:
-            raise DataError(
-                f"slot {slot.index}: the advice's {name} has shape {np.shape(given)}, "
-                f"expected {array.shape}"
-            )
-    asked = slot.demand
-    if setting.fleet.models is not None and wanted.saved is not None:
-        asked = asked - wanted.saved
-    # Stricter than what is asked of the expert: a mixture of the two is then feasible, too.
-    reachable = setting.fleet.reachable
-    sound = feasible(allocation, asked, slot.capacity, reachable, TOLERANCE / 4)
-    allocation = np.where(sound[..., None, None], allocation, back.allocation)
-    done, possible = as_near_as_can_be(allocation, wanted, slot, levels, setting.fleet)
-    sound = sound & possible
-    return choose(sound, decided(allocation, done, setting.physics), back), ~sound
 
 
 def _where(where: BoolArray, one: LevelLedger, other: LevelLedger) -> LevelLedger:

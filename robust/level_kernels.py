@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from equiload.envs.typing import FloatArray, IntArray
+from equiload.envs.typing import BoolArray, FloatArray, IntArray
 
 _EPS = float(np.finfo(np.float64).eps)
 # Products lose less than this when they underflow.
@@ -174,43 +174,50 @@ def _flows(
 ) -> tuple[bool, float, float]:
     """Energy of ``given − less·expert``, and what is paid beside energy: its cost, and its size.
 
-    ``flow [4, N]`` gets what is drawn, what the grid gives, and both with every term taken
-    positive. Is there a difference at all?
+    ``flow [5, N]`` gets what is drawn, what the grid gives, both with every term taken positive,
+    and the last of these for ``given`` alone. Is there a difference at all?
     """
-    _, J, N = given.allocation.shape
+    sends, works, lates, saves, ons, charges, discharges, uses = given
+    sent, worked, late, saved, on, charged, discharged, used = expert
+    pue, idles, _, _, _, _, wear, routing, late_cost, _, _, _ = plant
+    _, J, N = sends.shape
     moved, cost, size = False, 0.0, 0.0
     flow[:] = 0.0
     for j in range(J):
-        moved |= given.saved[b, j] - less * expert.saved[b, j] != 0.0
+        moved |= saves[b, j] != less * saved[b, j]
         for i in range(N):
-            sent = given.allocation[b, j, i] - less * expert.allocation[b, j, i]
-            flow[0, i] += sent
-            flow[2, i] += abs(sent)
-            cost += plant.routing[j, i] * sent
-            size += abs(plant.routing[j, i] * sent)
-    for c in range(len(plant.late_cost)):
-        late = given.late[b, c] - less * expert.late[b, c]
-        moved |= late != 0.0
-        cost += plant.late_cost[c] * late
-        size += plant.late_cost[c] * abs(late)
+            away = sends[b, j, i] - less * sent[b, j, i]
+            paid = routing[j, i] * away
+            cost += paid
+            size += abs(paid)
+            flow[0, i] += away
+            flow[2, i] += abs(away)
+            flow[4, i] += abs(sends[b, j, i])
+    for c in range(len(late_cost)):
+        away = lates[b, c] - less * late[b, c]
+        moved |= away != 0.0
+        cost += late_cost[c] * away
+        size += late_cost[c] * abs(away)
         for i in range(N):
-            done = given.work[b, c, i] - less * expert.work[b, c, i]
-            flow[0, i] += done
-            flow[2, i] += abs(done)
+            away = works[b, c, i] - less * worked[b, c, i]
+            flow[0, i] += away
+            flow[2, i] += abs(away)
+            flow[4, i] += abs(works[b, c, i])
     for i in range(N):
-        on = given.on[b, i] - less * expert.on[b, i]
-        charge = given.charge[b, i] - less * expert.charge[b, i]
-        discharge = given.discharge[b, i] - less * expert.discharge[b, i]
-        used = given.generation[b, i] - less * expert.generation[b, i]
-        rest = abs(charge) + abs(discharge) + abs(used)
-        moved |= flow[2, i] + abs(on) + rest != 0.0
-        idle, pue = plant.idle[i], plant.pue[i]
-        flow[0, i] = (idle * on + (1.0 - idle) * flow[0, i]) * pue
-        flow[1, i] = flow[0, i] + charge - discharge - used
-        flow[2, i] = (idle * abs(on) + (1.0 - idle) * flow[2, i]) * pue
+        idle, warm = idles[i], ons[b, i] - less * on[b, i]
+        into = charges[b, i] - less * charged[b, i]
+        out = discharges[b, i] - less * discharged[b, i]
+        away = uses[b, i] - less * used[b, i]
+        rest = abs(into) + abs(out) + abs(away)
+        moved |= flow[2, i] + abs(warm) + rest != 0.0
+        flow[0, i] = (idle * warm + (1.0 - idle) * flow[0, i]) * pue[i]
+        flow[1, i] = flow[0, i] + into - out - away
+        flow[2, i] = (idle * abs(warm) + (1.0 - idle) * flow[2, i]) * pue[i]
         flow[3, i] = flow[2, i] + rest
-        cost += plant.wear[i] * discharge
-        size += plant.wear[i] * abs(discharge)
+        gross = (idle * abs(ons[b, i]) + (1.0 - idle) * flow[4, i]) * pue[i]
+        flow[4, i] = gross + abs(charges[b, i]) + abs(discharges[b, i]) + abs(uses[b, i])
+        cost += wear[i] * out
+        size += wear[i] * abs(out)
     return moved, cost, size
 
 
@@ -219,14 +226,16 @@ def _effect(
     b: int, flow: FloatArray, scene: Scene, plant: Plant, terms: int, emitted: FloatArray
 ) -> tuple[float, float]:
     """Cost of energy, and its size; ``emitted [2, K, R]`` gets footprints, and their errors."""
+    price, intensity, onsite, _ = scene
+    region_of = plant.region_of
     cost = size = 0.0
     for i in range(flow.shape[1]):
-        cost += scene.price[b, i] * flow[1, i]
-        size += abs(scene.price[b, i]) * flow[3, i]
+        cost += price[b, i] * flow[1, i]
+        size += abs(price[b, i]) * flow[3, i]
     emitted[:] = 0.0
     for k in range(emitted.shape[1]):
         for i in range(flow.shape[1]):
-            e, at, r = scene.intensity[b, k, i], scene.onsite[b, k, i], plant.region_of[i]
+            e, at, r = intensity[b, k, i], onsite[b, k, i], region_of[i]
             emitted[0, k, r] += e * flow[1, i] + at * flow[0, i]
             emitted[1, k, r] += e * flow[3, i] + at * flow[2, i]
         for r in range(emitted.shape[2]):
@@ -239,17 +248,18 @@ def _hinges(
     b: int, given: Parts, on_before: FloatArray, demand: FloatArray, plant: Plant, kinks: FloatArray
 ) -> float:
     """US$ of starts and quality; where they begin to cost is ``kinks[b] = 0``, the first of it."""
-    value, m = 0.0, 0
-    for i in range(given.on.shape[1]):
-        kinks[b, m] = given.on[b, i] - on_before[b, i]
-        value += max(kinks[b, m], 0.0) * plant.start_cost[i]
-        m += 1
-    for j in range(demand.shape[1]):
+    on, saved, start_cost = given.on, given.saved, plant.start_cost
+    width, unit = plant.width, plant.unit
+    value, m = 0.0, on.shape[1]
+    for i in range(m):
+        kinks[b, i] = on[b, i] - on_before[b, i]
+        value += max(kinks[b, i], 0.0) * start_cost[i]
+    for j in range(len(unit)):
         free = 0.0
-        for h in range(plant.unit.shape[1]):
-            kinks[b, m] = given.saved[b, j] - free
-            value += max(kinks[b, m], 0.0) * plant.unit[j, h]
-            free += demand[b, j] * plant.width[j, h]
+        for h in range(unit.shape[1]):
+            kinks[b, m] = saved[b, j] - free
+            value += max(kinks[b, m], 0.0) * unit[j, h]
+            free += demand[b, j] * width[j, h]
             m += 1
     return value
 
@@ -263,17 +273,20 @@ def expert_effect(
     on_before: FloatArray,
     cost: FloatArray,
     footprint: FloatArray,
+    gross: FloatArray,
     kinks: FloatArray,
 ) -> None:
     """What the expert's decision costs: ``cost [3, B]``, its error and size, and its footprints.
 
-    ``footprint [2, B, K, R]``, with their errors; ``kinks`` see :func:`_hinges`.
+    ``footprint [2, B, K, R]``, with their errors; ``gross [B, N]``, MWh from the grid with every
+    term taken positive; ``kinks`` see :func:`_hinges`.
     """
-    flow = np.empty((4, len(plant.pue)))
+    flow = np.empty((5, len(plant.pue)))
     emitted = np.empty((2, *footprint.shape[2:]))
     error = rules.terms * _EPS
     for b in range(len(scene.price)):
         moved, paid, paid_size = _flows(b, expert, 0.0, expert, plant, flow)
+        gross[b] = flow[4]
         energy, size = _effect(b, flow, scene, plant, rules.terms, emitted)
         value = _hinges(b, expert, on_before, scene.demand, plant, kinks)
         tiny = _TINY if moved else 0.0
@@ -318,6 +331,8 @@ def _gaps(
     b: int, given: Parts, expert: Parts, plant: Plant, terms: int, before: Standing, after: Standing
 ) -> None:
     """What the gaps between the levels come to, with their errors."""
+    _, works, lates, _, _, _, _, _ = given
+    _, worked, late, _, _, _, _, _ = expert
     for i in range(len(plant.pue)):
         charged = (given.charge[b, i] - expert.charge[b, i]) * plant.into[i]
         gave = (given.discharge[b, i] - expert.discharge[b, i]) / plant.out[i]
@@ -327,10 +342,10 @@ def _gaps(
         after.stored_error[b, i] = before.stored_error[b, i] + error
         after.on[b, i] = given.on[b, i] - expert.on[b, i]
     for c in range(len(plant.late_cost)):
-        done = given.late[b, c] - expert.late[b, c]
+        done = lates[b, c] - late[b, c]
         size = abs(done)
         for i in range(len(plant.pue)):
-            more = given.work[b, c, i] - expert.work[b, c, i]
+            more = works[b, c, i] - worked[b, c, i]
             done += more
             size += abs(more)
         after.waiting[b, c] = before.waiting[b, c] - done
@@ -404,6 +419,7 @@ def reach(
     expert: Parts,
     on_before: FloatArray,
     expert_on_before: FloatArray,
+    gross: FloatArray,
     before: Standing,
     head: FloatArray,
     after: Standing,
@@ -418,7 +434,7 @@ def reach(
     mu, terms, _ = rules
     B, K, R = after.footprint.shape
     N, (J, steps) = len(plant.pue), plant.unit.shape
-    flow, own = np.empty((4, N)), np.empty((4, N))
+    flow = np.empty((5, N))
     emitted, extra = np.empty((2, K, R)), np.empty((K, R))
     theirs = np.empty(curve.kinks.shape)
     for b in range(B):
@@ -426,10 +442,8 @@ def reach(
         # The grid gives nothing where the balance is below 0 by rounding: so the difference of two
         # decisions is off by the rounding of both.
         if moved:
-            for decision in (given, expert):
-                _flows(b, decision, 0.0, decision, plant, own)
-                for i in range(N):
-                    flow[3, i] += own[3, i]
+            for i in range(N):
+                flow[3, i] += flow[4, i] + gross[b, i]
         energy, energy_size = _effect(b, flow, scene, plant, terms, emitted)
         size += energy_size
         tiny = _TINY if moved else 0.0
@@ -582,3 +596,21 @@ def largest_steps(
             size += rules.mu[k] * most
         goal = right[b] - _reserve(b, plant, worth, rules, reached) - 4 * rules.terms * _EPS * size
         alpha[b] = _largest_step(b, here, there, unit, plant, worth, rules.mu, head, goal)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def mix(alpha: FloatArray, here: FloatArray, there: FloatArray, mixed: FloatArray) -> None:
+    """``mixed [B, ...]``: from ``here``, the share ``alpha [B]`` of the way; all of it is there."""
+    for b in range(len(alpha)):
+        if alpha[b] == 1.0:
+            mixed[b] = there[b]
+        else:
+            mixed[b] = here[b] + alpha[b] * (there[b] - here[b])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def keep(where: BoolArray, one: FloatArray, other: FloatArray) -> None:
+    """``one [B, ...]`` where ``where [B]`` holds, otherwise ``other``."""
+    for b in range(len(where)):
+        if not where[b]:
+            one[b] = other[b]

@@ -156,8 +156,10 @@ class LevelSafeSet:
         missing, stray = np.zeros((len(mu), N)), np.zeros(N)
         if fleet.storage is not None:
             stray = fleet.storage.wear + mu @ self.bounds.intensity
-        worth = {n: np.zeros(C if n.startswith("waiting") else N) for n in GapPrices._fields[:5]}
-        worth |= {"missing": missing, "stray": stray} | self.worth
+        worth: dict[str, FloatArray] = {
+            n: np.zeros(C if n.startswith("waiting") else N) for n in GapPrices._fields[:5]
+        }
+        worth = {**worth, "missing": missing, "stray": stray, **self.worth}
         arrays = {name: np.array(worth[name], order="C") for name in GapPrices._fields[:-1]}
         return GapPrices(**arrays, drift=self._drift)
 

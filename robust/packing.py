@@ -55,10 +55,14 @@ class Packing:
     def parts(self, decision: Decision) -> Parts:
         """Everything that was decided, a problem a row."""
         named = parts_of(decision)
+        return self._nothing._replace(**{name: self.flat(array) for name, array in named.items()})
+
+    @cached_property
+    def _nothing(self) -> Parts:
         C, J, N = len(self.plant.late_cost), *self.plant.routing.shape
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Parts._fields, (N,))
         shapes |= {"allocation": (J, N), "work": (C, N), "late": (C,), "saved": (J,)}
-        return Parts(**{n: self.rows(named.get(n), *shape) for n, shape in shapes.items()})
+        return Parts(**{n: self.rows(None, *shape) for n, shape in shapes.items()})
 
     def rows(self, array: Array, *shape: int) -> FloatArray:
         """``[B, *shape]`` of ``[..., *shape]``, a problem a row; 0 of none."""
@@ -68,9 +72,10 @@ class Packing:
         return rows.reshape(self._count, *shape)
 
     def flat(self, array: FloatArray) -> FloatArray:
-        """``[B, more]`` of ``[..., more]``, not copied if it can be helped."""
+        """``[B, more]`` of ``[..., more]``: copied where it is no array as kernels expect."""
         more = array.shape[len(self.setting.batch) :]
-        return np.ascontiguousarray(array).reshape(self._count, *more)
+        rows = array if array.flags.carray else np.array(array, order="C")
+        return rows.reshape(self._count, *more)
 
     def shaped(self, rows: FloatArray) -> FloatArray:
         """``[..., more]`` of ``[B, more]``."""

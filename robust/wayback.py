@@ -13,14 +13,20 @@ import numpy as np
 
 from equiload.envs import Decision, Slot
 from equiload.envs.dynamics import decided
-from equiload.envs.knobs.operation import Levels, Operation, as_near_as_can_be
+from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.typing import Array, BoolArray
 from equiload.robust import level_kernels as kernels
+from equiload.robust.level_kernels import Parts
 from equiload.robust.packing import Packing
 
 
 def way_back(
-    expert: Decision, slot: Slot, levels: Levels, expert_levels: Levels, packing: Packing
+    expert: Decision,
+    slot: Slot,
+    levels: Levels,
+    expert_levels: Levels,
+    packing: Packing,
+    completion: Completion,
 ) -> Decision:
     """What the layer does in place of ``expert``, from its own ``levels``.
 
@@ -32,28 +38,31 @@ def way_back(
             there &= (own == getattr(expert_levels, name)).all(-1)
     if there.all():
         return expert
-    return choose(there, expert, as_far_as_possible(expert, slot, levels, packing))
+    return choose(there, expert, as_far_as_possible(expert, slot, levels, packing, completion))
 
 
-def as_far_as_possible(wanted: Decision, slot: Slot, levels: Levels, packing: Packing) -> Decision:
+def as_far_as_possible(
+    wanted: Decision, slot: Slot, levels: Levels, packing: Packing, completion: Completion
+) -> Decision:
     """What was possible from other levels, as far as it is from these."""
-    plant, parts = packing.plant, packing.parts(wanted)
+    plant, parts = packing.plant, Parts(*map(np.copy, packing.parts(wanted)))
     N, C = len(plant.pue), len(plant.late_cost)
     due = None if slot.work is None else levels.waiting + slot.work
     stored, ceiling = packing.rows(levels.stored, N), packing.rows(slot.ceiling, C)
     kernels.as_far_as_possible(plant, stored, packing.rows(due, C), ceiling, parts)
     assert wanted.operation is not None
     made = {n: packing.shaped(getattr(parts, n)) for n in wanted.operation.named() if n != "grid"}
-    setting, allocation = packing.setting, wanted.allocation
     # What of it were not possible would be so by rounding alone.
-    done, _ = as_near_as_can_be(allocation, Operation(**made), slot, levels, setting.fleet)
-    return decided(allocation, done, setting.physics)
+    done, _ = completion.of(wanted.allocation, Operation(**made))
+    return decided(wanted.allocation, done, packing.setting.physics)
 
 
 def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
     """``one`` where ``where [...]`` holds, otherwise ``other``."""
     if one is other or where.all():
         return one
+    if not where.any():
+        return other
     a, b = one.operation, other.operation
     assert a is not None
     assert b is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -132,7 +132,7 @@ def complete(
         For what is not possible: what, where, and by how much.
     """
     if isinstance(allocation, np.ndarray):
-        done, possible = as_near_as_can_be(allocation, wanted, slot, levels, fleet)
+        done, possible = Completion(slot, levels, fleet).of(allocation, wanted)
         if possible.all():
             return done
     # In tensors; or to say what is not possible.
@@ -159,66 +159,65 @@ def complete(
     return Operation(work, late, saved, on, charge, discharge, generation, grid)
 
 
-def as_near_as_can_be(
-    allocation: FloatArray, wanted: Operation, slot: Slot, levels: Levels, fleet: Fleet
-) -> tuple[Operation, BoolArray]:
-    """:func:`complete` of numpy arrays, and ``[...]``: was it possible, but for rounding?
+class Completion:
+    """:func:`complete` of numpy arrays, for all that may be wanted in a slot.
 
-    What is not is put where it is. Played again, the same comes of it, to the last bit.
+    What is not possible is put where it is. Done again, the same comes of it, to the last bit.
     """
-    lead, equipment = slot.demand.shape[:-1], fleet.equipment
-    count = math.prod(lead)
-    (J, N), C = fleet.reachable.shape, len(equipment.reach)
-    nothing: dict[str, Any] = {"work": (C, N), "late": (C,), "saved": (J,), "on": (N,)}
-    nothing |= dict.fromkeys(("charge", "discharge", "generation", "grid"), (N,))
-    parts: list[tuple[object, tuple[str, ...]]] = [
-        (fleet.training, ("work", "late")),
-        (fleet.models, ("saved",)),
-        (fleet.servers, ("on",)),
-        (fleet.storage, ("charge", "discharge")),
-        (slot.generation, ("generation",)),
-    ]
-    there = {name for part, names in parts if part is not None for name in names}
-    said = {name: array for name, array in wanted.named().items() if name in there}
-    due = np.zeros((*lead, 0)) if slot.work is None else levels.waiting + slot.work
-    if "work" in there and "work" not in said:
-        room = np.maximum(slot.capacity - allocation.sum(-2), 0.0)
-        said["work"] = as_soon_as_it_fits(slot.price * fleet.pue, due, room, equipment.reach)
-    values = {"on": slot.capacity} | said
-    rows = {}
-    for name, shape in nothing.items():
-        rows[name] = np.empty((*lead, *shape))
-        rows[name][...] = values.get(name, 0.0)
-    flat = Rows(*(array.reshape(count, *nothing[name]) for name, array in rows.items()))
-    none = np.zeros((*lead, N))
-    brought = (
-        slot.capacity,
-        slot.demand,
-        none if slot.generation is None else slot.generation,
-        none if levels.stored is None else levels.stored,
-        due,
-        due if slot.ceiling is None else slot.ceiling,
-    )
-    sizes = _size(fleet.capacity), _size(due) if due.size else 0.0, _size(slot.demand)
-    possible = np.empty(lead, np.bool_)
-    completion.complete(
-        equipment,
-        There(*(_rows(array, lead) for array in brought)),
-        np.array(allocation, dtype=np.float64, order="C").reshape(count, J, N),
-        (TOLERANCE * sizes[0], TOLERANCE * sizes[1], TOLERANCE * sizes[2]),
-        "late" in said,
-        "generation" in said,
-        flat,
-        possible.reshape(-1),
-    )
-    return Operation(**{n: rows[n] for n in rows if n in there or n == "grid"}), possible
 
+    def __init__(self, slot: Slot, levels: Levels, fleet: Fleet) -> None:
+        self._slot, self._fleet, self._lead = slot, fleet, slot.demand.shape[:-1]
+        N, C = len(fleet.datacenters), len(fleet.equipment.reach)
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Rows._fields, (N,))
+        shapes |= {"work": (C, N), "late": (C,), "saved": (len(fleet.gateways),)}
+        self._shapes, self._there = shapes, {"grid"}
+        parts: list[tuple[object, tuple[str, ...]]] = [
+            (fleet.training, ("work", "late")),
+            (fleet.models, ("saved",)),
+            (fleet.servers, ("on",)),
+            (fleet.storage, ("charge", "discharge")),
+            (slot.generation, ("generation",)),
+        ]
+        self._there.update(name for part, names in parts if part is not None for name in names)
+        due = None if slot.work is None else levels.waiting + slot.work
+        brought = {"capacity": slot.capacity, "demand": slot.demand, "stored": levels.stored}
+        brought |= {"generation": slot.generation, "due": due, "ceiling": slot.ceiling}
+        sizes: dict[str, tuple[int, ...]] = dict.fromkeys(There._fields, (N,))
+        sizes |= {"demand": shapes["saved"], "due": (C,), "ceiling": (C,)}
+        self._brought = There(*(self._rows(brought[name], sizes[name]) for name in There._fields))
+        scales = _size(fleet.capacity), 0.0 if due is None else _size(due), _size(slot.demand)
+        self._wide = TOLERANCE * scales[0], TOLERANCE * scales[1], TOLERANCE * scales[2]
 
-def _rows(array: FloatArray, lead: tuple[int, ...]) -> FloatArray:
-    """``[B, more]`` of ``[..., more]``: a copy, as kernels are compiled anew for read-only ones."""
-    rows = np.empty((*lead, array.shape[-1]))
-    rows[...] = array
-    return rows.reshape(math.prod(lead), array.shape[-1])
+    def of(self, allocation: FloatArray, wanted: Operation) -> tuple[Operation, BoolArray]:
+        """All that is done, and ``[...]``: was it possible, but for rounding?"""
+        slot, fleet = self._slot, self._fleet
+        said = {name: array for name, array in wanted.named().items() if name in self._there}
+        if "work" in self._there and "work" not in said:
+            room = np.maximum(slot.capacity - allocation.sum(-2), 0.0)
+            due, reach = self._brought.due, fleet.equipment.reach
+            due = due.reshape(*self._lead, len(reach))
+            said["work"] = as_soon_as_it_fits(slot.price * fleet.pue, due, room, reach)
+        given = {"on": slot.capacity} | said
+        rows = Rows(*(self._rows(given.get(n), shape) for n, shape in self._shapes.items()))
+        possible = np.empty(self._lead, np.bool_)
+        completion.complete(
+            fleet.equipment,
+            self._brought,
+            self._rows(allocation, fleet.reachable.shape),
+            self._wide,
+            "late" in said,
+            "generation" in said,
+            rows,
+            possible.reshape(-1),
+        )
+        done = {n: getattr(rows, n).reshape(*self._lead, *self._shapes[n]) for n in self._there}
+        return Operation(**done), possible
+
+    def _rows(self, array: Array, shape: tuple[int, ...]) -> FloatArray:
+        """``[B, *shape]``, 0 of none: a copy, as kernels are compiled anew for read-only arrays."""
+        rows = np.empty((*self._lead, *shape))
+        rows[...] = 0.0 if array is None else array
+        return rows.reshape(math.prod(self._lead), *shape)
 
 
 def _saved(wanted: Operation, slot: Slot, fleet: Fleet) -> FloatArray | None:

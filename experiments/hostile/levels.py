@@ -16,7 +16,7 @@ from equiload.envs import (
     rollout,
 )
 from equiload.envs.knobs.market import Market
-from equiload.envs.knobs.operation import Levels, Operation
+from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.knobs.prices import Prices
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust import Bounds, Certificate, RobustPolicy, footprint_bound
@@ -137,7 +137,9 @@ class Retrace:
         else:
             allocation = outcome.allocation[t]
         wanted = Decision(outcome.load[t], outcome.routing[t], allocation, operation=done)
-        return as_far_as_possible(wanted, slot, state.levels or Levels(), self._packing)
+        levels = state.levels or Levels()
+        completion = Completion(slot, levels, fleet)
+        return as_far_as_possible(wanted, slot, levels, self._packing, completion)
 
 
 def random_parts(rng: np.random.Generator, batch: int) -> Instance:
