@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from equiload.envs import DataError, Decision, Slot
-from equiload.envs.dynamics import decided
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.typing import Array, BoolArray, FloatArray
@@ -25,7 +24,10 @@ from equiload.robust.wayback import choose, pick, way_back
 
 
 class Played(NamedTuple):
-    """What is played: ``alpha [...]`` in [0, 1], the decision, the ledger after it."""
+    """What is played: ``alpha [...]`` in [0, 1], the ledger after it, and the decision.
+
+    Of its load and routing nothing is said.
+    """
 
     alpha: Array
     decision: Decision
@@ -35,6 +37,7 @@ class Played(NamedTuple):
 class _Reached(NamedTuple):
     """Where a decision leads, is that ``certain [...]`` to be safe, and what ``α`` depends on."""
 
+    parts: Parts
     ledger: LevelLedger
     certain: BoolArray
     standing: Standing
@@ -88,7 +91,7 @@ class LevelTurn:
         self._head = packing.flat(books.head)
         self.completion = Completion(slot, levels, safe.setting.fleet)
         self.back = way_back(expert, slot, levels, expert_levels, packing, self.completion)
-        self._returned = self._reach(self.back)
+        self._returned = self._reach(packing.parts(self.back))
         #: The ledger if the way back were taken.
         self.followed = self._returned.ledger
 
@@ -121,11 +124,11 @@ class LevelTurn:
             allocation = np.where(sound[..., None, None], allocation, back.allocation)
         done, possible = self.completion.of(allocation, wanted)
         sound = sound & possible
-        return choose(sound, decided(allocation, done, setting.physics), back), ~sound
+        return choose(sound, Decision(None, None, allocation, operation=done), back), ~sound
 
     def blend(self, advice: Decision) -> Played:
         """The largest certified step from the way back towards the advice, which is possible."""
-        reached = self._reach(advice)
+        reached = self._reach(self._packing.parts(advice))
         if reached.certain.all():
             return Played(np.ones(reached.certain.shape), advice, reached.ledger)
         alpha, packing = np.empty(reached.certain.shape), self._packing
@@ -145,8 +148,8 @@ class LevelTurn:
             self._head,
             alpha.reshape(-1),
         )
-        mixed, possible = self._mixture(advice, alpha)
-        part = self._reach(mixed)
+        mixed, possible = self._mixture(reached.parts, alpha)
+        part = self._reach(self._packing.parts(mixed))
         certain = part.certain & possible & (alpha > 0)
         return Played(
             np.where(certain, alpha, 0.0),
@@ -156,7 +159,7 @@ class LevelTurn:
 
     def switch(self, advice: Decision, trusted: BoolArray) -> Played:
         """The advice where it is ``trusted [...]`` and safe, the way back elsewhere."""
-        reached = self._reach(advice)
+        reached = self._reach(self._packing.parts(advice))
         safe = trusted & reached.certain
         ledger = _where(safe, reached.ledger, self.followed)
         return Played(safe * 1.0, choose(safe, advice, self.back), ledger)
@@ -164,20 +167,19 @@ class LevelTurn:
     def mix(self, advice: Decision, weight: float) -> Played:
         """A fixed mixture of the way back and the advice, whatever comes of it."""
         alpha = np.full(self._before.cost.shape, weight)
-        mixed, _ = self._mixture(advice, alpha)
-        return Played(alpha, mixed, self._reach(mixed).ledger)
+        mixed, _ = self._mixture(self._packing.parts(advice), alpha)
+        return Played(alpha, mixed, self._reach(self._packing.parts(mixed)).ledger)
 
-    def _mixture(self, advice: Decision, alpha: FloatArray) -> tuple[Decision, BoolArray]:
+    def _mixture(self, advice: Parts, alpha: FloatArray) -> tuple[Decision, BoolArray]:
         """The mixture of the way back and the advice; is it possible, despite its rounding?"""
-        packing = self._packing
-        back, towards = packing.parts(self.back), packing.parts(advice)
+        packing, back = self._packing, self._returned.parts
         mixed = Parts(*map(np.empty_like, back))
-        for here, there, part in zip(back, towards, mixed, strict=True):
+        for here, there, part in zip(back, advice, mixed, strict=True):
             kernels.mix(alpha.reshape(-1), here, there, part)
         shaped = {n: packing.shaped(getattr(mixed, n)) for n in parts_of(self.back)}
         allocation = shaped.pop("allocation")
         done, possible = self.completion.of(allocation, Operation(**shaped))
-        return decided(allocation, done, self.safe.setting.physics), possible
+        return Decision(None, None, allocation, operation=done), possible
 
     def _effect(self) -> Effect:
         """What the expert's decision costs."""
@@ -204,7 +206,7 @@ class LevelTurn:
     def _kinks(self) -> FloatArray:
         return np.empty((len(self._scene.price), len(self.safe.kink_prices)))
 
-    def _reach(self, decision: Decision) -> _Reached:
+    def _reach(self, decision: Parts) -> _Reached:
         """Where ``decision`` leads."""
         packing, books, before = self._packing, self._before.books, self._standing
         after = Standing(*map(np.empty_like, before))
@@ -215,7 +217,7 @@ class LevelTurn:
             packing.plant,
             self.safe.gap_prices,
             self._rules,
-            packing.parts(decision),
+            decision,
             self._expert,
             *self._on,
             self._gross,
@@ -229,7 +231,7 @@ class LevelTurn:
         books = books._replace(cost=cost, footprint=footprint, left=left)
         needs = packing.shaped(need)
         certain = np.isfinite(needs) & np.isfinite(books.right) & (needs <= books.right)
-        return _Reached(LevelLedger(books, *rest), certain, after, curve, need)
+        return _Reached(decision, LevelLedger(books, *rest), certain, after, curve, need)
 
 
 def _where(where: BoolArray, one: LevelLedger, other: LevelLedger) -> LevelLedger:

@@ -168,7 +168,7 @@ def as_far_as_possible(
             parts.generation[b, i] = min(parts.generation[b, i], max(needed, 0.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _flows(
     b: int, given: Parts, less: float, expert: Parts, plant: Plant, flow: FloatArray
 ) -> tuple[bool, float, float]:
@@ -221,7 +221,7 @@ def _flows(
     return moved, cost, size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _effect(
     b: int, flow: FloatArray, scene: Scene, plant: Plant, terms: int, emitted: FloatArray
 ) -> tuple[float, float]:
@@ -243,7 +243,7 @@ def _effect(
     return cost, size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _hinges(
     b: int, given: Parts, on_before: FloatArray, demand: FloatArray, plant: Plant, kinks: FloatArray
 ) -> float:
@@ -298,7 +298,7 @@ def expert_effect(
         footprint[1, b] = emitted[1] + tiny
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _sizes(b: int, given: Parts, on_before: FloatArray, demand: FloatArray, plant: Plant) -> float:
     """US$ that the rounding of starts and quality goes with."""
     size = 0.0
@@ -312,7 +312,7 @@ def _sizes(b: int, given: Parts, on_before: FloatArray, demand: FloatArray, plan
     return size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _up(total: float, change: float) -> float:
     """At least the exact sum."""
     summed = total + change
@@ -320,13 +320,13 @@ def _up(total: float, change: float) -> float:
     return up
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _behind_and_ahead(value: float, error: float, behind: float, ahead: float) -> float:
     """US$ that a gap may cost to give back, at least."""
     return max(error - value, 0.0) * behind + max(error + value, 0.0) * ahead
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _gaps(
     b: int, given: Parts, expert: Parts, plant: Plant, terms: int, before: Standing, after: Standing
 ) -> None:
@@ -353,7 +353,7 @@ def _gaps(
         after.waiting_error[b, c] = before.waiting_error[b, c] + error
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _potential(
     b: int, plant: Plant, worth: GapPrices, terms: int, after: Standing, footprint: FloatArray
 ) -> float:
@@ -374,10 +374,11 @@ def _potential(
         gap, error = after.waiting[b, c], after.waiting_error[b, c]
         behind, ahead = worth.waiting_behind[c], worth.waiting_ahead[c]
         reserved[1] += _behind_and_ahead(gap, error, behind, ahead) * up
-    return (reserved[0] + reserved[1] + reserved[2]) * (1 + 4 * _EPS)
+    phi: float = (reserved[0] + reserved[1] + reserved[2]) * (1 + 4 * _EPS)
+    return phi
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _reserve(b: int, plant: Plant, worth: GapPrices, rules: Rules, after: Standing) -> float:
     """US$: what rounding may add on the way back; 0 where levels were never apart."""
     apart, scale = False, abs(after.cost[b])
@@ -398,7 +399,7 @@ def _reserve(b: int, plant: Plant, worth: GapPrices, rules: Rules, after: Standi
     return rules.slots_left * rules.terms * _EPS * scale if apart else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _stay(b: int, before: Standing, after: Standing) -> None:
     """Nothing has changed."""
     after.total[b], after.left[b] = before.total[b], before.left[b]
@@ -509,7 +510,7 @@ def _along(here: float, there: float, alpha: float) -> tuple[float, float]:
     return here + alpha * (there - here), there - here
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _largest_step(
     b: int,
     here: Curve,

@@ -54,11 +54,14 @@ class Packing:
 
     def parts(self, decision: Decision) -> Parts:
         """Everything that was decided, a problem a row."""
-        named = parts_of(decision)
-        return self._nothing._replace(**{name: self.flat(array) for name, array in named.items()})
+        done, named = decision.operation, Parts._fields[1:]
+        given = [decision.allocation, *(getattr(done, name) for name in named)]
+        pairs = zip(given, self.nothing, strict=True)
+        return Parts(*(none if array is None else self.flat(array) for array, none in pairs))
 
     @cached_property
-    def _nothing(self) -> Parts:
+    def nothing(self) -> Parts:
+        """Nothing is done."""
         C, J, N = len(self.plant.late_cost), *self.plant.routing.shape
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Parts._fields, (N,))
         shapes |= {"allocation": (J, N), "work": (C, N), "late": (C,), "saved": (J,)}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from equiload.envs import DataError, Decision, Fleet, Policy, Setting, Slot, State, Trajectory
+from equiload.envs.dynamics import decided
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.knobs.operation import Levels
 from equiload.envs.make import Spec, make
@@ -161,7 +162,9 @@ class RobustLayer:
                     ends=safe.ends(ledger),
                 )
             )
-        return played.decision
+        done = played.decision
+        assert done.operation is not None
+        return decided(done.allocation, done.operation, safe.setting.physics)
 
     def _screen(
         self, advice: FloatArray, expert: FloatArray, slot: Slot

@@ -7,12 +7,9 @@ withholds moves the levels toward the expert's, by exactly so much.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from equiload.envs import Decision, Slot
-from equiload.envs.dynamics import decided
 from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.typing import Array, BoolArray
 from equiload.robust import level_kernels as kernels
@@ -54,11 +51,11 @@ def as_far_as_possible(
     made = {n: packing.shaped(getattr(parts, n)) for n in wanted.operation.named() if n != "grid"}
     # What of it were not possible would be so by rounding alone.
     done, _ = completion.of(wanted.allocation, Operation(**made))
-    return decided(wanted.allocation, done, packing.setting.physics)
+    return Decision(None, None, wanted.allocation, operation=done)
 
 
 def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
-    """``one`` where ``where [...]`` holds, otherwise ``other``."""
+    """``one`` where ``where [...]`` holds, otherwise ``other``: all but load and routing."""
     if one is other or where.all():
         return one
     if not where.any():
@@ -68,11 +65,8 @@ def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
     assert b is not None
     others = b.named()
     operation = {name: pick(where, array, others[name]) for name, array in a.named().items()}
-    chosen = {
-        n: pick(where, getattr(one, n), getattr(other, n))
-        for n in ("load", "routing", "allocation")
-    }
-    return replace(one, **chosen, operation=Operation(**operation))
+    allocation = pick(where, one.allocation, other.allocation)
+    return Decision(None, None, allocation, operation=Operation(**operation))
 
 
 def pick(where: BoolArray, one: Array, other: Array) -> Array:
