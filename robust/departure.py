@@ -15,12 +15,15 @@ from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust import level_kernels as kernels
+from equiload.robust import step_kernels as steps
 from equiload.robust.kernels import Ledger
 from equiload.robust.level_kernels import Curve, Parts, Rules, Standing
 from equiload.robust.levels import LevelLedger, LevelSafeSet
 from equiload.robust.packing import parts_of
 from equiload.robust.safe import Effect
 from equiload.robust.wayback import choose, pick, way_back
+
+_EPS = float(np.finfo(np.float64).eps)
 
 
 class Played(NamedTuple):
@@ -131,23 +134,7 @@ class LevelTurn:
         reached = self._reach(self._packing.parts(advice))
         if reached.certain.all():
             return Played(np.ones(reached.certain.shape), advice, reached.ledger)
-        alpha, packing = np.empty(reached.certain.shape), self._packing
-        kernels.largest_steps(
-            self._packing.plant,
-            self.safe.gap_prices,
-            self._rules,
-            self.safe.kink_prices,
-            packing.flat(self._own.size),
-            packing.flat(self._own.footprint),
-            self._returned.standing,
-            reached.standing,
-            self._returned.curve,
-            reached.curve,
-            reached.need,
-            packing.flat(self._before.books.right),
-            self._head,
-            alpha.reshape(-1),
-        )
+        alpha = self._largest_steps(reached)
         mixed, possible = self._mixture(reached.parts, alpha)
         part = self._reach(self._packing.parts(mixed))
         certain = part.certain & possible & (alpha > 0)
@@ -170,12 +157,40 @@ class LevelTurn:
         mixed, _ = self._mixture(self._packing.parts(advice), alpha)
         return Played(alpha, mixed, self._reach(self._packing.parts(mixed)).ledger)
 
+    def _largest_steps(self, reached: _Reached) -> FloatArray:
+        """``[...]``: the largest share of the advice that is worth a try.
+
+        The mixture is played in floating point, so that it is certified: it is searched for at a
+        right side lower by what rounding may add to it.
+        """
+        safe, packing, books = self.safe, self._packing, self._before.books
+        here, there = self._returned.curve, reached.curve
+        size = self._own.size + (self._own.footprint + books.head).max(-1) @ self._rules.mu
+        size = packing.flat(size + books.right) + here.size + there.size
+        waits = reached.need - reached.standing.left
+        goal = packing.flat(books.right) - waits - 4 * safe.terms * _EPS * size
+        alpha = packing.flat(reached.certain * 1.0)
+        steps.largest_steps(
+            np.stack([here.line, there.line]),
+            np.stack([here.kinks, there.kinks]),
+            np.stack([here.footprint, there.footprint]),
+            safe.kink_prices,
+            safe.gap_prices.missing,
+            packing.plant.unit.size + len(packing.plant.pue),
+            packing.plant.region_of,
+            self._rules.mu,
+            self._head,
+            goal,
+            alpha,
+        )
+        return packing.shaped(alpha)
+
     def _mixture(self, advice: Parts, alpha: FloatArray) -> tuple[Decision, BoolArray]:
         """The mixture of the way back and the advice; is it possible, despite its rounding?"""
         packing, back = self._packing, self._returned.parts
         mixed = Parts(*map(np.empty_like, back))
         for here, there, part in zip(back, advice, mixed, strict=True):
-            kernels.mix(alpha.reshape(-1), here, there, part)
+            steps.mix(alpha.reshape(-1), here, there, part)
         shaped = {n: packing.shaped(getattr(mixed, n)) for n in parts_of(self.back)}
         allocation = shaped.pop("allocation")
         done, possible = self.completion.of(allocation, Operation(**shaped))

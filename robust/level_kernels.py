@@ -1,4 +1,4 @@
-"""Where the past counts, compiled: the way back, where a decision leads, and how far one may go.
+"""Where the past counts, compiled: where a decision leads, and what that may cost to take back.
 
 A problem of the batch at a time. Every bound is rounded outward as docs/robustness.md says; nothing
 there depends on the order of a sum, and the compiler is not allowed to change the arithmetic.
@@ -9,15 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from equiload.envs.typing import BoolArray, FloatArray, IntArray
+from equiload.envs.typing import FloatArray, IntArray
 
 _EPS = float(np.finfo(np.float64).eps)
 # Products lose less than this when they underflow.
 _TINY = 1e-280
 # What each slot of the way back may add by rounding, in units of the terms of a sum.
 _STEP = 64
-# Newton's method passes each kink once at most, and few of them; an uncertified end is no harm.
-_MOST_STEPS = 60
 
 
 class Parts(NamedTuple):
@@ -104,9 +102,10 @@ class Standing(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """What is linear in the share of the advice, ``[B, ...]``, and the ``size`` of its cost.
+    """What is linear in the share of the advice: ``line [B]`` US$, ``footprint [B, K, R]``.
 
-    ``line`` US$, arguments ``kinks [B, M]`` of what costs beyond 0, and ``footprint [B, K, R]``.
+    Arguments ``kinks [B, M]`` of what costs beyond 0. ``size [B]``, US$, is what the rounding of
+    all of it goes with.
     """
 
     line: FloatArray
@@ -121,51 +120,6 @@ class Rules(NamedTuple):
     mu: FloatArray
     terms: int
     slots_left: int
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def as_far_as_possible(
-    plant: Plant,
-    stored: FloatArray,
-    due: FloatArray,
-    ceiling: FloatArray,
-    parts: Parts,
-) -> None:
-    """``parts``, made into what is possible of them from other levels.
-
-    ``stored [B, N]`` before the slot, ``due [B, C]`` then waiting or arriving.
-    """
-    B, J, N = parts.allocation.shape
-    load = np.empty(N)
-    for b in range(B):
-        load[:] = 0.0
-        for j in range(J):
-            for i in range(N):
-                load[i] += parts.allocation[b, j, i]
-        for c in range(due.shape[1]):
-            asked = done = 0.0
-            for i in range(N):
-                asked += parts.work[b, c, i]
-            # What is done already is given up less, and then done less.
-            short = max(asked + parts.late[b, c] - due[b, c], 0.0)
-            late = max(parts.late[b, c] - short, 0.0)
-            share = due[b, c] / asked if asked > due[b, c] else 1.0
-            for i in range(N):
-                parts.work[b, c, i] *= share
-                load[i] += parts.work[b, c, i]
-                done += parts.work[b, c, i]
-            parts.late[b, c] = late + max(due[b, c] - done - late - ceiling[b, c], 0.0)
-        for i in range(N):
-            idle, into, out = plant.idle[i], plant.into[i], plant.out[i]
-            needed = (idle * parts.on[b, i] + (1.0 - idle) * load[i]) * plant.pue[i]
-            charge, discharge = parts.charge[b, i], parts.discharge[b, i]
-            room = (plant.energy[i] - stored[b, i] + discharge / out) / into
-            charge = min(charge, max(room, 0.0))
-            discharge = min(discharge, (stored[b, i] + charge * into) * out)
-            discharge = min(discharge, needed + charge)
-            parts.charge[b, i], parts.discharge[b, i] = charge, discharge
-            needed += charge - discharge
-            parts.generation[b, i] = min(parts.generation[b, i], max(needed, 0.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -469,7 +423,6 @@ def reach(
                     free += scene.demand[b, j] * plant.width[j, h]
         change = cost + energy + rise
         error += terms * _EPS * apart + (_TINY if apart > 0 else 0.0)
-        curve.size[b] = size + apart
         curve.line[b] = before.cost[b] + change + error - value
         after.cost[b] = _up(before.cost[b], change + error)
         for k in range(K):
@@ -481,14 +434,17 @@ def reach(
         total = _up(after.cost[b] + _potential(b, plant, worth, terms, after, extra), 0.0)
         after.total[b] = left = total
         scale = abs(total)
+        curve.size[b] = size + apart + abs(total)
         for k in range(K):
-            top = -np.inf
+            top, most = -np.inf, 0.0
             for r in range(R):
                 full = _up(after.footprint[b, k, r] + extra[k, r], 0.0)
                 after.total_footprint[b, k, r] = full
                 top = max(top, full - head[b, k, r])
+                most = max(most, abs(full))
             left += mu[k] * top
             scale += mu[k] * abs(top)
+            curve.size[b] += mu[k] * most
         after.left[b] = left + (K + 8) * _EPS * scale
         if same:
             _stay(b, before, after)
@@ -502,116 +458,3 @@ def reach(
             curve.kinks[b, m + 2 * c] = -after.waiting[b, c]
             curve.kinks[b, m + 2 * c + 1] = after.waiting[b, c]
         need[b] = after.left[b] + _reserve(b, plant, worth, rules, after)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _along(here: float, there: float, alpha: float) -> tuple[float, float]:
-    """A number between the two, and its slope."""
-    return here + alpha * (there - here), there - here
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _largest_step(
-    b: int,
-    here: Curve,
-    there: Curve,
-    unit: FloatArray,
-    plant: Plant,
-    worth: GapPrices,
-    mu: FloatArray,
-    head: FloatArray,
-    goal: float,
-) -> float:
-    """The largest share in [0, 1] whose left side is at most ``goal``, or 0.
-
-    Newton's method from 1 on the convex, piecewise linear left side: each of its lines lies below
-    it, so no step goes past the root.
-    """
-    K, R = head.shape[1:]
-    height, climb = np.empty((K, R)), np.empty((K, R))
-    missing = plant.unit.size + len(plant.pue)
-    alpha = 1.0
-    for _ in range(_MOST_STEPS):
-        value, rise = _along(here.line[b], there.line[b], alpha)
-        for k in range(K):
-            for r in range(R):
-                at, slope = _along(here.footprint[b, k, r], there.footprint[b, k, r], alpha)
-                height[k, r], climb[k, r] = at - head[b, k, r], slope
-        for m in range(len(unit)):
-            at, slope = _along(here.kinks[b, m], there.kinks[b, m], alpha)
-            if at > 0.0:
-                value += unit[m] * at
-                rise += unit[m] * slope
-                i = m - missing
-                if 0 <= i < len(plant.pue):
-                    for k in range(K):
-                        height[k, plant.region_of[i]] += worth.missing[k, i] * at
-                        climb[k, plant.region_of[i]] += worth.missing[k, i] * slope
-        for k in range(K):
-            top = height[k].argmax()
-            value += mu[k] * height[k, top]
-            rise += mu[k] * climb[k, top]
-        if value <= goal:
-            break
-        step = max(alpha - (value - goal) / rise, 0.0) if rise > 0.0 else 0.0
-        if step == alpha:
-            break
-        alpha = step
-    return alpha
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def largest_steps(
-    plant: Plant,
-    worth: GapPrices,
-    rules: Rules,
-    unit: FloatArray,
-    own_size: FloatArray,
-    own_footprint: FloatArray,
-    followed: Standing,
-    reached: Standing,
-    here: Curve,
-    there: Curve,
-    need: FloatArray,
-    right: FloatArray,
-    head: FloatArray,
-    alpha: FloatArray,
-) -> None:
-    """``alpha [B]``: the largest step from ``followed`` to ``reached`` that is worth a try.
-
-    The mixture is played in floating point, so that it is certified: it is searched for at a right
-    side lower by what rounding may add to it. ``unit [M]``, US$ per unit of each kink.
-    """
-    for b in range(len(alpha)):
-        alpha[b] = 1.0
-        if np.isfinite(need[b]) and need[b] <= right[b]:
-            continue
-        size = own_size[b] + here.size[b] + there.size[b] + right[b]
-        size += abs(followed.total[b]) + abs(reached.total[b])
-        for k in range(len(rules.mu)):
-            most = 0.0
-            for r in range(head.shape[2]):
-                some = own_footprint[b, k, r] + head[b, k, r]
-                some += abs(followed.total_footprint[b, k, r])
-                most = max(most, some + abs(reached.total_footprint[b, k, r]))
-            size += rules.mu[k] * most
-        goal = right[b] - _reserve(b, plant, worth, rules, reached) - 4 * rules.terms * _EPS * size
-        alpha[b] = _largest_step(b, here, there, unit, plant, worth, rules.mu, head, goal)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def mix(alpha: FloatArray, here: FloatArray, there: FloatArray, mixed: FloatArray) -> None:
-    """``mixed [B, ...]``: from ``here``, the share ``alpha [B]`` of the way; all of it is there."""
-    for b in range(len(alpha)):
-        if alpha[b] == 1.0:
-            mixed[b] = there[b]
-        else:
-            mixed[b] = here[b] + alpha[b] * (there[b] - here[b])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def keep(where: BoolArray, one: FloatArray, other: FloatArray) -> None:
-    """``one [B, ...]`` where ``where [B]`` holds, otherwise ``other``."""
-    for b in range(len(where)):
-        if not where[b]:
-            one[b] = other[b]

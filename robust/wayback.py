@@ -8,11 +8,11 @@ withholds moves the levels toward the expert's, by exactly so much.
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from equiload.envs import Decision, Slot
 from equiload.envs.knobs.operation import Completion, Levels, Operation
-from equiload.envs.typing import Array, BoolArray
-from equiload.robust import level_kernels as kernels
+from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.level_kernels import Parts
 from equiload.robust.packing import Packing
 
@@ -45,8 +45,17 @@ def as_far_as_possible(
     plant, parts = packing.plant, Parts(*map(np.copy, packing.parts(wanted)))
     N, C = len(plant.pue), len(plant.late_cost)
     due = None if slot.work is None else levels.waiting + slot.work
-    stored, ceiling = packing.rows(levels.stored, N), packing.rows(slot.ceiling, C)
-    kernels.as_far_as_possible(plant, stored, packing.rows(due, C), ceiling, parts)
+    _withhold(
+        (plant.pue, plant.idle, plant.energy, plant.into, plant.out),
+        (packing.rows(levels.stored, N), packing.rows(due, C), packing.rows(slot.ceiling, C)),
+        parts.allocation,
+        parts.work,
+        parts.late,
+        parts.on,
+        parts.charge,
+        parts.discharge,
+        parts.generation,
+    )
     assert wanted.operation is not None
     made = {n: packing.shaped(getattr(parts, n)) for n in wanted.operation.named() if n != "grid"}
     # What of it were not possible would be so by rounding alone.
@@ -77,3 +86,52 @@ def pick(where: BoolArray, one: Array, other: Array) -> Array:
 def spread(values: Array, array: Array) -> Array:
     """``values [...]`` with as many axes as ``array [..., more]``."""
     return values.reshape(values.shape + (1,) * (np.ndim(array) - values.ndim))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _withhold(
+    equipment: tuple[FloatArray, ...],
+    before: tuple[FloatArray, FloatArray, FloatArray],
+    allocation: FloatArray,
+    work: FloatArray,
+    late: FloatArray,
+    on: FloatArray,
+    charge: FloatArray,
+    discharge: FloatArray,
+    generation: FloatArray,
+) -> None:
+    """Make what is done ``[B, ...]`` into what is possible of it from other levels.
+
+    ``equipment``: PUE, idle share, energy stored at most, both efficiencies, ``[N]``; ``before``:
+    what is stored ``[B, N]``, what waits or arrives and what may wait after the slot ``[B, C]``.
+    """
+    pue, idle, energy, into, out = equipment
+    stored, due, ceiling = before
+    B, J, N = allocation.shape
+    load = np.empty(N)
+    for b in range(B):
+        load[:] = 0.0
+        for j in range(J):
+            for i in range(N):
+                load[i] += allocation[b, j, i]
+        for c in range(due.shape[1]):
+            asked = done = 0.0
+            for i in range(N):
+                asked += work[b, c, i]
+            # What is done already is given up less, and then done less.
+            short = max(asked + late[b, c] - due[b, c], 0.0)
+            least = max(late[b, c] - short, 0.0)
+            share = due[b, c] / asked if asked > due[b, c] else 1.0
+            for i in range(N):
+                work[b, c, i] *= share
+                load[i] += work[b, c, i]
+                done += work[b, c, i]
+            late[b, c] = least + max(due[b, c] - done - least - ceiling[b, c], 0.0)
+        for i in range(N):
+            needed = (idle[i] * on[b, i] + (1.0 - idle[i]) * load[i]) * pue[i]
+            room = (energy[i] - stored[b, i] + discharge[b, i] / out[i]) / into[i]
+            taken = min(charge[b, i], max(room, 0.0))
+            given = min(discharge[b, i], (stored[b, i] + taken * into[i]) * out[i])
+            given = min(given, needed + taken)
+            charge[b, i], discharge[b, i] = taken, given
+            generation[b, i] = min(generation[b, i], max(needed + taken - given, 0.0))
