@@ -113,13 +113,20 @@ def operated(
     done = knobs.complete(
         allocation, wanted or Operation(), slot, levels or Levels(), physics.fleet
     )
+    return decided(allocation, done, physics, moved)
+
+
+def decided(
+    allocation: Array, operation: Operation, physics: Physics, moved: Array | None = None
+) -> Decision:
+    """Decision of an ``allocation [..., J, N]`` and all that is done beside routing."""
     load = allocation.sum(-2)
-    if done.work is not None:
-        load = load + done.work.sum(-2)
+    if operation.work is not None:
+        load = load + operation.work.sum(-2)
     routing = load[..., 0] * 0.0
     if physics.routing_cost is not None:
         routing = (allocation * physics.routing_cost).sum((-1, -2))
-    return Decision(load, routing, allocation, moved, done)
+    return Decision(load, routing, allocation, moved, operation)
 
 
 def slot_cost(

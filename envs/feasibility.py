@@ -40,11 +40,10 @@ def feasible(
 
     Nothing at all may leave the reach: an advice has no rounding to excuse there.
     """
-    allowed = tolerance * np.maximum(demand.sum(-1), 1e-300)[..., None]
-    excess = excesses(allocation, demand, capacity, reachable)
-    good = (excess.pop(_REACH) == 0).all(-1)
-    for amount in excess.values():
-        good &= (amount <= allowed).all(-1)
+    (J, N), good = reachable.shape, np.empty(allocation.shape[:-2], np.bool_)
+    rows = np.ascontiguousarray(allocation).reshape(good.size, J, N)
+    asked, room = demand.reshape(good.size, J), capacity.reshape(good.size, N)
+    _sound(rows, asked, room, reachable, tolerance, good.reshape(-1))
     return good
 
 
@@ -62,9 +61,7 @@ def check_allocation(allocation: FloatArray, slot: Slot, reachable: BoolArray) -
             f"slot {slot.index}: the allocation has shape {allocation.shape}, "
             f"expected {(*demand.shape, capacity.shape[-1])} (gateways, data centers)"
         )
-    J, N = reachable.shape
-    rows = np.ascontiguousarray(allocation).reshape(-1, J, N)
-    if _sound(rows, demand.reshape(-1, J), capacity.reshape(-1, N), reachable, TOLERANCE):
+    if feasible(allocation, demand, capacity, reachable, TOLERANCE).all():
         return
     allowed = TOLERANCE * np.maximum(demand.sum(-1), 1e-300)
     for text, amount in excesses(allocation, demand, capacity, reachable).items():
@@ -89,12 +86,13 @@ def _sound(
     capacity: FloatArray,
     reachable: BoolArray,
     tolerance: float,
-) -> bool:
-    """Is no condition broken in any row of ``allocation [B, J, N]``? May doubt what is sound."""
+    sound: BoolArray,
+) -> None:
+    """``sound [B]``: is no condition broken in a row of ``allocation [B, J, N]``?"""
     B, J, N = allocation.shape
     load = np.empty(N)
-    good = True
     for b in range(B):
+        good = True
         load[:] = 0.0
         total = 0.0
         for j in range(J):
@@ -110,4 +108,4 @@ def _sound(
             good &= abs(row - demand[b, j]) <= allowed
         for i in range(N):
             good &= load[i] - capacity[b, i] <= allowed
-    return good
+        sound[b] = good

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import unit_of
+from equiload.envs.knobs.completion import Equipment
 from equiload.envs.knobs.models import Models
 from equiload.envs.knobs.servers import Servers
 from equiload.envs.knobs.storage import Storage
@@ -206,6 +207,35 @@ class Fleet(_Frozen):
     def membership(self) -> FloatArray:
         """``[N, R]``: 1 where a data center lies in a region."""
         return frozen(np.eye(len(self.regions))[self.region_of])
+
+    @cached_property
+    def equipment(self) -> Equipment:
+        """What is done beside routing depends on these numbers."""
+        (J, N), storage, training, models = (
+            self.reachable.shape,
+            self.storage,
+            self.training,
+            self.models,
+        )
+        nothing = np.zeros(N)
+        batteries = (nothing, nothing, nothing, nothing + 1.0, nothing + 1.0)
+        if storage is not None:
+            batteries = (
+                storage.energy,
+                storage.charge,
+                storage.discharge,
+                storage.charge_efficiency,
+                storage.discharge_efficiency,
+            )
+        numbers = (
+            self.pue,
+            nothing if self.servers is None else self.servers.idle,
+            *batteries,
+            np.zeros((0, N), np.bool_) if training is None else training.reach(N),
+            np.zeros(J) if models is None else models.share,
+            np.zeros(0) if models is None else models.steps[0],
+        )
+        return Equipment(*map(np.array, numbers))  # kernels are compiled anew for read-only ones
 
     def to(self, convert: Callable[[FloatArray], Any]) -> Fleet:
         """The same with its numbers in other arrays, tensors on a device, say."""

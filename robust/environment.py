@@ -93,7 +93,7 @@ class EnvironmentLayer:
                 allowance=self.allowance,
                 footprint_bound=self.footprint_bound,
                 bounds=self.bounds,
-                keep_expert=self.record,
+                record=self.record,
             )
             self._with_levels.reset(setting)
             return
@@ -154,8 +154,8 @@ class EnvironmentLayer:
     ) -> Decision:
         played = layer.act(slot, decision, levels)
         assert isinstance(played, Decision)
-        last = layer.records[-1]
-        self._last = {"alpha": last.alpha, "slack": last.ledger.right - last.ledger.left}
+        alpha, ledger = layer.last
+        self._last = {"alpha": alpha, "slack": ledger.right - ledger.left}
         return replace(played, moved=decision.moved)
 
     def _compiled(self, slot: Slot, expert: FloatArray, decision: Decision) -> Decision:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from equiload.envs import DataError, Decision, Fleet, Policy, Setting, Slot, State, Trajectory
+from equiload.envs.dynamics import decided
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.knobs.operation import Levels
 from equiload.envs.make import Spec, make
@@ -15,7 +16,7 @@ from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, SlotRecord, certificate_of, seal
-from equiload.robust.departure import LevelTurn, screen
+from equiload.robust.departure import LevelTurn
 from equiload.robust.kernels import Ledger
 from equiload.robust.levels import LevelLedger, LevelSafeSet
 from equiload.robust.methods import LevelMethod, Method
@@ -45,6 +46,8 @@ class RobustLayer:
         What no slot exceeds: needed on fleets with knobs, whose past counts.
     keep_expert
         Keep the expert's decisions for :func:`~equiload.robust.verify`.
+    record
+        Keep what :meth:`certificate` needs; otherwise the last slot alone is known.
     """
 
     def __init__(
@@ -57,11 +60,12 @@ class RobustLayer:
         footprint_bound: FloatArray | None = None,
         bounds: Bounds | None = None,
         keep_expert: bool = True,
+        record: bool = True,
     ) -> None:
         self.expert, self.rho, self.allowance = expert, rho, allowance
         self.method: Method = make("method", method, like=Method)
         self.footprint_bound, self.bounds = footprint_bound, bounds
-        self.keep_expert = keep_expert
+        self.keep_expert, self.record = keep_expert, record
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
@@ -84,6 +88,8 @@ class RobustLayer:
         self._level_ledger: LevelLedger | None = None
         #: Of the slots played so far.
         self.records: list[SlotRecord] = []
+        #: ``alpha [...]`` of the last slot, and the ledger after it.
+        self.last: tuple[FloatArray, Ledger]
 
     def act(
         self, slot: Slot, advice: Array | Decision, levels: Levels | None = None
@@ -111,8 +117,10 @@ class RobustLayer:
         played = self.method(turn, proposed)
         self._ledger = played.ledger
         alpha = np.where(refused, 0.0, played.alpha)
-        record = expert if self.keep_expert else seal(expert)
-        self.records.append(SlotRecord(record, alpha, refused, played.ledger))
+        self.last = alpha, played.ledger
+        if self.record:
+            record = expert if self.keep_expert else seal(expert)
+            self.records.append(SlotRecord(record, alpha, refused, played.ledger))
         allocation: FloatArray = played.allocation
         return allocation
 
@@ -135,24 +143,28 @@ class RobustLayer:
         # Rounding below zero would let S^π fall.
         expert = replace(expert, allocation=np.maximum(expert.allocation, 0.0))
         turn = LevelTurn(safe, self._level_ledger, slot, levels, before, expert)
-        proposed, refused = screen(advice, turn.back, slot, levels, safe.setting)
+        proposed, refused = turn.screen(advice)
         assert isinstance(self.method, LevelMethod)
         played = self.method.operate(turn, proposed)
         ledger = self._level_ledger = played.ledger
-        self.records.append(
-            SlotRecord(
-                expert=expert.allocation
-                if self.keep_expert
-                else seal(expert.allocation, expert.operation),
-                alpha=np.where(refused, 0.0, played.alpha),
-                refused=refused,
-                ledger=ledger.books,
-                operation=expert.operation if self.keep_expert else None,
-                reserved=ledger.reserved,
-                ends=safe.ends(ledger),
+        alpha = np.where(refused, 0.0, played.alpha)
+        self.last = alpha, ledger.books
+        if self.record:
+            kept, operation = self.keep_expert, expert.operation
+            self.records.append(
+                SlotRecord(
+                    expert.allocation if kept else seal(expert.allocation, operation),
+                    alpha,
+                    refused,
+                    ledger.books,
+                    operation=operation if kept else None,
+                    reserved=ledger.reserved,
+                    ends=safe.ends(ledger),
+                )
             )
-        )
-        return played.decision
+        done = played.decision
+        assert done.operation is not None
+        return decided(done.allocation, done.operation, safe.setting.physics)
 
     def _screen(
         self, advice: FloatArray, expert: FloatArray, slot: Slot

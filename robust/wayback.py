@@ -7,21 +7,23 @@ withholds moves the levels toward the expert's, by exactly so much.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from numba import njit
 
-from equiload.envs import Decision, Setting, Slot
-from equiload.envs.dynamics import operated
-from equiload.envs.knobs.operation import Levels, Operation, draw
+from equiload.envs import Decision, Slot
+from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.typing import Array, BoolArray, FloatArray
-
-#: Completing what is complete changes nothing, but for rounding; so often is that tried.
-_MOST_PASSES = 4
+from equiload.robust.level_kernels import Parts
+from equiload.robust.packing import Packing
 
 
 def way_back(
-    expert: Decision, slot: Slot, levels: Levels, expert_levels: Levels, setting: Setting
+    expert: Decision,
+    slot: Slot,
+    levels: Levels,
+    expert_levels: Levels,
+    packing: Packing,
+    completion: Completion,
 ) -> Decision:
     """What the layer does in place of ``expert``, from its own ``levels``.
 
@@ -33,82 +35,47 @@ def way_back(
             there &= (own == getattr(expert_levels, name)).all(-1)
     if there.all():
         return expert
-    return choose(there, expert, as_far_as_possible(expert, slot, levels, setting))
+    return choose(there, expert, as_far_as_possible(expert, slot, levels, packing, completion))
 
 
-def as_far_as_possible(wanted: Decision, slot: Slot, levels: Levels, setting: Setting) -> Decision:
-    """What was possible from other levels, as far as it is from these."""
-    operation, fleet = wanted.operation, setting.fleet
-    assert operation is not None
-    done = replace(operation, grid=None)
-    load = wanted.allocation.sum(-2)
-    if fleet.training is not None:
-        work, late = _work(operation, slot, levels)
-        done = replace(done, work=work, late=late)
-        load = load + work.sum(-2)
-    needed = draw(load, operation.on, fleet)
-    if fleet.storage is not None:
-        storage = fleet.storage
-        into, out = storage.charge_efficiency, storage.discharge_efficiency
-        room = (storage.energy - levels.stored + operation.discharge / out) / into
-        charge = np.minimum(operation.charge, np.maximum(room, 0.0))
-        there = (levels.stored + charge * into) * out
-        discharge = np.minimum(np.minimum(operation.discharge, there), needed + charge)
-        done = replace(done, charge=charge, discharge=discharge)
-        needed = needed + charge - discharge
-    if operation.generation is not None:
-        used = np.minimum(operation.generation, np.maximum(needed, 0.0))
-        done = replace(done, generation=used)
-    return complete(wanted.allocation, done, slot, levels, setting)
-
-
-def _work(operation: Operation, slot: Slot, levels: Levels) -> tuple[FloatArray, FloatArray]:
-    """Work ``[..., C, N]`` to do and ``[..., C]`` to give up."""
-    assert slot.work is not None
-    due, asked = levels.waiting + slot.work, operation.work.sum(-1)
-    # What is done already is given up less, and then done less.
-    short = np.maximum(asked + operation.late - due, 0.0)
-    late = np.maximum(operation.late - short, 0.0)
-    done = np.minimum(asked, due)
-    share = np.divide(done, asked, out=np.ones_like(asked), where=asked > done)
-    work = operation.work * share[..., None]
-    late = late + np.maximum(due - work.sum(-1) - late - slot.ceiling, 0.0)
-    return work, late
-
-
-def complete(
-    allocation: FloatArray, wanted: Operation, slot: Slot, levels: Levels, setting: Setting
+def as_far_as_possible(
+    wanted: Decision, slot: Slot, levels: Levels, packing: Packing, completion: Completion
 ) -> Decision:
-    """What comes of it, to the last bit: whoever plays it again plays the same.
-
-    Raises
-    ------
-    InfeasibleError
-        For what is not possible from the ``levels`` before the slot.
-    """
-    decision = operated(allocation, wanted, slot, levels, setting.physics)
-    for _ in range(_MOST_PASSES):
-        again = operated(allocation, decision.operation, slot, levels, setting.physics)
-        if _same(decision.operation, again.operation):
-            break
-        decision = again
-    return decision
+    """What was possible from other levels, as far as it is from these."""
+    plant, parts = packing.plant, Parts(*map(np.copy, packing.parts(wanted)))
+    N, C = len(plant.pue), len(plant.late_cost)
+    due = None if slot.work is None else levels.waiting + slot.work
+    _withhold(
+        (plant.pue, plant.idle, plant.energy, plant.into, plant.out),
+        (packing.rows(levels.stored, N), packing.rows(due, C), packing.rows(slot.ceiling, C)),
+        parts.allocation,
+        parts.work,
+        parts.late,
+        parts.on,
+        parts.charge,
+        parts.discharge,
+        parts.generation,
+    )
+    assert wanted.operation is not None
+    made = {n: packing.shaped(getattr(parts, n)) for n in wanted.operation.named() if n != "grid"}
+    # What of it were not possible would be so by rounding alone.
+    done, _ = completion.of(wanted.allocation, Operation(**made))
+    return Decision(None, None, wanted.allocation, operation=done)
 
 
 def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
-    """``one`` where ``where [...]`` holds, otherwise ``other``."""
+    """``one`` where ``where [...]`` holds, otherwise ``other``: all but load and routing."""
     if one is other or where.all():
         return one
+    if not where.any():
+        return other
     a, b = one.operation, other.operation
     assert a is not None
     assert b is not None
     others = b.named()
     operation = {name: pick(where, array, others[name]) for name, array in a.named().items()}
-    chosen = {
-        n: pick(where, getattr(one, n), getattr(other, n))
-        for n in ("load", "routing", "allocation")
-    }
-    return replace(one, **chosen, operation=Operation(**operation))
+    allocation = pick(where, one.allocation, other.allocation)
+    return Decision(None, None, allocation, operation=Operation(**operation))
 
 
 def pick(where: BoolArray, one: Array, other: Array) -> Array:
@@ -121,8 +88,50 @@ def spread(values: Array, array: Array) -> Array:
     return values.reshape(values.shape + (1,) * (np.ndim(array) - values.ndim))
 
 
-def _same(one: Operation | None, other: Operation | None) -> bool:
-    assert one is not None
-    assert other is not None
-    others = other.named()
-    return all(np.array_equal(array, others[name]) for name, array in one.named().items())
+@njit(cache=True, nogil=True, error_model="numpy")
+def _withhold(
+    equipment: tuple[FloatArray, ...],
+    before: tuple[FloatArray, FloatArray, FloatArray],
+    allocation: FloatArray,
+    work: FloatArray,
+    late: FloatArray,
+    on: FloatArray,
+    charge: FloatArray,
+    discharge: FloatArray,
+    generation: FloatArray,
+) -> None:
+    """Make what is done ``[B, ...]`` into what is possible of it from other levels.
+
+    ``equipment``: PUE, idle share, energy stored at most, both efficiencies, ``[N]``; ``before``:
+    what is stored ``[B, N]``, what waits or arrives and what may wait after the slot ``[B, C]``.
+    """
+    pue, idle, energy, into, out = equipment
+    stored, due, ceiling = before
+    B, J, N = allocation.shape
+    load = np.empty(N)
+    for b in range(B):
+        load[:] = 0.0
+        for j in range(J):
+            for i in range(N):
+                load[i] += allocation[b, j, i]
+        for c in range(due.shape[1]):
+            asked = done = 0.0
+            for i in range(N):
+                asked += work[b, c, i]
+            # What is done already is given up less, and then done less.
+            short = max(asked + late[b, c] - due[b, c], 0.0)
+            least = max(late[b, c] - short, 0.0)
+            share = due[b, c] / asked if asked > due[b, c] else 1.0
+            for i in range(N):
+                work[b, c, i] *= share
+                load[i] += work[b, c, i]
+                done += work[b, c, i]
+            late[b, c] = least + max(due[b, c] - done - least - ceiling[b, c], 0.0)
+        for i in range(N):
+            needed = (idle[i] * on[b, i] + (1.0 - idle[i]) * load[i]) * pue[i]
+            room = (energy[i] - stored[b, i] + discharge[b, i] / out[i]) / into[i]
+            taken = min(charge[b, i], max(room, 0.0))
+            given = min(discharge[b, i], (stored[b, i] + taken * into[i]) * out[i])
+            given = min(given, needed + taken)
+            charge[b, i], discharge[b, i] = taken, given
+            generation[b, i] = min(generation[b, i], max(needed + taken - given, 0.0))

@@ -6,6 +6,7 @@ price, and a mean of feasible decisions is feasible.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -17,8 +18,10 @@ from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import InfeasibleError
 from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.instance import Fleet
+from equiload.envs.knobs import completion
+from equiload.envs.knobs.completion import Rows, There
 from equiload.envs.setting import Slot
-from equiload.envs.typing import Array, FloatArray
+from equiload.envs.typing import Array, BoolArray, FloatArray
 
 
 class _Parts:
@@ -128,6 +131,11 @@ def complete(
     InfeasibleError
         For what is not possible: what, where, and by how much.
     """
+    if isinstance(allocation, np.ndarray):
+        done, possible = Completion(slot, levels, fleet).of(allocation, wanted)
+        if possible.all():
+            return done
+    # In tensors; or to say what is not possible.
     inference, xp = allocation.sum(-2), namespace(allocation)
     saved = _saved(wanted, slot, fleet)
     work, late = _work(wanted, slot, levels, fleet, inference)
@@ -149,6 +157,67 @@ def complete(
         needed = needed - generation
     grid = xp.maximum(needed, 0.0)
     return Operation(work, late, saved, on, charge, discharge, generation, grid)
+
+
+class Completion:
+    """:func:`complete` of numpy arrays, for all that may be wanted in a slot.
+
+    What is not possible is put where it is. Done again, the same comes of it, to the last bit.
+    """
+
+    def __init__(self, slot: Slot, levels: Levels, fleet: Fleet) -> None:
+        self._slot, self._fleet, self._lead = slot, fleet, slot.demand.shape[:-1]
+        N, C = len(fleet.datacenters), len(fleet.equipment.reach)
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Rows._fields, (N,))
+        shapes |= {"work": (C, N), "late": (C,), "saved": (len(fleet.gateways),)}
+        self._shapes, self._there = shapes, {"grid"}
+        parts: list[tuple[object, tuple[str, ...]]] = [
+            (fleet.training, ("work", "late")),
+            (fleet.models, ("saved",)),
+            (fleet.servers, ("on",)),
+            (fleet.storage, ("charge", "discharge")),
+            (slot.generation, ("generation",)),
+        ]
+        self._there.update(name for part, names in parts if part is not None for name in names)
+        due = None if slot.work is None else levels.waiting + slot.work
+        brought = {"capacity": slot.capacity, "demand": slot.demand, "stored": levels.stored}
+        brought |= {"generation": slot.generation, "due": due, "ceiling": slot.ceiling}
+        sizes: dict[str, tuple[int, ...]] = dict.fromkeys(There._fields, (N,))
+        sizes |= {"demand": shapes["saved"], "due": (C,), "ceiling": (C,)}
+        self._brought = There(*(self._rows(brought[name], sizes[name]) for name in There._fields))
+        scales = _size(fleet.capacity), 0.0 if due is None else _size(due), _size(slot.demand)
+        self._wide = TOLERANCE * scales[0], TOLERANCE * scales[1], TOLERANCE * scales[2]
+
+    def of(self, allocation: FloatArray, wanted: Operation) -> tuple[Operation, BoolArray]:
+        """All that is done, and ``[...]``: was it possible, but for rounding?"""
+        slot, fleet = self._slot, self._fleet
+        said = {name: array for name, array in wanted.named().items() if name in self._there}
+        if "work" in self._there and "work" not in said:
+            room = np.maximum(slot.capacity - allocation.sum(-2), 0.0)
+            due, reach = self._brought.due, fleet.equipment.reach
+            due = due.reshape(*self._lead, len(reach))
+            said["work"] = as_soon_as_it_fits(slot.price * fleet.pue, due, room, reach)
+        given = {"on": slot.capacity} | said
+        rows = Rows(*(self._rows(given.get(n), shape) for n, shape in self._shapes.items()))
+        possible = np.empty(self._lead, np.bool_)
+        completion.complete(
+            fleet.equipment,
+            self._brought,
+            self._rows(allocation, fleet.reachable.shape),
+            self._wide,
+            "late" in said,
+            "generation" in said,
+            rows,
+            possible.reshape(-1),
+        )
+        done = {n: getattr(rows, n).reshape(*self._lead, *self._shapes[n]) for n in self._there}
+        return Operation(**done), possible
+
+    def _rows(self, array: Array, shape: tuple[int, ...]) -> FloatArray:
+        """``[B, *shape]``, 0 of none: a copy, as kernels are compiled anew for read-only arrays."""
+        rows = np.empty((*self._lead, *shape))
+        rows[...] = 0.0 if array is None else array
+        return rows.reshape(math.prod(self._lead), *shape)
 
 
 def _saved(wanted: Operation, slot: Slot, fleet: Fleet) -> FloatArray | None:

@@ -16,10 +16,11 @@ from equiload.envs import (
     rollout,
 )
 from equiload.envs.knobs.market import Market
-from equiload.envs.knobs.operation import Levels, Operation
+from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.knobs.prices import Prices
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust import Bounds, Certificate, RobustPolicy, footprint_bound
+from equiload.robust.packing import Packing
 from equiload.robust.wayback import as_far_as_possible
 from equiload.testing.knobs import KNOBS, with_random_knobs
 from equiload.testing.problems import random_problems
@@ -122,11 +123,11 @@ class Retrace:
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
-        self._setting = setting
+        self._packing = Packing(setting)
 
     def act(self, slot: Slot, state: State) -> Decision:
         """See :class:`~equiload.envs.Policy`."""
-        outcome, t, fleet = self.outcome, slot.index, self._setting.fleet
+        outcome, t, fleet = self.outcome, slot.index, self._packing.setting.fleet
         assert outcome.operation is not None
         done = outcome.operation.map(lambda array: array[t])
         if outcome.allocation is None:
@@ -136,7 +137,9 @@ class Retrace:
         else:
             allocation = outcome.allocation[t]
         wanted = Decision(outcome.load[t], outcome.routing[t], allocation, operation=done)
-        return as_far_as_possible(wanted, slot, state.levels or Levels(), self._setting)
+        levels = state.levels or Levels()
+        completion = Completion(slot, levels, fleet)
+        return as_far_as_possible(wanted, slot, levels, self._packing, completion)
 
 
 def random_parts(rng: np.random.Generator, batch: int) -> Instance:

@@ -80,10 +80,10 @@ def test_extended_precision_settles_what_rational_numbers_do() -> None:
 
 @pytest.mark.parametrize(
     "left_out",
-    ["stored_behind", "stored_ahead", "waiting_behind", "waiting_ahead", "on_behind", "footprint"],
+    ["stored_behind", "stored_ahead", "waiting_behind", "waiting_ahead", "on_behind", "missing"],
 )
 def test_every_potential_is_needed(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, potential = LevelSafeSet.worth.func, LevelSafeSet.potential
+    whole = LevelSafeSet.worth.func
 
     def worth(self: LevelSafeSet) -> dict:
         return {n: v * (n != left_out) for n, v in whole(self).items()}
@@ -91,12 +91,6 @@ def test_every_potential_is_needed(left_out: str, monkeypatch: pytest.MonkeyPatc
     forgetful = cached_property(worth)
     forgetful.__set_name__(LevelSafeSet, "worth")
     monkeypatch.setattr(LevelSafeSet, "worth", forgetful)
-    if left_out == "footprint":
-        monkeypatch.setattr(
-            LevelSafeSet,
-            "potential",
-            lambda self, gaps: (potential(self, gaps)[0], gaps.footprint * 0.0),
-        )
     for seed in range(1500):
         if not attacked(seed, rho=0.0, method="blend")[1].ok:
             return
