@@ -169,7 +169,7 @@ class LevelTurn:
         size = packing.flat(size + books.right) + here.size + there.size
         waits = reached.need - reached.standing.left
         goal = packing.flat(books.right) - waits - 4 * safe.terms * _EPS * size
-        alpha = packing.flat(reached.certain * 1.0)
+        alpha = packing.flat(reached.certain.astype(np.float64))
         steps.largest_steps(
             np.stack([here.line, there.line]),
             np.stack([here.kinks, there.kinks]),

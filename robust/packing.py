@@ -82,7 +82,7 @@ class Packing:
 
     def shaped(self, rows: FloatArray) -> FloatArray:
         """``[..., more]`` of ``[B, more]``."""
-        return rows.reshape(*self.setting.batch, *rows.shape[1:])
+        return rows.reshape((*self.setting.batch, *rows.shape[1:]))
 
     def scene(self, slot: Slot) -> Scene:
         """What a decision's cost depends on."""

@@ -144,7 +144,7 @@ def complete(
     load = _within("the load", load, 0.0, slot.capacity, slot, scale)
     on = None
     if fleet.servers is not None:
-        on = slot.capacity.copy() if wanted.on is None else wanted.on
+        on = slot.capacity if wanted.on is None else wanted.on
         on = _within("capacity that is on", on, load, slot.capacity, slot, scale)
     drawn = draw(load, on, fleet)
     charge, discharge = _charging(wanted, drawn, slot, levels, fleet, scale)

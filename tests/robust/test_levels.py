@@ -12,7 +12,7 @@ from equiload.agents import EGLB, EGLBOff, GLBCost, WithKnobs
 from equiload.envs import DataError, Decision, Instance, Policy, Setting, Slot, State, rollout
 from equiload.envs.data import synthetic
 from equiload.envs.gym import AgentPolicy, GLBEnv, GLBVectorEnv
-from equiload.envs.knobs.operation import Operation
+from equiload.envs.knobs.operation import Levels, Operation
 from equiload.experiments.hostile import levels
 from equiload.robust import (
     Bounds,
@@ -23,6 +23,7 @@ from equiload.robust import (
     Verification,
     verify,
 )
+from equiload.robust.departure import LevelTurn
 from equiload.robust.levels import LevelSafeSet
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -207,6 +208,32 @@ def test_a_batch_is_its_members() -> None:
                 one.allocation, both.allocation[b], atol=1e-9 * instance.fleet.capacity.max()
             )
             np.testing.assert_allclose(one.objective, both.objective[b], rtol=1e-9)
+
+
+def test_a_mixture_that_rounding_makes_impossible_costs_no_other_problem_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mixture = LevelTurn._mixture
+    instance = levels.random_parts(np.random.default_rng(5), 3)
+
+    def alphas() -> np.ndarray:
+        layer = RobustLayer(WithKnobs(EGLB()), rho=0.05, bounds=Bounds.of(instance))
+        setting, slot = Setting.of(instance), Slot.of(instance, 0)
+        layer.reset(setting)
+        dearest = instance.fleet.dispatch.allocation(-slot.price, slot.demand, slot.capacity)
+        layer.act(slot, dearest, Levels.start(instance.fleet, instance.batch))
+        return layer.records[-1].alpha
+
+    whole = alphas()
+    assert ((whole > 0) & (whole < 1)).sum() > 1
+    spoiled = int(np.argmax((whole > 0) & (whole < 1)))
+
+    def off_by_rounding(self: LevelTurn, *given) -> tuple:
+        mixed, possible = mixture(self, *given)
+        return mixed, possible & (np.arange(len(possible)) != spoiled)
+
+    monkeypatch.setattr(LevelTurn, "_mixture", off_by_rounding)
+    assert (alphas() == np.where(np.arange(3) == spoiled, 0.0, whole)).all()
 
 
 def test_an_environment_keeps_the_guarantee(day: Instance) -> None:

@@ -12,7 +12,7 @@ from slots import drawn_case, drawn_slot, size_of, worth
 from equiload.envs import DataError, Instance, Setting, Slot
 from equiload.envs.data import synthetic
 from equiload.envs.knobs.market import Market
-from equiload.envs.knobs.operation import Levels
+from equiload.envs.knobs.operation import Levels, complete, limits
 from equiload.envs.knobs.prices import Prices
 from equiload.envs.knobs.torch_market import TorchMarket
 
@@ -48,6 +48,33 @@ def drawn_slots(rng: np.random.Generator, count: int) -> tuple[Instance, Slot, P
         return type(records[0])(**{n: np.stack([getattr(r, n) for r in records]) for n in names})
 
     return instance, slots_at(instance, at), together(prices), together(levels)
+
+
+def test_what_is_not_said_is_completed_as_by_the_kernel() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        instance, slot, prices, levels = drawn_slots(rng, 3)
+        fleet, setting = instance.fleet, Setting.of(instance)
+        best = Market(fleet).clear(slot, prices, levels, setting.physics)
+        less = best.operation.map(lambda array: array * rng.random(array.shape))
+        wanted = replace(best.operation, on=None, late=None, generation=None)
+        if fleet.storage is not None:
+            charge = np.minimum(less.charge, limits(levels.stored, fleet)[0])
+            wanted = replace(wanted, charge=charge, discharge=0.0 * charge)
+        if fleet.training is not None and rng.random() < 0.5:
+            wanted = replace(wanted, work=less.work)
+        done = complete(best.allocation, wanted, slot, levels, fleet)
+        again = complete(
+            tensor(best.allocation),
+            in_tensors(wanted),
+            Slot.at(slot.map(tensor), slot.index, slot.timestamp),
+            in_tensors(levels),
+            fleet.to(tensor),
+        )
+        atol = 1e-12 * size_of(instance)
+        assert named(done).keys() == named(again).keys()
+        for name, array in named(done).items():
+            np.testing.assert_allclose(array, named(again)[name], atol=atol, err_msg=name)
 
 
 @pytest.mark.parametrize("seed", range(2))
