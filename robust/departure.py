@@ -75,6 +75,9 @@ class LevelTurn:
         self._before = safe.open(slot) if ledger is None else ledger
         self._on_before = expert_levels.on
         self._expert = parts_of(expert)
+        if safe.spare is not None and self._before.room is not None:
+            room = safe.spare.after(self._before.room, slot, self._expert)
+            self._before = self._before._replace(room=room)
         self._hinges = safe.hinges(slot, self._expert, expert_levels.on)
         own = safe.effect(slot, self._expert)
         convex = safe.terms * _EPS * (self._hinges.size @ self._hinges.weight)
@@ -86,10 +89,12 @@ class LevelTurn:
         self._own = own
         books = safe.plain.follow(self._before.books, safe.plain.rates(slot), own, slot.index)
         broken = safe.bounds.broken(slot)
+        if safe.spare is not None:
+            broken = broken | safe.spare.broken(expert, slot)
         if safe.plain.footprint_bound is not None:
             broken = broken | books.breach
         self._books = books._replace(breach=broken)
-        self.back = way_back(expert, slot, levels, expert_levels, safe.setting)
+        self.back = way_back(expert, slot, levels, expert_levels, safe.setting, safe.spare)
         self._returned = self._reach(self.back)
         #: The ledger if the way back were taken.
         self.followed = self._returned.ledger
@@ -209,9 +214,9 @@ class LevelTurn:
             bent = at.kinks > 0
             value = at.line + np.where(bent, at.kinks, 0.0) @ unit
             rise = slopes.line + np.where(bent, slopes.kinks, 0.0) @ unit
-            missing = at.behind > 0
-            heights = at.footprint + by_gap(np.where(missing, at.behind, 0.0)) - books.head
-            climbs = slopes.footprint + by_gap(np.where(missing, slopes.behind, 0.0))
+            apart = at.gaps > 0
+            heights = at.footprint + by_gap(np.where(apart, at.gaps, 0.0)) - books.head
+            climbs = slopes.footprint + by_gap(np.where(apart, slopes.gaps, 0.0))
             top = heights.argmax(-1)[..., None]
             value = value + np.take_along_axis(heights, top, -1)[..., 0] @ mu
             rise = rise + np.take_along_axis(climbs, top, -1)[..., 0] @ mu
@@ -226,8 +231,9 @@ class LevelTurn:
     @property
     def _units(self) -> FloatArray:
         """US$ per unit of each of the kinks."""
-        worth = [self.safe.worth.get(f"{n}_{s}") for n, s in _SIDES]
-        return np.concatenate([self._hinges.weight, *(w for w in worth if w is not None)])
+        names = [f"{n}_{s}" for n, s in _SIDES] + ["waiting_late"]
+        worth = [self.safe.worth[name] for name in names if name in self.safe.worth]
+        return np.concatenate([self._hinges.weight, *worth])
 
     def _curve(self, reached: _Reached) -> _Curve:
         ledger, change = reached.ledger, reached.change
@@ -238,16 +244,26 @@ class LevelTurn:
             if f"{name}_{side}" in self.safe.worth:
                 gap = getattr(ledger, name)
                 kinks.append(-gap if side == "behind" else gap)
+        gaps = [-ledger.stored]
+        if ledger.room is not None:
+            kinks.append(ledger.waiting - ledger.room.least)
+            gaps += [ledger.waiting, ledger.waiting - ledger.room.most]
         footprint = self._before.footprint + change.footprint + change.footprint_error
-        return _Curve(line, np.concatenate(kinks, axis=-1), footprint, -ledger.stored)
+        return _Curve(
+            line, np.concatenate(kinks, axis=-1), footprint, np.concatenate(gaps, axis=-1)
+        )
 
-    def _by_gap(self, behind: FloatArray) -> FloatArray:
-        """``Ψ [..., K, R]`` of what is missing ``[..., N]``."""
-        storage = self.safe.setting.fleet.storage
-        if storage is None:
-            return np.zeros_like(self._before.footprint)
-        given = self.safe.bounds.intensity * (storage.discharge_efficiency * behind)[..., None, :]
-        footprint: FloatArray = self.safe.setting.physics.by_region(given)
+    def _by_gap(self, gaps: FloatArray) -> FloatArray:
+        """``Ψ [..., K, R]`` of what :class:`_Curve` calls gaps, none below 0."""
+        fleet, spare = self.safe.setting.fleet, self.safe.spare
+        behind, waiting = np.split(gaps, [len(fleet.datacenters)], axis=-1)
+        footprint = np.zeros_like(self._before.footprint)
+        if fleet.storage is not None:
+            given = (fleet.storage.discharge_efficiency * behind)[..., None, :]
+            footprint = self.safe.setting.physics.by_region(self.safe.bounds.intensity * given)
+        if spare is not None:
+            surplus, late = np.split(waiting, 2, axis=-1)
+            footprint = footprint + np.tensordot(surplus - late, spare.footprint, 1)
         return footprint
 
     def _margin(self, reached: _Reached) -> FloatArray:
@@ -266,12 +282,15 @@ _SIDES = tuple((n, s) for n in ("stored", "waiting", "on") for s in ("behind", "
 
 
 class _Curve(NamedTuple):
-    """What is linear in ``α``: a cost, arguments of kinks, footprints, what batteries lack."""
+    """What is linear in ``α``: a cost, arguments of kinks, footprints, and gaps.
+
+    These are what batteries lack, what waits beyond the expert's, and beyond the room for that.
+    """
 
     line: FloatArray
     kinks: FloatArray
     footprint: FloatArray
-    behind: FloatArray
+    gaps: FloatArray
 
 
 def screen(

@@ -12,6 +12,7 @@ what the expert does may not be possible for it; it has a *way back*
 
     U′ = max(U·η_d, refill/η_c),   Λ′ = max_i Λ·PUE/(η_c·η_d),
 
+(where the expert leaves capacity free, less for ``q − q^π``: :mod:`~equiload.robust.spare`),
 the condition is (★) with ``D + Φ`` for ``D`` and ``Δ + Ψ`` for ``Δ``. On the way back neither grows
 (docs/robustness.md), so the safe set never empties. Numpy arrays, any leading batch axes.
 """
@@ -29,6 +30,7 @@ from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.bounds import Bounds
 from equiload.robust.kernels import Ledger
 from equiload.robust.safe import Effect, SafeSet
+from equiload.robust.spare import Room, Spare
 
 _EPS = float(np.finfo(np.float64).eps)
 #: Products lose less than this when they underflow.
@@ -68,6 +70,8 @@ class LevelLedger(NamedTuple):
         ``[..., N]``, MWh per slot: ``n − n^π``.
     reserved
         ``[..., 3]``, US$: at least ``Φ``, by :data:`CAUSES`.
+    room
+        For work that waits longer than the expert's; none where no capacity is spared.
     """
 
     books: Ledger
@@ -79,6 +83,7 @@ class LevelLedger(NamedTuple):
     waiting_error: FloatArray
     on: FloatArray
     reserved: FloatArray
+    room: Room | None = None
 
 
 class Hinges(NamedTuple):
@@ -246,6 +251,13 @@ class LevelSafeSet:
     # What the way back may cost.
 
     @cached_property
+    def spare(self) -> Spare | None:
+        """What the expert leaves free for work; none where nothing is."""
+        if self.bounds.spare is None:
+            return None
+        return Spare(self.setting, self.bounds, self.terms)
+
+    @cached_property
     def worth(self) -> dict[str, FloatArray]:
         """US$ per unit of each gap, behind (below the expert's level) and ahead of it."""
         fleet, bounds = self.setting.fleet, self.bounds
@@ -260,6 +272,9 @@ class LevelSafeSet:
             done = (bounds.negative * fleet.pue / (into * out)).max()
             worth["waiting_behind"] = np.full(len(fleet.training.classes), done)
             worth["waiting_ahead"] = fleet.training.late_cost
+            if self.spare is not None:
+                worth["waiting_ahead"] = self.spare.cost
+                worth["waiting_late"] = fleet.training.late_cost - self.spare.cost
         if fleet.servers is not None:
             worth["on_behind"] = fleet.servers.start_cost
         return worth
@@ -281,6 +296,12 @@ class LevelSafeSet:
             missing = np.maximum(gaps.stored_error - gaps.stored, 0.0)
             given = self.bounds.intensity * (storage.discharge_efficiency * missing)[..., None, :]
             footprint = self.setting.physics.by_region(given) * up
+        if self.spare is not None and gaps.room is not None:
+            surplus = np.maximum(gaps.waiting + gaps.waiting_error, 0.0)
+            late = np.maximum(surplus - gaps.room.least, 0.0)
+            reserved[..., CAUSES.index("training")] += late @ self.worth["waiting_late"] * up
+            in_time = np.minimum(surplus, gaps.room.most)
+            footprint = footprint + np.tensordot(in_time, self.spare.footprint, 1) * up
         return reserved, footprint
 
     # Ledgers.
@@ -294,7 +315,8 @@ class LevelSafeSet:
         zeros = books.footprint * 0.0
         nothing = np.zeros((*batch, len(CAUSES)))
         gaps = (by_site, by_site, by_class, by_class, by_site)
-        return LevelLedger(books, books.cost, zeros, *gaps, nothing)
+        room = None if self.spare is None else self.spare.open()
+        return LevelLedger(books, books.cost, zeros, *gaps, nothing, room)
 
     def reserve(self, ledger: LevelLedger, slots_left: int) -> FloatArray:
         """US$ ``[...]``: what rounding may add on the way back; 0 where levels were never apart."""
@@ -304,7 +326,7 @@ class LevelSafeSet:
         scale = np.abs(ledger.cost) + np.abs(ledger.footprint).max(-1) @ mu
         for name in ("stored", "waiting", "on"):
             gap = np.abs(getattr(ledger, name))
-            for side in ("behind", "ahead"):
+            for side in ("behind", "ahead", "late"):
                 scale = scale + gap @ self.worth.get(f"{name}_{side}", np.zeros(gap.shape[-1]))
         if storage is not None:
             unit = storage.wear + mu @ self.bounds.intensity
@@ -327,7 +349,9 @@ class LevelSafeSet:
             flow = flow + 2 * (fleet.storage.charge + fleet.storage.discharge)
         if fleet.training is not None and self.bounds.work is not None:
             slack = np.minimum(fleet.training.deadline, self.setting.horizon) + 1
-            unit = worth["waiting_behind"] + worth["waiting_ahead"]
+            unit = worth["waiting_behind"] + fleet.training.late_cost
+            if self.spare is not None:  # the room for it strays, too, and footprints are reserved
+                unit = 4 * unit
             total += slots * float((slack * self.bounds.work) @ unit)
         if fleet.servers is not None:
             total += slots * float(fleet.capacity @ worth["on_behind"])

@@ -15,17 +15,24 @@ from equiload.envs import Decision, Setting, Slot
 from equiload.envs.dynamics import operated
 from equiload.envs.knobs.operation import Levels, Operation, draw
 from equiload.envs.typing import Array, BoolArray, FloatArray
+from equiload.robust.spare import Spare
 
 #: Completing what is complete changes nothing, but for rounding; so often is that tried.
 _MOST_PASSES = 4
 
 
 def way_back(
-    expert: Decision, slot: Slot, levels: Levels, expert_levels: Levels, setting: Setting
+    expert: Decision,
+    slot: Slot,
+    levels: Levels,
+    expert_levels: Levels,
+    setting: Setting,
+    spare: Spare | None = None,
 ) -> Decision:
     """What the layer does in place of ``expert``, from its own ``levels``.
 
-    Where they are the expert's, to the last bit, what the expert does.
+    Where they are the expert's, to the last bit, what the expert does. In ``spare`` capacity it
+    does what waits longer than the expert's work.
     """
     there = np.ones(expert.routing.shape, dtype=np.bool_)
     for name in ("stored", "waiting", "on"):
@@ -33,20 +40,34 @@ def way_back(
             there &= (own == getattr(expert_levels, name)).all(-1)
     if there.all():
         return expert
-    return choose(there, expert, as_far_as_possible(expert, slot, levels, setting))
+    more = None if spare is None else spare.work(expert, slot, levels, expert_levels)
+    return choose(there, expert, as_far_as_possible(expert, slot, levels, setting, more))
 
 
-def as_far_as_possible(wanted: Decision, slot: Slot, levels: Levels, setting: Setting) -> Decision:
-    """What was possible from other levels, as far as it is from these."""
+def as_far_as_possible(
+    wanted: Decision,
+    slot: Slot,
+    levels: Levels,
+    setting: Setting,
+    more: FloatArray | None = None,
+) -> Decision:
+    """What was possible from other levels, as far as it is from these.
+
+    With ``more [..., C, N]`` MWh of work of classes of which more waits.
+    """
     operation, fleet = wanted.operation, setting.fleet
     assert operation is not None
     done = replace(operation, grid=None)
     load = wanted.allocation.sum(-2)
     if fleet.training is not None:
-        work, late = _work(operation, slot, levels)
+        work, late = _work(operation, slot, levels, more)
         done = replace(done, work=work, late=late)
         load = load + work.sum(-2)
-    needed = draw(load, operation.on, fleet)
+    on = operation.on
+    if on is not None and more is not None:
+        on = np.maximum(on, np.minimum(load, slot.capacity))
+        done = replace(done, on=on)
+    needed = draw(load, on, fleet)
     if fleet.storage is not None:
         storage = fleet.storage
         into, out = storage.charge_efficiency, storage.discharge_efficiency
@@ -62,7 +83,9 @@ def as_far_as_possible(wanted: Decision, slot: Slot, levels: Levels, setting: Se
     return complete(wanted.allocation, done, slot, levels, setting)
 
 
-def _work(operation: Operation, slot: Slot, levels: Levels) -> tuple[FloatArray, FloatArray]:
+def _work(
+    operation: Operation, slot: Slot, levels: Levels, more: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
     """Work ``[..., C, N]`` to do and ``[..., C]`` to give up."""
     assert slot.work is not None
     due, asked = levels.waiting + slot.work, operation.work.sum(-1)
@@ -72,6 +95,8 @@ def _work(operation: Operation, slot: Slot, levels: Levels) -> tuple[FloatArray,
     done = np.minimum(asked, due)
     share = np.divide(done, asked, out=np.ones_like(asked), where=asked > done)
     work = operation.work * share[..., None]
+    if more is not None:
+        work = work + more
     late = late + np.maximum(due - work.sum(-1) - late - slot.ceiling, 0.0)
     return work, late
 
@@ -112,8 +137,8 @@ def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
 
 
 def pick(where: BoolArray, one: Array, other: Array) -> Array:
-    """Of arrays ``[..., more]``; none of none."""
-    return None if one is None else np.where(spread(where, one), one, other)
+    """Of arrays ``[..., more]``; the same where there is no choice."""
+    return one if one is other else np.where(spread(where, one), one, other)
 
 
 def spread(values: Array, array: Array) -> Array:

@@ -153,8 +153,10 @@ def campaign(episodes: int, seed: int, *, knobs: bool = False) -> Iterator[Tally
         rng = np.random.default_rng([seed, chunk])
         if knobs:
             batch = min(WITH_KNOBS, episodes - tally.episodes)
-            instance = levels.random_parts(rng, batch)
-            certificate, played, operation = levels.play(instance, rng)
+            instance, spare = levels.random_parts(rng, batch), None
+            if instance.fleet.training is not None and rng.integers(2):
+                instance, spare = levels.with_spare(rng, instance)
+            certificate, played, operation = levels.play(instance, rng, spare)
             verification = verified(certificate, instance, played, operation)
             tally.add(verification, f"batch {chunk} of seed {seed}")
             yield tally

@@ -39,8 +39,10 @@ def play(instance: Instance, advice: Policy, expert: Policy, **options):
 def attacked(seed: int, **options) -> tuple[Certificate, Verification]:
     """One random problem or two; hostile advice, a random expert, ρ, B and method."""
     rng = np.random.default_rng(seed)
-    instance = levels.random_parts(rng, int(rng.integers(1, 3)))
-    certificate, *played = levels.play(instance, rng, **options)
+    instance, spare = levels.random_parts(rng, int(rng.integers(1, 3))), None
+    if instance.fleet.training is not None and rng.integers(2):
+        instance, spare = levels.with_spare(rng, instance)
+    certificate, *played = levels.play(instance, rng, spare, **options)
     return certificate, verify(certificate, instance, *played, exact=True)
 
 
@@ -80,7 +82,15 @@ def test_extended_precision_settles_what_rational_numbers_do() -> None:
 
 @pytest.mark.parametrize(
     "left_out",
-    ["stored_behind", "stored_ahead", "waiting_behind", "waiting_ahead", "on_behind", "footprint"],
+    [
+        "stored_behind",
+        "stored_ahead",
+        "waiting_behind",
+        "waiting_ahead",
+        "waiting_late",
+        "on_behind",
+        "footprint",
+    ],
 )
 def test_every_potential_is_needed(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, potential = LevelSafeSet.worth.func, LevelSafeSet.potential
