@@ -450,8 +450,8 @@ class _Check:
         levels = (mu * (self.footprint_size.max(-1) + footprint.max(-1) + head.max(-1))).sum(-1)
         size = self.size + sum(reserved) + levels
         differences: Any = 0
-        if self.spare is not None:  # the room is one of all that has arrived and was done
-            differences = np.where(self.size > 0, self.spare.size(t), 0)
+        if self.spare is not None and not self.exact:  # of all that has arrived and was done
+            differences = self.spare.size(t, self.waiting, self.levels[1][1])
         size = size + differences
         stated, stated_right = (self.number(self.stated[n][..., t]) for n in ("left", "right"))
         self._must(t, "the condition does not hold", left, self._least(right, t), size)
@@ -461,7 +461,8 @@ class _Check:
         if self.reserved is not None:
             for cause, amount in enumerate(reserved):
                 said = self.number(self.reserved[..., t, cause])
-                self._must(t, "the stated reserve is too low", amount, said, amount + differences)
+                size = amount + differences * (cause == 1)
+                self._must(t, "the stated reserve is too low", amount, said, size)
         whole = scale + self.allowance
         positive = whole > 0
         slack = np.where(positive, (right - left) / np.where(positive, whole, 1), 0)

@@ -58,12 +58,14 @@ class SpareCheck:
         saved = ((self.late - self.unit) * in_time).sum(-1)
         return saved, (in_time[..., None, None] * self.drawn).sum(-3)
 
-    def size(self, t: int) -> Any:
-        """US$ ``[...]``: what the rounding of ``room`` goes with."""
+    def size(self, t: int, surplus: Array, waiting: Array) -> Any:
+        """US$ ``[...]``: what the rounding of ``room`` goes with, of a ``surplus`` near it."""
         work = self.physics.trace.work
         assert work is not None
         arrived = self.physics.number(work[..., : t + 1, :]).sum(-2)
-        return (3 * self.late * (arrived + self.width * self.deadline)).sum(-1)
+        size = arrived + self.width * self.deadline
+        matters = (surplus > 0) & (surplus + size * 1e-9 > self.room(t, waiting))
+        return np.where(matters, 3 * self.late * size, 0).sum(-1)
 
     def crowded(self, t: int, expert: dict[str, FloatArray]) -> tuple[BoolArray, BoolArray]:
         """Does the expert leave less free, by more than rounding, and by whatever little?"""

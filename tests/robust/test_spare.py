@@ -128,7 +128,7 @@ def test_the_layers_room_bounds_the_lemmas(seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def day() -> Instance:
-    return synthetic("validation/0", horizon=48, knobs="training")
+    return synthetic("test/0", horizon=72, knobs="training")
 
 
 def test_more_of_perfect_advice_is_kept(day: Instance) -> None:
