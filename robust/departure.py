@@ -36,6 +36,25 @@ class Played(NamedTuple):
     ledger: LevelLedger
 
 
+class Pieces(NamedTuple):
+    """The condition's left side at the way back, and what it may come to.
+
+    ``goal``, ``line [...]`` US$; arguments of ``kinks [..., M]``, of ``weight [M]`` US$ beyond 0;
+    ``height [..., K, R]`` without what ``gaps [..., G]`` beyond 0 reserve.
+    """
+
+    goal: FloatArray
+    line: FloatArray
+    kinks: FloatArray
+    height: FloatArray
+    gaps: FloatArray
+    weight: FloatArray
+
+    def at(self, index: tuple[int, ...]) -> Pieces:
+        """Of one problem."""
+        return self._replace(**{n: getattr(self, n)[index] for n in self._fields[:-1]})
+
+
 class _Reached(NamedTuple):
     """Where a decision leads, and what the ledger and the search for ``α`` are made from."""
 
@@ -118,6 +137,22 @@ class LevelTurn:
         decision = choose(certain, mixed, self.back)
         ledger = _where(certain, part, self.followed)
         return Played(alpha, choose(full, advice, decision), _where(full, reached.ledger, ledger))
+
+    def pieces(self, advice: Decision) -> Pieces:
+        """The left side at the way back; its goal leaves room for rounding until the advice."""
+        reached, here = self._reach(advice), self._curve(self._returned)
+        books = self.followed.books
+        goal = books.right - self.safe.reserve(reached.ledger, self.slots_left)
+        goal = goal - self._margin(reached)
+        return Pieces(
+            goal, here.line, here.kinks, here.footprint - books.head, here.gaps, self._units
+        )
+
+    def either(self, where: BoolArray, one: Played, other: Played) -> Played:
+        """``one`` where ``where [...]`` holds, otherwise ``other``."""
+        alpha = np.where(where, one.alpha, other.alpha)
+        decision = choose(where, one.decision, other.decision)
+        return Played(alpha, decision, _where(where, one.ledger, other.ledger))
 
     def switch(self, advice: Decision, trusted: BoolArray) -> Played:
         """The advice where it is ``trusted [...]`` and safe, the way back elsewhere."""
@@ -231,7 +266,7 @@ class LevelTurn:
     @property
     def _units(self) -> FloatArray:
         """US$ per unit of each of the kinks."""
-        names = [f"{n}_{s}" for n, s in _SIDES] + ["waiting_late"]
+        names = [f"{n}_{s}" for n, s in SIDES] + ["waiting_late"]
         worth = [self.safe.worth[name] for name in names if name in self.safe.worth]
         return np.concatenate([self._hinges.weight, *worth])
 
@@ -240,7 +275,7 @@ class LevelTurn:
         # Without starts and quality, which are kinks.
         line = self._before.cost + change.cost + change.cost_error - reached.hinges.value
         kinks = [reached.hinges.at]
-        for name, side in _SIDES:
+        for name, side in SIDES:
             if f"{name}_{side}" in self.safe.worth:
                 gap = getattr(ledger, name)
                 kinks.append(-gap if side == "behind" else gap)
@@ -278,7 +313,7 @@ class LevelTurn:
 
 
 #: Levels whose gaps are priced, on either side.
-_SIDES = tuple((n, s) for n in ("stored", "waiting", "on") for s in ("behind", "ahead"))
+SIDES = tuple((n, s) for n in ("stored", "waiting", "on") for s in ("behind", "ahead"))
 
 
 class _Curve(NamedTuple):

@@ -145,7 +145,7 @@ class Adversary:
 
 
 def campaign(episodes: int, seed: int, *, knobs: bool = False) -> Iterator[Tally]:
-    """Yield the tally after every batch until ``episodes`` are verified, on as many cores as may be.
+    """Yield the tally after every batch until ``episodes`` are verified, on all cores.
 
     ``knobs``: on fleets with random batteries, training work, servers, models, panels.
     """
@@ -168,9 +168,16 @@ def campaign(episodes: int, seed: int, *, knobs: bool = False) -> Iterator[Tally
 def _sizes(episodes: int, chunk: int, *, knobs: bool) -> Iterator[int]:
     """Episodes of the batches from number ``chunk`` on."""
     while episodes > 0:
-        size = WITH_KNOBS if knobs else _BATCH[_METHODS[chunk % 4]]
+        size = _BATCH[_METHODS[chunk % 4]]
+        if knobs:
+            size = _BATCH["project"] if _projects(chunk) else WITH_KNOBS
         yield min(size, episodes)
         episodes, chunk = episodes - size, chunk + 1
+
+
+def _projects(chunk: int) -> bool:
+    """Is a batch with knobs played by projection?"""
+    return chunk % 4 == 3
 
 
 def _batch(seed: int, chunk: int, size: int, *, knobs: bool) -> tuple[int, Verification | None]:
@@ -180,7 +187,8 @@ def _batch(seed: int, chunk: int, size: int, *, knobs: bool) -> tuple[int, Verif
         instance, spare = levels.random_parts(rng, size), None
         if instance.fleet.training is not None and rng.integers(2):
             instance, spare = levels.with_spare(rng, instance)
-        certificate, played, operation = levels.play(instance, rng, spare)
+        options = {"method": "project"} if _projects(chunk) else {}
+        certificate, played, operation = levels.play(instance, rng, spare, **options)
         return chunk, verified(certificate, instance, played, operation)
     instance = random_problems(rng, size, wide=bool(rng.integers(2)))
     try:

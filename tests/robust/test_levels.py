@@ -142,9 +142,10 @@ def test_the_experts_own_advice_is_played_to_the_last_bit(day: Instance) -> None
     assert (certificate.reserved == 0).all()
 
 
-def test_with_all_the_room_there_is_advice_is_played_as_it_is(day: Instance) -> None:
+@pytest.mark.parametrize("method", ["blend", "project", "switch"])
+def test_with_all_the_room_there_is_advice_is_played_as_it_is(day: Instance, method: str) -> None:
     alone = rollout(GLBCost(), day)
-    outcome, certificate, _ = play(day, GLBCost(), WithKnobs(EGLB()), rho=1e6)
+    outcome, certificate, _ = play(day, GLBCost(), WithKnobs(EGLB()), rho=1e6, method=method)
     assert (certificate.alpha == 1).all()
     assert outcome.objective == alone.objective
 
@@ -311,7 +312,6 @@ def test_what_cannot_be_done_is_found(day: Instance, part: str) -> None:
     ("options", "said"),
     [
         ({"bounds": None}, r"the instance has storage, .*needs bounds="),
-        ({"method": "project"}, "ProjectMethod is not made for"),
         ({"bounds": Bounds(np.ones(10), np.ones(10), np.ones((2, 10)))}, "bounds.work"),
         ({"bounds": Bounds(np.ones(3), np.ones(10), np.ones((2, 10)))}, r"bounds.price must broad"),
     ],
