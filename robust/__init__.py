@@ -15,6 +15,7 @@ from equiload.robust.methods import (
 from equiload.robust.policy import RobustLayer, RobustPolicy, footprint_bound
 from equiload.robust.project import Projector
 from equiload.robust.safe import Rates, SafeSet, Turn
+from equiload.robust.spare import Sparing, spare_capacity
 from equiload.robust.verify import verify
 from equiload.robust.violations import Verification, Violation
 
@@ -33,6 +34,7 @@ __all__ = [
     "RobustLayer",
     "RobustPolicy",
     "SafeSet",
+    "Sparing",
     "SwitchMethod",
     "Turn",
     "Verification",
@@ -41,5 +43,6 @@ __all__ = [
     "footprint_bound",
     "lower_bound",
     "pooled",
+    "spare_capacity",
     "verify",
 ]

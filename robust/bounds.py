@@ -30,6 +30,12 @@ class Bounds:
         ``ē [K, N]``, per MWh from the grid.
     work
         ``[C]``, MWh of each class that arrive in a slot; none without training work.
+    onsite
+        ``[K, N]``, on-site intensities per MWh drawn. Only ``spare`` needs them.
+    spare
+        ``[C, N]``, MWh per slot that the expert leaves free in every slot for the work of a class:
+        what waits longer than the expert's is then reserved at the price of doing it there
+        (:mod:`~equiload.robust.spare`). None: at that of giving it up.
 
     Raises
     ------
@@ -49,9 +55,11 @@ class Bounds:
     negative: FloatArray
     intensity: FloatArray
     work: FloatArray | None = None
+    onsite: FloatArray | None = None
+    spare: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("price", "negative", "intensity", "work"):
+        for name in ("price", "negative", "intensity", "work", "onsite", "spare"):
             given: ArrayLike | None = getattr(self, name)
             if given is None:
                 continue
@@ -61,25 +69,39 @@ class Bounds:
             set_fields(self, **{name: values})
 
     @classmethod
-    def of(cls, history: Instance, room: float = 1.0) -> Bounds:
+    def of(cls, history: Instance, room: float = 1.0, spare: FloatArray | None = None) -> Bounds:
         """``room`` times the extremes of a history, over its slots and, in a batch, its members."""
         trace, N = history.trace, len(history.fleet.datacenters)
         price = trace.price.reshape(-1, N)
-        kinds = np.moveaxis(trace.intensity, -3, 0)
-        work = trace.work
+        work, onsite = trace.work, trace.onsite_intensity
+
+        def most(intensity: FloatArray) -> FloatArray:
+            kinds = np.moveaxis(intensity, -3, 0)
+            highest: FloatArray = room * kinds.reshape(len(kinds), -1, N).max(1)
+            return highest
+
         return cls(
             price=room * np.maximum(price.max(0), 0.0),
             negative=room * np.maximum(-price.min(0), 0.0),
-            intensity=room * kinds.reshape(len(kinds), -1, N).max(1),
+            intensity=most(trace.intensity),
             work=None if work is None else room * work.reshape(-1, work.shape[-1]).max(0),
+            onsite=None if onsite is None else most(onsite),
+            spare=spare,
         )
 
     def fit(self, setting: Setting) -> Bounds:
         """The same with the setting's shapes; :class:`DataError` where they do not fit."""
         N, K = len(setting.fleet.datacenters), len(setting.objective.mu)
         shapes: dict[str, tuple[int, ...]] = {"price": (N,), "negative": (N,), "intensity": (K, N)}
-        if setting.fleet.training is not None:
-            shapes["work"] = (len(setting.fleet.training.classes),)
+        training = setting.fleet.training
+        if training is not None:
+            shapes["work"] = (len(training.classes),)
+        if self.spare is not None:
+            if training is None:
+                raise DataError("bounds.spare: the fleet has no training work to do there")
+            shapes["spare"] = (len(training.classes), N)
+            if self.onsite is not None:
+                shapes["onsite"] = (K, N)
         fitted = {}
         for name, shape in shapes.items():
             values = getattr(self, name)
@@ -91,6 +113,14 @@ class Bounds:
                 raise DataError(
                     f"bounds.{name} must broadcast to {shape}, got {values.shape}"
                 ) from None
+        if training is not None and self.spare is not None:
+            unreached = (fitted["spare"] > 0) & ~training.reach(N)
+            if unreached.any():
+                c, i = np.argwhere(unreached)[0]
+                raise DataError(
+                    f"bounds.spare[{c}, {i}]: {training.classes[c]!r} cannot run in "
+                    f"{setting.fleet.datacenters[i]!r}"
+                )
         return Bounds(**fitted)
 
     def broken(self, slot: Series) -> BoolArray:
@@ -100,4 +130,7 @@ class Bounds:
         beyond = beyond | (slot.intensity > self.intensity).any((-1, -2))
         if slot.work is not None and self.work is not None:
             beyond = beyond | (slot.work > self.work).any(-1)
+        if self.spare is not None and slot.onsite_intensity is not None:
+            most = 0.0 if self.onsite is None else self.onsite
+            beyond = beyond | (slot.onsite_intensity > most).any((-1, -2))
         return beyond

@@ -6,7 +6,7 @@ piecewise linear, with starts, quality and the potentials of the levels as kinks
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from equiload.robust.safe import Effect
 from equiload.robust.wayback import choose, pick, way_back
 
 _EPS = float(np.finfo(np.float64).eps)
+# What a decision changes of a ledger, beside its books.
+_MOVED = Standing._fields[3:]
 
 
 class Played(NamedTuple):
@@ -35,6 +37,23 @@ class Played(NamedTuple):
     alpha: Array
     decision: Decision
     ledger: LevelLedger
+
+
+class Pieces(NamedTuple):
+    """The condition's left side at the way back, and what it may come to.
+
+    ``goal``, ``line [...]`` US$; arguments of ``kinks [..., M]``; ``height [..., K, R]`` without
+    what the kinks reserve. See :class:`~equiload.robust.levels.LevelSafeSet` for what these cost.
+    """
+
+    goal: FloatArray
+    line: FloatArray
+    kinks: FloatArray
+    height: FloatArray
+
+    def at(self, index: tuple[int, ...]) -> Pieces:
+        """Of one problem."""
+        return Pieces(*(array[index] for array in self))
 
 
 class _Reached(NamedTuple):
@@ -74,26 +93,34 @@ class LevelTurn:
         expert_levels: Levels,
         expert: Decision,
     ) -> None:
-        self.safe, self.slot = safe, slot
+        self.safe, self.slot, self.levels = safe, slot, levels
         self._packing = packing = safe.packing
         mu, N = safe.setting.objective.mu, len(packing.plant.pue)
         self._rules = Rules(mu.copy(), safe.terms, safe.plain.slots_left(slot.index))
-        self._scene, self._expert = packing.scene(slot), packing.parts(expert)
-        self._on = packing.rows(levels.on, N), packing.rows(expert_levels.on, N)
         self._before = safe.open(slot) if ledger is None else ledger
+        if safe.spare is not None and self._before.room is not None:
+            room = safe.spare.after(self._before.room, slot, parts_of(expert))
+            self._before = self._before._replace(room=room)
+        self._scene = packing.scene(slot, self._before.room)
+        self._expert = packing.parts(expert)
+        self._on = packing.rows(levels.on, N), packing.rows(expert_levels.on, N)
         own = self._own = self._effect()
         books = safe.plain.follow(self._before.books, safe.plain.rates(slot), own, slot.index)
         broken = safe.bounds.broken(slot)
+        if safe.spare is not None:
+            broken = broken | safe.spare.broken(expert, slot)
         if safe.plain.footprint_bound is not None:
             broken = broken | books.breach
         #: Of the expert: what the right side is made of, and all else if nothing changes.
         self._before = self._before._replace(books=books._replace(breach=broken))
-        gaps: tuple[FloatArray, ...] = self._before[1:]
+        gaps = (getattr(self._before, name) for name in _MOVED)
         standing = books.cost, books.footprint, books.left, *gaps
         self._standing = Standing(*(packing.flat(array) for array in standing))
         self._head = packing.flat(books.head)
         self.completion = Completion(slot, levels, safe.setting.fleet)
-        self.back = way_back(expert, slot, levels, expert_levels, packing, self.completion)
+        self.back = way_back(
+            expert, slot, levels, expert_levels, packing, self.completion, safe.spare
+        )
         self._returned = self._reach(packing.parts(self.back))
         #: The ledger if the way back were taken.
         self.followed = self._returned.ledger
@@ -144,6 +171,18 @@ class LevelTurn:
             _where(certain, part.ledger, self.followed),
         )
 
+    def pieces(self, advice: Decision) -> Pieces:
+        """The left side at the way back; its goal leaves room for rounding until the advice."""
+        goal, here = self._goal(self._reach(self._packing.parts(advice))), self._returned.curve
+        pieces = goal, here.line, here.kinks, here.footprint - self._head
+        return Pieces(*map(self._packing.shaped, pieces))
+
+    def either(self, where: BoolArray, one: Played, other: Played) -> Played:
+        """``one`` where ``where [...]`` holds, otherwise ``other``."""
+        alpha = np.where(where, one.alpha, other.alpha)
+        decision = choose(where, one.decision, other.decision)
+        return Played(alpha, decision, _where(where, one.ledger, other.ledger))
+
     def switch(self, advice: Decision, trusted: BoolArray) -> Played:
         """The advice where it is ``trusted [...]`` and safe, the way back elsewhere."""
         reached = self._reach(self._packing.parts(advice))
@@ -158,17 +197,9 @@ class LevelTurn:
         return Played(alpha, mixed, self._reach(self._packing.parts(mixed)).ledger)
 
     def _largest_steps(self, reached: _Reached) -> FloatArray:
-        """``[...]``: the largest share of the advice that is worth a try.
-
-        The mixture is played in floating point, so that it is certified: it is searched for at a
-        right side lower by what rounding may add to it.
-        """
-        safe, packing, books = self.safe, self._packing, self._before.books
+        """``[...]``: the largest share of the advice that is worth a try."""
+        safe, packing, plant = self.safe, self._packing, self._packing.plant
         here, there = self._returned.curve, reached.curve
-        size = self._own.size + (self._own.footprint + books.head).max(-1) @ self._rules.mu
-        size = packing.flat(size + books.right) + here.size + there.size
-        waits = reached.need - reached.standing.left
-        goal = packing.flat(books.right) - waits - 4 * safe.terms * _EPS * size
         alpha = packing.flat(reached.certain.astype(np.float64))
         steps.largest_steps(
             np.stack([here.line, there.line]),
@@ -176,14 +207,24 @@ class LevelTurn:
             np.stack([here.footprint, there.footprint]),
             safe.kink_prices,
             safe.gap_prices.missing,
-            packing.plant.unit.size + len(packing.plant.pue),
-            packing.plant.region_of,
+            safe.gap_prices.surplus,
+            plant.unit.size + len(plant.pue),
+            plant.region_of,
             self._rules.mu,
             self._head,
-            goal,
+            self._goal(reached),
             alpha,
         )
         return packing.shaped(alpha)
+
+    def _goal(self, reached: _Reached) -> FloatArray:
+        """``[B]``, US$: what a mixture may come to, less what its rounding may add."""
+        books, flat = self._before.books, self._packing.flat
+        size = self._own.size + (self._own.footprint + books.head).max(-1) @ self._rules.mu
+        size = flat(size + books.right) + self._returned.curve.size + reached.curve.size
+        waits = reached.need - reached.standing.left
+        goal: FloatArray = flat(books.right) - waits - 4 * self.safe.terms * _EPS * size
+        return goal
 
     def _mixture(self, advice: Parts, alpha: FloatArray) -> tuple[Decision, BoolArray]:
         """The mixture of the way back and the advice; is it possible, despite its rounding?"""
@@ -246,7 +287,9 @@ class LevelTurn:
         books = books._replace(cost=cost, footprint=footprint, left=left)
         needs = packing.shaped(need)
         certain = np.isfinite(needs) & np.isfinite(books.right) & (needs <= books.right)
-        return _Reached(decision, LevelLedger(books, *rest), certain, after, curve, need)
+        moved: dict[str, Any] = dict(zip(_MOVED, rest, strict=True))
+        ledger = self._before._replace(books=books, **moved)
+        return _Reached(decision, ledger, certain, after, curve, need)
 
 
 def _where(where: BoolArray, one: LevelLedger, other: LevelLedger) -> LevelLedger:

@@ -57,27 +57,37 @@ class Plant(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A slot: ``price [B, N]``, ``intensity`` and ``onsite [B, K, N]``, ``demand [B, J]``."""
+    """A slot: ``price [B, N]``, ``intensity`` and ``onsite [B, K, N]``, ``demand [B, J]``.
+
+    ``least`` and ``most [B, C]``: bounds on how much of what waits beyond the expert's can be done
+    in time (:class:`~equiload.robust.spare.Room`), MWh.
+    """
 
     price: FloatArray
     intensity: FloatArray
     onsite: FloatArray
     demand: FloatArray
+    least: FloatArray
+    most: FloatArray
 
 
 class GapPrices(NamedTuple):
     """What a unit of each gap may cost to give back, US$, ``[N]`` or ``[C]``.
 
-    ``missing [K, N]``: footprint of a MWh that a battery lacks. ``stray [N]``, US$: what a MWh of
-    stored energy is worth in all, and ``drift``, US$, are what rounding goes with.
+    ``waiting_late``: more than ``waiting_ahead`` where it cannot be done in time.
+    ``missing [K, N]``: footprint of a MWh that a battery lacks; ``surplus [C, K, R]`` of one that
+    waits and can be done in time. ``stray [N]``, US$: what a MWh of stored energy is worth in all,
+    and ``drift``, US$, are what rounding goes with.
     """
 
     stored_behind: FloatArray
     stored_ahead: FloatArray
     waiting_behind: FloatArray
     waiting_ahead: FloatArray
+    waiting_late: FloatArray
     on_behind: FloatArray
     missing: FloatArray
+    surplus: FloatArray
     stray: FloatArray
     drift: float
 
@@ -180,7 +190,7 @@ def _effect(
     b: int, flow: FloatArray, scene: Scene, plant: Plant, terms: int, emitted: FloatArray
 ) -> tuple[float, float]:
     """Cost of energy, and its size; ``emitted [2, K, R]`` gets footprints, and their errors."""
-    price, intensity, onsite, _ = scene
+    price, intensity, onsite, _, _, _ = scene
     region_of = plant.region_of
     cost = size = 0.0
     for i in range(flow.shape[1]):
@@ -309,7 +319,13 @@ def _gaps(
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _potential(
-    b: int, plant: Plant, worth: GapPrices, terms: int, after: Standing, footprint: FloatArray
+    b: int,
+    scene: Scene,
+    plant: Plant,
+    worth: GapPrices,
+    terms: int,
+    after: Standing,
+    footprint: FloatArray,
 ) -> float:
     """At least ``Φ``, US$, by cause in ``after.reserved``; ``footprint [K, R]`` gets ``Ψ``."""
     up, reserved = 1.0 + terms * _EPS, after.reserved[b]
@@ -328,6 +344,13 @@ def _potential(
         gap, error = after.waiting[b, c], after.waiting_error[b, c]
         behind, ahead = worth.waiting_behind[c], worth.waiting_ahead[c]
         reserved[1] += _behind_and_ahead(gap, error, behind, ahead) * up
+        surplus = max(gap + error, 0.0)
+        reserved[1] += max(surplus - scene.least[b, c], 0.0) * worth.waiting_late[c] * up
+        in_time = min(surplus, scene.most[b, c])
+        if in_time > 0.0:
+            for k in range(footprint.shape[0]):
+                for r in range(footprint.shape[1]):
+                    footprint[k, r] += in_time * worth.surplus[c, k, r] * up
     phi: float = (reserved[0] + reserved[1] + reserved[2]) * (1 + 4 * _EPS)
     return phi
 
@@ -347,7 +370,7 @@ def _reserve(b: int, plant: Plant, worth: GapPrices, rules: Rules, after: Standi
         scale += abs(after.stored[b, i]) * unit + abs(after.on[b, i]) * worth.on_behind[i]
     for c in range(len(plant.late_cost)):
         apart |= after.waiting_error[b, c] > 0
-        unit = worth.waiting_behind[c] + worth.waiting_ahead[c]
+        unit = worth.waiting_behind[c] + worth.waiting_ahead[c] + worth.waiting_late[c]
         scale += abs(after.waiting[b, c]) * unit
     scale = _STEP * scale + worth.drift
     return rules.slots_left * rules.terms * _EPS * scale if apart else 0.0
@@ -431,7 +454,7 @@ def reach(
                 curve.footprint[b, k, r] = before.footprint[b, k, r] + step
                 after.footprint[b, k, r] = _up(before.footprint[b, k, r], step)
         _gaps(b, given, expert, plant, terms, before, after)
-        total = _up(after.cost[b] + _potential(b, plant, worth, terms, after, extra), 0.0)
+        total = _up(after.cost[b] + _potential(b, scene, plant, worth, terms, after, extra), 0.0)
         after.total[b] = left = total
         scale = abs(total)
         curve.size[b] = size + apart + abs(total)
@@ -455,6 +478,8 @@ def reach(
             curve.kinks[b, m + 2 * N + i] = -after.on[b, i]
         m += 3 * N
         for c in range(len(plant.late_cost)):
-            curve.kinks[b, m + 2 * c] = -after.waiting[b, c]
-            curve.kinks[b, m + 2 * c + 1] = after.waiting[b, c]
+            waiting, at = after.waiting[b, c], m + 4 * c
+            curve.kinks[b, at], curve.kinks[b, at + 1] = -waiting, waiting
+            curve.kinks[b, at + 2] = waiting - scene.least[b, c]
+            curve.kinks[b, at + 3] = waiting - scene.most[b, c]
         need[b] = after.left[b] + _reserve(b, plant, worth, rules, after)

@@ -12,6 +12,7 @@ what the expert does may not be possible for it; it has a *way back*
 
     U′ = max(U·η_d, refill/η_c),   Λ′ = max_i Λ·PUE/(η_c·η_d),
 
+(where the expert leaves capacity free, less for ``q − q^π``: :mod:`~equiload.robust.spare`),
 the condition is (★) with ``D + Φ`` for ``D`` and ``Δ + Ψ`` for ``Δ``. On the way back neither grows
 (docs/robustness.md), so the safe set never empties. Numpy arrays, any leading batch axes.
 """
@@ -31,6 +32,7 @@ from equiload.robust.kernels import Ledger
 from equiload.robust.level_kernels import GapPrices
 from equiload.robust.packing import Packing
 from equiload.robust.safe import SafeSet
+from equiload.robust.spare import Room, Spare
 
 _EPS = float(np.finfo(np.float64).eps)
 #: What is reserved for, in the order of :attr:`LevelLedger.reserved`.
@@ -54,6 +56,8 @@ class LevelLedger(NamedTuple):
         ``[..., N]``, MWh per slot: ``n − n^π``.
     reserved
         ``[..., 3]``, US$: at least ``Φ``, by :data:`CAUSES`.
+    room
+        For work that waits longer than the expert's; none where no capacity is spared.
     """
 
     books: Ledger
@@ -65,6 +69,7 @@ class LevelLedger(NamedTuple):
     waiting_error: FloatArray
     on: FloatArray
     reserved: FloatArray
+    room: Room | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +131,19 @@ class LevelSafeSet:
     # What the way back may cost.
 
     @cached_property
+    def spare(self) -> Spare | None:
+        """What the expert leaves free for work; none where nothing is."""
+        if self.bounds.spare is None:
+            return None
+        return Spare(self.setting, self.bounds, self.terms)
+
+    @cached_property
     def worth(self) -> dict[str, FloatArray]:
         """US$ per unit of each gap, behind (below the expert's level) and ahead of it.
 
-        ``missing [K, N]``: footprint of a MWh that a battery lacks.
+        ``missing [K, N]``: footprint of a MWh that a battery lacks, ``surplus [C, K, R]`` of one
+        that waits beyond the expert's and can be done in time; ``waiting_late``: what one costs
+        more that cannot.
         """
         fleet, bounds = self.setting.fleet, self.bounds
         into = out = np.ones(len(fleet.datacenters))
@@ -144,6 +158,10 @@ class LevelSafeSet:
             done = (bounds.negative * fleet.pue / (into * out)).max()
             worth["waiting_behind"] = np.full(len(fleet.training.classes), done)
             worth["waiting_ahead"] = fleet.training.late_cost
+            if self.spare is not None:
+                worth["waiting_ahead"] = self.spare.cost
+                worth["waiting_late"] = fleet.training.late_cost - self.spare.cost
+                worth["surplus"] = self.spare.footprint
         if fleet.servers is not None:
             worth["on_behind"] = fleet.servers.start_cost
         return worth
@@ -153,13 +171,14 @@ class LevelSafeSet:
         """:attr:`worth`, and what rounding may add to it."""
         fleet, mu = self.setting.fleet, self.setting.objective.mu
         N, C = len(fleet.datacenters), len(self.packing.plant.late_cost)
-        missing, stray = np.zeros((len(mu), N)), np.zeros(N)
+        K, R = self.setting.footprint_shape[-2:]
+        missing, stray, surplus = np.zeros((K, N)), np.zeros(N), np.zeros((C, K, R))
         if fleet.storage is not None:
             stray = fleet.storage.wear + mu @ self.bounds.intensity
         worth: dict[str, FloatArray] = {
-            n: np.zeros(C if n.startswith("waiting") else N) for n in GapPrices._fields[:5]
+            n: np.zeros(C if n.startswith("waiting") else N) for n in GapPrices._fields[:6]
         }
-        worth = {**worth, "missing": missing, "stray": stray, **self.worth}
+        worth |= {"missing": missing, "surplus": surplus, "stray": stray, **self.worth}
         arrays = {name: np.array(worth[name], order="C") for name in GapPrices._fields[:-1]}
         return GapPrices(**arrays, drift=self._drift)
 
@@ -167,9 +186,22 @@ class LevelSafeSet:
     def kink_prices(self) -> FloatArray:
         """US$ per unit of each of the kinks of :class:`~equiload.robust.level_kernels.Curve`."""
         plant, gaps = self.packing.plant, self.gap_prices
-        waiting = np.stack([gaps.waiting_behind, gaps.waiting_ahead], axis=-1)
+        sides = gaps.waiting_behind, gaps.waiting_ahead, gaps.waiting_late
+        waiting = np.stack([*sides, np.zeros_like(gaps.waiting_late)], axis=-1)
         by_site = plant.start_cost, plant.unit.ravel(), gaps.stored_behind, gaps.stored_ahead
         return np.concatenate([*by_site, gaps.on_behind, waiting.ravel()])
+
+    @cached_property
+    def kink_footprints(self) -> FloatArray:
+        """``[M, K, R]``: what is reserved per unit of each of the kinks."""
+        gaps, plant = self.gap_prices, self.packing.plant
+        C, K, R = gaps.surplus.shape
+        stored = gaps.missing.T[:, :, None] * self.setting.fleet.membership[:, None, :]
+        by_class = np.zeros((C, 4, K, R))
+        by_class[:, 1], by_class[:, 3] = gaps.surplus, -gaps.surplus
+        before = np.zeros((len(stored) + plant.unit.size, K, R))
+        between = np.zeros((2 * len(stored), K, R))
+        return np.concatenate([before, stored, between, by_class.reshape(-1, K, R)])
 
     # Ledgers.
 
@@ -182,7 +214,8 @@ class LevelSafeSet:
         zeros = books.footprint * 0.0
         nothing = np.zeros((*batch, len(CAUSES)))
         gaps = (by_site, by_site, by_class, by_class, by_site)
-        return LevelLedger(books, books.cost, zeros, *gaps, nothing)
+        room = None if self.spare is None else self.spare.open()
+        return LevelLedger(books, books.cost, zeros, *gaps, nothing, room)
 
     @cached_property
     def _drift(self) -> float:
@@ -199,7 +232,9 @@ class LevelSafeSet:
             flow = flow + 2 * (fleet.storage.charge + fleet.storage.discharge)
         if fleet.training is not None and self.bounds.work is not None:
             slack = np.minimum(fleet.training.deadline, self.setting.horizon) + 1
-            unit = worth["waiting_behind"] + worth["waiting_ahead"]
+            unit = worth["waiting_behind"] + fleet.training.late_cost
+            if self.spare is not None:  # the room for it strays, too, and footprints are reserved
+                unit = 4 * unit
             total += slots * float((slack * self.bounds.work) @ unit)
         if fleet.servers is not None:
             total += slots * float(fleet.capacity @ worth["on_behind"])

@@ -27,6 +27,7 @@ from equiload.robust.blend import Blend, blend
 from equiload.robust.departure import LevelTurn, Played
 from equiload.robust.kernels import Ledger
 from equiload.robust.project import Projector
+from equiload.robust.project_levels import project
 from equiload.robust.safe import Rates, SafeSet, Turn
 
 
@@ -105,6 +106,10 @@ class ProjectMethod(Method):
         return Blend(
             np.where(safe_already, 1.0, np.where(alpha > 0, share, 0.0)), allocation, ledger
         )
+
+    def operate(self, turn: LevelTurn, advice: Decision) -> Played:
+        """See :class:`LevelMethod`."""
+        return project(turn, advice)
 
 
 class SwitchMethod(Method):

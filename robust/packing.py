@@ -10,6 +10,7 @@ import numpy as np
 from equiload.envs import Decision, Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust.level_kernels import Parts, Plant, Scene
+from equiload.robust.spare import Room
 
 # All of it copies: kernels are compiled anew for arrays that are read-only.
 
@@ -84,9 +85,11 @@ class Packing:
         """``[..., more]`` of ``[B, more]``."""
         return rows.reshape((*self.setting.batch, *rows.shape[1:]))
 
-    def scene(self, slot: Slot) -> Scene:
+    def scene(self, slot: Slot, room: Room | None = None) -> Scene:
         """What a decision's cost depends on."""
         K, (J, N) = len(self.setting.objective.mu), self.plant.routing.shape
         onsite = self.rows(slot.onsite_intensity, K, N)
         price, intensity = self.rows(slot.price, N), self.rows(slot.intensity, K, N)
-        return Scene(price, intensity, onsite, self.rows(slot.demand, J))
+        least, most = (None, None) if room is None else (room.least, room.most)
+        late = [self.rows(bound, len(self.plant.late_cost)) for bound in (least, most)]
+        return Scene(price, intensity, onsite, self.rows(slot.demand, J), *late)

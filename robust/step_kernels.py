@@ -22,6 +22,7 @@ def largest_steps(
     footprints: FloatArray,
     unit: FloatArray,
     missing: FloatArray,
+    surplus: FloatArray,
     first: int,
     region_of: IntArray,
     mu: FloatArray,
@@ -35,9 +36,10 @@ def largest_steps(
     it, so no step goes past the root. ``alpha`` is what it is where it is 1 at first.
 
     ``lines [2, B]`` US$, ``kinks [2, B, M]`` and ``footprints [2, B, K, R]`` at 0 and at 1;
-    ``unit [M]`` US$ per unit of a kink, ``missing [K, N]`` footprint of those from ``first`` on.
+    ``unit [M]`` US$ per unit of a kink, ``missing [K, N]`` footprint of those from ``first`` on,
+    ``surplus [C, K, R]`` of what waits longer than the expert's, less beyond what can be done.
     """
-    K, R = head.shape[1:]
+    (K, R), N = head.shape[1:], len(region_of)
     height, climb = np.empty((K, R)), np.empty((K, R))
     for b in range(len(alpha)):
         if alpha[b] == 1.0:
@@ -55,10 +57,18 @@ def largest_steps(
                     value += unit[m] * at
                     rise += unit[m] * slope
                     i = m - first
-                    if 0 <= i < len(region_of):
+                    if 0 <= i < N:
                         for k in range(K):
                             height[k, region_of[i]] += missing[k, i] * at
                             climb[k, region_of[i]] += missing[k, i] * slope
+                    # Of what waits longer, footprints of what can be done in time.
+                    c, side = (i - 3 * N) // 4, (i - 3 * N) % 4
+                    if c >= 0 and side % 2:
+                        sign = 1.0 if side == 1 else -1.0
+                        for k in range(K):
+                            for r in range(R):
+                                height[k, r] += sign * surplus[c, k, r] * at
+                                climb[k, r] += sign * surplus[c, k, r] * slope
             for k in range(K):
                 top = height[k].argmax()
                 value += mu[k] * height[k, top]

@@ -21,6 +21,7 @@ from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.envs.validation import LARGEST
 from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, digest_of
+from equiload.robust.verify_spare import SpareCheck
 from equiload.robust.violations import (
     BOUND_FLOOR,
     BOUND_ROOM,
@@ -138,7 +139,14 @@ def _promises(certificate: Certificate, bounds: Bounds, instance: Instance) -> l
         "bounds.intensity": (bounds.intensity, (K, N)),
     }
     if fleet.training is not None:
-        given["bounds.work"] = (bounds.work, (len(fleet.training.classes),))
+        classes = len(fleet.training.classes)
+        given["bounds.work"] = (bounds.work, (classes,))
+        if bounds.spare is not None:
+            given["bounds.spare"] = (bounds.spare, (classes, N))
+            if instance.trace.onsite_intensity is not None:
+                given["bounds.onsite"] = (bounds.onsite, (K, N))
+    elif bounds.spare is not None:
+        violations.append(Violation((), -1, "bounds.spare is for no training work"))
     if certificate.footprint_bound is not None:
         given["footprint_bound"] = (certificate.footprint_bound, (*instance.batch, K, R))
     for name, (values, shape) in given.items():
@@ -186,7 +194,7 @@ class _Slot:
     excess: dict[str, Array]
 
 
-class _Physics:
+class Physics:
     """The problem in one kind of numbers, as the equations of docs/knobs.md read."""
 
     def __init__(self, instance: Instance, number: Callable[[object], Array]) -> None:
@@ -330,7 +338,7 @@ class _Check:
             return values if index is None else np.asarray(values)[index][None]
 
         self.index, self.exact = index or (), number is fractions
-        self.physics, self.number = _Physics(instance, number), number
+        self.physics, self.number = Physics(instance, number), number
         self.stated = {
             n: taken(getattr(certificate, n))
             for n in ("left", "right", "alpha", "refused", "breach", "excess", "allowed")
@@ -385,6 +393,11 @@ class _Check:
         self.broken |= (np.moveaxis(trace.intensity, -2, -3) > bounds.intensity).any((-1, -2))
         if trace.work is not None and work is not None:
             self.broken |= (trace.work > work).any(-1)
+        self.spare = None if bounds.spare is None else SpareCheck(physics, bounds)
+        if self.spare is not None and trace.onsite_intensity is not None:
+            assert bounds.onsite is not None
+            onsite = np.moveaxis(trace.onsite_intensity, -2, -3)
+            self.broken |= (onsite > bounds.onsite).any((-1, -2))
 
     def run(self, played: dict[str, FloatArray], expert: dict[str, FloatArray]) -> None:
         """Check every slot, and the end."""
@@ -405,6 +418,8 @@ class _Check:
             axes = (-1, -2) if name in {"allocation", "work"} else -1
             same &= (array == expert[name]).all(axes)
         self.on = [ours.on, theirs.on]
+        if self.spare is not None:
+            self.crowded = self.spare.crowded(t, expert)
         for which, (who, taken) in enumerate((("", ours), ("the expert: ", theirs))):
             self._possible(t, who, taken, self.levels[which])
         alpha, refused = self.stated["alpha"][..., t], self.stated["refused"][..., t]
@@ -423,7 +438,7 @@ class _Check:
 
     def _sides(self, t: int, theirs: _Slot) -> None:
         mu, peak = self.physics.mu, self.expert.max(-1)
-        reserved, footprint = self._potential()
+        reserved, footprint = self._potential(t)
         scale = self.gross + (mu * peak).sum(-1)
         head = self.expert * 0
         if self.bound is not None:
@@ -434,6 +449,10 @@ class _Check:
         right = self.right = self.rho * scale + self.allowance
         levels = (mu * (self.footprint_size.max(-1) + footprint.max(-1) + head.max(-1))).sum(-1)
         size = self.size + sum(reserved) + levels
+        differences: Any = 0
+        if self.spare is not None and not self.exact:  # of all that has arrived and was done
+            differences = self.spare.size(t, self.waiting, self.levels[1][1])
+        size = size + differences
         stated, stated_right = (self.number(self.stated[n][..., t]) for n in ("left", "right"))
         self._must(t, "the condition does not hold", left, self._least(right, t), size)
         self._must(t, "the stated left side is too low", left, stated, size)
@@ -442,7 +461,8 @@ class _Check:
         if self.reserved is not None:
             for cause, amount in enumerate(reserved):
                 said = self.number(self.reserved[..., t, cause])
-                self._must(t, "the stated reserve is too low", amount, said, amount)
+                size = amount + differences * (cause == 1)
+                self._must(t, "the stated reserve is too low", amount, said, size)
         whole = scale + self.allowance
         positive = whole > 0
         slack = np.where(positive, (right - left) / np.where(positive, whole, 1), 0)
@@ -453,11 +473,15 @@ class _Check:
             limit = self.bound * (1 + room) + floor
             broken = broken | (theirs.footprint > limit).any((-1, -2))
         said = self.stated["breach"][..., t]
+        perhaps = broken
+        if self.spare is not None:
+            surely, maybe = self.crowded
+            broken, perhaps = broken | surely, broken | maybe
         self.breaches += int(np.sum(broken))
         self.doubtful = self.doubtful | broken
         self._report(t, "a breach of the bounds is not reported", broken & ~said)
         if self.bound is None:
-            self._report(t, "a breach of the bounds is reported for none", said & ~broken)
+            self._report(t, "a breach of the bounds is reported for none", said & ~perhaps)
 
     def _least(self, right: Array, t: int) -> Array:
         """At most what ``right`` is the rounding of: it is the allowance, or more."""
@@ -511,7 +535,7 @@ class _Check:
         for what, amount in excess.items():
             self._must(t, f"{who}{what}", amount, allowed)
 
-    def _potential(self) -> tuple[list[Array], Array]:
+    def _potential(self, t: int) -> tuple[list[Array], Array]:
         """``Φ`` by cause, and ``Ψ [..., K, R]``."""
         fleet, number = self.physics.fleet, self.number
         less, more = np.maximum(-self.stored, 0), np.maximum(self.stored, 0)
@@ -525,6 +549,10 @@ class _Check:
         start: Array = 0 if fleet.servers is None else number(fleet.servers.start_cost)
         reserved.append((start * off).sum(-1))
         by_site = self.intensity * (self.physics.out * less)[..., None, :]
+        if self.spare is not None:
+            in_time = np.minimum(owed, self.spare.room(t, self.levels[1][1]))
+            saved, drawn = self.spare.worth(in_time)
+            reserved[1], by_site = reserved[1] - saved, by_site + drawn
         return reserved, self.physics.by_region(by_site)
 
     def _must(self, t: int, what: str, left: Any, right: Any, size: Any = 0) -> None:

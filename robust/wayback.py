@@ -15,6 +15,7 @@ from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.level_kernels import Parts
 from equiload.robust.packing import Packing
+from equiload.robust.spare import Spare
 
 
 def way_back(
@@ -24,10 +25,12 @@ def way_back(
     expert_levels: Levels,
     packing: Packing,
     completion: Completion,
+    spare: Spare | None = None,
 ) -> Decision:
     """What the layer does in place of ``expert``, from its own ``levels``.
 
-    Where they are the expert's, to the last bit, what the expert does.
+    Where they are the expert's, to the last bit, what the expert does. In ``spare`` capacity it
+    does what waits longer than the expert's work.
     """
     there = np.ones(expert.routing.shape, dtype=np.bool_)
     for name in ("stored", "waiting", "on"):
@@ -35,19 +38,32 @@ def way_back(
             there &= (own == getattr(expert_levels, name)).all(-1)
     if there.all():
         return expert
-    return choose(there, expert, as_far_as_possible(expert, slot, levels, packing, completion))
+    more = None if spare is None else spare.work(expert, slot, levels, expert_levels)
+    return choose(
+        there, expert, as_far_as_possible(expert, slot, levels, packing, completion, more)
+    )
 
 
 def as_far_as_possible(
-    wanted: Decision, slot: Slot, levels: Levels, packing: Packing, completion: Completion
+    wanted: Decision,
+    slot: Slot,
+    levels: Levels,
+    packing: Packing,
+    completion: Completion,
+    more: FloatArray | None = None,
 ) -> Decision:
-    """What was possible from other levels, as far as it is from these."""
+    """What was possible from other levels, as far as it is from these.
+
+    With ``more [..., C, N]`` MWh of work of classes of which more waits.
+    """
     plant, parts = packing.plant, Parts(*map(np.copy, packing.parts(wanted)))
     N, C = len(plant.pue), len(plant.late_cost)
     due = None if slot.work is None else levels.waiting + slot.work
     _withhold(
         (plant.pue, plant.idle, plant.energy, plant.into, plant.out),
         (packing.rows(levels.stored, N), packing.rows(due, C), packing.rows(slot.ceiling, C)),
+        packing.rows(more, C, N),
+        packing.rows(slot.capacity, N),
         parts.allocation,
         parts.work,
         parts.late,
@@ -79,8 +95,8 @@ def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
 
 
 def pick(where: BoolArray, one: Array, other: Array) -> Array:
-    """Of arrays ``[..., more]``; none of none."""
-    return None if one is None else np.where(spread(where, one), one, other)
+    """Of arrays ``[..., more]``; the same where there is no choice."""
+    return one if one is other else np.where(spread(where, one), one, other)
 
 
 def spread(values: Array, array: Array) -> Array:
@@ -92,6 +108,8 @@ def spread(values: Array, array: Array) -> Array:
 def _withhold(
     equipment: tuple[FloatArray, ...],
     before: tuple[FloatArray, FloatArray, FloatArray],
+    more: FloatArray,
+    capacity: FloatArray,
     allocation: FloatArray,
     work: FloatArray,
     late: FloatArray,
@@ -104,6 +122,7 @@ def _withhold(
 
     ``equipment``: PUE, idle share, energy stored at most, both efficiencies, ``[N]``; ``before``:
     what is stored ``[B, N]``, what waits or arrives and what may wait after the slot ``[B, C]``.
+    ``more [B, C, N]`` work is done, by ``capacity [B, N]``.
     """
     pue, idle, energy, into, out = equipment
     stored, due, ceiling = before
@@ -123,11 +142,13 @@ def _withhold(
             least = max(late[b, c] - short, 0.0)
             share = due[b, c] / asked if asked > due[b, c] else 1.0
             for i in range(N):
-                work[b, c, i] *= share
+                work[b, c, i] = work[b, c, i] * share + more[b, c, i]
                 load[i] += work[b, c, i]
                 done += work[b, c, i]
             late[b, c] = least + max(due[b, c] - done - least - ceiling[b, c], 0.0)
         for i in range(N):
+            if more[b, :, i].any():  # more than the expert's servers may hold
+                on[b, i] = max(on[b, i], min(load[i], capacity[b, i]))
             needed = (idle[i] * on[b, i] + (1.0 - idle[i]) * load[i]) * pue[i]
             room = (energy[i] - stored[b, i] + discharge[b, i] / out[i]) / into[i]
             taken = min(charge[b, i], max(room, 0.0))

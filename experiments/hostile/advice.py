@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
 
-from equiload.agents import ShadowPrices
-from equiload.envs import Instance, Policy, Setting, Slot, State, rollout, shadow_cost
+from equiload.agents import RollingHorizon, ShadowPrices
+from equiload.agents.forecast import Noisy, Perfect
+from equiload.envs import Decision, Instance, Policy, Setting, Slot, State, rollout, shadow_cost
+from equiload.envs.gym import DifferentiableSimulator
+from equiload.envs.gym.actions import RoutingAction
+from equiload.envs.gym.features import ACTION_SCALE
+from equiload.envs.knobs.operation import Levels
 from equiload.envs.typing import FloatArray
 from equiload.robust import SafeSet, blend
 
@@ -38,6 +45,12 @@ class Stale:
         return self._fleet.dispatch.allocation(self._past[0], slot.demand, slot.capacity)
 
 
+def misled(instance: Instance, seed: int) -> RollingHorizon:
+    """A plan for the next day, made anew in every slot on forecasts that are wrong."""
+    forecaster = Noisy(Perfect(instance), size=0.5, memory=6.0, seed=seed)
+    return RollingHorizon(forecaster, window=24, solver="interior")
+
+
 class Dearest:
     """The dearest allocation of each slot, all footprints priced in."""
 
@@ -65,6 +78,49 @@ class Replay:
         """Return the slot's allocation."""
         allocation: FloatArray = self.allocations[slot.index]
         return allocation
+
+
+class Steered:
+    """Routing actions ``[T, numbers]`` fixed beforehand; what they come to depends on the levels.
+
+    See :class:`~equiload.envs.gym.actions.RoutingAction`.
+    """
+
+    def __init__(self, actions: FloatArray) -> None:
+        self.actions = actions
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self._action = RoutingAction(setting, ACTION_SCALE)
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        """Return the slot's decision."""
+        return self._action.operate(self.actions[slot.index], slot, state.levels or Levels())
+
+
+def _next(actions: Iterator[torch.Tensor], _: object) -> torch.Tensor:
+    return next(actions)
+
+
+def steered(instance: Instance, rounds: int, seed: int = 0) -> Steered:
+    """Advice optimised by gradient to make its own ``J`` as large as it can, whatever it may do.
+
+    Adam climbs on routing actions in the differentiable simulator, from random ones.
+    """
+    simulator = DifferentiableSimulator(instance, action="routing")
+    generator = torch.Generator().manual_seed(seed)
+    shape = (instance.horizon, *simulator.action_shape)
+    actions = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+    adam = torch.optim.Adam([actions], lr=0.3)
+    best, worst = actions.detach().clone(), -np.inf
+    for _ in range(rounds + 1):
+        harm = simulator.episode(partial(_next, iter(actions)))
+        if float(harm.detach()) > worst:
+            best, worst = actions.detach().clone(), float(harm.detach())
+        adam.zero_grad()
+        (-harm).backward()  # type: ignore[no-untyped-call]
+        adam.step()
+    return Steered(best.numpy())
 
 
 def hostile(

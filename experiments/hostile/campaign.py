@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from equiload.agents import EGLB
 from equiload.agents.greedy import GLBCost
@@ -28,6 +28,7 @@ from equiload.envs import (
 )
 from equiload.envs.feasibility import TOLERANCE, feasible
 from equiload.envs.knobs.operation import Operation
+from equiload.envs.threads import threads
 from equiload.envs.typing import FloatArray
 from equiload.experiments.hostile import levels
 from equiload.robust import (
@@ -144,35 +145,57 @@ class Adversary:
 
 
 def campaign(episodes: int, seed: int, *, knobs: bool = False) -> Iterator[Tally]:
-    """Yield the tally after every batch until ``episodes`` are verified.
+    """Yield the tally after every batch until ``episodes`` are verified, on all cores.
 
     ``knobs``: on fleets with random batteries, training work, servers, models, panels.
     """
-    tally = Tally()
-    for chunk in itertools.count():
-        rng = np.random.default_rng([seed, chunk])
-        if knobs:
-            batch = min(WITH_KNOBS, episodes - tally.episodes)
-            instance = levels.random_parts(rng, batch)
-            certificate, played, operation = levels.play(instance, rng)
-            verification = verified(certificate, instance, played, operation)
-            tally.add(verification, f"batch {chunk} of seed {seed}")
+    tally, chunk = Tally(), 0
+    workers = Parallel(n_jobs=threads(), return_as="generator")
+    while tally.episodes < episodes:
+        sizes = list(_sizes(episodes - tally.episodes, chunk, knobs=knobs))
+        batches = enumerate(sizes, start=chunk)
+        chunk += len(sizes)
+        for number, found in workers(
+            delayed(_batch)(seed, number, size, knobs=knobs) for number, size in batches
+        ):
+            if found is None:
+                tally.unplayed += 1
+                continue
+            tally.add(found, f"batch {number} of seed {seed}")
             yield tally
-            if tally.episodes >= episodes:
-                return
-            continue
-        method = _METHODS[chunk % 4]
-        batch = min(_BATCH[method], episodes - tally.episodes)
-        instance = random_problems(rng, batch, wide=bool(rng.integers(2)))
-        try:
-            verification = attack(instance, rng, method, horizon_aware=bool(rng.integers(2)))
-        except (SolverError, InfeasibleError):  # costs too far apart to dispatch: nothing is played
-            tally.unplayed += 1
-            continue
-        tally.add(verification, f"batch {chunk} of seed {seed}")
-        yield tally
-        if tally.episodes >= episodes:
-            return
+
+
+def _sizes(episodes: int, chunk: int, *, knobs: bool) -> Iterator[int]:
+    """Episodes of the batches from number ``chunk`` on."""
+    while episodes > 0:
+        size = _BATCH[_METHODS[chunk % 4]]
+        if knobs:
+            size = _BATCH["project"] if _projects(chunk) else WITH_KNOBS
+        yield min(size, episodes)
+        episodes, chunk = episodes - size, chunk + 1
+
+
+def _projects(chunk: int) -> bool:
+    """Is a batch with knobs played by projection?"""
+    return chunk % 4 == 3
+
+
+def _batch(seed: int, chunk: int, size: int, *, knobs: bool) -> tuple[int, Verification | None]:
+    """One batch and its number; none at whose costs nothing can be played."""
+    rng = np.random.default_rng([seed, chunk])
+    if knobs:
+        instance, spare = levels.random_parts(rng, size), None
+        if instance.fleet.training is not None and rng.integers(2):
+            instance, spare = levels.with_spare(rng, instance)
+        options = {"method": "project"} if _projects(chunk) else {}
+        certificate, played, operation = levels.play(instance, rng, spare, **options)
+        return chunk, verified(certificate, instance, played, operation)
+    instance = random_problems(rng, size, wide=bool(rng.integers(2)))
+    try:
+        found = attack(instance, rng, _METHODS[chunk % 4], horizon_aware=bool(rng.integers(2)))
+    except (SolverError, InfeasibleError):  # costs too far apart to dispatch: nothing is played
+        return chunk, None
+    return chunk, found
 
 
 def attack(

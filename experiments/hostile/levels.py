@@ -18,9 +18,12 @@ from equiload.envs import (
 from equiload.envs.knobs.market import Market
 from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.knobs.prices import Prices
+from equiload.envs.knobs.training import Training
 from equiload.envs.typing import Array, FloatArray
-from equiload.robust import Bounds, Certificate, RobustPolicy, footprint_bound
+from equiload.envs.validation import LARGEST
+from equiload.robust import Bounds, Certificate, RobustPolicy, Sparing, footprint_bound
 from equiload.robust.packing import Packing
+from equiload.robust.spare import Spare
 from equiload.robust.wayback import as_far_as_possible
 from equiload.testing.knobs import KNOBS, with_random_knobs
 from equiload.testing.problems import random_problems
@@ -154,6 +157,40 @@ def random_parts(rng: np.random.Generator, batch: int) -> Instance:
     return with_random_knobs(rng, instance, [k for k, on in zip(KNOBS, some, strict=True) if on])
 
 
+def with_spare(rng: np.random.Generator, instance: Instance) -> tuple[Instance, FloatArray]:
+    """The problem with larger data centers, and capacity ``[C, N]`` that need not be used.
+
+    To give work up costs from less than to do it there to very much more.
+    """
+    fleet, trace = instance.fleet, instance.trace
+    assert fleet.training is not None
+    reach = fleet.training.reach(len(fleet.datacenters))
+    spare = reach * rng.uniform(0, 0.5, reach.shape) * (rng.random(reach.shape) < 0.7)
+    spare = spare * fleet.capacity.max() * rng.choice([0.1, 1.0], (len(reach), 1))
+    capacity = fleet.capacity + spare.sum(0)
+    if trace.availability is not None:
+        open_ = np.divide(
+            instance.capacity + spare.sum(0),
+            capacity,
+            out=np.ones_like(instance.capacity),
+            where=capacity > 0,
+        )
+        trace = trace.replace(availability=np.minimum(open_, 1.0))
+    larger = instance.replace(fleet=fleet.replace(capacity=capacity), trace=trace)
+    setting = Setting.of(larger)
+    known = Spare(setting, Bounds.of(larger, spare=spare).fit(setting), 1)
+    cost, footprint = known.unit
+    all_in = cost + footprint.max(-1) @ setting.objective.mu
+    late_cost = np.minimum(all_in * rng.choice([0.5, 1.5, 10.0, 1e3], len(reach)), LARGEST)
+    training = Training(
+        classes=fleet.training.classes,
+        deadline=fleet.training.deadline,
+        late_cost=late_cost,
+        reachable=fleet.training.reachable,
+    )
+    return larger.replace(fleet=larger.fleet.replace(training=training)), spare
+
+
 def _most_in_a_slot(instance: Instance) -> FloatArray:
     """``[..., K, R]``: a bound that no slot exceeds, batteries charging at full load."""
     onsite = instance.trace.onsite_intensity
@@ -165,9 +202,15 @@ def _most_in_a_slot(instance: Instance) -> FloatArray:
 
 
 def play(
-    instance: Instance, rng: np.random.Generator, **options: object
+    instance: Instance,
+    rng: np.random.Generator,
+    spare: FloatArray | None = None,
+    **options: object,
 ) -> tuple[Certificate, FloatArray, Operation]:
-    """Hostile advice against a random expert: the certificate, and what was played."""
+    """Hostile advice against a random expert: the certificate, and what was played.
+
+    ``spare``: what the expert leaves free, see :func:`with_spare`.
+    """
     seeds = [int(s) for s in rng.integers(2**32, size=2)]
     experts: list[Policy] = [RandomPrices(seeds[0]), WithKnobs(EGLB())]
     advice: list[Policy] = [Dump(seeds[1]), RandomPrices(seeds[1])]
@@ -175,11 +218,13 @@ def play(
         "rho": float(rng.choice(_RHO)),
         "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
         "method": str(rng.choice(["blend", "blend", "switch"])),
-        "bounds": Bounds.of(instance, room=float(rng.choice([1.0, 1.0, 2.0]))),
+        "bounds": Bounds.of(instance, room=float(rng.choice([1.0, 1.0, 2.0])), spare=spare),
         "footprint_bound": _most_in_a_slot(instance) if rng.random() < 0.3 else None,
         **options,
     }
     expert, adversary = experts[rng.integers(2)], advice[rng.integers(2)]
+    if spare is not None:
+        expert = Sparing(expert, spare)
     policy = RobustPolicy(adversary, expert, **given)  # type: ignore[arg-type]
     outcome = rollout(policy, instance, keep=True)
     assert outcome.operation is not None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import numpy as np
@@ -18,11 +19,27 @@ from rich.table import Table
 
 from equiload.agents import EGLBOff, Solution, WithKnobs
 from equiload.agents.ensemble import SlotPricer
-from equiload.envs import DataError, Instance, Policy, Setting, dual_bound, rollout
+from equiload.envs import (
+    DataError,
+    EquiloadError,
+    Instance,
+    Policy,
+    Setting,
+    dual_bound,
+    rollout,
+)
 from equiload.envs.data.equipment import knobs_of
 from equiload.envs.make import instantiated, label_of
 from equiload.envs.typing import FloatArray
-from equiload.experiments.hostile.advice import Dearest, Replay, Stale, hostile, noisy
+from equiload.experiments.hostile.advice import (
+    Dearest,
+    Replay,
+    Stale,
+    hostile,
+    misled,
+    noisy,
+    steered,
+)
 from equiload.experiments.hostile.campaign import EPISODES_PER_BATCH, WITH_KNOBS, campaign
 from equiload.experiments.hostile.levels import Dump, Retrace
 from equiload.experiments.results import parquet
@@ -35,10 +52,18 @@ from equiload.experiments.running.entry import run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
-from equiload.robust import Bounds, RobustPolicy, SafeSet, footprint_bound, verify
+from equiload.robust import (
+    Bounds,
+    RobustPolicy,
+    SafeSet,
+    Sparing,
+    footprint_bound,
+    spare_capacity,
+    verify,
+)
 
 #: Kinds of advice that decide more than routing.
-_WITH_KNOBS = ("perfect", "noisy", "greedy", "learned")
+_WITH_KNOBS = ("perfect", "mpc", "noisy", "greedy", "adversarial", "learned")
 
 
 def perform(cfg: RobustnessConfig) -> None:
@@ -72,6 +97,10 @@ def run_trials(
     expert: Policy = instantiated(cfg.expert)
     if instance.knobs and isinstance(expert, SlotPricer):
         expert = WithKnobs(expert)
+    spare = None
+    if cfg.spare:
+        spare = spare_capacity(instance.fleet, cfg.spare)
+        expert = Sparing(expert, spare)
     alone = rollout(expert, instance, keep=True)
     base = float(alone.objective)
     best = EGLBOff().solve(instance)  # w*, of the whole instance
@@ -87,9 +116,10 @@ def run_trials(
         instance.trace.intensity.max(-2),
         None if onsite is None else onsite.max(-2),
     )
-    bounds = Bounds.of(instance) if instance.knobs else None
+    bounds = Bounds.of(instance, spare=spare) if instance.knobs else None
     settings = list(itertools.product(cfg.advice, cfg.rho, cfg.allowance))
-    study = Study()
+    study, known = Study(), dict[str, Policy]()
+    unwrapped = dict[str, float]()
     with bars() as progress:
         bar = progress.add_task("trials", total=len(settings) * len(cfg.method))
         for kind, rho, share in settings:
@@ -104,12 +134,17 @@ def run_trials(
             if not instance.knobs:
                 advice = _advice(cfg, kind, weights, instance, own, guarantee)
             elif kind in _WITH_KNOBS:
-                advice = _advice_with_knobs(cfg, kind, best)
+                if kind not in known:  # the same at every ρ, and not made in no time
+                    known[kind] = _with_knobs(cfg, kind, best)
+                advice = known[kind]
             else:
                 reason = "it decides nothing but routing, and the instance has more"
                 study.left_out.append(LeftOut(kind, reachability, reason))
                 progress.advance(bar, len(cfg.method))
                 continue
+            if kind not in unwrapped:
+                with suppress(EquiloadError):
+                    unwrapped[kind] = float(rollout(advice, instance).objective)
             for method in cfg.method:
                 label = label_of(method)
                 study.run(
@@ -124,7 +159,10 @@ def run_trials(
                 )
                 progress.advance(bar)
     study.need_rows("advice")
-    trials = [_trial(key, row, base, best) for key, (row,) in study.by_key().items()]
+    trials = [
+        _trial(key, row, base, best, unwrapped.get(key[0]))
+        for key, (row,) in study.by_key().items()
+    ]
     return trials, study
 
 
@@ -146,14 +184,20 @@ def _advice(
         promised = {n: v for n, v in guarantee.items() if n != "bounds"}
         safe = SafeSet(Setting.of(instance), **promised)
         return hostile(instance, expert, safe, cfg.rounds, cfg.seed)
+    if kind == "mpc":
+        return misled(instance, cfg.seed)
     if kind == "learned":
         return _learned(cfg)
     return noisy(weights, cfg.seed, spread=0.0)
 
 
-def _advice_with_knobs(cfg: RobustnessConfig, kind: str, best: Solution) -> Policy:
+def _with_knobs(cfg: RobustnessConfig, kind: str, best: Solution) -> Policy:
     if kind == "perfect":
         return Retrace(best.outcome)
+    if kind == "mpc":
+        return misled(best.outcome.instance, cfg.seed)
+    if kind == "adversarial":
+        return steered(best.outcome.instance, cfg.rounds, cfg.seed)
     if kind == "noisy":
         return WithKnobs(noisy(best.weights, cfg.seed))
     if kind == "greedy":
@@ -167,7 +211,9 @@ def _learned(cfg: RobustnessConfig) -> Policy:
     return cast("Policy", instantiated(cfg.learned))
 
 
-def _trial(key: tuple[str, str, float, float], row: Row, base: float, best: Solution) -> Trial:
+def _trial(
+    key: tuple[str, str, float, float], row: Row, base: float, best: Solution, alone: float | None
+) -> Trial:
     advice, method, rho, share = key
     certificate, outcome = row.certificate, row.outcome
     assert certificate is not None
@@ -186,6 +232,7 @@ def _trial(key: tuple[str, str, float, float], row: Row, base: float, best: Solu
         alpha=float(certificate.alpha.mean()),
         holds=bool(certificate.holds),
         verified=verify(certificate, outcome.instance, outcome.allocation, outcome.operation).ok,
+        alone=None if alone is None else alone / base,
     )
 
 

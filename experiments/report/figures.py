@@ -38,6 +38,7 @@ def charts_of(folder: Path) -> Iterator[tuple[str, Chart]]:
                 yield words, chart
     for section in (
         studies.consistency_robustness(contents.of("robustness")),
+        studies.kept_gain(contents.of("robustness")),
         studies.gap_by_error(contents.of("predictions")),
     ):
         yield from ((section.key, chart) for chart in section.charts)

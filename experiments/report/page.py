@@ -126,6 +126,7 @@ def _of_episodes(played: episodes.RunEpisodes, values: dict[str, Any]) -> Iterat
 
 def _of_studies(contents: Contents) -> Iterator[Section]:
     yield studies.consistency_robustness(contents.of("robustness"))
+    yield studies.kept_gain(contents.of("robustness"))
     yield studies.gap_by_error(contents.of("predictions"))
     if contents.curves:
         yield studies.learning_curves(contents.curves)

@@ -48,6 +48,33 @@ def consistency_robustness(studies: Sequence[Experiment]) -> Section:
     return Section(key="robustness", title="Consistency and robustness", text=text, charts=charts)
 
 
+def kept_gain(studies: Sequence[Experiment]) -> Section:
+    """Of what perfect advice saves, the share that is left by the layer, over ρ."""
+    charts, panels = [], dict[str, list[Line]]()
+    for study in studies:
+        trials = study.lines[study.lines["advice"] == "perfect"]
+        if trials.empty or "alone" not in trials or not (trials["alone"] < 1).any():
+            continue
+        rhos = sorted(trials["rho"].unique())
+        kept = 100 * (1 - trials["ratio"]) / (1 - trials["alone"])
+        for (method, allowance), here in kept.groupby([trials["method"], trials["allowance"]]):
+            lines = panels.setdefault(f"{method}, B = {allowance:g}·J of the expert", [])
+            y = here.groupby(trials["rho"]).mean().reindex(rhos).to_numpy()
+            place = [f"{rho:g}" for rho in rhos]
+            lines.append(Line(label=study.name, x=place, y=y, marks=True, **look(len(lines))))
+    if panels:
+        drawn = [
+            Panel(title=title, marks=lines, x="ρ", y="gain kept, %")
+            for title, lines in panels.items()
+        ]
+        charts = [Chart(variant="perfect advice", panels=drawn)]
+    text = (
+        "How much of what perfect advice saves against the expert is left when the layer stands "
+        "between, a line for each run. Below 0 the room was spent before it was earned back."
+    )
+    return Section(key="kept", title="What is kept of perfect advice", text=text, charts=charts)
+
+
 def gap_by_error(studies: Sequence[Experiment]) -> Section:
     """Gap to eGLB-Off over the forecasts' error, a panel per kind of error."""
     charts = []

@@ -203,7 +203,10 @@ class Predictions(_File):
 
 @dataclass(frozen=True)
 class Trial:
-    """One run. ``ratio`` is ``J / J^π``, ``bound`` what the guarantee allows it to be."""
+    """One run. ``ratio`` is ``J / J^π``, ``bound`` what the guarantee allows it to be.
+
+    ``alone``: what the advice comes to without the layer, where it can act.
+    """
 
     advice: Name
     method: Name
@@ -216,6 +219,7 @@ class Trial:
     alpha: Number
     holds: bool
     verified: bool
+    alone: Number | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ Confidence = Annotated[float, Field(gt=0, lt=1)]
 #: At least one.
 Some = Annotated[list[_T], Field(min_length=1)]
 #: From the best to the worst; ``learned`` is the user's own.
-Advice = Literal["perfect", "noisy", "stale", "greedy", "adversarial", "learned"]
+Advice = Literal["perfect", "mpc", "noisy", "stale", "greedy", "adversarial", "learned"]
 #: ``_target_`` and its arguments, or of the trainers' parts a ``kind`` and options.
 Node = dict[str, Any]
 #: A name of ``conf/names.yaml``, or a node.
@@ -207,6 +207,8 @@ class RobustnessConfig(ProgramConfig):
     #: Names, or ``_target_`` and arguments.
     method: Some[Spec]
     horizon_aware: bool = False
+    #: Of every capacity, the share that the expert leaves free for training work.
+    spare: Share = 0.0
     #: Gradient steps of the adversary.
     rounds: Number
     seed: Seed = 0

@@ -40,8 +40,10 @@ def play(instance: Instance, advice: Policy, expert: Policy, **options):
 def attacked(seed: int, **options) -> tuple[Certificate, Verification]:
     """One random problem or two; hostile advice, a random expert, ρ, B and method."""
     rng = np.random.default_rng(seed)
-    instance = levels.random_parts(rng, int(rng.integers(1, 3)))
-    certificate, *played = levels.play(instance, rng, **options)
+    instance, spare = levels.random_parts(rng, int(rng.integers(1, 3))), None
+    if instance.fleet.training is not None and rng.integers(2):
+        instance, spare = levels.with_spare(rng, instance)
+    certificate, *played = levels.play(instance, rng, spare, **options)
     return certificate, verify(certificate, instance, *played, exact=True)
 
 
@@ -81,7 +83,16 @@ def test_extended_precision_settles_what_rational_numbers_do() -> None:
 
 @pytest.mark.parametrize(
     "left_out",
-    ["stored_behind", "stored_ahead", "waiting_behind", "waiting_ahead", "on_behind", "missing"],
+    [
+        "stored_behind",
+        "stored_ahead",
+        "waiting_behind",
+        "waiting_ahead",
+        "waiting_late",
+        "on_behind",
+        "missing",
+        "surplus",
+    ],
 )
 def test_every_potential_is_needed(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = LevelSafeSet.worth.func
@@ -127,9 +138,10 @@ def test_the_experts_own_advice_is_played_to_the_last_bit(day: Instance) -> None
     assert (certificate.reserved == 0).all()
 
 
-def test_with_all_the_room_there_is_advice_is_played_as_it_is(day: Instance) -> None:
+@pytest.mark.parametrize("method", ["blend", "project", "switch"])
+def test_with_all_the_room_there_is_advice_is_played_as_it_is(day: Instance, method: str) -> None:
     alone = rollout(GLBCost(), day)
-    outcome, certificate, _ = play(day, GLBCost(), WithKnobs(EGLB()), rho=1e6)
+    outcome, certificate, _ = play(day, GLBCost(), WithKnobs(EGLB()), rho=1e6, method=method)
     assert (certificate.alpha == 1).all()
     assert outcome.objective == alone.objective
 
@@ -322,7 +334,6 @@ def test_what_cannot_be_done_is_found(day: Instance, part: str) -> None:
     ("options", "said"),
     [
         ({"bounds": None}, r"the instance has storage, .*needs bounds="),
-        ({"method": "project"}, "ProjectMethod is not made for"),
         ({"bounds": Bounds(np.ones(10), np.ones(10), np.ones((2, 10)))}, "bounds.work"),
         ({"bounds": Bounds(np.ones(3), np.ones(10), np.ones((2, 10)))}, r"bounds.price must broad"),
     ],
