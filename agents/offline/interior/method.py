@@ -33,14 +33,15 @@ class Progress:
         The program's objective at the iterate, and a lower bound on its optimum.
     infeasibility
         Largest residual of a row.
-    products
-        Sum of all products of values and prices of bounds.
+    products, mean
+        Sum and mean of all products of values and prices of bounds.
     """
 
     objective: float = np.inf
     bound: float = -np.inf
     infeasibility: float = np.inf
     products: float = np.inf
+    mean: float = np.inf
 
 
 class Iteration:
@@ -88,6 +89,7 @@ class Iteration:
             self.progress.bound,
             infeasibility,
             total,
+            total / self._barriers,
         )
         return self.progress
 
@@ -114,7 +116,7 @@ class Iteration:
         (aim, other), (best, trial) = self._aims, self._steps
         way, way_of_trial = self._ways
         factorise(sizes.vector(self._by.diagonal), self.form.network, self._factor)
-        total, mean = self.progress.products, self.progress.products / self._barriers
+        total, mean = self.progress.products, self.progress.mean
         lengths = self._towards(aim, way, best)
         after = steps.products(point, best, min(lengths[0], 1.0), min(lengths[1], 1.0))
         share = min((after / total) ** 3, 1.0)
