@@ -128,6 +128,7 @@ class _Drafting:
             region=np.array(self.fleet.region_of, dtype=np.int64),
             pair_group=group,
             pair_site=site,
+            shared=np.array(np.nonzero(np.triu(site[:, None] == site, 1))),
             class_group=np.array(senders.group_of[J:], dtype=np.int64),
             saver_group=saver_group,
         )

@@ -130,7 +130,7 @@ class WarmInterior:
         return exact if best is None or abs(exact.gap) <= abs(best.gap) else best
 
     def _beginnings(self, form: Form, moved: int) -> Iterator[tuple[Point, FloatArray]]:
-        """The last window's iterate, and without one, or where it leads nowhere, a start by hand."""
+        """The last window's iterate; a start by hand without one, or where it leads nowhere."""
         kept, self._kept = self._kept, None
         if kept is not None and kept.leads_to(form, moved):
             yield kept.moved(form, moved)

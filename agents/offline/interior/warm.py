@@ -53,7 +53,7 @@ class Iterate:
         money = old.money * old.problem.money / (form.money * form.problem.money)
         values, prices = np.empty(sizes.variables), np.empty(sizes.rows)
         v, before = sizes.vector(values), old.sizes.vector(self.values)
-        for now, then in zip(v[:4], before[:4], strict=True):
+        for now, then in zip(v[1:5], before[1:5], strict=True):
             now[:] = load * then[at]
         # After the last slot the initial charge, less what is missing of it, is not counted.
         v.missing[:] = load * before.missing
@@ -61,7 +61,7 @@ class Iterate:
         v.site[at == old.sizes.slots - 1, STORED] += kept
         v.site[-1, STORED] += v.missing - sizes.vector(form.widest).missing
         y, earlier = sizes.by_row(prices), old.sizes.by_row(self.prices)
-        for now, then in zip(y[:3], earlier[:3], strict=True):
+        for now, then in zip(y[1:4], earlier[1:4], strict=True):
             now[:] = money * then[at]
         y.footprint[:] = earlier.footprint
         enveloped(form, v)
