@@ -106,7 +106,7 @@ class WarmInterior:
             Slots.
         """
         since = time.perf_counter()
-        problem = Problem.of(instance, start=start, ceiling=ceiling)
+        problem = Problem.unscaled(instance, start=start, ceiling=ceiling)
         form, best = Form.of(problem), None
         for first in self._beginnings(form, moved):
             iteration = Iteration(form, *first)
