@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equiload.agents.offline.scaling import normalised, normalised_start
-from equiload.envs import Instance, Setting, State
+from equiload.envs import Instance, State
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.knobs.operation import Levels
 from equiload.envs.typing import BoolArray, FloatArray, IntArray
@@ -105,12 +105,12 @@ class Problem:
         cls, instance: Instance, *, start: State | None = None, ceiling: FloatArray | None = None
     ) -> Problem:
         """An instance as it is, for a solver with units of its own; equal senders as one."""
-        nothing = State.start(Setting.of(instance))
-        before = nothing if start is None else start
-        if before.levels is None:
-            before = State(before.cost, before.footprint, nothing.levels)
+        shape = len(instance.objective.mu), len(instance.fleet.regions)
+        before = np.zeros(shape) if start is None else start.footprint
+        levels = None if start is None else start.levels
+        state = State(0.0, before, levels or Levels.start(instance.fleet, ()))
         senders = Senders.of(instance, aggregate=True)
-        return cls(instance, 1.0, 1.0, senders, before, _ceiling(instance, ceiling))
+        return cls(instance, 1.0, 1.0, senders, state, _ceiling(instance, ceiling))
 
     @property
     def levels(self) -> Levels:
