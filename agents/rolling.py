@@ -9,6 +9,7 @@ import numpy as np
 
 from equiload.agents.forecast import Perfect
 from equiload.agents.offline import EGLBOff
+from equiload.agents.offline.choice import choose
 from equiload.agents.offline.feasible import fitting, operated
 from equiload.agents.offline.interior import WarmInterior
 from equiload.agents.offline.lp import solve_lp
@@ -35,8 +36,8 @@ class RollingHorizon:
     window
         Slots, the current one among them.
     solver
-        ``"lp"`` or ``"interior"``, see :class:`~equiload.agents.EGLBOff`. The interior point begins
-        each window where the last one was.
+        ``"lp"`` or ``"interior"``, which begins each window where the last one came by, or
+        ``"auto"``: as :class:`~equiload.agents.EGLBOff` chooses, the first without knobs.
     tolerance
         Relative gap at which the interior point stops.
 
@@ -58,7 +59,7 @@ class RollingHorizon:
         forecaster: Forecaster,
         *,
         window: Count = 48,
-        solver: Literal["lp", "interior"] = "lp",
+        solver: Literal["auto", "lp", "interior"] = "auto",
         tolerance: Positive = TOLERANCE,
     ) -> None:
         self.forecaster, self.window = forecaster, window
@@ -114,7 +115,10 @@ class RollingHorizon:
         clock = np.arange(ahead.slots).astype("datetime64[h]")  # plays no part in the problem
         fleet, objective = self._setting.fleet, self._setting.objective
         window = Instance.of_series(fleet, objective, ahead, clock, "window")
-        solve = self._interior[member].solve if self.solver == "interior" else solve_lp
+        solver: str = self.solver
+        if solver == "auto":
+            solver = choose(window, self.tolerance)
+        solve = self._interior[member].solve if solver == "interior" else solve_lp
         return solve(window, start=start, ceiling=ceiling)
 
 
