@@ -67,6 +67,7 @@ def test_it_is_the_linear_program(count: int) -> None:
         assert close(
             audited(solution.outcome, solution.allocation), solution.objective, expected, 1e-9
         ), seed
+        assert set(solution.outcome.operation.named()) == set(expected.outcome.operation.named())
         alone += solution.stats["method"] == "interior"
     assert beyond <= 0.03 * count
     assert alone >= 0.85 * count  # the others leave nothing room to move: capacity just suffices
