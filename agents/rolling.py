@@ -9,16 +9,17 @@ import numpy as np
 
 from equiload.agents.forecast import Perfect
 from equiload.agents.offline import EGLBOff
+from equiload.agents.offline.choice import choose
 from equiload.agents.offline.feasible import fitting, operated
-from equiload.agents.offline.interior import solve_interior
+from equiload.agents.offline.interior import WarmInterior
 from equiload.agents.offline.lp import solve_lp
-from equiload.agents.offline.solution import Solution
+from equiload.agents.offline.solution import TOLERANCE, Solution
 from equiload.envs import Decision, Instance, Setting, Slot, State, rollout
 from equiload.envs.checking import checked
 from equiload.envs.forecast import Forecaster, History, Recorder, servable
 from equiload.envs.knobs import Levels, Operation
 from equiload.envs.series import Series
-from equiload.envs.typing import Count, FloatArray
+from equiload.envs.typing import Count, FloatArray, Positive
 
 
 class RollingHorizon:
@@ -35,7 +36,10 @@ class RollingHorizon:
     window
         Slots, the current one among them.
     solver
-        ``"lp"`` or ``"interior"``, see :class:`~equiload.agents.EGLBOff`.
+        ``"lp"`` or ``"interior"``, which begins each window where the last one came by, or
+        ``"auto"``: as :class:`~equiload.agents.EGLBOff` chooses, the first without knobs.
+    tolerance
+        Relative gap at which the interior point stops.
 
     Examples
     --------
@@ -55,13 +59,17 @@ class RollingHorizon:
         forecaster: Forecaster,
         *,
         window: Count = 48,
-        solver: Literal["lp", "interior"] = "lp",
+        solver: Literal["auto", "lp", "interior"] = "auto",
+        tolerance: Positive = TOLERANCE,
     ) -> None:
-        self.forecaster, self.window, self.solver = forecaster, window, solver
+        self.forecaster, self.window = forecaster, window
+        self.solver, self.tolerance = solver, tolerance
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
         self._setting, self._recorder = setting, Recorder(setting.horizon)
+        members = np.ndindex(setting.batch)
+        self._interior = {at: WarmInterior(tolerance=self.tolerance) for at in members}
 
     def act(self, slot: Slot, state: State) -> Decision:
         """Return the first slot of the plan."""
@@ -73,7 +81,7 @@ class RollingHorizon:
         for member in np.ndindex(batch):
             may_wait = None if ceiling is None else ceiling[member]
             series = ahead.map(lambda array, at=member: array[at])  # type: ignore[misc]
-            solution = self._plan(series, _member(state, member), may_wait)
+            solution = self._plan(member, series, _member(state, member), may_wait)
             allocation[member], done = _first(solution, may_wait)
             operations.append(done)
         there = [done for done in operations if done is not None]
@@ -101,11 +109,16 @@ class RollingHorizon:
         ceiling = training.ceiling(work)
         return ceiling[..., history.slots - 1 :, :]
 
-    def _plan(self, ahead: Series, start: State, ceiling: FloatArray | None) -> Solution:
+    def _plan(
+        self, member: tuple[int, ...], ahead: Series, start: State, ceiling: FloatArray | None
+    ) -> Solution:
         clock = np.arange(ahead.slots).astype("datetime64[h]")  # plays no part in the problem
         fleet, objective = self._setting.fleet, self._setting.objective
         window = Instance.of_series(fleet, objective, ahead, clock, "window")
-        solve = solve_interior if self.solver == "interior" else solve_lp
+        solver: str = self.solver
+        if solver == "auto":
+            solver = choose(window, self.tolerance)
+        solve = self._interior[member].solve if solver == "interior" else solve_lp
         return solve(window, start=start, ceiling=ceiling)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from equiload.agents.offline.choice import choose
 from equiload.agents.offline.decomposition import Decomposition
 from equiload.agents.offline.interior import solve_interior
 from equiload.agents.offline.lp import solve_lp
@@ -42,8 +43,8 @@ class EGLBOff:
     solver
         ``"lp"`` (HiGHS on the aggregated linear program), ``"decomposition"`` (certified bounds,
         for scale; routing alone), ``"interior"`` (certified bounds, for scale, with whatever there
-        is beside routing), ``"reference"`` (CVXPY, slow), or ``"auto"``: one of the first
-        two by size, and the first where there is more than routing.
+        is beside routing), ``"reference"`` (CVXPY, slow), or ``"auto"``: the quickest of the first
+        three, see :func:`~equiload.agents.offline.choice.choose`.
         The solution's ``stats["method"]`` says which ran.
     tolerance
         Relative gap at which the decomposition (default: 1e-7) and the interior point (1e-6) stop.
@@ -82,7 +83,9 @@ class EGLBOff:
         """
         if instance.batch:
             raise DataError("eGLB-Off solves one instance at a time: index the batch first")
-        solver = _by_size(instance) if self.solver == "auto" else self.solver
+        solver = self.solver
+        if solver == "auto":
+            solver = choose(instance, self.tolerance or TOLERANCE)
         if solver == "lp":
             return solve_lp(instance)
         if solver == "reference":
@@ -97,28 +100,8 @@ class EGLBOff:
 def dual_weights(instance: Instance, *, tolerance: float = 1e-3) -> FloatArray:
     """``[K, R]``: eGLB-Off's dual weights of one instance, to a relative gap of ``tolerance``.
 
-    Where there is more than routing, to that of the linear program.
+    Where the linear program is the quickest, with more than routing, to that of its own.
     """
     if instance.knobs:
-        return solve_lp(instance).weights
+        return EGLBOff(tolerance=tolerance).solve(instance).weights
     return Decomposition(tolerance=tolerance).solve(instance).weights
-
-
-_MANY_COLUMNS = 20_000
-
-
-def _by_size(instance: Instance) -> Solver:
-    """Where the two cross: measured by ``tests/benchmarks/bench_offline.py``.
-
-    The linear program grows with slots times groups of gateways, the decomposition's master with
-    the number of regional footprints. Between several groups and many data centers the simplex
-    method loses its way, however few the slots.
-    """
-    if instance.knobs:
-        return "lp"
-    fleet = instance.fleet
-    footprints = len(instance.objective.mu) * len(fleet.regions)
-    groups = fleet.dispatch.groups
-    size = instance.horizon * groups
-    simple = groups == 1 or size * len(fleet.datacenters) <= _MANY_COLUMNS
-    return "lp" if simple and size <= 20 * footprints else "decomposition"

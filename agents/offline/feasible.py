@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from equiload.envs import Fleet, Instance
 from equiload.envs.dispatch import Dispatch
@@ -35,13 +36,21 @@ def paced(
     """Work done and given up ``[T, C]``, no more than there is, with no more waiting than may."""
     assert instance.trace.work is not None
     done, late = np.maximum(done, 0.0), late.copy()
-    for t, arrived in enumerate(instance.trace.work):
-        due = waiting + arrived
-        done[t] = np.minimum(done[t], due)
-        left = due - done[t]
-        late[t] = np.clip(late[t], np.maximum(left - ceiling[t], 0.0), left)
-        waiting = left - late[t]
+    _pace(done, late, instance.trace.work, waiting.copy(), ceiling)
     return done, late
+
+
+@njit(cache=True, nogil=True)
+def _pace(
+    done: FloatArray, late: FloatArray, work: FloatArray, waiting: FloatArray, ceiling: FloatArray
+) -> None:
+    for t in range(len(work)):
+        for c in range(len(waiting)):
+            due = waiting[c] + work[t, c]
+            done[t, c] = min(done[t, c], due)
+            left = due - done[t, c]
+            late[t, c] = min(max(late[t, c], left - ceiling[t, c], 0.0), left)
+            waiting[c] = left - late[t, c]
 
 
 def fitting(
@@ -98,10 +107,25 @@ def _charging(
     charge = np.clip(wanted.charge, 0.0, battery.charge)
     discharge = np.clip(wanted.discharge, 0.0, battery.discharge)
     gain, loss = battery.charge_efficiency, battery.discharge_efficiency
-    for t in range(len(drawn)):
-        most = np.maximum(battery.energy - stored + discharge[t] / loss, 0.0) / gain
-        charge[t] = np.minimum(charge[t], most)
-        held = stored + gain * charge[t]
-        discharge[t] = np.minimum(discharge[t], np.minimum(held * loss, drawn[t] + charge[t]))
-        stored = np.clip(held - discharge[t] / loss, 0.0, battery.energy)
+    _within_levels(charge, discharge, drawn, stored.copy(), battery.energy, gain, loss)
     return charge, discharge
+
+
+@njit(cache=True, nogil=True)
+def _within_levels(
+    charge: FloatArray,
+    discharge: FloatArray,
+    drawn: FloatArray,
+    stored: FloatArray,
+    energy: FloatArray,
+    gain: FloatArray,
+    loss: FloatArray,
+) -> None:
+    """Charge no more than there is room for, discharge no more than there is and is drawn."""
+    for t in range(len(drawn)):
+        for i in range(len(stored)):
+            room = max(energy[i] - stored[i] + discharge[t, i] / loss[i], 0.0)
+            charge[t, i] = min(charge[t, i], room / gain[i])
+            held = stored[i] + gain[i] * charge[t, i]
+            discharge[t, i] = min(discharge[t, i], held * loss[i], drawn[t, i] + charge[t, i])
+            stored[i] = min(max(held - discharge[t, i] / loss[i], 0.0), energy[i])

@@ -65,7 +65,7 @@ class Problem:
     Parameters
     ----------
     instance
-        In units of ``load`` MWh and ``money`` US$/MWh, in which its numbers are near 1.
+        In units of ``load`` MWh and ``money`` US$/MWh: such that its numbers are near 1, or 1.
     load, money
         Those units.
     senders
@@ -95,16 +95,32 @@ class Problem:
         """Scale an instance, and group its senders."""
         scaled, load, money = normalised(instance)
         before = normalised_start(instance, load, start)
-        if ceiling is None:
-            own = scaled.series.ceiling
-            ceiling = np.zeros((instance.horizon, 0)) if own is None else own
-        else:
+        if ceiling is not None:
             ceiling = ceiling / load
         senders = Senders.of(scaled, aggregate)
-        return cls(scaled, load, money, senders, before, ceiling)
+        return cls(scaled, load, money, senders, before, _ceiling(scaled, ceiling))
+
+    @classmethod
+    def unscaled(
+        cls, instance: Instance, *, start: State | None = None, ceiling: FloatArray | None = None
+    ) -> Problem:
+        """An instance as it is, for a solver with units of its own; equal senders as one."""
+        shape = len(instance.objective.mu), len(instance.fleet.regions)
+        before = np.zeros(shape) if start is None else start.footprint
+        levels = None if start is None else start.levels
+        state = State(0.0, before, levels or Levels.start(instance.fleet, ()))
+        senders = Senders.of(instance, aggregate=True)
+        return cls(instance, 1.0, 1.0, senders, state, _ceiling(instance, ceiling))
 
     @property
     def levels(self) -> Levels:
         """Before the first slot."""
         assert self.start.levels is not None
         return self.start.levels
+
+
+def _ceiling(instance: Instance, ceiling: FloatArray | None) -> FloatArray:
+    """``[T, C]``: of the instance's own arrivals, if no other is given."""
+    if ceiling is None:
+        ceiling = instance.series.ceiling
+    return np.zeros((instance.horizon, 0)) if ceiling is None else ceiling

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,7 +62,7 @@ class Solution:
         highest = (self.start.footprint + self.outcome.footprint).max(-1)
         return float(self.outcome.energy_cost + highest @ self.outcome.instance.objective.mu)
 
-    @property
+    @cached_property
     def gap(self) -> float:
         """Certified relative gap, see :func:`relative_gap`."""
         gross, instance = float(self.outcome.gross), self.outcome.instance

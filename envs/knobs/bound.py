@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from equiload.envs.typing import Array, FloatArray
 
 # Series with an axis of footprint kinds in front of time.
 _BY_KIND = ("intensity", "onsite_intensity")
+
+# Of the last few fleets: one that plans anew in every slot asks for as many bounds.
+_market = lru_cache(maxsize=8)(Market)
 
 
 def knob_bound(instance: Instance, prices: Prices, start: State | None = None) -> FloatArray:
@@ -74,7 +78,7 @@ def knob_bound(instance: Instance, prices: Prices, start: State | None = None) -
         nothing = np.zeros(room.shape)
         work = Work(room, room, waits, nothing, nothing)
     on = (hold, 0.0, np.inf)
-    market = Market(fleet)
+    market = _market(fleet)
     paid = with_footprints(slots, weights[..., None, :, :], setting.physics)
     stack = market.stack(slots, paid, stored, most, on)
     # Who sends what would leave a hair of load where there is no need of any.

@@ -9,7 +9,7 @@ from audit import audited, close, in_other_units
 from equiload.agents import EGLBOff, RollingHorizon
 from equiload.agents.forecast import Perfect
 from equiload.agents.offline import solve_interior, solve_lp
-from equiload.agents.offline.interior import blocks, newton
+from equiload.agents.offline.interior import WarmInterior, blocks, newton
 from equiload.agents.offline.interior.form import Form
 from equiload.agents.offline.interior.method import Iteration
 from equiload.agents.offline.interior.rows import applied, transposed
@@ -67,6 +67,7 @@ def test_it_is_the_linear_program(count: int) -> None:
         assert close(
             audited(solution.outcome, solution.allocation), solution.objective, expected, 1e-9
         ), seed
+        assert set(solution.outcome.operation.named()) == set(expected.outcome.operation.named())
         alone += solution.stats["method"] == "interior"
     assert beyond <= 0.03 * count
     assert alone >= 0.85 * count  # the others leave nothing room to move: capacity just suffices
@@ -109,6 +110,68 @@ def test_the_rest_of_the_best_is_the_best_rest() -> None:
     assert rest.stats["method"] == "interior"
     total = whole.outcome.cost[:first].sum() + rest.objective
     assert total == pytest.approx(whole.objective, rel=2e-6)
+
+
+@pytest.mark.parametrize("reach", ["full", "partial"])
+@pytest.mark.parametrize(
+    ("error", "moves"),
+    [(0.0, [(0, 36)] + 6 * [(1, 36)]), (0.1, [(0, 30), (1, 30), (2, 30), (7, 24), (1, 36)])],
+)
+def test_a_window_that_moves_on_is_solved_from_where_it_was(
+    error: float, moves: list[tuple[int, int]], reach: str
+) -> None:
+    rng = np.random.default_rng(2)
+    days = synthetic("validation/9", horizon=60, knobs="all", reachability=reach)
+    solver, iterations = WarmInterior(), np.zeros(2, dtype=int)
+    first, state, warm = 0, None, None
+    for moved, slots in moves:
+        first += moved
+        if warm is not None:
+            levels, before = warm.outcome.levels, 0.0 if state is None else state.footprint
+            past = [getattr(levels, name)[moved - 1] for name in ("stored", "waiting", "on")]
+            before = before + warm.outcome.cumulative_footprint()[:, moved - 1]
+            state = State(0.0, before, Levels(*past))
+        window = days.window(first, slots)  # on a forecast, which is another every time
+        wrong = rng.uniform(1 - error, 1 + error, (2, *window.trace.price.shape))
+        trace = window.trace.replace(price=window.trace.price * wrong[0])
+        window = window.replace(trace=trace.replace(generation=trace.generation * wrong[1]))
+        ceiling = days.series.ceiling[first : first + slots].copy()
+        ceiling[-1] = 0.0
+        warm = solver.solve(window, moved=moved, start=state, ceiling=ceiling)
+        cold = solve_interior(window, start=state, ceiling=ceiling)
+        assert warm.stats["method"] == cold.stats["method"] == "interior"
+        assert 0 <= warm.gap <= 1e-6
+        assert warm.lower_bound <= cold.objective * (1 + 1e-12)
+        assert cold.lower_bound <= warm.objective * (1 + 1e-12)
+        if first:
+            iterations += warm.stats["iterations"], cold.stats["iterations"]
+    assert iterations[0] < (0.85 if error == 0 else 1.1) * iterations[1]
+
+
+def test_windows_of_every_subset_move_on() -> None:
+    solved = 0
+    for seed in range(63):
+        instance, solver = problem(seed), WarmInterior()
+        slots = max(instance.horizon - 1, 1)
+        for first in range(instance.horizon - slots + 1):
+            window = instance.window(first, slots)
+            solution, expected = solver.solve(window), solve_lp(window)
+            if expected.status == "optimal":
+                assert solution.status == "optimal", seed
+                assert close(solution.objective, expected.objective, expected), seed
+                assert close(solution.lower_bound, solution.objective, expected), seed
+                solved += 1
+    assert solved > 110
+
+
+def test_what_an_earlier_window_cannot_help_begins_by_hand() -> None:
+    ten = synthetic("validation/5", horizon=24, knobs="all")
+    four = synthetic("validation/5", horizon=24, knobs="all", regions=4)
+    cold = solve_interior(four).stats["iterations"]
+    for earlier, moved in ((ten, 1), (four, 24)):
+        solver = WarmInterior()
+        solver.solve(earlier)
+        assert solver.solve(four, moved=moved).stats["iterations"] == cold
 
 
 @pytest.mark.parametrize("knobs", [KNOBS, ("servers", "training"), ("storage",), ("generation",)])
@@ -165,6 +228,24 @@ def test_the_interface_knows_it() -> None:
     assert EGLBOff(solver="interior", tolerance=1e-4).solve(day).stats["method"] == "interior"
     with pytest.raises(DataError, match="index the batch first"):
         EGLBOff(solver="interior").solve(problem_batch())
+
+
+@pytest.mark.parametrize(
+    ("slots", "knobs", "reach", "tolerance", "method"),
+    [
+        (12, "all", "full", None, "interior"),
+        (12, "all", "partial", 1e-9, "lp"),
+        (11, "all", "full", None, "lp"),
+        (12, ["training"], "full", None, "lp"),
+        (12, ["training"], "partial", None, "interior"),
+        (12, None, "full", None, "lp"),
+    ],
+)
+def test_the_quickest_solver_is_chosen(
+    slots: int, knobs: str | list[str] | None, reach: str, tolerance: float | None, method: str
+) -> None:
+    instance = synthetic("validation/2", horizon=slots, knobs=knobs, reachability=reach)
+    assert EGLBOff(tolerance=tolerance).solve(instance).stats["method"] == method
 
 
 def test_a_rolling_horizon_plans_with_it() -> None:

@@ -112,7 +112,7 @@ class _Drafting:
             drawn = np.moveaxis(self.mu * self.trace.onsite_intensity[self.kinds], 0, 1)
         idle = np.zeros(N) if self.fleet.servers is None else self.fleet.servers.idle
         battery, senders = self.fleet.storage, problem.senders
-        self.idle = _idle(problem)
+        self.idle = _idle(problem, self.load)
         group, site = np.nonzero(senders.reachable)
         saver_group, self.room, self.quality = self._savers()
         J = len(self.fleet.gateways)
@@ -128,6 +128,7 @@ class _Drafting:
             region=np.array(self.fleet.region_of, dtype=np.int64),
             pair_group=group,
             pair_site=site,
+            shared=np.array(np.nonzero(np.triu(site[:, None] == site, 1))),
             class_group=np.array(senders.group_of[J:], dtype=np.int64),
             saver_group=saver_group,
         )
@@ -294,12 +295,13 @@ def _wide(values: FloatArray) -> FloatArray:
     return wide
 
 
-def _idle(problem: Problem) -> FloatArray:
+def _idle(problem: Problem, unit: float) -> FloatArray:
     """``[N]``: see :class:`Form`."""
     battery, stored = problem.instance.fleet.storage, problem.levels.stored
     if battery is None:
         return np.zeros(len(problem.instance.fleet.datacenters))
-    no_charge, no_discharge = battery.charge <= _NOTHING, battery.discharge <= _NOTHING
-    empty, full = stored <= _NOTHING, stored >= battery.energy - _NOTHING
+    nothing = _NOTHING * unit
+    no_charge, no_discharge = battery.charge <= nothing, battery.discharge <= nothing
+    empty, full = stored <= nothing, stored >= battery.energy - nothing
     idle: FloatArray = np.where(no_charge & empty, 1.0, np.where(no_discharge & full, -1.0, 0.0))
     return idle

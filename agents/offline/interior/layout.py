@@ -20,12 +20,13 @@ BALANCE, CAPACITY, SWITCHED, BATTERY = range(4)
 
 
 class Vector(NamedTuple):
-    """One number for each variable: views of one flat array.
+    """One number for each variable: ``flat``, and views of it.
 
     ``site [T, 9, N]``, ``work [T, 3, C]``, ``load [T, P]``, ``saved [T, M]``, and of the whole
     horizon ``highest [K]``, ``slack [K, R]`` and ``missing [N]``, of the initial charge.
     """
 
+    flat: FloatArray
     site: FloatArray
     work: FloatArray
     load: FloatArray
@@ -36,11 +37,12 @@ class Vector(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """One number for each row: views of one flat array.
+    """One number for each row: ``flat``, and views of it.
 
     ``site [T, 4, N]``, ``work [T, C]``, ``demand [T, G]``, ``footprint [K, R]``.
     """
 
+    flat: FloatArray
     site: FloatArray
     work: FloatArray
     demand: FloatArray
@@ -64,6 +66,8 @@ class Network(NamedTuple):
         ``[N]``.
     pair_group, pair_site
         ``[P]``.
+    shared
+        ``[2, S]``: all two pairs, the first before the second, that have a site in common.
     class_group, saver_group
         ``[C]`` and ``[M]``.
     """
@@ -79,6 +83,7 @@ class Network(NamedTuple):
     region: IntArray
     pair_group: IntArray
     pair_site: IntArray
+    shared: IntArray
     class_group: IntArray
     saver_group: IntArray
 
@@ -122,11 +127,11 @@ class Sizes:
 
     def vector(self, flat: FloatArray) -> Vector:
         """Views of an array ``[variables]``."""
-        return Vector(*_views(flat, self._of_variables()))
+        return Vector(flat, *_views(flat, self._of_variables()))
 
     def by_row(self, flat: FloatArray) -> Rows:
         """Views of an array ``[rows]``."""
-        return Rows(*_views(flat, self._of_rows()))
+        return Rows(flat, *_views(flat, self._of_rows()))
 
 
 def _views(flat: FloatArray, shapes: tuple[tuple[int, ...], ...]) -> list[FloatArray]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from equiload.agents.offline.interior import steps
 from equiload.agents.offline.interior.form import Form
+from equiload.agents.offline.interior.layout import Rows
 from equiload.agents.offline.interior.newton import Factor, factorise, solve
 from equiload.agents.offline.interior.rows import applied, transposed
 from equiload.agents.offline.interior.steps import Barrier, Point, Scaled, Step, Target
@@ -33,14 +34,15 @@ class Progress:
         The program's objective at the iterate, and a lower bound on its optimum.
     infeasibility
         Largest residual of a row.
-    products
-        Sum of all products of values and prices of bounds.
+    products, mean
+        Sum and mean of all products of values and prices of bounds.
     """
 
     objective: float = np.inf
     bound: float = -np.inf
     infeasibility: float = np.inf
     products: float = np.inf
+    mean: float = np.inf
 
 
 class Iteration:
@@ -60,26 +62,27 @@ class Iteration:
         bounded = lives & np.isfinite(form.upper)
         self._barrier = Barrier(lives.astype(float), bounded.astype(float))
         self._barriers = float(lives.sum() + bounded.sum()) or 1.0
-        n = form.sizes.variables
+        sizes, n = form.sizes, form.sizes.variables
+        self._value, self._y = sizes.vector(point.value), sizes.by_row(prices)
         self._by = Scaled(*np.zeros((4, n)))
+        self._diagonal = sizes.vector(self._by.diagonal)
         self._aims = [Target(*np.zeros((2, n))) for _ in range(2)]
         self._steps = [Step(*np.zeros((3, n))) for _ in range(2)]
-        self._ways = list(np.zeros((2, form.sizes.rows)))
-        self._priced, self._push, self._scaled = np.zeros((3, n))
-        self._rows, self._residual = np.zeros((2, form.sizes.rows))
-        net, sizes = form.network, form.sizes
-        self._factor = Factor.room(sizes, net.servers, net.storage)
+        self._ways = [sizes.by_row(way) for way in np.zeros((2, sizes.rows))]
+        self._push = np.zeros(n)
+        self._priced, self._scaled = map(sizes.vector, np.zeros((2, n)))
+        self._rows, self._residual = sizes.by_row(np.zeros(sizes.rows)), np.zeros(sizes.rows)
+        self._factor = Factor.room(sizes, form.network.servers, form.network.storage)
         self.progress = Progress()
         self._refine = False
-        transposed(sizes.by_row(prices), net, sizes.vector(self._priced))
+        transposed(self._y, form.network, self._priced)
 
     def measure(self) -> Progress:
         """Prepare the next iteration, and say where this one has come."""
-        form, sizes = self.form, self.form.sizes
-        applied(sizes.vector(self.point.value), form.network, sizes.by_row(self._rows))
-        np.subtract(form.right, self._rows, out=self._residual)
-        aim = self._aims[0]
-        total, _ = steps.scale(self.point, self._barrier, form.cost, self._priced, self._by, aim)
+        form, aim, priced = self.form, self._aims[0], self._priced.flat
+        applied(self._value, form.network, self._rows)
+        np.subtract(form.right, self._rows.flat, out=self._residual)
+        total, _ = steps.scale(self.point, self._barrier, form.cost, priced, self._by, aim)
         infeasibility = float(np.abs(self._residual).max())
         # Rounding: a step that meets all rows leaves less of what is missing, never more.
         self._refine |= infeasibility > max(0.9 * self.progress.infeasibility, _ROUNDING)
@@ -88,12 +91,13 @@ class Iteration:
             self.progress.bound,
             infeasibility,
             total,
+            total / self._barriers,
         )
         return self.progress
 
     def weights(self) -> FloatArray:
         """``[K, R]``, on the simplex."""
-        weights = np.maximum(-self.form.sizes.by_row(self.prices).footprint, 0.0)
+        weights = np.maximum(-self._y.footprint, 0.0)
         total = weights.sum(1, keepdims=True)
         equal = np.full(weights.shape, 1.0 / max(weights.shape[1], 1))
         return np.where(total > 0, weights / np.where(total > 0, total, 1.0), equal)
@@ -110,11 +114,11 @@ class Iteration:
 
     def advance(self) -> None:
         """One iteration, after :meth:`measure`."""
-        point, barrier, sizes = self.point, self._barrier, self.form.sizes
+        point, barrier, net = self.point, self._barrier, self.form.network
         (aim, other), (best, trial) = self._aims, self._steps
         way, way_of_trial = self._ways
-        factorise(sizes.vector(self._by.diagonal), self.form.network, self._factor)
-        total, mean = self.progress.products, self.progress.products / self._barriers
+        factorise(self._diagonal, net, self._factor)
+        total, mean = self.progress.products, self.progress.mean
         lengths = self._towards(aim, way, best)
         after = steps.products(point, best, min(lengths[0], 1.0), min(lengths[1], 1.0))
         share = min((after / total) ** 3, 1.0)
@@ -132,35 +136,34 @@ class Iteration:
             best, trial, way, way_of_trial = trial, best, way_of_trial, way
         values, prices = (min(_DAMPING * length, 1.0) for length in lengths)
         steps.move(point, barrier, best, values, prices)
-        self.prices += prices * way
-        transposed(sizes.by_row(self.prices), self.form.network, sizes.vector(self._priced))
+        self.prices += prices * way.flat
+        transposed(self._y, net, self._priced)
 
-    def _towards(self, aim: Target, way: FloatArray, out: Step) -> tuple[float, float]:
+    def _towards(self, aim: Target, way: Rows, out: Step) -> tuple[float, float]:
         """Newton's step that meets all rows and an aim; how far values and prices may go."""
-        sizes, net = self.form.sizes, self.form.network
-        steps.pushed(self._by, aim, self._push, self._scaled)
-        applied(sizes.vector(self._scaled), net, sizes.by_row(way))
-        way += self._residual
+        steps.pushed(self._by, aim, self._push, self._scaled.flat)
+        applied(self._scaled, self.form.network, way)
+        np.add(way.flat, self._residual, out=way.flat)
         self._solve(way)
         lengths: tuple[float, float] = steps.step(
-            self.point, self._barrier, self._by, aim, self._priced, self._push, out
+            self.point, self._barrier, self._by, aim, self._priced.flat, self._push, out
         )
         return lengths
 
-    def _solve(self, way: FloatArray) -> None:
+    def _solve(self, way: Rows) -> None:
         """Newton's system, in place; and ``Aᵀ·y``."""
-        sizes, net, diagonal = self.form.sizes, self.form.network, self._by.diagonal
-        right = way.copy() if self._refine else way
-        solve(sizes.vector(diagonal), net, self._factor, sizes.by_row(way))
-        transposed(sizes.by_row(way), net, sizes.vector(self._priced))
+        net, diagonal = self.form.network, self._diagonal
+        right = way.flat.copy() if self._refine else way.flat
+        solve(diagonal, net, self._factor, way)
+        transposed(way, net, self._priced)
         for _ in range(_REFINEMENTS if self._refine else 0):
-            more = np.empty_like(way)
-            np.multiply(diagonal, self._priced, out=self._scaled)
-            applied(sizes.vector(self._scaled), net, sizes.by_row(more))
-            np.subtract(right, more, out=more)
-            solve(sizes.vector(diagonal), net, self._factor, sizes.by_row(more))
-            way += more
-            transposed(sizes.by_row(way), net, sizes.vector(self._priced))
+            more = self.form.sizes.by_row(np.empty_like(right))
+            np.multiply(diagonal.flat, self._priced.flat, out=self._scaled.flat)
+            applied(self._scaled, net, more)
+            np.subtract(right, more.flat, out=more.flat)
+            solve(diagonal, net, self._factor, more)
+            np.add(way.flat, more.flat, out=way.flat)
+            transposed(way, net, self._priced)
 
 
 def _both(lengths: tuple[float, float]) -> float:

@@ -197,14 +197,13 @@ def _of_demand(d: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
             for k in range(K):
                 block[g, edge + k * R + net.region[i]] += local[PRICED + k, i] * along
             block[g, g] += load[p] * local[OWN, i]
-        for p in range(pairs):  # groups that share a site
-            for q in range(p + 1, pairs):
-                g, h, i = net.pair_group[p], net.pair_group[q], net.pair_site[p]
-                if i == net.pair_site[q]:
-                    both = load[p] * load[q] * local[SHARED, i]
-                    block[g, h] -= both
-                    block[g, g] += both
-                    block[h, h] += both
+        for s in range(net.shared.shape[1]):
+            p, q = net.shared[0, s], net.shared[1, s]
+            g, h = net.pair_group[p], net.pair_group[q]
+            both = load[p] * load[q] * local[SHARED, net.pair_site[p]]
+            block[g, h] -= both
+            block[g, g] += both
+            block[h, h] += both
         for s in range(len(net.saver_group)):
             g = net.saver_group[s]
             block[g, g] += d.saved[t, s]

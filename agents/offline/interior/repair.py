@@ -43,7 +43,8 @@ def repaired(form: Form, values: FloatArray) -> Answer:
     loads = fit.loads(np.maximum(v.load, 0.0), demand)
     named["loads"] = unit * loads.ravel()
     on = np.clip(v.site[:, ON], 0.0, capacity)
-    named["on"] = unit * on
+    if form.network.servers:
+        named["on"] = unit * on
     charge, discharge = np.maximum(v.site[:, CHARGE], 0.0), np.maximum(v.site[:, DISCHARGE], 0.0)
     dear = instance.trace.price >= 0
     if form.network.storage:

@@ -14,6 +14,8 @@ from equiload.agents.offline.interior.layout import BATTERY, DONE, SWITCHED
 from equiload.agents.offline.interior.method import Iteration
 from equiload.agents.offline.interior.repair import repaired
 from equiload.agents.offline.interior.start import begin
+from equiload.agents.offline.interior.steps import Point
+from equiload.agents.offline.interior.warm import Iterate
 from equiload.agents.offline.lp import solve_lp
 from equiload.agents.offline.problem import Problem
 from equiload.agents.offline.solution import TOLERANCE, Solution, prices_from_duals
@@ -25,6 +27,8 @@ _MOST = 100  # iterations; 12 to 30 are usual
 _TRIES = 5  # certificates that fail before something is wrong
 # Products of values and prices above so many times the tolerance are not worth a certificate.
 _NEAR = 3.0
+# … and below so many times the objective, an iterate is kept for the next window.
+_KEPT = 0.05
 
 
 def solve_interior(
@@ -58,44 +62,100 @@ def solve_interior(
     >>> solution.status, solution.stats["method"], solution.gap < 1e-6
     ('optimal', 'interior', True)
     """
-    since = time.perf_counter()
-    problem = Problem.of(instance, start=start, ceiling=ceiling)
-    form = Form.of(problem)
-    iteration, best = Iteration(form, *begin(form)), None
-    for count, near in _iterates(iteration, tolerance):
-        if not near:
-            continue
-        stats = {
-            "method": "interior",
-            "variables": form.sizes.variables,
-            "iterations": count,
-            "seconds": time.perf_counter() - since,
-        }
-        try:
-            found = _certified(instance, iteration, stats, start, tolerance)
-        except SolverError:  # the iterate is out of all proportion
-            break
-        best = found if best is None or abs(found.gap) < abs(best.gap) else best
-        if abs(best.gap) <= tolerance:
-            return best
-    exact = solve_lp(instance, start=start, ceiling=ceiling)
-    return exact if best is None or abs(exact.gap) <= abs(best.gap) else best
+    return WarmInterior(tolerance=tolerance).solve(instance, start=start, ceiling=ceiling)
 
 
-def _iterates(iteration: Iteration, tolerance: float) -> Iterator[tuple[int, bool]]:
-    """Number of each iterate, and whether it may be within the tolerance."""
-    tries = 0
-    for count in range(_MOST):
-        progress = iteration.measure()
-        if not np.isfinite(progress.objective + progress.infeasibility) or tries >= _TRIES:
-            return
-        goal = tolerance * max(abs(progress.objective), 1e-6 * iteration.form.scale)
-        near = progress.products < _NEAR * goal
-        near = near and (tries > 0 or progress.objective - iteration.bound() <= goal)
-        tries += near
-        yield count, near
-        with np.errstate(over="ignore", invalid="ignore"):  # what diverges is seen above
-            iteration.advance()
+class WarmInterior:
+    """:func:`solve_interior` for a window that moves on: each begins at an iterate of the last.
+
+    Parameters
+    ----------
+    tolerance
+        See :func:`solve_interior`.
+
+    Examples
+    --------
+    >>> from equiload.envs.data import synthetic
+    >>> days, solver = synthetic(0, horizon=49, knobs=["storage"]), WarmInterior(tolerance=1e-4)
+    >>> cold, warm = (solver.solve(days.window(first, 48)) for first in (0, 1))
+    >>> warm.gap < 1e-4, warm.stats["iterations"] < cold.stats["iterations"]
+    (True, True)
+    """
+
+    def __init__(self, *, tolerance: float = TOLERANCE) -> None:
+        self.tolerance = tolerance
+        self._kept: Iterate | None = None
+
+    def solve(
+        self,
+        instance: Instance,
+        *,
+        moved: int = 1,
+        start: State | None = None,
+        ceiling: FloatArray | None = None,
+    ) -> Solution:
+        """Solve a window that is ``moved`` slots later than the last one, of the same fleet.
+
+        What else changes of it, its length included, only costs iterations.
+
+        Parameters
+        ----------
+        instance, start, ceiling
+            See :func:`solve_interior`.
+        moved
+            Slots.
+        """
+        since = time.perf_counter()
+        problem = Problem.unscaled(instance, start=start, ceiling=ceiling)
+        form, best = Form.of(problem), None
+        for first in self._beginnings(form, moved):
+            iteration = Iteration(form, *first)
+            for count, near in self._iterates(iteration):
+                if not near:
+                    continue
+                stats = {
+                    "method": "interior",
+                    "variables": form.sizes.variables,
+                    "iterations": count,
+                    "seconds": time.perf_counter() - since,
+                }
+                try:
+                    found = _certified(instance, iteration, stats, start, self.tolerance)
+                except SolverError:  # the iterate is out of all proportion
+                    break
+                best = found if best is None or abs(found.gap) < abs(best.gap) else best
+                if abs(best.gap) <= self.tolerance:
+                    return best
+        exact = solve_lp(instance, start=start, ceiling=ceiling)
+        return exact if best is None or abs(exact.gap) <= abs(best.gap) else best
+
+    def _beginnings(self, form: Form, moved: int) -> Iterator[tuple[Point, FloatArray]]:
+        """The last window's iterate; a start by hand without one, or where it leads nowhere."""
+        kept, self._kept = self._kept, None
+        if kept is not None and kept.leads_to(form, moved):
+            yield kept.moved(form, moved)
+            self._kept = None
+        yield begin(form)
+
+    def _iterates(self, iteration: Iteration) -> Iterator[tuple[int, bool]]:
+        """Number of each iterate, and whether it may be within the tolerance."""
+        tries = 0
+        for count in range(_MOST):
+            progress = iteration.measure()
+            if not np.isfinite(progress.objective + progress.infeasibility) or tries >= _TRIES:
+                return
+            size = max(abs(progress.objective), 1e-6 * iteration.form.scale)
+            if self._kept is None and progress.products < _KEPT * size:
+                point, prices = iteration.point, iteration.prices
+                form, mean = iteration.form, progress.mean
+                self._kept = Iterate(form, point.value.copy(), prices.copy(), mean)
+            goal = self.tolerance * size
+            near = progress.products < _NEAR * goal
+            near = near and (tries > 0 or progress.objective - iteration.bound() <= goal)
+            tries += near
+            yield count, near
+            with np.errstate(over="ignore", invalid="ignore"):  # what diverges is seen above
+                iteration.advance()
 
 
 def _certified(

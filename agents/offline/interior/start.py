@@ -56,15 +56,16 @@ def centred(form: Form, values: FloatArray, prices: FloatArray, product: float) 
     transposed(sizes.by_row(prices), form.network, sizes.vector(priced))
     reduced = form.cost - priced
     low, high = np.zeros(len(upper)), np.zeros(len(upper))
-    size = product / upper[both]
-    above = np.maximum(reduced[both], 0.0) + 2 * size
-    high[both] = np.maximum(above - reduced[both], size)
-    low[both] = np.maximum(reduced[both] + high[both], size)
-    low[one] = np.maximum(reduced[one], product / np.maximum(values[one], 0.1))
     room = np.where(both, upper - values, 1.0)
+    # Of both prices of a variable one has its product; the other makes up for its reduced cost.
+    at_low, at_high = product / values[both], product / room[both]
+    above = np.maximum(at_low, reduced[both] + at_high)
+    high[both] = np.maximum(above - reduced[both], 0.1 * at_high)
+    low[both] = np.maximum(reduced[both] + high[both], 0.1 * at_low)
+    low[one] = np.maximum(reduced[one], product / np.maximum(values[one], 0.01))
     tail = sizes.vector(low)
-    tail.highest[:] = 0.01
-    tail.slack[:] = 1.0 / sizes.regions
+    tail.highest[:] = product / sizes.vector(values).highest
+    tail.slack[:] = np.maximum(-sizes.by_row(prices).footprint, 1e-3 / sizes.regions)
     return Point(values, room, low, high)
 
 
@@ -98,10 +99,15 @@ def _values(form: Form) -> FloatArray:
     v.site[:, STARTED] = np.maximum(changed, 0.0) + 0.05
     v.site[:, STOPPED] = np.maximum(-changed, 0.0) + 0.05
     _energy(form, v, net.per_load * load + net.per_on * on)
-    footprint = _footprint(form, v)
-    v.highest[:] = 1.1 * footprint.max(1, initial=0.0) + 1e-3
-    v.slack[:] = v.highest[:, None] - footprint
+    enveloped(form, v)
     return flat
+
+
+def enveloped(form: Form, v: Vector) -> None:
+    """Put the highest footprints above all of those that the other values have."""
+    footprint = _footprint(form, v)
+    v.highest[:] = 1.02 * footprint.max(1, initial=0.0) + 1e-3
+    v.slack[:] = v.highest[:, None] - footprint
 
 
 def _work(v: Vector, ceiling: FloatArray, arrived: FloatArray) -> None:
