@@ -48,7 +48,7 @@ from equiload.experiments.results.rows import Row
 from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import RobustnessConfig
-from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.entry import run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
@@ -66,8 +66,7 @@ from equiload.robust import (
 _WITH_KNOBS = ("perfect", "mpc", "noisy", "greedy", "adversarial", "learned")
 
 
-@entry_point("robustness")
-def main(cfg: RobustnessConfig) -> None:
+def perform(cfg: RobustnessConfig) -> None:
     """Run the comparison, or the campaign."""
     if cfg.campaign is not None:
         _campaign(cfg)
