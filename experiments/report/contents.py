@@ -78,6 +78,8 @@ class Experiment:
     versions: dict[str, str]
     #: A sentence for each advice or algorithm that could not act.
     left_out: list[str]
+    #: What was said on the command line, but for presets; else the folder's name.
+    title: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +177,11 @@ def _experiment(path: Path, root: Path) -> Experiment:
     lines = pd.DataFrame(map(vars, content.trials if path.stem == "robustness" else content.scores))
     lines["rho"] = lines["rho"].astype(float)  # null of what is not robust, if only that
     left_out = _could_not_act(content.left_out)
-    return Experiment(path.stem, _name(path, root), lines, content.versions, left_out)
+    name, job = _name(path, root), path.parent / RECORD
+    overrides = records.read_record(job, records.JobRecord).overrides if job.is_file() else None
+    said = [word for word in overrides or [] if not word.lstrip("+").startswith("experiment=")]
+    title = ", ".join(said) or name
+    return Experiment(path.stem, name, lines, content.versions, left_out, title)
 
 
 def _could_not_act(rows: Sequence[records.LeftOut]) -> list[str]:

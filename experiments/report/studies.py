@@ -61,7 +61,7 @@ def kept_gain(studies: Sequence[Experiment]) -> Section:
             lines = panels.setdefault(f"{method}, B = {allowance:g}·J of the expert", [])
             y = here.groupby(trials["rho"]).mean().reindex(rhos).to_numpy()
             place = [f"{rho:g}" for rho in rhos]
-            lines.append(Line(label=study.name, x=place, y=y, marks=True, **look(len(lines))))
+            lines.append(Line(label=study.title, x=place, y=y, marks=True, **look(len(lines))))
     if panels:
         drawn = [
             Panel(title=title, marks=lines, x="ρ", y="gain kept, %")
