@@ -80,8 +80,6 @@ class EGLBOff:
         SolverError
             If the solver stops without an optimum.
         """
-        if instance.batch:
-            raise DataError("eGLB-Off solves one instance at a time: index the batch first")
         solver = _by_size(instance) if self.solver == "auto" else self.solver
         if solver == "lp":
             return solve_lp(instance)

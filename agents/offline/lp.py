@@ -48,6 +48,10 @@ def solve_lp(
 
     Raises
     ------
+    DataError
+        For a batch of instances, and a start or ceiling that does not fit it.
+    InfeasibleError
+        For levels that cannot be: negative, or more stored than a battery holds.
     SolverError
         If HiGHS does not return an optimum.
     """

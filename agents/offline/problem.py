@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equiload.agents.offline.checks import check_problem
 from equiload.agents.offline.scaling import normalised, normalised_start
 from equiload.envs import Instance, State
 from equiload.envs.dispatch import Dispatch
@@ -92,7 +93,14 @@ class Problem:
         start: State | None = None,
         ceiling: FloatArray | None = None,
     ) -> Problem:
-        """Scale an instance, and group its senders."""
+        """Scale an instance, and group its senders.
+
+        Raises
+        ------
+        DataError, InfeasibleError
+            See :func:`~equiload.agents.offline.checks.check_problem`.
+        """
+        check_problem(instance, start, ceiling)
         scaled, load, money = normalised(instance)
         before = normalised_start(instance, load, start)
         if ceiling is None:

@@ -30,6 +30,7 @@ from equiload.agents.offline.interior.layout import (
     Sizes,
 )
 from equiload.agents.offline.problem import Problem
+from equiload.agents.offline.solution import at_stake
 from equiload.envs.typing import BoolArray, FloatArray
 
 # In units in which a site's capacity is 1: less than this has no width.
@@ -59,7 +60,8 @@ class Form:
     right
         ``[rows]``.
     scale
-        What it costs to run all sites at full load, prices taken positive.
+        What it costs to run all sites at full load, and all else that knobs may cost, prices taken
+        positive.
     dearest
         The highest cost of a MWh from the grid, whatever the weights.
     idle
@@ -161,9 +163,10 @@ class _Drafting:
         upper, widest, cost = self.flat
         upper[upper < _NOTHING] = 0.0
         widest[upper == 0] = 0.0
-        unit = np.abs(self.cost.site[:, GRID]) + self.network.imported.sum(1) / self.sizes.regions
+        unit = self.network.imported.sum(1) / self.sizes.regions
         whole = (self.network.imported + self.network.drawn).sum(1)
         scale = float((unit * self.capacity * self.fleet.pue).sum())
+        scale += at_stake(self.problem.instance) / (self.money * self.load)
         return Form(
             self.problem,
             self.sizes,
