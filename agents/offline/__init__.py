@@ -16,7 +16,7 @@ from equiload.agents.offline.solution import (
     Solution,
     relative_gap,
 )
-from equiload.envs import DataError, Instance
+from equiload.envs import Instance
 from equiload.envs.checking import checked
 from equiload.envs.typing import FloatArray, Positive
 
