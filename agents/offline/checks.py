@@ -46,18 +46,17 @@ def check_problem(
 
 
 def _check_levels(levels: Levels | None, fleet: Fleet) -> None:
-    usual, sites = Levels.start(fleet, ()), {"data center {}": fleet.datacenters}
-    for name in Levels.__slots__:
-        if getattr(usual, name) is None:
-            continue
+    parts: dict[str, tuple[dict[str, Sequence[str]], FloatArray | float]] = {}
+    if fleet.storage is not None:
+        parts["stored"] = {"data center {}": fleet.datacenters}, fleet.storage.energy
+    if fleet.training is not None:
+        parts["waiting"] = {"training class {}": fleet.training.classes}, np.inf
+    if fleet.servers is not None:
+        parts["on"] = {"data center {}": fleet.datacenters}, np.inf
+    for name, (axes, most) in parts.items():
         values = getattr(levels, name, None)
         if values is None:
             raise DataError(f"start.levels says nothing of {name}, which this fleet has")
-        axes, most = sites, np.inf
-        if name == "stored" and fleet.storage is not None:
-            most = fleet.storage.energy
-        if name == "waiting" and fleet.training is not None:
-            axes = {"training class {}": fleet.training.classes}
         _check(f"start.levels.{name}", values, axes, most, scale=float(fleet.capacity.sum()))
 
 

@@ -118,13 +118,19 @@ def _of_ceiling(instance: Instance, prices: Prices, ceiling: FloatArray) -> floa
 
 
 def at_stake(instance: Instance) -> float:
-    """US$ that knobs may save or spend: what ``J`` is measured by where they leave next to nothing.
+    """US$ of all energy at full load, bought: ``J`` is measured by it where sun serves all.
 
-    All energy bought at full load, all servers started, all batteries emptied and refilled, all
-    work given up and all quality lost, every price taken positive.
+    Where energy has no price, of its footprints at equal weights; where these have none, of what
+    the knobs may cost: servers started, batteries emptied, work given up, quality lost.
     """
-    fleet, trace = instance.fleet, instance.trace
-    total = float((np.abs(trace.price) * instance.capacity * fleet.pue).sum())
+    fleet, trace, mu = instance.fleet, instance.trace, instance.objective.mu
+    most = instance.capacity * fleet.pue
+    total = float((np.abs(trace.price) * most).sum())
+    if not total:
+        by_region = np.einsum("k,ktn->tn", mu, trace.intensity) / len(fleet.regions)
+        total = float((by_region * most).sum())
+    if total:
+        return total
     if fleet.servers is not None:
         total += float(fleet.servers.start_cost @ fleet.capacity)
     if fleet.storage is not None:

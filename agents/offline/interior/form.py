@@ -60,8 +60,8 @@ class Form:
     right
         ``[rows]``.
     scale
-        What it costs to run all sites at full load, and all else that knobs may cost, prices taken
-        positive.
+        What it costs to run all sites at full load, prices taken positive; where that costs
+        nothing, what is :func:`~equiload.agents.offline.solution.at_stake`.
     dearest
         The highest cost of a MWh from the grid, whatever the weights.
     idle
@@ -163,10 +163,9 @@ class _Drafting:
         upper, widest, cost = self.flat
         upper[upper < _NOTHING] = 0.0
         widest[upper == 0] = 0.0
-        unit = self.network.imported.sum(1) / self.sizes.regions
+        unit = np.abs(self.cost.site[:, GRID]) + self.network.imported.sum(1) / self.sizes.regions
         whole = (self.network.imported + self.network.drawn).sum(1)
         scale = float((unit * self.capacity * self.fleet.pue).sum())
-        scale += at_stake(self.problem.instance) / (self.money * self.load)
         return Form(
             self.problem,
             self.sizes,
@@ -178,7 +177,7 @@ class _Drafting:
             upper,
             widest,
             self.right_flat,
-            scale,
+            scale or at_stake(self.problem.instance) / (self.money * self.load),
             float((np.abs(self.cost.site[:, GRID]) + whole).max()),
             self.idle,
             self.most_waiting,
