@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 import rivals
+from threadpoolctl import threadpool_limits
 
-from equiload.agents.offline import EGLBOff
+from equiload.agents.offline import EGLBOff, Solution
 from equiload.envs import Instance
-from equiload.envs.data import bloom10
+from equiload.envs.data import bloom10, synthetic
 
 SHORT = {
     "full": [(168, 10), (457, 10), (2000, 10), (8760, 10), (105_120, 10), (8760, 100)],
@@ -132,6 +133,26 @@ def measure(
 
 _OURS = pytest.StashKey[dict]()
 _LOST = pytest.StashKey[dict]()
+
+
+@pytest.mark.parametrize("way", ["one after the other", "all at once"])
+def test_many(benchmark, way: str) -> None:
+    """Targets to learn from: 64 problems with all knobs, on as many threads as there are cores."""
+    benchmark.group = "eGLB-Off, all knobs full, 64 problems of 168 × 10 to 1e-4"
+    benchmark.extra_info["row"] = way
+    problems = synthetic(0, horizon=168, batch=64, knobs="all")
+    each = [problems[b] for b in range(64)]
+    solver = EGLBOff(solver="interior", tolerance=rivals.WITH_KNOBS)
+    solver.solve(each[0].window(0, 24))
+
+    def work() -> list[Solution]:
+        if way == "all at once":
+            return solver.solve_all(each)
+        return [solver.solve(one) for one in each]
+
+    with threadpool_limits(1, user_api="blas"):  # as solve_all has it
+        solutions = benchmark.pedantic(work, rounds=3)
+    assert max(solution.gap for solution in solutions) <= rivals.WITH_KNOBS
 
 
 @pytest.mark.parametrize("reachability", ["full", "partial"])
