@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -76,14 +76,11 @@ class RollingHorizon:
             solution = self._plan(series, _member(state, member), may_wait)
             allocation[member], done = _first(solution, may_wait)
             operations.append(done)
-        names = [] if operations[0] is None else [f.name for f in fields(Operation)]
-        there = {name: [getattr(done, name) for done in operations] for name in names}
-        stacked = {
-            name: np.reshape(values, (*batch, *values[0].shape))
-            for name, values in there.items()
-            if values[0] is not None
-        }
-        return Decision(None, None, allocation, operation=Operation(**stacked))
+        there = [done for done in operations if done is not None]
+        if not there:
+            return Decision(None, None, allocation)
+        operation = Operation.stack(there, 0).map(lambda a: a.reshape(*batch, *a.shape[1:]))
+        return Decision(None, None, allocation, operation=operation)
 
     def _ahead(self, history: History) -> Series:
         """The current slot and the forecast of the later ones of the window, ``[..., H, N]``."""
@@ -155,10 +152,7 @@ class RollingForesight:
 def _member(state: State, member: tuple[int, ...]) -> State:
     levels = state.levels
     if levels is not None:
-        parts = {name: getattr(levels, name) for name in Levels.__slots__}
-        levels = Levels(
-            **{n: None if array is None else array[member] for n, array in parts.items()}
-        )
+        levels = levels.map(lambda level: level[member])
     return State(state.cost[member], state.footprint[member], levels)
 
 
@@ -166,7 +160,7 @@ def _first(solution: Solution, ceiling: FloatArray | None) -> tuple[FloatArray, 
     """What the plan does in its first slot, within capacities: a solver's tolerance is wider."""
     instance, planned = solution.outcome.instance, solution.outcome.operation
     allocation = solution.allocation(0)
-    done = None if planned is None else _slots(planned, 0)
+    done = None if planned is None else planned.map(lambda array: array[0])
     work = None if done is None else done.work
     fitted, work = fitting(allocation, work, instance.capacity[0], instance.fleet)
     if fitted is allocation or planned is None or done is None:
@@ -177,12 +171,6 @@ def _first(solution: Solution, ceiling: FloatArray | None) -> tuple[FloatArray, 
     if work is not None:
         left = levels.waiting + instance.series.work[0] - work.sum(-1)
         load, late = load + work.sum(0), np.clip(done.late, left - ceiling[0], left)  # type: ignore[index]
-    wanted = replace(_slots(planned, slice(0, 1)), work=None)
+    wanted = replace(planned.map(lambda array: array[:1]), work=None)
     done = operated(load[None], wanted, instance.window(0, 1), levels)
-    return fitted, replace(_slots(done, 0), work=work, late=late)
-
-
-def _slots(operation: Operation, at: int | slice) -> Operation:
-    """The operation in one slot of many, or in some of them."""
-    parts = {field.name: getattr(operation, field.name) for field in fields(Operation)}
-    return Operation(**{n: None if array is None else array[at] for n, array in parts.items()})
+    return fitted, replace(done.map(lambda array: array[0]), work=work, late=late)

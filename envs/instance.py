@@ -177,6 +177,16 @@ class Fleet(_Frozen):
         )
         _check_parts(self)
 
+    def __repr__(self) -> str:
+        places = {
+            "data centers": self.datacenters,
+            "gateways": self.gateways,
+            "regions": self.regions,
+        }
+        told = [f"{len(names)} {what}" for what, names in places.items()]
+        reach = "full" if self.full else "partial"
+        return f"<Fleet of {', '.join([*told, f'{reach} reach', *self.knobs])}>"
+
     @property
     def full(self) -> bool:
         """May every gateway use every data center?"""
@@ -363,6 +373,13 @@ class Trace(_Frozen):
             work=_optional("work", self.work, (*batch, T, classes), minimum=0.0),
             provenance=MappingProxyType(dict(self.provenance)),
         )
+
+    def __repr__(self) -> str:
+        slots = " x ".join(map(str, [*self.batch, self.horizon]))
+        optional = ("availability", "generation", "onsite_intensity", "work")
+        there = [name for name in optional if getattr(self, name) is not None]
+        told = ["price", *self.footprints, "demand", *there]
+        return f"<Trace of {slots} slots, {self.price.shape[-1]} data centers: {', '.join(told)}>"
 
     @property
     def horizon(self) -> int:

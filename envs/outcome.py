@@ -59,6 +59,16 @@ class Outcome:
         # What was done is a record, not a draft.
         self.load.flags.writeable = self.routing.flags.writeable = False
 
+    def __repr__(self) -> str:
+        trace, mean = self.instance.trace, "mean " if self.instance.batch else ""
+        peaks = self.max_footprint.reshape(-1, len(trace.footprints)).mean(0)
+        highest = [
+            f"{kind} up to {peak:,.4g} {unit}"
+            for kind, peak, unit in zip(trace.footprints, peaks, trace.units, strict=True)
+        ]
+        told = ", ".join([f"{mean}J {self.objective.mean():,.6g} US$", *highest])
+        return f"<Outcome of {self.instance!r}: {told}>"
+
     @cached_property
     def cost(self) -> FloatArray:
         """``[..., T]``, US$: energy and routing cost of each slot."""

@@ -1,6 +1,7 @@
 """``equiload``: the one front door, every program by its name.
 
-A program is a module of ``equiload.experiments.programs`` with a ``main()``, loaded when asked for.
+A program is a module of ``equiload.experiments.programs``, loaded when asked for: with ``perform``
+of its configuration where Hydra configures it, otherwise with a ``main`` of its own.
 """
 
 from __future__ import annotations
@@ -117,8 +118,12 @@ def start(program: str, arguments: Sequence[str]) -> int:
     sys.argv = [f"equiload {program}", *arguments]
     try:
         stated("OMP_NUM_THREADS")
-        module = importlib.import_module(f"equiload.experiments.programs.{program}")
-        return int(module.main() or 0)
+        if program in PROGRAMS:
+            from equiload.experiments.running import entry
+
+            entry.program(program)()
+            return 0
+        return int(importlib.import_module(f"equiload.experiments.programs.{program}").main())
     except (EquiloadError, OSError) as error:
         print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
         return 2

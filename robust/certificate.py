@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -217,8 +217,7 @@ def seal(allocation: FloatArray, operation: Operation | None = None) -> bytes:
     """
     arrays = [allocation]
     if operation is not None:
-        named = (getattr(operation, f.name) for f in fields(operation))
-        arrays += [array for array in named if array is not None]
+        arrays += operation.named().values()
     return sha256(b"".join((np.asarray(a, dtype="<f8") + 0.0).tobytes() for a in arrays)).digest()
 
 
@@ -228,10 +227,9 @@ def digest_of(expert: FloatArray, operation: Operation | None = None) -> str:
     slots = np.moveaxis(expert, -3, 0)
     if operation is None:
         return digest(slots)
-    named = {f.name: getattr(operation, f.name) for f in fields(operation)}
-    batch = expert.ndim - 3
-    series = {n: np.moveaxis(a, batch, 0) for n, a in named.items() if a is not None}
-    return digest(seal(slots[t], Operation(**{n: a[t] for n, a in series.items()})) for t in steps)
+    series = operation.map(lambda array: np.moveaxis(array, expert.ndim - 3, 0))
+    done = (series.map(lambda array, t=t: array[t]) for t in steps)  # type: ignore[misc]
+    return digest(map(seal, slots, done))
 
 
 def digest(slots: Iterable[FloatArray | bytes]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -298,48 +299,44 @@ def screen(
     reachable = setting.fleet.reachable
     sound = feasible(allocation, asked, slot.capacity, reachable, TOLERANCE / 4)
     refused = np.array(~sound)
-    chosen = back
     if not refused.any():
         with suppress(InfeasibleError):
             return complete(allocation, wanted, slot, levels, setting), refused
-    alone = replace(setting, batch=())
+    return _complete_alone(advice, back, refused, slot, levels, setting)
+
+
+def _complete_alone(
+    advice: Decision,
+    back: Decision,
+    refused: BoolArray,
+    slot: Slot,
+    levels: Levels,
+    setting: Setting,
+) -> tuple[Decision, BoolArray]:
+    """The advice of each problem by itself, so that one that is not possible spoils no other."""
+    wanted, alone = advice.operation or Operation(), replace(setting, batch=())
+    assert back.operation is not None
+    chosen = {name: np.array(getattr(back, name)) for name in ("load", "routing", "allocation")}
+    operation = back.operation.map(np.array)
     for index in np.ndindex(refused.shape):
+        if refused[index]:
+            continue
+        series = Series(**{name: array[index] for name, array in slot.named().items()})
+        here = Slot.at(series, slot.index, slot.timestamp[index])
+        own = levels.map(itemgetter(index))
         try:
-            if not refused[index]:
-                here = _at(slot, index)
-                operation, own = _at(wanted, index), _at(levels, index)
-                done = complete(allocation[index], operation, here, own, alone)
-                chosen = _put(chosen, done, index)
+            done = complete(
+                advice.allocation[index], wanted.map(itemgetter(index)), here, own, alone
+            )
         except InfeasibleError:
             refused[index] = True
-    return chosen, refused
-
-
-def _at(record: Any, index: tuple[int, ...]) -> Any:
-    """One problem of a slot, of levels or of what is wanted."""
-    if isinstance(record, Slot):
-        series = Series(**{n: a[index] for n, a in record.named().items()})
-        return Slot.at(series, record.index, record.timestamp[index])
-    named = {n: getattr(record, n) for n in record.__slots__}
-    return type(record)(**{n: None if a is None else a[index] for n, a in named.items()})
-
-
-def _put(decisions: Decision, one: Decision, index: tuple[int, ...]) -> Decision:
-    """``decisions`` with problem ``index`` as in ``one``."""
-    where = np.zeros(decisions.routing.shape, dtype=np.bool_)
-    where[index] = True
-    operation = Operation(
-        **{
-            n: np.broadcast_to(a, getattr(decisions.operation, n).shape)
-            for n in Operation.__slots__
-            if (a := getattr(one.operation, n)) is not None
-        }
-    )
-    spread_out = {
-        n: np.broadcast_to(getattr(one, n), getattr(decisions, n).shape)
-        for n in ("load", "routing", "allocation")
-    }
-    return choose(where, replace(one, **spread_out, operation=operation), decisions)
+            continue
+        for name, array in chosen.items():
+            array[index] = getattr(done, name)
+        assert done.operation is not None
+        for name, array in done.operation.named().items():
+            getattr(operation, name)[index] = array
+    return replace(back, **chosen, operation=operation), refused
 
 
 def _where(where: BoolArray, one: LevelLedger, other: LevelLedger) -> LevelLedger:

@@ -35,18 +35,15 @@ _EPS = float(np.finfo(np.float64).eps)
 TINY = 1e-280
 #: What each slot of the way back may add by rounding, in units of :attr:`LevelSafeSet.terms`.
 _STEP = 64
-#: What a decision is made of, beside its allocation.
-_PARTS = ("work", "late", "saved", "on", "charge", "discharge", "generation")
 #: What is reserved for, in the order of :attr:`LevelLedger.reserved`.
 CAUSES = ("storage", "training", "servers")
 
 
 def parts_of(decision: Decision) -> dict[str, FloatArray]:
-    """Everything that was decided, by name."""
-    operation = decision.operation
-    named = {"allocation": decision.allocation}
-    named |= {name: getattr(operation, name) for name in _PARTS}
-    return {name: array for name, array in named.items() if array is not None}
+    """Everything that was decided, by name; the grid's energy follows from it."""
+    assert decision.operation is not None
+    named = {"allocation": decision.allocation, **decision.operation.named()}
+    return {name: array for name, array in named.items() if name != "grid"}
 
 
 def axes_of(name: str) -> tuple[int, ...]:

@@ -102,7 +102,8 @@ def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
     a, b = one.operation, other.operation
     assert a is not None
     assert b is not None
-    operation = {n: pick(where, getattr(a, n), getattr(b, n)) for n in a.__slots__}
+    others = b.named()
+    operation = {name: pick(where, array, others[name]) for name, array in a.named().items()}
     chosen = {
         n: pick(where, getattr(one, n), getattr(other, n))
         for n in ("load", "routing", "allocation")
@@ -123,5 +124,5 @@ def spread(values: Array, array: Array) -> Array:
 def _same(one: Operation | None, other: Operation | None) -> bool:
     assert one is not None
     assert other is not None
-    names = [n for n in one.__slots__ if getattr(one, n) is not None]
-    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
+    others = other.named()
+    return all(np.array_equal(array, others[name]) for name, array in one.named().items())

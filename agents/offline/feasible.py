@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 
 from equiload.envs import Fleet, Instance
@@ -107,9 +105,3 @@ def _charging(
         discharge[t] = np.minimum(discharge[t], np.minimum(held * loss, drawn[t] + charge[t]))
         stored = np.clip(held - discharge[t] / loss, 0.0, battery.energy)
     return charge, discharge
-
-
-def in_units(operation: Operation, unit: float) -> Operation:
-    """The same where ``unit`` MWh were 1."""
-    parts = {f.name: getattr(operation, f.name) for f in fields(operation)}
-    return Operation(**{n: None if v is None else unit * v for n, v in parts.items()})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equiload.agents.offline.feasible import in_units, operated, paced, serving
+from equiload.agents.offline.feasible import operated, paced, serving
 from equiload.agents.offline.problem import Problem
 from equiload.agents.offline.program import Answer
 from equiload.envs import Instance, Outcome, State
@@ -71,7 +71,7 @@ def outcome_of(
         wanted |= {"work": work, "late": late, "saved": saved}
         load = flows.by_datacenter(loads)
         operation = operated(load, Operation(**wanted), problem.instance, problem.levels)
-        operation = in_units(operation, unit)
+        operation = operation.map(lambda amounts: unit * amounts)
     loads = unit * loads
     load = flows.by_datacenter(loads)
     if done is not None:  # training costs nothing to send

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from equiload.agents.offline.checks import check_problem
-from equiload.agents.offline.feasible import in_units, operated, paced, serving
+from equiload.agents.offline.feasible import operated, paced, serving
 from equiload.agents.offline.scaling import normalised
 from equiload.agents.offline.solution import Solution, prices_from_duals
 from equiload.envs import Instance, Outcome, SolverError
@@ -211,7 +211,7 @@ class _Model:
             if operation.work is not None:
                 load += operation.work.sum(1)
             operation = operated(load, operation, self.instance, Levels.start(fleet, ()))
-            operation = in_units(operation, unit)
+            operation = operation.map(lambda amounts: unit * amounts)
         return Outcome(
             instance=instance,
             load=unit * load,

@@ -49,6 +49,10 @@ class Solution:
     start: State | None = None
     prices: Prices | None = None
 
+    def __repr__(self) -> str:
+        told = f"J {self.objective:,.6g} US$, gap {self.gap:.2g}, {self.status}"
+        return f"<Solution of {self.outcome.instance!r}: {told}>"
+
     @property
     def objective(self) -> float:
         """``J``, US$, with what was there at the start: an upper bound on the optimum."""

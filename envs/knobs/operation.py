@@ -7,7 +7,8 @@ price, and a mean of feasible decisions is feasible.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -20,8 +21,23 @@ from equiload.envs.setting import Slot
 from equiload.envs.typing import Array, FloatArray
 
 
+class _Parts:
+    """Arrays by name, of which a fleet has some."""
+
+    __slots__ = ()
+
+    def named(self) -> dict[str, Array]:
+        """Those that there are, in the order of the fields."""
+        named = ((name, getattr(self, name)) for name in self.__dataclass_fields__)  # type: ignore[attr-defined]
+        return {name: array for name, array in named if array is not None}
+
+    def map(self, change: Callable[[Array], Array]) -> Self:
+        """The same change made to each of them that there is."""
+        return type(self)(**{name: change(array) for name, array in self.named().items()})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Levels:
+class Levels(_Parts):
     """What the past has left behind; none where the fleet has no such part.
 
     Parameters
@@ -48,18 +64,13 @@ class Levels:
             waiting = np.zeros((*batch, len(fleet.training.classes)))
         return cls(stored, waiting, on)
 
-    def map(self, change: Callable[[Array], Array]) -> Levels:
-        """The same change made to each of them that there is."""
-        named = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return Levels(**{name: change(level) for name, level in named if level is not None})
-
 
 def _spread(values: FloatArray, batch: tuple[int, ...]) -> FloatArray:
     return np.broadcast_to(values, (*batch, len(values))).copy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Operation:
+class Operation(_Parts):
     """What is done in one slot (or, with an axis of time in front of the last, in many).
 
     What a policy leaves out gets a default: work as soon as it fits, batteries idle, every server
@@ -96,7 +107,7 @@ class Operation:
     @classmethod
     def stack(cls, slots: Sequence[Operation], batch: int) -> Operation:
         """The operations of many slots, with time after ``batch`` leading axes."""
-        names = [f.name for f in fields(cls) if getattr(slots[0], f.name) is not None]
+        names = slots[0].named()
         return cls(**{n: np.stack([getattr(s, n) for s in slots], axis=batch) for n in names})
 
 

@@ -128,8 +128,7 @@ class Retrace:
         """See :class:`~equiload.envs.Policy`."""
         outcome, t, fleet = self.outcome, slot.index, self._setting.fleet
         assert outcome.operation is not None
-        named = {n: getattr(outcome.operation, n) for n in Operation.__slots__}
-        done = Operation(**{n: a[t] for n, a in named.items() if a is not None})
+        done = outcome.operation.map(lambda array: array[t])
         if outcome.allocation is None:
             inference = outcome.load[t] if done.work is None else outcome.load[t] - done.work.sum(0)
             asked = slot.demand if done.saved is None else slot.demand - done.saved

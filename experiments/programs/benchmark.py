@@ -22,7 +22,7 @@ from equiload.experiments.results.rows import Row, describe
 from equiload.experiments.results.study import Study, build_agents
 from equiload.experiments.results.tables import comparison_table, operation_table, show
 from equiload.experiments.running.config import BenchmarkConfig
-from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.entry import run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars, tracker
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
@@ -31,8 +31,7 @@ from equiload.experiments.running.sources import make_source, one_instance, reac
 MOST_REGIONS = 20
 
 
-@entry_point("benchmark")
-def main(cfg: BenchmarkConfig) -> None:
+def perform(cfg: BenchmarkConfig) -> None:
     """Run every algorithm of the configuration on its instance, for each reachability."""
     folder = run_folder()
     agents = build_agents(cfg.algorithms)

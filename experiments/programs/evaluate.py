@@ -25,14 +25,13 @@ from equiload.experiments.results.study import Agent, Study, build_agents
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running import sources
 from equiload.experiments.running.config import EvaluateConfig
-from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.entry import run_folder
 from equiload.experiments.running.files import write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.trainers.lineage import sentences_of
 
 
-@entry_point("evaluate")
-def main(cfg: EvaluateConfig) -> None:
+def perform(cfg: EvaluateConfig) -> None:
     """Run everything, write the files and print the table."""
     agents = build_agents(cfg.algorithms)
     if cfg.baseline not in agents:

@@ -28,7 +28,7 @@ from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running import sources
 from equiload.experiments.running.config import ForecastErrorConfig, PredictionsConfig
-from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.entry import run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.robust import RobustPolicy
@@ -53,8 +53,7 @@ class Case(NamedTuple):
         return self.algorithm if self.rho is None else f"Robust({self.algorithm}), ρ = {self.rho:g}"
 
 
-@entry_point("predictions")
-def main(cfg: PredictionsConfig) -> None:
+def perform(cfg: PredictionsConfig) -> None:
     """Run everything, write the files and print the table."""
     unknown = [name for name in cfg.wrapped if cfg.algorithms.get(name) is None]
     if unknown:

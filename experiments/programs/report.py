@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from equiload.envs.errors import printable
-from equiload.experiments.report.page import write_report
-from equiload.experiments.running.files import RAW
+from equiload.experiments.running.files import RAW, existing_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,5 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="folder of the report (default: DIR/report)")
     parser.add_argument("--raw", action="store_true", help=RAW)
     options = parser.parse_args(arguments)
-    print(printable(write_report(options.runs, options.output, raw=options.raw)))  # noqa: T201
+    runs = existing_folder(options.runs)
+    from equiload.experiments.report import write_report  # what draws figures loads slowly
+
+    print(printable(write_report(runs, options.output, raw=options.raw)))  # noqa: T201
     return 0

@@ -31,7 +31,7 @@ from equiload.experiments.results.rows import Row
 from equiload.experiments.results.study import Study
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import RobustnessConfig
-from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.entry import run_folder
 from equiload.experiments.running.files import write_csv, write_record
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
@@ -41,8 +41,7 @@ from equiload.robust import Bounds, RobustPolicy, SafeSet, footprint_bound, veri
 _WITH_KNOBS = ("perfect", "noisy", "greedy", "learned")
 
 
-@entry_point("robustness")
-def main(cfg: RobustnessConfig) -> None:
+def perform(cfg: RobustnessConfig) -> None:
     """Run the comparison, or the campaign."""
     if cfg.campaign is not None:
         _campaign(cfg)

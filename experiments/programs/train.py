@@ -36,7 +36,7 @@ from equiload.experiments.results import parquet
 from equiload.experiments.results.rows import Row
 from equiload.experiments.results.study import compare
 from equiload.experiments.running.config import TrainConfig, overrides
-from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.entry import run_folder
 from equiload.experiments.running.files import json_text, replacing, versions, write_csv, write_json
 from equiload.experiments.running.preemption import preemption_warning
 from equiload.experiments.running.progress import bars
@@ -50,8 +50,7 @@ from equiload.robust import RobustPolicy
 STATE = "training.pt"
 
 
-@entry_point("train", goes_on=True)
-def main(cfg: TrainConfig) -> None:
+def perform(cfg: TrainConfig) -> None:
     """Train until the end, or until the scheduler warns; a later start goes on from there."""
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     origin = parquet.Origin.of(cfg)

@@ -25,7 +25,7 @@ from equiload.envs.make import instantiated
 from equiload.envs.typing import FloatArray
 from equiload.experiments.results.tables import show, text_table
 from equiload.experiments.running.config import TuneConfig
-from equiload.experiments.running.entry import entry_point, run_folder
+from equiload.experiments.running.entry import run_folder
 from equiload.experiments.running.files import versions, write_json
 from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import count_draws, make_source, reachabilities
@@ -52,8 +52,7 @@ class Search:
     objectives: Callable[[Instance], FloatArray]
 
 
-@entry_point("tune")
-def main(cfg: TuneConfig) -> None:
+def perform(cfg: TuneConfig) -> None:
     """Try every combination, print the best ones and write all to ``tune.json``."""
     search = search_of(cfg)
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)

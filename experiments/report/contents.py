@@ -16,6 +16,7 @@ from equiload.envs.errors import printable
 from equiload.experiments.report.episodes import RunEpisodes
 from equiload.experiments.results import parquet, records
 from equiload.experiments.results.history import read_history
+from equiload.experiments.running.files import existing_folder
 from equiload.experiments.running.jobs import RECORD
 
 #: Keys of a configuration that are no setting: runs that differ in these alone are repetitions,
@@ -112,8 +113,7 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
     DataError
         Where there is no run at all.
     """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder")
+    existing_folder(root)
     states = {} if running else records.unfinished(root)
     contents = Contents(root)
     contents.left_out += [f"{_name(f / RECORD, root)}: {state}" for f, state in states.items()]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from equiload.agents.offline import Solution, relative_gap
 from equiload.envs import Instance, Outcome
-from equiload.envs.knobs import Operation
-from equiload.envs.typing import FloatArray
 from equiload.experiments.results.records import InstanceRecord, ResultRow
 from equiload.robust import Certificate
 
@@ -62,7 +60,7 @@ class Row:
             or None,
             operation=None
             if outcome.operation is None
-            else {name: float(values.sum()) for name, values in done(outcome.operation).items()},
+            else {name: float(values.sum()) for name, values in outcome.operation.named().items()},
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,12 +70,6 @@ class Row:
     def flat(self) -> dict[str, Any]:
         """Return the row as one line of a table: ``carbon_max``, ``carbon_par``, …."""
         return self.record().flat()
-
-
-def done(operation: Operation) -> dict[str, FloatArray]:
-    """What an operation says, by name, as far as the fleet has such parts."""
-    parts = {part.name: getattr(operation, part.name) for part in fields(operation)}
-    return {name: values for name, values in parts.items() if values is not None}
 
 
 def describe(instance: Instance) -> InstanceRecord:

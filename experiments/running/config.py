@@ -7,7 +7,7 @@ every value before the program does anything.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -64,6 +64,9 @@ class Section(BaseModel):
 
 class ProgramConfig(Section):
     """What every program takes."""
+
+    #: Whether the program keeps its state in its folder, and goes on from it after a kill.
+    goes_on: ClassVar[bool] = False
 
     #: ``_target_`` and its arguments: a :class:`~equiload.envs.data.Source`, or a function that
     #: returns an instance. Where a program chooses draws, its ``seed`` and ``start`` play no part.
@@ -272,6 +275,8 @@ class TrainConfig(ProgramConfig):
     """
 
     #: ``kind`` (hindsight, ppo), its ``options``, and what else it takes.
+    goes_on: ClassVar[bool] = True
+
     agent: Node
     #: ``kind`` (regions, flat), ``hidden``, ``depth``, ``residual``, ….
     network: Node

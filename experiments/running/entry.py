@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from equiload.envs.validation import stated
 from equiload.experiments.running import config
 from equiload.experiments.running.files import replacing
 from equiload.experiments.running.jobs import Job
+from equiload.experiments.running.options import explained
 from equiload.experiments.running.preemption import Preempted
 
 #: Exit status for input that cannot be used, and for a job that goes on when it is run again.
@@ -32,74 +33,75 @@ BAD_INPUT, AGAIN = 2, 75
 INTERRUPTED = 130
 
 
-def entry_point(
-    config_name: str, *, goes_on: bool = False
-) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
-    """Turn a function of a configuration into a Hydra program with that configuration's name.
+def program(name: str) -> Callable[[], None]:
+    """Return the Hydra program ``name``: ``perform`` of the module in ``programs``, configured.
+
+    The module is loaded once its configuration has been read: help and refusals are not kept
+    waiting.
 
     An :class:`EquiloadError`, and what the system refuses (a full disk, say), end the program
     with one sentence on standard error and status 2, Ctrl-C with status 130.
-    Its folder is claimed for its configuration first (:mod:`equiload.experiments.running.jobs`);
-    ``goes_on``: it keeps its state there and goes on from it after a kill.
+    Its folder is claimed for its configuration first (:mod:`equiload.experiments.running.jobs`).
     In a sweep (``-m``) a job that is done already does not run again, and one that fails ends
     alone: :mod:`equiload.experiments.running.sweep`.
     """
+    module, schema = f"equiload.experiments.programs.{name}", config.SCHEMAS[name]
 
-    def decorate(task: Callable[[Any], None]) -> Callable[[], None]:
-        @functools.wraps(task)
-        def guarded(cfg: DictConfig) -> str | None:
-            # They tell of every PDF, and of every axis whose places are named by numbers.
-            for chatty in ("fontTools", "matplotlib.category"):
-                logging.getLogger(chatty).setLevel(logging.WARNING)
-            read = config.SCHEMAS[config_name].of
-            sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
-            try:
-                settings = None if sweeps else read(cfg)  # before anything is written
-                job = Job(run_folder(), cfg, config.overrides(), config_name, goes_on)
-                if sweeps:
-                    hold_threads()
-                    return job.resume(lambda: _run(task, read(cfg), cfg))
-                if not job.perform(lambda: _run(task, settings, cfg)):
-                    print(f"{run_folder()}: done before, with resume=always nothing is run")  # noqa: T201
-            except (EquiloadError, OSError, Preempted) as error:
-                print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
-                sys.exit(AGAIN if isinstance(error, Preempted) else BAD_INPUT)
-            except KeyboardInterrupt:
-                print(f"interrupted; what was finished is in {run_folder()}", file=sys.stderr)  # noqa: T201
-                sys.exit(INTERRUPTED)
-            return None
+    def task(cfg: DictConfig) -> str | None:
+        # They tell of every PDF, and of every axis whose places are named by numbers.
+        for chatty in ("fontTools", "matplotlib.category"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
 
-        config.register()
-        program: Callable[[], None] = hydra.main(
-            version_base="1.3", config_path="pkg://equiload.conf", config_name=config_name
-        )(guarded)
+        def perform(settings: Any) -> None:
+            _write_down(cfg)
+            import_module(module).perform(settings)
 
-        @functools.wraps(task)
-        def main() -> None:
-            os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised, not printed
-            try:
-                program()
-            except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
-                known = HydraException | OmegaConfBaseException | OSError
-                cause = error if isinstance(error, known) else error.__cause__  # of its log file
-                if not isinstance(cause, known):
-                    raise
-                print(f"error: {printable(cause)}", file=sys.stderr)  # noqa: T201
-                sys.exit(BAD_INPUT)
+        try:
+            settings = None if sweeps else schema.of(cfg)  # before anything is written
+            job = Job(run_folder(), cfg, config.overrides(), name, schema.goes_on)
+            if sweeps:
+                hold_threads()
+                return job.resume(lambda: perform(schema.of(cfg)))
+            if not job.perform(lambda: perform(settings)):
+                print(f"{run_folder()}: done before, with resume=always nothing is run")  # noqa: T201
+        except (EquiloadError, OSError, Preempted) as error:
+            print(f"error: {printable(error)}", file=sys.stderr)  # noqa: T201
+            sys.exit(AGAIN if isinstance(error, Preempted) else BAD_INPUT)
+        except KeyboardInterrupt:
+            print(f"interrupted; what was finished is in {run_folder()}", file=sys.stderr)  # noqa: T201
+            sys.exit(INTERRUPTED)
+        return None
 
-        return main
+    task.__module__ = module  # Hydra's name of the job
+    config.register()
+    configured: Callable[[], None] = hydra.main(
+        version_base="1.3", config_path="pkg://equiload.conf", config_name=name
+    )(task)
 
-    return decorate
+    def main() -> None:
+        os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised, not printed
+        try:
+            configured()
+        except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+            known = HydraException | OmegaConfBaseException | OSError
+            cause = error if isinstance(error, known) else error.__cause__  # of its log file
+            if not isinstance(cause, known):
+                raise
+            said = explained(cause, name, sys.argv[1:])
+            print(f"error: {printable(said)}", file=sys.stderr)  # noqa: T201
+            sys.exit(BAD_INPUT)
+
+    return main
 
 
-def _run(task: Callable[[Any], None], settings: Any, cfg: DictConfig) -> None:
-    """Run the task with its settings written down; Hydra would not ask whose folder it is."""
+def _write_down(cfg: DictConfig) -> None:
+    """Write the settings into the run's folder; Hydra would not ask whose folder it is."""
     hydra: Any = HydraConfig.instance().cfg
     written = {"config": cfg, "hydra": hydra, "overrides": hydra.hydra.overrides.task}
     for name, content in written.items():
         with replacing(run_folder() / ".hydra" / f"{name}.yaml") as draft:
             OmegaConf.save(content, draft)
-    task(settings)
 
 
 def hold_threads() -> None:

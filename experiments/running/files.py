@@ -34,6 +34,19 @@ RAW = "leave texts that spreadsheets take for formulas as they are in CSV"
 _PACKAGES = ("equiload", "numpy", "scipy", "numba", "highspy", "cvxpy", "torch", "gymnasium")
 
 
+def existing_folder(path: Path) -> Path:
+    """The same path.
+
+    Raises
+    ------
+    DataError
+        Where there is no folder.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path} is not a folder")
+    return path
+
+
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
     """Write ``path`` here: what the system refuses (a full disk, say) becomes a ``DataError``."""

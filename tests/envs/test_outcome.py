@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from equiload.agents import EGLB, GLBCost
+from equiload.agents import EGLB, EGLBOff, GLBCost
 from equiload.envs import (
     DataError,
     Decision,
@@ -26,6 +26,7 @@ from equiload.envs import (
     slot_cost,
     transition,
 )
+from equiload.envs.data import synthetic
 from equiload.testing.strategies import instances
 
 
@@ -207,3 +208,14 @@ def test_the_state_handed_over_counts_what_was_played(instance: Instance) -> Non
         np.testing.assert_allclose(state.footprint, before, atol=1e-9)
         before = outcome.cumulative_footprint()[..., t, :]
     np.testing.assert_array_equal(outcome.allocation.sum(-2), outcome.load)
+
+
+def test_what_a_prompt_shows_is_one_line() -> None:
+    day = synthetic("test/0", horizon=24, knobs="all")
+    outcome, solution = rollout(GLBCost(), day), EGLBOff().solve(day)
+    for shown in map(repr, (day, day.fleet, day.trace, outcome, solution)):
+        assert len(shown) < 200
+        assert "\n" not in shown
+    assert f"J {outcome.objective:,.6g} US$" in repr(outcome)
+    assert f"gap {solution.gap:.2g}" in repr(solution)
+    assert "mean J" in repr(rollout(GLBCost(), synthetic(0, horizon=24, batch=2)))

@@ -59,7 +59,11 @@ def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
     ("arguments", "status", "sentence"),
     [
         (["benchmark", "instance=bloom11"], 2, "bloom10"),
-        (["robustness", "--json", "rh=[0.1]"], 2, "To append to your config use +rh"),
+        (["robustness", "--json", "rh=[0.1]"], 2, "no option 'rh'; did you mean rho?"),
+        (["train", "agent=ppo", "agent.episode=3"], 2, "did you mean agent.episodes?"),
+        (["train", "horizon=3"], 2, "did you mean instance.horizon or validation.horizon?"),
+        (["benchmark", "colour=3"], 2, "'colour'; equiload benchmark --help lists them"),
+        (["benchmark", "instance.knobs=all"], 2, "'instance.knobs'. To append to your config"),
         (["benchmark", "--json", "algorithms.eglb.name=${nope}"], 2, "key 'nope' not found"),
         (["benchmark", "--quiet", "instance.horizon=0"], 2, "error: horizon must be"),
         (["data", "check", "nothing"], 2, "there is no instance named 'nothing', expected"),
@@ -105,6 +109,31 @@ def test_every_command_is_a_program() -> None:
     for name in cli.COMMANDS:
         if name != "sweep":
             assert importlib.util.find_spec(f"equiload.experiments.programs.{name}"), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("benchmark --help", 0),
+        ("train --help", 0),
+        ("evaluate draws=none", 2),
+        ("benchmark algorithm=nope", 2),
+        ("report nowhere", 2),
+    ],
+)
+def test_help_and_refusals_wait_for_nothing_heavy(words: str, status: int, tmp_path: Path) -> None:
+    line = (
+        f"import sys; from equiload.experiments import cli; sys.argv[1:] = {words.split()}\n"
+        "try: status = cli.main()\n"
+        "except SystemExit as error: status = error.code\n"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'scipy.stats'} & set(sys.modules)\n"
+        "print(status or 0, *heavy)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", line], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.splitlines()[-1] == str(status)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -259,7 +259,7 @@ def test_routing_from_the_command_line(agent: list[str], tmp_path: Path) -> None
     for wrong, message in (
         (["network=regions"], "the network regions gives actions of shape (2, 10)"),
         (["+network.residual=true", "features=[expert_prices]"], "a residual network acts on"),
-        (["problems.synthetic=1", "problems.colour=1"], "Could not override 'problems.colour'"),
+        (["problems.synthetic=1", "problems.colour=1"], "there is no option 'problems.colour'"),
     ):
         failed = run(tmp_path, "train", *SMALL, *routing, *wrong)
         assert failed.returncode
