@@ -45,7 +45,11 @@ def make(T: int, N: int, kind: str) -> Instance:
     with "all knobs" have three classes of training work, batteries, panels, servers and models.
     """
     if kind in KNOB_KINDS:
-        return synthetic(0, horizon=T, regions=N, reachability=kind.split()[-1], knobs="all")
+        drawn = synthetic(0, horizon=T, regions=N, knobs="all")
+        if kind.endswith("full"):
+            return drawn
+        reachable = np.random.default_rng(0).random((N, N)) >= 0.25
+        return drawn.replace(fleet=drawn.fleet.replace(reachable=reachable | np.eye(N, dtype=bool)))
     places = min(N, 25)
     drawn = synthetic(
         0,
