@@ -35,14 +35,20 @@ def threads() -> int:
     return stated("OMP_NUM_THREADS") or int(cpu_count())
 
 
-def side_by_side(work: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
-    """``[work(item) for item in items]``, shared among threads; within one of them, serially."""
+def side_by_side(
+    work: Callable[[_Item], _T],
+    items: Iterable[_Item],
+    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> list[_T]:
+    """``[work(item) for item in items]``, shared among threads; within one of them, serially.
+
+    ``track`` wraps the numbers of the results to show progress, as ``tqdm`` does.
+    """
     todo = list(items)
     alone = len(todo) <= 1 or getattr(_worker, "busy", False)  # counting cores reads files
     count = 1 if alone else min(threads(), len(todo))
-    if count <= 1:
-        return [work(item) for item in todo]
-    return list(_pool(count).map(work, todo))
+    done = map(work, todo) if count <= 1 else _pool(count).map(work, todo)
+    return [next(done) for _ in track(range(len(todo)))]
 
 
 # Kept from call to call, where joblib's takes 10 ms to begin (65 µs here): a step of the vector

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equiload.envs import Instance
+from equiload.envs import Instance, State
 from equiload.envs.knobs.models import Models
+from equiload.envs.knobs.operation import Levels
 from equiload.envs.knobs.servers import Servers
 from equiload.envs.knobs.storage import Storage
 from equiload.envs.knobs.training import Training
+from equiload.envs.typing import FloatArray
 
 #: What :func:`with_random_knobs` can add.
 KNOBS = ("storage", "servers", "models", "training", "generation", "onsite_intensity")
@@ -81,3 +83,39 @@ def with_random_knobs(
     if "onsite_intensity" in knobs:
         series["onsite_intensity"] = some(*trace.intensity.shape) * trace.intensity.mean()
     return instance.replace(fleet=fleet.replace(**parts), trace=trace.replace(**series))
+
+
+def random_start(rng: np.random.Generator, instance: Instance) -> tuple[State, FloatArray | None]:
+    """What an episode may have left behind before one problem, and what may wait ``[T, C]``.
+
+    Levels are often at their limits: nothing or all that a battery holds, every server off or on;
+    work of before may wait for no slot, some or all, beyond the last one too.
+
+    Examples
+    --------
+    >>> from equiload.testing.problems import odd_problems
+    >>> rng = np.random.default_rng(0)
+    >>> plain = with_random_knobs(rng, odd_problems()["plain"])
+    >>> state, ceiling = random_start(rng, plain)
+    >>> state.footprint.shape, state.levels.stored.shape, ceiling.shape[0] == plain.horizon
+    ((2, 4), (4,), True)
+    """
+    fleet, trace, T = instance.fleet, instance.trace, instance.horizon
+
+    def up_to(most: FloatArray) -> FloatArray:
+        share = rng.choice([0.0, 1.0, float(rng.random())], most.shape)
+        return np.asarray(share * most)
+
+    usual = float(trace.intensity.mean() * trace.demand.sum())
+    footprint = up_to(np.full((len(trace.footprints), len(fleet.regions)), 3 * usual))
+    waiting, ceiling = None, instance.series.ceiling
+    if ceiling is not None:
+        waiting = up_to(np.full(ceiling.shape[1], 0.5 * fleet.capacity.sum()))
+        may_wait = np.arange(T)[:, None] < rng.integers(0, T + 1, ceiling.shape[1])
+        ceiling = ceiling + may_wait * waiting
+    levels = Levels(
+        stored=None if fleet.storage is None else up_to(fleet.storage.energy),
+        waiting=waiting,
+        on=None if fleet.servers is None else up_to(fleet.capacity),
+    )
+    return State(0.0, footprint, levels), ceiling

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from equiload.agents import Solution
-from equiload.envs import Instance, Objective, Outcome
+from equiload.envs import Instance, Objective, Outcome, State
+from equiload.envs.knobs.operation import Levels
 from equiload.envs.typing import FloatArray
 
 
@@ -24,17 +25,27 @@ def scale(solution: Solution) -> float:
     return max(float(solution.outcome.gross), 1e-3 * float(bought.sum()), 1e-9)
 
 
-def audited(outcome: Outcome, allocation: Callable[[int], FloatArray]) -> float:
-    """``J`` of what is done, once all conditions hold; ``allocation(t) [J, N]`` of the requests."""
+def audited(
+    outcome: Outcome,
+    allocation: Callable[[int], FloatArray],
+    start: State | None = None,
+    ceiling: FloatArray | None = None,
+) -> float:
+    """``J`` of what is done, once all conditions hold; ``allocation(t) [J, N]`` of the requests.
+
+    ``start`` and ``ceiling`` as the solvers take them; by default those of an episode.
+    """
     instance, operation = outcome.instance, outcome.operation
     fleet, trace = instance.fleet, instance.trace
     T, N = trace.price.shape
+    levels = Levels() if start is None else start.levels
     slack = 1e-9 * (1 + fleet.capacity.sum() * fleet.pue.max())
     load, cost = outcome.load, outcome.routing.sum()
     assert operation is not None
     inference = load
     if fleet.training is not None:
         work, late, waits = operation.work, operation.late, np.zeros(trace.work.shape[1])
+        waits = waits if start is None else levels.waiting
         assert work.min(initial=0) >= 0
         assert late.min(initial=0) >= 0
         assert not work[:, ~fleet.training.reach(N)].any()
@@ -43,7 +54,8 @@ def audited(outcome: Outcome, allocation: Callable[[int], FloatArray]) -> float:
             recent = np.array([trace.work[max(t - h + 1, 0) : t + 1, c].sum() if h else 0.0
                                for c, h in enumerate(fleet.training.deadline)])  # fmt: skip
             assert (waits >= -slack).all()
-            assert (waits <= (recent if t < T - 1 else 0.0) + slack).all()
+            may_wait = recent if t < T - 1 else 0.0
+            assert (waits <= (may_wait if ceiling is None else ceiling[t]) + slack).all()
         cost += (late * fleet.training.late_cost).sum()
         inference = load - work.sum(1)
     asked = trace.demand
@@ -69,7 +81,8 @@ def audited(outcome: Outcome, allocation: Callable[[int], FloatArray]) -> float:
     assert (load <= instance.capacity + slack).all()
     drawn = load * fleet.pue
     if fleet.servers is not None:
-        idle, on, before = fleet.servers.idle, operation.on, fleet.capacity
+        idle, on = fleet.servers.idle, operation.on
+        before = fleet.capacity if start is None else levels.on
         assert (load <= on + slack).all()
         assert (on <= instance.capacity + slack).all()
         drawn = fleet.pue * (idle * on + (1 - idle) * load)
@@ -87,7 +100,7 @@ def audited(outcome: Outcome, allocation: Callable[[int], FloatArray]) -> float:
         assert (charge <= battery.charge + slack).all()
         assert (discharge <= battery.discharge + slack).all()
         assert (discharge <= drawn + charge + slack).all()
-        stored = battery.initial
+        stored = battery.initial if start is None else levels.stored
         for t in range(T):
             stored = stored + battery.charge_efficiency * charge[t]
             stored = stored - discharge[t] / battery.discharge_efficiency
@@ -104,7 +117,7 @@ def audited(outcome: Outcome, allocation: Callable[[int], FloatArray]) -> float:
         used = trace.intensity[k] * operation.grid
         if trace.onsite_intensity is not None:
             used = used + trace.onsite_intensity[k] * drawn
-        by_region = np.zeros(len(fleet.regions))
+        by_region = np.zeros(len(fleet.regions)) if start is None else start.footprint[k].copy()
         np.add.at(by_region, fleet.region_of, used.sum(0))
         cost += weight * by_region.max()
     return float(cost)

@@ -33,7 +33,7 @@ CRISIS = {"fuel": 2.0, "utilisation": 0.638}
 
 def gaps(instances: Sequence[Instance], policy: Callable[[], Any]) -> FloatArray:
     """Each instance's J of the policy over the certified bound on eGLB-Off, minus 1."""
-    bounds = np.array([EGLBOff().solve(instance).lower_bound for instance in instances])
+    bounds = np.array([best.lower_bound for best in EGLBOff().solve_all(instances)])
     costs = np.array([float(rollout(policy(), instance).objective) for instance in instances])
     above: FloatArray = costs / bounds - 1.0
     return above

@@ -35,7 +35,7 @@ def main(checkpoint: str, split: str = "test", draws: str = "32") -> None:
     for reachability in ("full", "partial"):
         problems = [problem(split, n, reachability) for n in range(int(draws))]
         eglb = np.array([rollout(EGLB(), one).objective for one in problems])
-        bound = np.array([EGLBOff().solve(one).lower_bound for one in problems])
+        bound = np.array([best.lower_bound for best in EGLBOff().solve_all(problems)])
         for name, policy in policies.items():
             ours = np.array([rollout(policy, one).objective for one in problems])
             closed = (eglb - ours).sum() / (eglb - bound).sum()

@@ -60,8 +60,7 @@ def rows(slots: int) -> dict[str, Policy]:
 def measured(task: str, folder: Path | None) -> dict[str, Any]:
     """Every row on a task, with the optimum and its bound."""
     instance = problems(task, folder)
-    alone = [instance[b] for b in range(instance.batch[0])] if instance.batch else [instance]
-    solutions = [EGLBOff().solve(problem) for problem in alone]
+    solutions = EGLBOff().solve_all(instance)
     objectives = {
         name: np.atleast_1d(rollout(policy, instance).objective)
         for name, policy in rows(instance.horizon).items()

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Literal
+
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from equiload.agents.offline.choice import choose
 from equiload.agents.offline.decomposition import Decomposition
@@ -17,8 +21,9 @@ from equiload.agents.offline.solution import (
     Solution,
     relative_gap,
 )
-from equiload.envs import DataError, Instance
+from equiload.envs import Instance
 from equiload.envs.checking import checked
+from equiload.envs.threads import side_by_side
 from equiload.envs.typing import FloatArray, Positive
 
 __all__ = [
@@ -81,8 +86,6 @@ class EGLBOff:
         SolverError
             If the solver stops without an optimum.
         """
-        if instance.batch:
-            raise DataError("eGLB-Off solves one instance at a time: index the batch first")
         solver = self.solver
         if solver == "auto":
             solver = choose(instance, self.tolerance or TOLERANCE)
@@ -95,6 +98,42 @@ class EGLBOff:
         if solver == "interior":
             return solve_interior(instance, tolerance=self.tolerance or TOLERANCE)
         return Decomposition(tolerance=self.tolerance or 1e-7).solve(instance)
+
+    def solve_all(
+        self,
+        problems: Instance | Iterable[Instance],
+        track: Callable[[Iterable[int]], Iterable[int]] = iter,
+    ) -> list[Solution]:
+        """Solve many, shared among threads (:mod:`equiload.envs.threads`): targets to learn from.
+
+        Each solution is what :meth:`solve` returns; of problems alike, their arrays stack.
+
+        Parameters
+        ----------
+        problems
+            A batch, in the order of its axes, or instances of any shapes.
+        track
+            Wraps the numbers of the solutions to show progress, as ``tqdm`` does.
+
+        Raises
+        ------
+        EquiloadError
+            What :meth:`solve` says of the first problem that it does not solve.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from equiload.envs.data import synthetic
+        >>> week = synthetic(0, horizon=24, batch=3, knobs="all")
+        >>> solutions = EGLBOff(solver="interior", tolerance=1e-4).solve_all(week)
+        >>> np.stack([solution.prices.stored for solution in solutions]).shape
+        (3, 24, 10)
+        """
+        if isinstance(problems, Instance):
+            batch = problems.batch
+            problems = [problems[i] for i in np.ndindex(batch)] if batch else [problems]
+        with threadpool_limits(1, user_api="blas"):  # its threads would wait for each other
+            return side_by_side(self.solve, problems, track)
 
 
 def dual_weights(instance: Instance, *, tolerance: float = 1e-3) -> FloatArray:

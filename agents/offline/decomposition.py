@@ -17,6 +17,7 @@ import time
 import highspy
 import numpy as np
 
+from equiload.agents.offline.checks import check_problem
 from equiload.agents.offline.solution import TOLERANCE, Solution, relative_gap
 from equiload.envs import Instance, Outcome, Setting, SolverError, State, dual_bound
 from equiload.envs.threads import side_by_side
@@ -61,8 +62,9 @@ class Decomposition:
         Raises
         ------
         DataError
-            For a fleet with more to decide than routing.
+            For a fleet with more to decide than routing, or a batch of instances.
         """
+        check_problem(instance, start)
         Setting.of(instance).require_plain("the decomposition")
         begin = time.perf_counter()
         mu, R = instance.objective.mu, len(instance.fleet.regions)

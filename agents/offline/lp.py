@@ -48,6 +48,10 @@ def solve_lp(
 
     Raises
     ------
+    DataError
+        For a batch of instances, and a start or ceiling that does not fit it.
+    InfeasibleError
+        For levels that cannot be: negative, or more stored than a battery holds.
     SolverError
         If HiGHS does not return an optimum.
     """
@@ -60,7 +64,7 @@ def solve_lp(
     answer = program.solve(method)
     return Solution.certified(
         outcome_of(instance, problem, flows, answer, start),
-        _prices(instance, answer, problem.money),
+        prices_of(instance, answer, problem.money),
         {
             "method": "lp" if aggregate else "lp per gateway",
             "variables": program.width,
@@ -130,7 +134,8 @@ def _footprints(
     program.rows("footprint", shape, rows, upper=-problem.start.footprint)
 
 
-def _prices(instance: Instance, answer: Answer, money: float) -> Prices:
+def prices_of(instance: Instance, answer: Answer, money: float) -> Prices:
+    """The program's multipliers as shadow prices, in units of ``money`` US$/MWh."""
     fleet, duals = instance.fleet, answer.duals
     return prices_from_duals(
         fleet,

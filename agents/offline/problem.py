@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equiload.agents.offline.checks import check_problem
 from equiload.agents.offline.scaling import normalised, normalised_start
 from equiload.envs import Instance, State
 from equiload.envs.dispatch import Dispatch
@@ -92,7 +93,14 @@ class Problem:
         start: State | None = None,
         ceiling: FloatArray | None = None,
     ) -> Problem:
-        """Scale an instance, and group its senders."""
+        """Scale an instance, and group its senders.
+
+        Raises
+        ------
+        DataError, InfeasibleError
+            See :func:`~equiload.agents.offline.checks.check_problem`.
+        """
+        check_problem(instance, start, ceiling)
         scaled, load, money = normalised(instance)
         before = normalised_start(instance, load, start)
         if ceiling is not None:
@@ -104,7 +112,14 @@ class Problem:
     def unscaled(
         cls, instance: Instance, *, start: State | None = None, ceiling: FloatArray | None = None
     ) -> Problem:
-        """An instance as it is, for a solver with units of its own; equal senders as one."""
+        """An instance as it is, for a solver with units of its own; equal senders as one.
+
+        Raises
+        ------
+        DataError, InfeasibleError
+            See :func:`~equiload.agents.offline.checks.check_problem`.
+        """
+        check_problem(instance, start, ceiling)
         shape = len(instance.objective.mu), len(instance.fleet.regions)
         before = np.zeros(shape) if start is None else start.footprint
         levels = None if start is None else start.levels

@@ -124,8 +124,8 @@ class Program:
         self._terms.append(Terms(self.height + terms.place, terms.column, terms.value))
         self.height += int(np.prod(shape))
 
-    def solve(self, method: str = "choose") -> Answer:
-        """Solve by HiGHS; ``method`` is its option ``solver``.
+    def solve(self, method: str = "choose", **options: str) -> Answer:
+        """Solve by HiGHS; ``method`` is its option ``solver``, others come by name.
 
         Raises
         ------
@@ -134,7 +134,8 @@ class Program:
         """
         solver = highspy.Highs()
         solver.setOptionValue("output_flag", False)
-        solver.setOptionValue("solver", method)
+        for name, value in {"solver": method, **options}.items():
+            solver.setOptionValue(name, value)
         solver.passModel(self.model())
         solver.run()
         status = solver.getModelStatus()

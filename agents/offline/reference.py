@@ -13,6 +13,7 @@ import cvxpy as cp
 import numpy as np
 from scipy import sparse
 
+from equiload.agents.offline.checks import check_problem
 from equiload.agents.offline.feasible import operated, paced, serving
 from equiload.agents.offline.scaling import normalised
 from equiload.agents.offline.solution import Solution, prices_from_duals
@@ -29,9 +30,12 @@ def solve_reference(instance: Instance) -> Solution:
 
     Raises
     ------
+    DataError
+        For a batch of instances.
     SolverError
         If HiGHS does not return an optimum.
     """
+    check_problem(instance)
     begin = time.perf_counter()
     scaled, unit, money = normalised(instance)
     model = _Model(scaled)

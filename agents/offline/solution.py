@@ -66,9 +66,8 @@ class Solution:
     def gap(self) -> float:
         """Certified relative gap, see :func:`relative_gap`."""
         gross, instance = float(self.outcome.gross), self.outcome.instance
-        if self.outcome.operation is not None:  # sun may serve all: as if it were all bought
-            bought = np.abs(instance.trace.price) * instance.capacity * instance.fleet.pue
-            gross += float(bought.sum())
+        if self.outcome.operation is not None:
+            gross += at_stake(instance)
         return relative_gap(self.objective, self.lower_bound, gross)
 
     def allocation(self, t: int) -> FloatArray:
@@ -121,6 +120,31 @@ def _of_ceiling(instance: Instance, prices: Prices, ceiling: FloatArray) -> floa
         return 0.0
     least = np.minimum(np.diff(prices.waiting, axis=0, append=0.0), 0.0)
     return float((least * (ceiling - own)).sum())
+
+
+def at_stake(instance: Instance) -> float:
+    """US$ of all energy at full load, bought: ``J`` is measured by it where sun serves all.
+
+    Where energy has no price, of its footprints at equal weights; where these have none, of what
+    the knobs may cost: servers started, batteries emptied, work given up, quality lost.
+    """
+    fleet, trace, mu = instance.fleet, instance.trace, instance.objective.mu
+    most = instance.capacity * fleet.pue
+    total = float((np.abs(trace.price) * most).sum())
+    if not total:
+        by_region = np.einsum("k,ktn->tn", mu, trace.intensity) / len(fleet.regions)
+        total = float((by_region * most).sum())
+    if total:
+        return total
+    if fleet.servers is not None:
+        total += float(fleet.servers.start_cost @ fleet.capacity)
+    if fleet.storage is not None:
+        total += float((fleet.storage.wear + fleet.storage.refill_price) @ fleet.storage.energy)
+    if fleet.training is not None and trace.work is not None:
+        total += float((trace.work @ fleet.training.late_cost).sum())
+    if fleet.models is not None:
+        total += float((fleet.models.room(trace.demand) * fleet.models.unit_cost).sum())
+    return total
 
 
 class OfflineSolver(Protocol):

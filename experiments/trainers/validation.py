@@ -40,13 +40,8 @@ class Validation:
         self._batches: list[tuple[Instance, FloatArray, FloatArray]] = []
         for reachability in reachabilities(source, options.reachability):
             batch = _batch(options, chosen, reachability, source)
-            solver = EGLBOff(tolerance=1e-4)
-            bound = np.array(
-                [
-                    solver.solve(batch.replace(trace=batch.trace[b])).lower_bound
-                    for b in range(len(chosen))
-                ]
-            )
+            solutions = EGLBOff(tolerance=1e-4).solve_all(batch)
+            bound = np.array([solution.lower_bound for solution in solutions])
             self._batches.append((batch, bound, gaps(EGLB(), batch, bound)))
 
     def scores(self, make: Callable[[Forecaster], Policy]) -> dict[str, float]:

@@ -140,7 +140,7 @@ def _expert(envs: GLBVectorEnv, rng: np.random.Generator) -> Callable[[], FloatA
     core = envs.core
     assert core.episodes is not None
     instances = [core.episodes.instance(b) for b in range(envs.num_envs)]
-    solutions = [EGLBOff().solve(instance) for instance in instances]
+    solutions = EGLBOff().solve_all(instances)
     weights = np.array([solution.weights for solution in solutions])
     optimal = np.array([solution.outcome.cumulative_footprint() for solution in solutions])
     optimal = np.concatenate([np.zeros_like(optimal[:, :, :1]), optimal], axis=2)

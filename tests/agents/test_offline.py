@@ -1,6 +1,7 @@
 """eGLB-Off's solvers against each other, and against every other algorithm."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from unittest import mock
 
 import numpy as np
@@ -208,3 +209,30 @@ def test_a_batch_is_refused(paper: Instance) -> None:
 def test_options_are_checked(options: dict) -> None:
     with pytest.raises(DataError):
         EGLBOff(**options)
+
+
+@pytest.mark.parametrize("solver", ["lp", "interior", "decomposition"])
+def test_many_at_once_are_each_alone(solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    knobs = None if solver == "decomposition" else "all"
+    batch, best = synthetic(0, horizon=12, batch=4, knobs=knobs), EGLBOff(solver=solver)
+    seen: list[int] = []
+
+    def track(numbers: Iterable[int]) -> Iterator[int]:
+        for number in numbers:
+            seen.append(number)
+            yield number
+
+    together = best.solve_all(batch, track)
+    assert seen == list(range(4))
+    for number, solution in enumerate(together):
+        alone = best.solve(batch[number])
+        assert solution.objective == alone.objective
+        assert solution.lower_bound == alone.lower_bound
+        np.testing.assert_array_equal(solution.weights, alone.weights)
+    few = best.solve_all([batch[1], batch[0].window(0, 5)])
+    assert few[0].objective == together[1].objective
+    assert few[1].outcome.load.shape == (5, 10)
+    assert best.solve_all(batch[2])[0].objective == together[2].objective
+    with pytest.raises(DataError, match="one instance at a time"):
+        best.solve_all([batch])

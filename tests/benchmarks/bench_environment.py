@@ -13,10 +13,18 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
+from equiload.agents import EGLB, WithKnobs
 from equiload.envs import Decision, Instance, Setting, shadow_cost, slot_cost, transition
 from equiload.envs.data import synthetic
-from equiload.envs.gym import ENVIRONMENT, RESIDUAL_ENVIRONMENT, DifferentiableSimulator, SB3VecEnv
+from equiload.envs.gym import (
+    ENVIRONMENT,
+    RESIDUAL_ENVIRONMENT,
+    DifferentiableSimulator,
+    GLBVectorEnv,
+    SB3VecEnv,
+)
 from equiload.envs.gym.core import Core
+from equiload.robust import Bounds, EnvironmentLayer
 
 HORIZON = 168
 SIZES = (64, 1024, 16384)
@@ -91,6 +99,22 @@ def test_batched(benchmark, world: Instance, count: int, action: str) -> None:
     actions = envs.action_space.sample()
     name = f"batch of {count}, {action}, {world.name}, numpy"
     measure(benchmark, name, lambda: envs.step(actions), count)
+
+
+@pytest.mark.parametrize("layered", [False, True])
+@pytest.mark.parametrize("knobs", [None, "all"])
+def test_knobs(benchmark, knobs: str | None, layered: bool) -> None:
+    """With nothing and with everything beside routing, bare and in the layer."""
+    world = synthetic(0, horizon=2 * HORIZON, batch=4, knobs=knobs)
+    options: dict[str, object] = {"instance": world, "horizon": HORIZON}
+    if layered:
+        expert, bounds = (WithKnobs(EGLB()), Bounds.of(world)) if knobs else (EGLB(), None)
+        options["layer"] = EnvironmentLayer(expert, rho=0.1, bounds=bounds)
+    envs = GLBVectorEnv(64, **options)
+    envs.reset(seed=0)
+    actions = envs.action_space.sample()
+    name = f"batch of 64, shadow_prices, full, {knobs or 'no'} knobs{', layer' if layered else ''}"
+    measure(benchmark, name, lambda: envs.step(actions), 64)
 
 
 @pytest.mark.parametrize("horizon", [24, 168])

@@ -174,9 +174,15 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|" + " --- |" * len(lines[0]), *body])
 
 
+def _drawn(run: Mapping[str, Any]) -> list[Entry]:
+    """Entries that the figure shows: of routing alone, by size."""
+    entries = run["benchmarks"]
+    return [e for e in entries if "slots" in e["extra_info"] and "knobs" not in e["group"]]
+
+
 def figure(run: Mapping[str, Any]) -> Figure:
     """Seconds of eGLB-Off against slots, a panel for each kind and number of data centers."""
-    sized = [e for e in run["benchmarks"] if "slots" in e["extra_info"]]
+    sized = _drawn(run)
     solved = [entry for entry in sized if "failed" not in entry["extra_info"]]
     kinds = list(dict.fromkeys(entry["group"] for entry in sized))
     numbers = sorted({entry["extra_info"]["datacenters"] for entry in sized})
@@ -224,7 +230,7 @@ def main(source: str, target: str) -> None:
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     with replacing(path) as draft:
         draft.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}", encoding="utf-8")
-    if any("slots" in entry["extra_info"] for entry in run["benchmarks"]):
+    if _drawn(run):
         with replacing(path.parent / "images" / "scaling.png") as draft:
             figure(run).savefig(draft, format="png", dpi=130)
 

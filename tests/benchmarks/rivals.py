@@ -20,7 +20,7 @@ from scipy import sparse
 
 from equiload.agents.offline import Decomposition, EGLBOff, solve_lp
 from equiload.agents.offline.flows import Flows, outcome_of
-from equiload.agents.offline.lp import program_of
+from equiload.agents.offline.lp import prices_of, program_of
 from equiload.agents.offline.problem import Problem
 from equiload.agents.offline.reference import solve_reference
 from equiload.agents.offline.solution import Solution, weights_from_duals
@@ -30,6 +30,8 @@ from equiload.envs.knobs.prices import Prices
 
 #: Relative tolerance asked of first-order solvers; ours certifies the same.
 TOLERANCE = 1e-5
+#: … with knobs, where HiGHS runs at its own.
+WITH_KNOBS = 1e-4
 ROUTING = 0.001  # US$ per MWh and km
 LONG = 2.0  # seconds from which on one run has to do
 MINUTES = 50_000  # from here on slots are five minutes
@@ -39,8 +41,15 @@ def make(T: int, N: int, kind: str) -> Instance:
     """``N`` data centers, each its own region, and as many gateways.
 
     Above 25 there are several of both at a place. With partial reachability each gateway there
-    lacks a quarter of the data centers, others each, so that no two are equal.
+    lacks a quarter of the data centers, others each, so that no two are equal. Kinds that begin
+    with "all knobs" have three classes of training work, batteries, panels, servers and models.
     """
+    if kind in KNOB_KINDS:
+        drawn = synthetic(0, horizon=T, regions=N, knobs="all")
+        if kind.endswith("full"):
+            return drawn
+        reachable = np.random.default_rng(0).random((N, N)) >= 0.25
+        return drawn.replace(fleet=drawn.fleet.replace(reachable=reachable | np.eye(N, dtype=bool)))
     places = min(N, 25)
     drawn = synthetic(
         0,
@@ -97,6 +106,15 @@ def pdlp(instance: Instance) -> Solution:
     return Solution.certified(outcome, Prices(weights), {})
 
 
+def without_crossover(instance: Instance) -> Solution:
+    """HiGHS's interior point, whose answer is no vertex."""
+    problem = Problem.of(instance)
+    flows = Flows.of(problem)
+    answer = program_of(problem, flows).solve("ipm", run_crossover="off")
+    outcome = outcome_of(instance, problem, flows, answer, None)
+    return Solution.certified(outcome, prices_of(instance, answer, problem.money), {})
+
+
 WAYS: dict[str, Callable[[Instance], Solution]] = {
     "equiload": EGLBOff(tolerance=TOLERANCE).solve,
     "decomposition": lambda instance: Decomposition(tolerance=TOLERANCE).solve(instance),
@@ -107,17 +125,25 @@ WAYS: dict[str, Callable[[Instance], Solution]] = {
     "HiGHS per gateway": lambda instance: solve_lp(instance, aggregate=False),
     "CVXPY": solve_reference,
 }
+KNOB_KINDS = ("all knobs full", "all knobs partial")
+KNOB_WAYS: dict[str, Callable[[Instance], Solution]] = {
+    "equiload": EGLBOff(solver="interior", tolerance=WITH_KNOBS).solve,
+    "HiGHS simplex": WAYS["HiGHS simplex"],
+    "HiGHS interior point": WAYS["HiGHS interior point"],
+    "HiGHS without crossover": without_crossover,
+}
 
 
 def main() -> None:
     """See the module."""
     way, T, N, kind = sys.argv[1:]
-    WAYS[way](make(48, 10, kind))  # loads and compiles
+    solve = (KNOB_WAYS if kind in KNOB_KINDS else WAYS)[way]
+    solve(make(48, 10, kind))  # loads and compiles
     instance = make(int(T), int(N), kind)
     times: list[float] = []
     while not times or (len(times) < 3 and times[0] < LONG):
         begin = time.perf_counter()
-        solution = WAYS[way](instance)
+        solution = solve(instance)
         times.append(time.perf_counter() - begin)
     # Not getrusage's: what the parent held when it forked would count.
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

@@ -30,6 +30,7 @@ from equiload.agents.offline.interior.layout import (
     Sizes,
 )
 from equiload.agents.offline.problem import Problem
+from equiload.agents.offline.solution import at_stake
 from equiload.envs.typing import BoolArray, FloatArray
 
 # In units in which a site's capacity is 1: less than this has no width.
@@ -59,7 +60,8 @@ class Form:
     right
         ``[rows]``.
     scale
-        What it costs to run all sites at full load, prices taken positive.
+        What it costs to run all sites at full load, prices taken positive; where that costs
+        nothing, what is :func:`~equiload.agents.offline.solution.at_stake`.
     dearest
         The highest cost of a MWh from the grid, whatever the weights.
     idle
@@ -176,7 +178,7 @@ class _Drafting:
             upper,
             widest,
             self.right_flat,
-            scale,
+            scale or at_stake(self.problem.instance) / (self.money * self.load),
             float((np.abs(self.cost.site[:, GRID]) + whole).max()),
             self.idle,
             self.most_waiting,

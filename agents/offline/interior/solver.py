@@ -44,7 +44,8 @@ def solve_interior(
     package's own accounting and :func:`~equiload.envs.knobs.bound.knob_bound`: its gap rests on no
     tolerance of the solver's. Where rounding keeps it from the tolerance (demand that all but fills
     every capacity, so that nothing can be moved), :func:`~equiload.agents.offline.solve_lp` takes
-    over, and ``stats["method"]`` says ``"lp"``.
+    over, and ``stats["method"]`` says ``"lp"``. What neither can certify comes back with a
+    ``status`` that says so, and the gap.
 
     Parameters
     ----------
@@ -54,6 +55,15 @@ def solve_interior(
         Relative gap at which it stops.
     start, ceiling
         See :func:`~equiload.agents.offline.solve_lp`.
+
+    Raises
+    ------
+    DataError
+        For a batch of instances, and a start or ceiling that does not fit it.
+    InfeasibleError
+        For levels that cannot be: negative, or more stored than a battery holds.
+    SolverError
+        If neither returns a solution.
 
     Examples
     --------
@@ -123,11 +133,16 @@ class WarmInterior:
                     found = _certified(instance, iteration, stats, start, self.tolerance)
                 except SolverError:  # the iterate is out of all proportion
                     break
-                best = found if best is None or abs(found.gap) < abs(best.gap) else best
+                best = found if best is None else _nearer(found, best)
                 if abs(best.gap) <= self.tolerance:
                     return best
-        exact = solve_lp(instance, start=start, ceiling=ceiling)
-        return exact if best is None or abs(exact.gap) <= abs(best.gap) else best
+        try:
+            exact = solve_lp(instance, start=start, ceiling=ceiling)
+        except SolverError:
+            if best is None:
+                raise
+            return best  # its status says what it lacks
+        return exact if best is None else _nearer(exact, best)
 
     def _beginnings(self, form: Form, moved: int) -> Iterator[tuple[Point, FloatArray]]:
         """The last window's iterate; a start by hand without one, or where it leads nowhere."""
@@ -150,12 +165,19 @@ class WarmInterior:
                 form, mean = iteration.form, progress.mean
                 self._kept = Iterate(form, point.value.copy(), prices.copy(), mean)
             goal = self.tolerance * size
-            near = progress.products < _NEAR * goal
+            near = progress.products <= _NEAR * goal
             near = near and (tries > 0 or progress.objective - iteration.bound() <= goal)
             tries += near
             yield count, near
+            if not progress.products:  # all is fixed: nothing to move
+                return
             with np.errstate(over="ignore", invalid="ignore"):  # what diverges is seen above
                 iteration.advance()
+
+
+def _nearer(one: Solution, other: Solution) -> Solution:
+    """Which of two is certified to be nearer the optimum; a gap that is no number says nothing."""
+    return one if not abs(other.gap) < abs(one.gap) else other
 
 
 def _certified(
