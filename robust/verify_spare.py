@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.bounds import Bounds
+from equiload.robust.verify_physics import Physics
 from equiload.robust.violations import FEASIBLE
-
-if TYPE_CHECKING:
-    from equiload.robust.verify_levels import Physics
 
 
 class SpareCheck:

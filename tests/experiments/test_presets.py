@@ -24,6 +24,7 @@ from equiload.experiments.running.sources import make_source, one_instance
 CONF = Path(next(iter(equiload.conf.__path__)))
 OTHER_PROGRAMS = {
     "robustness": "robustness",
+    "robustness_knobs": "robustness",
     "predictions": "predictions",
     "forecasts": "predictions",
     "mpc_options": "predictions",
