@@ -90,6 +90,16 @@ def page(root: Path) -> str:
     return _render(values | {"written": "", "title": ""})
 
 
+def told(entries: list[Any]) -> list[Any]:
+    """What entries say: a number that older files lack is none."""
+    return [
+        {name: value for name, value in entry.items() if value is not None}
+        if isinstance(entry, dict)
+        else entry
+        for entry in entries
+    ]
+
+
 # ---- every schema -----------------------------------------------------------------------------
 
 
@@ -99,8 +109,8 @@ def test_records_of_every_schema_load_for_good(folder: Path, tmp_path: Path) -> 
         record = read_record(folder / name, kind)
         content = json.loads((folder / name).read_text(encoding="utf-8"))
         for key, value in dataclasses.asdict(record).items():
-            known = {k: v for k, v in content.items() if k in ("trials", "scores", "left_out")}
-            assert known.get(key, value) == value
+            if key in ("trials", "scores", "left_out"):
+                assert told(content.get(key, value)) == told(value)
     assert parquet.read(folder / parquet.FILE).num_rows == 4
     assert len(list(read_history(folder / "history.parquet"))) == 4
     shutil.copytree(folder, tmp_path / "run")
