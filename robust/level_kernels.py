@@ -228,6 +228,19 @@ def _hinges(
     return value
 
 
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _rise(b: int, kinks: FloatArray, theirs: FloatArray, plant: Plant) -> float:
+    """US$ of starts and quality beyond the expert's: of those that are alike exactly nothing."""
+    rise, m = 0.0, len(plant.start_cost)
+    for i in range(m):
+        rise += (max(kinks[b, i], 0.0) - max(theirs[b, i], 0.0)) * plant.start_cost[i]
+    for j in range(plant.unit.shape[0]):
+        for h in range(plant.unit.shape[1]):
+            rise += (max(kinks[b, m], 0.0) - max(theirs[b, m], 0.0)) * plant.unit[j, h]
+            m += 1
+    return rise
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def expert_effect(
     scene: Scene,
@@ -407,7 +420,8 @@ def reach(
     """Where ``given`` leads from ``before``: ``after``, its ``curve``, and what it needs ``[B]``.
 
     That is, at least the left side now and on the way back until the end, US$. To the last bit what
-    the expert does, from where the expert is, changes nothing.
+    the expert does, with as much on before, changes nothing, unless work waits that has to be done
+    in time.
     """
     mu, terms, _ = rules
     B, K, R = after.footprint.shape
@@ -427,7 +441,8 @@ def reach(
         tiny = _TINY if moved else 0.0
         error = terms * _EPS * size + tiny
         value = _hinges(b, given, on_before, scene.demand, plant, curve.kinks)
-        rise = value - _hinges(b, expert, expert_on_before, scene.demand, plant, theirs)
+        _hinges(b, expert, expert_on_before, scene.demand, plant, theirs)
+        rise = _rise(b, curve.kinks, theirs, plant)
         same = not moved
         apart = 0.0
         for i in range(N):
@@ -469,6 +484,9 @@ def reach(
             scale += mu[k] * abs(top)
             curve.size[b] += mu[k] * most
         after.left[b] = left + (K + 8) * _EPS * scale
+        for c in range(len(plant.late_cost)):  # the room for work that waits shrinks by itself
+            waits = after.waiting[b, c] + after.waiting_error[b, c] > 0.0
+            same &= not (waits and worth.waiting_late[c] > 0.0)
         if same:
             _stay(b, before, after)
         m = N + J * steps

@@ -126,6 +126,8 @@ class RobustLayer:
 
     def certificate(self) -> Certificate:
         """Certificate of the episode so far."""
+        if not self.record:
+            raise DataError("the layer keeps no record: make it with record=True")
         bounds = None if self._levels is None else self._levels.bounds
         return certificate_of(self.safe, self.records, bounds)
 

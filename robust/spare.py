@@ -39,7 +39,7 @@ _MARGIN = 1.0 + 1e-9
 
 
 class Room(NamedTuple):
-    """What can be done in time, and what tells it; the same whatever is decided.
+    """What can be done in time, and what tells it: another in every slot, whatever is decided.
 
     Parameters
     ----------

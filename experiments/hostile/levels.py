@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from equiload.agents import EGLB, WithKnobs
@@ -13,6 +16,7 @@ from equiload.envs import (
     Setting,
     Slot,
     State,
+    Trajectory,
     rollout,
 )
 from equiload.envs.knobs.market import Market
@@ -29,6 +33,7 @@ from equiload.testing.knobs import KNOBS, with_random_knobs
 from equiload.testing.problems import random_problems
 
 _RHO = (0.0, 0.0, 1e-9, 0.01, 0.1, 1.0)
+_PUT_OFF = ("work", "charge", "discharge")
 
 
 class RandomPrices:
@@ -145,6 +150,39 @@ class Retrace:
         return as_far_as_possible(wanted, slot, levels, self._packing, completion)
 
 
+class Delay:
+    """Puts work off and leaves batteries alone for some slots; then what the expert does.
+
+    Parameters
+    ----------
+    expert
+        A second copy of the expert.
+    seed
+        Of when.
+    """
+
+    def __init__(self, expert: Policy, seed: int) -> None:
+        self.expert, self.seed = expert, seed
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self._driven = Trajectory(self.expert)
+        self._driven.reset(setting)
+        first, last = np.random.default_rng(self.seed).integers(0, setting.horizon, 2)
+        self._slots = range(first, last + 1)
+
+    def act(self, slot: Slot, _: State) -> Decision:
+        """Return the decision."""
+        expert = self._driven.act(slot)
+        done = expert.operation
+        assert done is not None
+        done = replace(done, grid=None)
+        if slot.index in self._slots:
+            idle = {name: array * 0.0 for name, array in done.named().items() if name in _PUT_OFF}
+            done = replace(done, **idle, late=None, generation=None)
+        return Decision(None, None, expert.allocation, operation=done)
+
+
 def random_parts(rng: np.random.Generator, batch: int) -> Instance:
     """Random small problems on one fleet with some knobs; a quarter of the prices negative."""
     instance = random_problems(rng, batch)
@@ -212,8 +250,10 @@ def play(
     ``spare``: what the expert leaves free, see :func:`with_spare`.
     """
     seeds = [int(s) for s in rng.integers(2**32, size=2)]
-    experts: list[Policy] = [RandomPrices(seeds[0]), WithKnobs(EGLB())]
-    advice: list[Policy] = [Dump(seeds[1]), RandomPrices(seeds[1])]
+    experts: list[Callable[[], Policy]] = [
+        lambda: RandomPrices(seeds[0]),
+        lambda: WithKnobs(EGLB()),
+    ]
     given = {
         "rho": float(rng.choice(_RHO)),
         "allowance": float(rng.choice([0.0, 0.0, 1e-3, 10.0])),
@@ -222,9 +262,10 @@ def play(
         "footprint_bound": _most_in_a_slot(instance) if rng.random() < 0.3 else None,
         **options,
     }
-    expert, adversary = experts[rng.integers(2)], advice[rng.integers(2)]
-    if spare is not None:
-        expert = Sparing(expert, spare)
+    make = experts[rng.integers(2)]
+    expert, again = (make() if spare is None else Sparing(make(), spare) for _ in range(2))
+    advice: list[Policy] = [Dump(seeds[1]), RandomPrices(seeds[1]), Delay(again, seeds[1])]
+    adversary = advice[rng.integers(3)]
     policy = RobustPolicy(adversary, expert, **given)  # type: ignore[arg-type]
     outcome = rollout(policy, instance, keep=True)
     assert outcome.operation is not None

@@ -276,9 +276,9 @@ class TrainConfig(ProgramConfig):
     ``conf/names.yaml``, or ``_target_`` and arguments (:func:`equiload.envs.make.make`).
     """
 
-    #: ``kind`` (hindsight, ppo), its ``options``, and what else it takes.
     goes_on: ClassVar[bool] = True
 
+    #: ``kind`` (hindsight, ppo), its ``options``, and what else it takes.
     agent: Node
     #: ``kind`` (regions, flat), ``hidden``, ``depth``, ``residual``, ….
     network: Node

@@ -109,6 +109,40 @@ def test_every_potential_is_needed(left_out: str, monkeypatch: pytest.MonkeyPatc
     pytest.fail("nothing was violated")
 
 
+class Switching:
+    """The cheapest allocation, and servers on at random: of the last site by another's chance."""
+
+    def __init__(self, allocation, seed: int, *, apart: bool) -> None:
+        self.allocation, self.seed, self.apart = allocation, seed, apart
+
+    def reset(self, setting: Setting) -> None:
+        self._rng, self._other = (np.random.default_rng(self.seed + more) for more in (0, 99))
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        allocation = self.allocation[slot.index]
+        load, share = allocation.sum(0), self._rng.uniform(size=len(slot.capacity))
+        if self.apart:
+            share[-1] = self._other.uniform()
+        on = load + share * (slot.capacity - load)
+        return Decision(None, None, allocation, operation=Operation(on=on))
+
+
+def test_large_costs_that_are_alike_take_nothing_from_small_ones() -> None:
+    day = synthetic("validation/0", horizon=6, knobs="servers")
+    start_cost = np.full(len(day.fleet.datacenters), 1e9 / 3)
+    start_cost[-1] = 1e-9
+    servers = replace(day.fleet.servers, start_cost=start_cost)
+    trace = day.trace.replace(price=day.trace.price * 1e-9, intensity=day.trace.intensity * 1e-9)
+    day = day.replace(fleet=day.fleet.replace(servers=servers), trace=trace)
+    allocation = rollout(GLBCost(), day, keep=True).allocation
+    for seed in range(10):
+        advice, expert = (Switching(allocation, seed, apart=apart) for apart in (True, False))
+        policy = RobustPolicy(advice, expert, rho=0.1, bounds=Bounds.of(day))
+        outcome = rollout(policy, day, keep=True)
+        played = outcome.allocation, outcome.operation
+        assert verify(policy.certificate(), day, *played, exact=True).ok, seed
+
+
 class Replay:
     """What another run did, slot by slot."""
 

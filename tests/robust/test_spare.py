@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiload.agents import EGLB, EGLBOff, GLBCost, WithKnobs
-from equiload.envs import DataError, Instance, Setting, rollout
+from equiload.envs import (
+    DataError,
+    Decision,
+    Instance,
+    Outcome,
+    Setting,
+    Slot,
+    State,
+    rollout,
+)
 from equiload.envs.data import synthetic
 from equiload.experiments.hostile import levels
 from equiload.experiments.hostile.levels import Retrace
@@ -86,6 +95,41 @@ def test_with_a_slot_of_work_too_many_more_is() -> None:
     case = 2, [one, none, none, none], [none] * 4, 0, one, one / 4
     assert not grows(case)
     assert grows(case, hurry=1)
+
+
+class PutOff:
+    """No work in some slots, then to the last bit what the expert does."""
+
+    def __init__(self, expert: Outcome, slots: tuple[int, ...]) -> None:
+        self.expert, self.slots = expert, slots
+
+    def reset(self, setting: Setting) -> None: ...
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        done = self.expert.operation.map(lambda array: array[slot.index])
+        if slot.index in self.slots:
+            done = replace(done, work=done.work * 0.0, late=None)
+        done = replace(done, grid=None)
+        return Decision(None, None, self.expert.allocation[slot.index], operation=done)
+
+
+@pytest.mark.parametrize("rho", [0.02, 0.1])
+@pytest.mark.parametrize("slots", [(2, 3), (17, 18)])
+def test_room_shrinks_while_the_expert_is_followed(rho: float, slots: tuple[int, ...]) -> None:
+    day = synthetic("validation/0", horizon=24, knobs="training")
+    spare = spare_capacity(day.fleet, 0.1)
+    own = rollout(Sparing(WithKnobs(EGLB()), spare), day, keep=True)
+    policy = RobustPolicy(
+        PutOff(own, slots),
+        Sparing(WithKnobs(EGLB()), spare),
+        rho=rho,
+        bounds=Bounds.of(day, spare=spare),
+    )
+    outcome, certificate = rollout(policy, day, keep=True), policy.certificate()
+    found = verify(certificate, day, outcome.allocation, outcome.operation)
+    assert found.ok, found.violations[:3]
+    assert certificate.holds
+    assert outcome.objective <= (1 + rho) * own.objective
 
 
 @settings(max_examples=60)

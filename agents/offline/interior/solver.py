@@ -21,7 +21,7 @@ from equiload.agents.offline.problem import Problem
 from equiload.agents.offline.solution import TOLERANCE, Solution, prices_from_duals
 from equiload.envs import Fleet, Instance, SolverError, State
 from equiload.envs.knobs.prices import Prices
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import Count, FloatArray
 
 _MOST = 100  # iterations; 12 to 30 are usual
 _TRIES = 5  # certificates that fail before something is wrong
@@ -100,7 +100,7 @@ class WarmInterior:
         self,
         instance: Instance,
         *,
-        moved: int = 1,
+        moved: Count = 1,
         start: State | None = None,
         ceiling: FloatArray | None = None,
     ) -> Solution:
