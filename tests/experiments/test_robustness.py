@@ -78,7 +78,7 @@ def test_a_certificate_that_holds_unverified_is_a_violation(monkeypatch) -> None
 @pytest.mark.slow
 def test_the_campaign_goes_on_where_no_policy_can_act() -> None:
     *_, tally = campaign.campaign(9000, seed=15)
-    assert tally.unplayed == 1
+    assert tally.unplayed > 0
     assert tally.episodes == 9000
     assert not tally.violations
 
