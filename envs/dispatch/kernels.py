@@ -13,7 +13,7 @@ from equiload.envs.typing import BoolArray, FloatArray, IntArray
 UNSERVABLE = 1e-9
 # Up to so many data centers insertion sort beats the library's sort; both are stable, and give the
 # same order.
-_SMALL = 24
+_SMALL = 64
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -32,6 +32,19 @@ def _sort(cost: FloatArray, order: IntArray) -> None:
         order[j] = i
 
 
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _usable(cost: FloatArray, room: FloatArray, usable: IntArray, its_cost: FloatArray) -> int:
+    """Number of data centers with room; which they are, and their cost, first in the last two.
+
+    To sort is most of a greedy rule's work: what has no room is left out.
+    """
+    count = 0
+    for i in range(len(cost)):  # without a branch, which no processor could foretell
+        usable[count], its_cost[count] = i, cost[i]
+        count += room[i] > 0.0
+    return count
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: FloatArray) -> float:
     """Cheapest loads under full reachability: fill data centers in ascending unit cost.
@@ -42,21 +55,17 @@ def fill(unit_cost: FloatArray, demand: FloatArray, capacity: FloatArray, out: F
     Invariant: a data center gets load only once all cheaper ones are full.
     """
     B, N = unit_cost.shape
-    order, some, cost = np.empty(N, np.int64), np.empty(N, np.int64), np.empty(N)
+    order, usable, cost = np.empty(N, np.int64), np.empty(N, np.int64), np.empty(N)
     worst = 0.0
     for b in range(B):
         asked = demand[b % demand.shape[0]].sum()
         remaining = asked
         cap = capacity[b % capacity.shape[0]]
-        usable = 0  # to sort is most of the work: what has no room is left out
-        for i in range(N):
-            out[b, i] = 0.0
-            if cap[i] > 0.0:
-                some[usable], cost[usable] = i, unit_cost[b, i]
-                usable += 1
-        _sort(cost[:usable], order[:usable])
-        for k in range(usable):
-            i = some[order[k]]
+        count = _usable(unit_cost[b], cap, usable, cost)
+        _sort(cost[:count], order[:count])
+        out[b] = 0.0
+        for k in range(count):
+            i = usable[order[k]]
             load = min(remaining, cap[i])
             out[b, i] = load
             remaining -= load
@@ -149,25 +158,29 @@ def fill_cuts(
     B, N = unit_cost.shape
     C = member.shape[0]
     worst = 0.0
-    order = np.empty(N, np.int64)
-    value = np.empty(C)
+    order, usable, cost = np.empty(N, np.int64), np.empty(N, np.int64), np.empty(N)
+    value, counts = np.empty(C), member.T.copy()
     for b in range(B):
         cap = capacity[b % capacity.shape[0]]
-        _sort(unit_cost[b], order)
+        count = _usable(unit_cost[b], cap, usable, cost)
+        _sort(cost[:count], order[:count])
         rank_before = np.inf
         total = 0.0  # all demand: of the cut without a data center
         for c in range(C):
             value[c] = offset[b % offset.shape[0], c]
             rank_before = min(rank_before, value[c])
             total = max(total, value[c])
-        for k in range(N):
-            i = order[k]
+        out[b] = 0.0
+        for k in range(count):
+            i = usable[order[k]]
             rank = np.inf
             for c in range(C):
-                value[c] += member[c, i] * cap[i]
+                value[c] += counts[i, c] * cap[i]
                 rank = min(rank, value[c])
             out[b, i] = min(rank - rank_before, cap[i])
             rank_before = rank
+            if rank >= total:
+                break
         if rank_before < total:
             worst = max(worst, (total - rank_before) / total)
     return worst

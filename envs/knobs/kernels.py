@@ -60,26 +60,26 @@ def _sources(
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _cheaper_than(limit: float, site: FloatArray, cost: FloatArray, width: FloatArray) -> float:
-    """MWh drawn up to which one more idling MWh of servers costs at most ``limit``."""
+    """MWh of servers' draw up to which one more that idles costs at most ``limit``."""
     total: float = -site[CHARGE]
     for m in range(4):
         if site[IDLE] * site[PUE] * (cost[m] + site[ONSITE]) <= limit:
             total += width[m]
-    return total
+    return total / site[PUE]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _on(load: float, keep: float, more: float, site: FloatArray) -> float:
-    """Capacity that is best to have on; idling pays up to ``keep``, or ``more``, MWh drawn."""
+    """Capacity that is best to have on; idling pays up to a draw of ``keep``, or ``more``, MWh."""
     idle = max(site[IDLE], TINY)
     busy = (1.0 - site[IDLE]) * load
     before = min(site[ON_BEFORE], site[CAPACITY])
-    best = max(min((keep / site[PUE] - busy) / idle, before), (more / site[PUE] - busy) / idle)
+    best = max(min((keep - busy) / idle, before), (more - busy) / idle)
     on: float = max(load, min(best, site[CAPACITY]))
     return on
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _slope(
     load: float,
     keep: float,
@@ -111,42 +111,83 @@ def _slope(
     return slope
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def blocks(sites: FloatArray, servers: bool, width: FloatArray, slope: FloatArray) -> None:
-    """Widths and slopes ``[M, B]`` of the blocks of load; ``B`` is 4, with ``servers`` 11."""
-    M, B = width.shape
-    cost, size, begin, end = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
-    load = np.empty(B)
-    for column in range(M):
-        site = sites[:, column]
-        _sources(site, cost, size, begin, end)
-        capacity, idle = site[CAPACITY], site[IDLE]
-        keep, more = 0.0, 0.0
-        for m in range(3):
-            load[m] = (end[m] - site[CHARGE]) / site[PUE]
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _insert(value: float, capacity: float, load: FloatArray, count: int) -> int:
+    """Put a value between 0 and ``capacity`` in its place in ``load[:count]``: how many it holds."""
+    if not 0.0 < value < capacity:
+        return count
+    k = count
+    while k > 0 and load[k - 1] > value:
+        load[k] = load[k - 1]
+        k -= 1
+    load[k] = value
+    return count + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _bends(
+    servers: bool, site: FloatArray, size: FloatArray, end: FloatArray, load: FloatArray
+) -> int:
+    """Loads where the slope may change, ascending in ``load``, the capacity last: how many."""
+    capacity, idle, count = site[CAPACITY], site[IDLE], 0
+    before, busy = min(site[ON_BEFORE], capacity), 1.0 - idle if idle < 1.0 else 1.0
+    for m in range(3):
+        if size[m] == 0.0:  # it ends where another does
+            continue
+        used = (end[m] - site[CHARGE]) / site[PUE]
+        count = _insert(used, capacity, load, count)
         if servers:
-            keep = _cheaper_than(site[HOLD], site, cost, size)
-            more = _cheaper_than(site[HOLD] - site[START], site, cost, size)
-            before, busy = min(site[ON_BEFORE], capacity), 1.0 - idle if idle < 1.0 else 1.0
-            for m in range(3):
-                load[3 + m] = (load[m] - idle * before) / busy
-                load[6 + m] = (load[m] - idle * capacity) / busy
-            load[9] = before
-        load[B - 1] = capacity
-        for b in range(B):  # put each within the capacity and in its place
-            value = min(max(load[b], 0.0), capacity)
-            k = b
-            while k > 0 and load[k - 1] > value:
-                load[k] = load[k - 1]
-                k -= 1
-            load[k] = value
-        at, last = 0.0, 0.0
-        for b in range(B):
-            width[column, b] = load[b] - at
-            if load[b] > at or b == 0:  # most have no width, and then no slope of their own
-                last = _slope((at + load[b]) / 2, keep, more, servers, site, cost, end)
-            slope[column, b] = last
-            at = load[b]
+            count = _insert((used - idle * before) / busy, capacity, load, count)
+            count = _insert((used - idle * capacity) / busy, capacity, load, count)
+    if servers:
+        count = _insert(before, capacity, load, count)
+    load[count] = capacity
+    return count + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def blocks(
+    sites: FloatArray, servers: bool, most: int, slope: FloatArray, width: FloatArray
+) -> None:
+    """Slopes and widths of the blocks of load of ``sites [13, B, N]``, ``most`` columns a site.
+
+    They are the first columns of ``[B, columns]``. A site's blocks come first of its own; what is
+    left of these has no width.
+    """
+    _, B, N = sites.shape
+    cost, size, begin, end = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+    site, load = np.empty(len(sites)), np.empty(most)
+    for b in range(B):
+        for i in range(N):
+            for row in range(len(site)):
+                site[row] = sites[row, b, i]
+            _sources(site, cost, size, begin, end)
+            keep, more = 0.0, 0.0
+            if servers:
+                keep = _cheaper_than(site[HOLD], site, cost, size)
+                more = _cheaper_than(site[HOLD] - site[START], site, cost, size)
+            count, at, first = _bends(servers, site, size, end, load), 0.0, i * most
+            for k in range(count):
+                middle = (at + load[k]) / 2
+                slope[b, first + k] = _slope(middle, keep, more, servers, site, cost, end)
+                width[b, first + k] = load[k] - at
+                at = load[k]
+            for column in range(first + count, first + most):
+                slope[b, column], width[b, column] = slope[b, first], 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_up(columns: FloatArray, first: int, each: int, out: FloatArray) -> None:
+    """Sums ``out [B, W]`` of ``each`` of the ``columns [B, M]`` in turn, from the ``first`` on."""
+    B, W = out.shape
+    for b in range(B):
+        at = first
+        for w in range(W):
+            total = 0.0
+            for column in range(at, at + each):
+                total += columns[b, column]
+            out[b, w] = total
+            at += each
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -155,8 +196,11 @@ def operate(
 ) -> None:
     """What is ``on [M]``, and MWh ``taken [4, M]`` from each source, at ``load [M]``."""
     cost, width, begin, end = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+    site = np.empty(len(sites))
     for column in range(len(load)):
-        site, x = sites[:, column], load[column]
+        for row in range(len(site)):
+            site[row] = sites[row, column]
+        x = load[column]
         _sources(site, cost, width, begin, end)
         on[column] = x
         if servers:

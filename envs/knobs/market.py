@@ -8,7 +8,6 @@ dispatch clears them all.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs.operation import Levels, Operation, limits
 from equiload.envs.knobs.prices import Costs, Prices, with_footprints
-from equiload.envs.knobs.stack import LoadStack, count_blocks
+from equiload.envs.knobs.stack import LoadStack, add_up, count_blocks
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, FloatArray
@@ -166,37 +165,33 @@ class Market:
         """Clear the blocks of every data center and all other columns; ``sends`` as of clear."""
         N, J, C, steps = self._shape
         fleet, lead = self._fleet, stack.sites.shape[1:-1]
-        width, slope = stack.blocks()
-        xp = namespace(slope)
-        unit, room = [slope.reshape(*lead, -1)], [width.reshape(*lead, -1)]
+        xp = namespace(stack.sites)
 
         def spread(values: Array) -> Array:
             shape = (*lead, values.shape[-1])
             return values if values.shape == shape else xp.broadcast_to(values, shape)
 
-        demand = spread(slot.demand)
+        rows, further = spread(slot.demand), []
         if fleet.models is not None:
-            saves = fleet.models.room(demand).reshape(*lead, -1)
-            unit.append(spread(fleet.models.unit_cost.reshape(-1)))
-            room.append(saves)
-        rows = demand
+            saves = fleet.models.room(slot.demand)
+            room = saves.reshape(*saves.shape[:-2], -1)
+            further.append((fleet.models.unit_cost.reshape(-1), room))
         if work is not None:
-            unit += [spread(work.waits), spread(work.goes)]
-            room += [spread(work.may_wait), spread(work.may_go)]
-            rows = xp.concat([demand, spread(work.amount)], axis=-1)
-        costs, rooms = xp.concat(unit, axis=-1), xp.concat(room, axis=-1)
+            rows = xp.concat([rows, spread(work.amount)], axis=-1)
+            further += [(work.waits, work.may_wait), (work.goes, work.may_go)]
+        costs, rooms = stack.columns(further)
         if fleet.routing_cost is not None:
             # All is served whatever it costs, so a constant changes nothing; but the dispatch
             # proves what it found relative to what it costs, and waiting may cost nothing.
             costs = costs + xp.max(abs(costs), axis=-1, keepdims=True)
         taken, routing = self._columns.loads(costs, rows, rooms)
-        ends = list(accumulate([0, N * self._blocks, J * steps, C, C]))
-        load, saved, waits, goes = (taken[..., a:b] for a, b in pairwise(ends))
-        load = load.reshape(*lead, N, self._blocks).sum(-1)
-        saved = saved.reshape(*lead, J, steps).sum(-1)
-        left = xp.maximum(rows - xp.concat([saved, waits + goes], axis=-1), 0.0)
-        allocation, done = None, left[..., J:, None]
+        saving = N * self._blocks
+        load = add_up(taken, 0, N, self._blocks)
+        saved = add_up(taken, saving, J, steps)
+        waits, goes = (taken[..., a : a + C] for a in (saving + J * steps, saving + J * steps + C))
+        allocation, done = None, xp.maximum(rows[..., J:] - (waits + goes), 0.0)[..., None]
         if sends:
+            left = xp.maximum(rows - xp.concat([saved, waits + goes], axis=-1), 0.0)
             load, allocation, done = self._sent(load, left, rows)
         on, (generation, discharge, forgone, grid) = stack.operate(load)
         storage = fleet.storage is not None

@@ -9,7 +9,9 @@ the cost of a load is convex, and its slope is constant on a few blocks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -52,26 +54,30 @@ class LoadStack:
     @classmethod
     def of(cls, shape: tuple[int, ...], *, servers: bool, **rows: FloatArray | float) -> LoadStack:
         """Stack of sites ``shape [..., N]`` by name of :data:`SITE`; what is left out is 0."""
-        sites = np.zeros((len(SITE), *shape))
-        for name, values in rows.items():
-            sites[SITE.index(name)] = values
+        sites = np.empty((len(SITE), *shape))
+        for row, name in zip(sites, SITE, strict=True):
+            row[...] = rows.get(name, 0.0)
         return cls(sites, servers)
 
     def __getitem__(self, name: str) -> Array:
         """``[..., N]``: a row by its name."""
         return self.sites[SITE.index(name)]
 
-    def blocks(self) -> tuple[Array, Array]:
-        """Widths in MWh and slopes in US$/MWh, ``[..., N, B]``, the slopes ascending."""
-        shape = (*self.sites.shape[1:], count_blocks(self.servers))
-        width, slope = np.empty(shape), np.empty(shape)
-        kernels.blocks(
-            self.sites.reshape(len(SITE), -1),
-            self.servers,
-            width.reshape(-1, shape[-1]),
-            slope.reshape(-1, shape[-1]),
-        )
-        return width, slope
+    def columns(self, further: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+        """What a MWh costs in every column, US$, and MWh that it has room for, ``[..., M]`` each.
+
+        The blocks of all sites, a site's of ascending slope, and then ``further`` columns.
+        """
+        _, *lead, N = self.sites.shape
+        most = count_blocks(self.servers)
+        *starts, M = accumulate((cost.shape[-1] for cost, _ in further), initial=N * most)
+        costs, rooms = np.empty((*lead, M)), np.empty((*lead, M))
+        sites = self.sites.reshape(len(SITE), -1, N)
+        kernels.blocks(sites, self.servers, most, costs.reshape(-1, M), rooms.reshape(-1, M))
+        for start, (cost, room) in zip(starts, further, strict=True):
+            cut = slice(start, start + cost.shape[-1])
+            costs[..., cut], rooms[..., cut] = cost, room
+        return costs, rooms
 
     def operate(self, load: Array) -> tuple[Array, Array]:
         """What is on, ``[..., N]``, and MWh from each source, ``[4, ..., N]``, at ``load``.
@@ -92,3 +98,13 @@ class LoadStack:
 def count_blocks(servers: bool) -> int:
     """Blocks of a data center: one more than there are loads where its slope may change."""
     return 11 if servers else 4
+
+
+def add_up(columns: Array, first: int, count: int, each: int) -> Array:
+    """``[..., count]``: sums of ``each`` of the ``columns [..., M]`` in turn, from the first on."""
+    lead = columns.shape[:-1]
+    if not isinstance(columns, np.ndarray):
+        return columns[..., first : first + count * each].reshape(*lead, count, each).sum(-1)
+    sums = np.empty((*lead, count))
+    kernels.add_up(columns.reshape(-1, columns.shape[-1]), first, each, sums.reshape(-1, count))
+    return sums

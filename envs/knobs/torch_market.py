@@ -5,6 +5,7 @@ Held equal to the compiled one by tests. Not imported by ``equiload.envs``: it n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,8 +107,18 @@ class TorchStack(LoadStack):
 
     sources: TorchDispatch
 
-    def blocks(self) -> tuple[Tensor, Tensor]:
+    def columns(self, further: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """See :class:`LoadStack`."""
+        lead = self.sites.shape[1:-1]
+        width, slope = self._blocks()
+        costs, rooms = [slope.reshape(*lead, -1)], [width.reshape(*lead, -1)]
+        for cost, room in further:
+            costs.append(cost.expand(*lead, -1))
+            rooms.append(room.expand(*lead, -1))
+        return torch.cat(costs, -1), torch.cat(rooms, -1)
+
+    def _blocks(self) -> tuple[Tensor, Tensor]:
+        """Widths in MWh and slopes in US$/MWh, ``[..., N, B]``."""
         cost, width = self._merit_order()
         index = torch.arange(4, device=cost.device)
         first = (cost[..., :, None] == cost[..., None, :]) & (index[:, None] > index)
