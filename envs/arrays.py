@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from array_api_compat import array_namespace
 
-from equiload.envs.typing import Array
+from equiload.envs.typing import Array, FloatArray
+
+_FLOAT = np.dtype(np.float64)
 
 
 def namespace(array: Array) -> Array:
@@ -19,3 +23,17 @@ def like(array: Array, other: Array) -> Array:
         return array
     copy = np.array(array)  # torch warns of arrays that are read-only
     return array_namespace(other).asarray(copy, dtype=other.dtype, device=other.device)
+
+
+def rows(array: Array, lead: tuple[int, ...], *shape: int) -> FloatArray:
+    """``[B, *shape]`` of an array ``[*lead, *shape]``, or of one spread over it; 0 of none.
+
+    The array itself, where a kernel may have it: they are compiled anew for read-only ones.
+    """
+    whole = lead + shape
+    if array is None:
+        array = np.zeros(whole)
+    elif not (array.shape == whole and array.dtype is _FLOAT and array.flags.carray):
+        spread, array = array, np.empty(whole)
+        array[...] = spread
+    return array if len(lead) == 1 else array.reshape(math.prod(lead), *shape)

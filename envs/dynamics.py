@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from equiload.envs.arrays import namespace
+from equiload.envs.arrays import namespace, rows
 from equiload.envs.knobs import operation as knobs
 from equiload.envs.knobs.operation import Levels, Operation
+from equiload.envs.knobs.settlement import Bill, Brought, Done, Left, settle
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics, Setting, Slot
 from equiload.envs.typing import Array
@@ -148,6 +149,8 @@ def _operated(
     slot: Slot, decision: Decision, operation: Operation, physics: Physics, levels: Levels
 ) -> SlotCost:
     fleet, grid = physics.fleet, operation.grid
+    if isinstance(grid, np.ndarray):
+        return _settled(slot, decision, operation, physics, levels)
     used = slot.intensity * grid[..., None, :]
     if slot.onsite_intensity is not None:
         drawn = knobs.draw(decision.load, operation.on, fleet)
@@ -158,6 +161,57 @@ def _operated(
         other = other + knobs.refill(left.stored, fleet)
     energy = namespace(grid).vecdot(slot.price, grid)
     return SlotCost(grid, energy, decision.routing, physics.by_region(used), other, left)
+
+
+def _settled(
+    slot: Slot, decision: Decision, operation: Operation, physics: Physics, levels: Levels
+) -> SlotCost:
+    """The same of numpy arrays."""
+    fleet, lead = physics.fleet, decision.load.shape[:-1]
+    J, N = fleet.reachable.shape
+    equipment, tariff = fleet.equipment, fleet.tariff
+    K, C = len(physics.mu), len(tariff.late)
+    onsite = slot.onsite_intensity
+    brought = Brought(
+        price=rows(slot.price, lead, N),
+        intensity=rows(slot.intensity, lead, K, N),
+        onsite=rows(onsite, lead, 0 if onsite is None else K, N),
+        demand=rows(slot.demand, lead, J),
+        work=rows(slot.work, lead, C),
+        ceiling=rows(slot.ceiling, lead, C),
+    )
+    before = Left(
+        rows(levels.stored, lead, N), rows(levels.waiting, lead, C), rows(levels.on, lead, N)
+    )
+    work = operation.work
+    done = Done(
+        load=rows(decision.load, lead, N),
+        work=rows(work, lead, C, N if work is None else work.shape[-1]),
+        late=rows(operation.late, lead, C),
+        saved=rows(operation.saved, lead, J),
+        **{n: rows(getattr(operation, n), lead, N) for n in ("on", "charge", "discharge", "grid")},
+    )
+    stored, waiting = np.empty((*lead, N)), np.empty((*lead, C))
+    energy, other, used = np.empty(lead), np.empty(lead), np.empty((*lead, K, N))
+    after = Left(stored.reshape(-1, N), rows(waiting, lead, C), before.on)
+    settle(
+        equipment,
+        tariff,
+        brought,
+        before,
+        done,
+        after,
+        Bill(energy.reshape(-1), other.reshape(-1), used.reshape(-1, K, N)),
+    )
+    left = Levels(
+        None if fleet.storage is None else stored,
+        None if fleet.training is None else waiting,
+        operation.on,
+    )
+    if fleet.storage is not None and slot.index == physics.last:
+        other = other + knobs.refill(left.stored, fleet)
+    footprint = physics.by_region(used)
+    return SlotCost(operation.grid, energy, decision.routing, footprint, other, left)
 
 
 def shadow_cost(series: Series, weights: Array, physics: Physics) -> Array:

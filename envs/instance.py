@@ -22,6 +22,7 @@ from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import unit_of
 from equiload.envs.knobs.completion import Equipment
+from equiload.envs.knobs.settlement import Tariff
 from equiload.envs.knobs.models import Models
 from equiload.envs.knobs.servers import Servers
 from equiload.envs.knobs.storage import Storage
@@ -236,6 +237,23 @@ class Fleet(_Frozen):
             np.zeros(0) if models is None else models.steps[0],
         )
         return Equipment(*map(np.array, numbers))  # kernels are compiled anew for read-only ones
+
+    @cached_property
+    def tariff(self) -> Tariff:
+        """What is done beside routing costs by these numbers."""
+        (J, N), storage, training, models = (
+            self.reachable.shape,
+            self.storage,
+            self.training,
+            self.models,
+        )
+        numbers = (
+            np.zeros(N) if storage is None else storage.wear,
+            np.zeros(N) if self.servers is None else self.servers.start_cost,
+            np.zeros(0) if training is None else training.late_cost,
+            np.zeros((J, 0)) if models is None else models.unit_cost,
+        )
+        return Tariff(*map(np.array, numbers))
 
     def to(self, convert: Callable[[FloatArray], Any]) -> Fleet:
         """The same with its numbers in other arrays, tensors on a device, say."""

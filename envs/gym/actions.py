@@ -193,15 +193,15 @@ class ShadowPriceAction:
         factor = xp.exp(xp.clip(self._split(action)[1], -_LARGEST, _LARGEST))
         ends = accumulate(self.levels.values(), initial=0)
         stored, waiting, on = (factor[..., a:b] for a, b in pairwise(ends))
-        prices = Prices(weights)
+        worths = {}
         if fleet.storage is not None:
-            theta = costs.grid + abs(costs.grid) * (stored - 1.0)
-            prices = replace(prices, stored=theta)
+            worths["stored"] = costs.grid + abs(costs.grid) * (stored - 1.0)
         if fleet.training is not None:
-            pi = costs.marginal + abs(costs.marginal) * (waiting - 1.0)
-            prices = replace(prices, waiting=xp.minimum(pi, fleet.training.urgent))
+            worth = costs.marginal + abs(costs.marginal) * (waiting - 1.0)
+            worths["waiting"] = xp.minimum(worth, fleet.training.urgent)
         if fleet.servers is not None:
-            prices = replace(prices, on=fleet.servers.start_cost * on / (1.0 + on))
+            worths["on"] = fleet.servers.start_cost * on / (1.0 + on)
+        prices = Prices(weights, **worths)
         return self._market.clear(slot, prices, levels, self._physics, costs=costs, sends=sends)
 
     def decide(self, action: Array, slot: Slot) -> Decision:

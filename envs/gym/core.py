@@ -172,6 +172,7 @@ class Core:
         self.setting = setting
         self.action = make_action(self._action, setting, self.action_scale)
         self._loop = self.action if isinstance(self.action, ClosedLoop) else None
+        self._operates = isinstance(self.action, Operates)
 
     def reset(
         self,
@@ -247,7 +248,7 @@ class Core:
         physics, space = self.setting.physics, self.action
         if physics.plain(slot):
             return space.decide(action, slot)
-        if isinstance(space, Operates):
+        if self._operates:
             # Who sends what, nobody asks for but a layer.
             sends = self.layer is not None
             return space.operate(action, slot, self.state.levels or Levels(), sends=sends)

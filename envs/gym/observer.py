@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
@@ -234,7 +234,9 @@ class Observer:
         if self.features:
             out[..., self._first : self.size - self._live] = 0.0 if over else self._added(slot)
         if self._gauges:
-            out[..., self._standard : self._first] = self._read(slot, state.levels)
+            read = out[..., self._standard : self._first]
+            np.concatenate(list(self._read(slot, state.levels)), axis=-1, out=read)
+            read.clip(-LIMIT, LIMIT, out=read)
         if self._loop is not None:
             out[..., self.size - self._live :] = 0.0 if over else logits_of(self._loop.multipliers)
         if self._sum is None:
@@ -256,18 +258,13 @@ class Observer:
         )
         return self.present(out)
 
-    def _read(self, slot: Slot, levels: Levels | None) -> Array:
-        """Levels and what else there is beside routing, ``[..., width]``, of order one."""
-        there = {
-            "generation": slot.generation,
-            "may_wait": slot.ceiling,
-            "work": slot.work,
-        }
+    def _read(self, slot: Slot, levels: Levels | None) -> Iterator[Array]:
+        """Levels and what else there is beside routing, block by block, of order one."""
+        there = {"generation": slot.generation, "may_wait": slot.ceiling, "work": slot.work}
         if levels is not None:
             there |= {"stored": levels.stored, "on": levels.on, "waiting": levels.waiting}
-        xp, gauges = namespace(slot.price), self._gauges.items()
-        parts = [there[name] / like(scale, slot.price) for name, (_, scale) in gauges]
-        return xp.clip(xp.concat(parts, axis=-1), -LIMIT, LIMIT)
+        for name, (_, scale) in self._gauges.items():
+            yield there[name] / like(scale, slot.price)
 
     def _build_tensor(
         self, slot: Slot, state: State, share_left: float, angle: FloatArray, over: bool
@@ -301,7 +298,8 @@ class Observer:
             added.append(logits_of(like(self._loop.multipliers, standard)))
         added = [part * (0.0 if over else 1.0) for part in added]
         if self._gauges:
-            added.insert(0, self._read(slot, state.levels))
+            read = xp.concat(list(self._read(slot, state.levels)), axis=-1)
+            added.insert(0, xp.clip(read, -LIMIT, LIMIT))
         return xp.concat([standard, *added], axis=-1)
 
     def present(self, flat: Array) -> Any:

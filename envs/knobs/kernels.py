@@ -16,27 +16,38 @@ TINY = 1e-30
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def weigh(per_unit: FloatArray, amounts: FloatArray, out: FloatArray) -> None:
+    """Sums ``out [B, N]`` over kinds of ``amounts [B, K, N]`` at so much ``per_unit [B, K, N]``."""
+    B, K, N = amounts.shape
+    for b in range(B):
+        out[b] = 0.0
+        for k in range(K):
+            for i in range(N):
+                out[b, i] += per_unit[b, k, i] * amounts[b, k, i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def last_served(
     unit: FloatArray, capacity: FloatArray, asked: FloatArray, cost: FloatArray
 ) -> None:
-    """``cost [M]`` of the data center where the last of what is ``asked [M]`` finds room.
+    """``cost [B, 1]`` of the data center where the last of what is ``asked [B, 1]`` finds room.
 
-    The cheapest by ``unit [M, N]`` come first, each up to its ``capacity [M, N]``.
+    The cheapest by ``unit [B, N]`` come first, each up to its ``capacity [B, N]``.
     """
-    M, N = unit.shape
+    B, N = unit.shape
     used = np.empty(N, np.bool_)
-    for row in range(M):
+    for b in range(B):
         used[:] = False
         room = 0.0
         for _ in range(N):
             best = -1
             for i in range(N):
-                if not used[i] and (best < 0 or unit[row, i] < unit[row, best]):
+                if not used[i] and (best < 0 or unit[b, i] < unit[b, best]):
                     best = i
             used[best] = True
-            cost[row] = unit[row, best]
-            room += capacity[row, best]
-            if room >= asked[row]:
+            cost[b, 0] = unit[b, best]
+            room += capacity[b, best]
+            if room >= asked[b, 0]:
                 break
 
 

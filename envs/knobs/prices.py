@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equiload.envs.arrays import namespace
+from equiload.envs.arrays import namespace, rows
 from equiload.envs.knobs import kernels
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics, Slot
@@ -71,10 +71,9 @@ class Costs:
 def _last_served(unit: Array, capacity: Array, asked: Array) -> Array:
     """US$/MWh ``[..., 1]`` where the last of what is ``asked [..., 1]`` finds room."""
     if isinstance(unit, np.ndarray):
-        cost, N = np.empty((*unit.shape[:-1], 1)), unit.shape[-1]
-        room = np.broadcast_to(capacity, unit.shape).reshape(-1, N)
-        wanted = np.broadcast_to(asked, cost.shape).reshape(-1)
-        kernels.last_served(unit.reshape(-1, N), room, wanted, cost.reshape(-1))
+        lead, N, cost = unit.shape[:-1], unit.shape[-1], np.empty((*unit.shape[:-1], 1))
+        room, wanted = rows(capacity, lead, N), rows(asked, lead, 1)
+        kernels.last_served(rows(unit, lead, N), room, wanted, cost.reshape(-1, 1))
         return cost
     xp = namespace(unit)
     capacity = xp.broadcast_to(capacity, unit.shape)
@@ -93,7 +92,19 @@ def with_footprints(
     footprint of their own.
     """
     per_unit = physics.mu[:, None] * physics.by_datacenter(weights)
-    grid: FloatArray = slot.price + (per_unit * slot.intensity).sum(-2)
+    grid: FloatArray = slot.price + _footprints(per_unit, slot.intensity)
     if slot.onsite_intensity is None:
         return grid, 0.0
-    return grid, (per_unit * slot.onsite_intensity).sum(-2)
+    return grid, _footprints(per_unit, slot.onsite_intensity)
+
+
+def _footprints(per_unit: Array, intensity: Array) -> Array:
+    """US$/MWh ``[..., N]`` of footprints ``[..., K, N]`` at so much per unit."""
+    if isinstance(intensity, np.ndarray) and per_unit.shape == intensity.shape:
+        *lead, K, N = intensity.shape
+        cost = np.empty((*lead, N))
+        kernels.weigh(
+            per_unit.reshape(-1, K, N), rows(intensity, tuple(lead), K, N), cost.reshape(-1, N)
+        )
+        return cost
+    return (per_unit * intensity).sum(-2)
