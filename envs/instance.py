@@ -22,9 +22,9 @@ from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import DataError, InfeasibleError
 from equiload.envs.footprints import unit_of
 from equiload.envs.knobs.completion import Equipment
-from equiload.envs.knobs.settlement import Tariff
 from equiload.envs.knobs.models import Models
 from equiload.envs.knobs.servers import Servers
+from equiload.envs.knobs.settlement import Tariff
 from equiload.envs.knobs.storage import Storage
 from equiload.envs.knobs.training import Training
 from equiload.envs.series import Series

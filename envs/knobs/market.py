@@ -7,18 +7,22 @@ dispatch clears them all.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equiload.envs.arrays import namespace
+from equiload.envs.arrays import namespace, rows
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
-from equiload.envs.knobs.operation import Levels, Operation, limits
+from equiload.envs.knobs import kernels
+from equiload.envs.knobs.completion import There
+from equiload.envs.knobs.kernels import Offers, Terms
+from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.knobs.prices import Costs, Prices, with_footprints
-from equiload.envs.knobs.stack import LoadStack, add_up, count_blocks
+from equiload.envs.knobs.stack import SITE, LoadStack, count_blocks
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics
 from equiload.envs.typing import Array, FloatArray
@@ -59,7 +63,7 @@ class Market:
             reach = np.concatenate([reach, training.reach(N)])
             if pairs is not None:
                 pairs = np.concatenate([pairs, np.zeros((len(training.classes), N))])
-        rows, steps = len(reach), 0 if models is None else len(models.steps[0])
+        steps = 0 if models is None else len(models.steps[0])
         #: Who sends where, once loads are known.
         self._rows = Dispatch(reach, pairs)
         # What is saved, waits or goes is some row's own. Rows of equal reach are one to the
@@ -73,7 +77,8 @@ class Market:
             routing[:, : N * self._blocks] = np.repeat(pairs, self._blocks, axis=1)
             pairs = routing
         self._columns: Dispatch | TorchDispatch = Dispatch(reach, pairs)
-        self._shape = (N, J, rows - J, steps)
+        self._shape = (N, J, len(self._rows.reachable) - J, steps)
+        self._empty = np.zeros((1, N))
 
     def clear(
         self,
@@ -102,28 +107,49 @@ class Market:
         sends
             Must be known who sends what? Loads alone are faster.
         """
-        fleet, xp = self._fleet, namespace(slot.price)
-        stored = prices.stored
-        most: tuple[Array, Array] = (0.0, 0.0)
-        if fleet.storage is not None and stored is not None:
-            most = limits(levels.stored, fleet, between)
-        on: tuple[Array, Array, Array] = (0.0, 0.0, levels.on)
-        if fleet.servers is not None:
-            on = (0.0 if prices.on is None else prices.on, fleet.servers.start_cost, levels.on)
-        work = None
-        if fleet.training is not None:
-            amount = levels.waiting + slot.work
-            goes = fleet.training.late_cost
-            waits = fleet.training.urgent if prices.waiting is None else prices.waiting
-            # To give up is dearer than to wait, or there is no waiting.
-            may_wait = xp.where(waits < goes, xp.minimum(amount, slot.ceiling), 0.0)
-            work = Work(amount, may_wait, waits, amount - may_wait, goes)
+        fleet, equipment, tariff = self._fleet, self._fleet.equipment, self._fleet.tariff
+        N, J, C, _ = self._shape
         if costs is None:
-            paid = with_footprints(slot, prices.weights, physics)
+            grid, onsite = with_footprints(slot, prices.weights, physics)
         else:
-            paid = costs.grid, costs.onsite
-        stack = self.stack(slot, paid, stored, most, on)
-        return self.dispatch(stack, slot, work, sends=sends)
+            grid, onsite = costs.grid, costs.onsite
+        lead, least, most = grid.shape[:-1], self._empty, equipment.energy[None]
+        if prices.stored is None:
+            between = levels.stored, levels.stored
+        if between is not None:
+            least, most = (rows(level, lead, N) for level in between)
+        waiting, due = prices.waiting, None
+        if fleet.training is not None:
+            waiting = fleet.training.urgent if waiting is None else waiting
+            due = levels.waiting + slot.work
+        brought = {
+            "capacity": slot.capacity,
+            "generation": slot.generation,
+            "stored": levels.stored,
+        }
+        there = There(
+            demand=rows(slot.demand, lead, J),
+            due=rows(due, lead, C),
+            ceiling=rows(slot.ceiling, lead, C),
+            **{name: rows(array, lead, N) for name, array in brought.items()},
+        )
+        terms = Terms(
+            rows(grid, lead, N),
+            rows(onsite, lead, N),
+            rows(prices.stored, lead, N),
+            rows(waiting, lead, C),
+            rows(prices.on, lead, N),
+            rows(levels.on, lead, N),
+            least,
+            most,
+        )
+        M, B = self._columns.reachable.shape[1], math.prod(lead)
+        offers = Offers(*map(np.empty, ((len(SITE), B, N), (B, M), (B, M), (B, J + C))))
+        servers = fleet.servers is not None
+        kernels.offer(equipment, tariff, there, terms, servers, self._blocks, offers)
+        stack = LoadStack(offers.sites.reshape(len(SITE), *lead, N), servers)
+        costs, rooms, asked = (array.reshape(*lead, -1) for array in offers[1:])
+        return self._cleared(stack, costs, rooms, asked, slot, sends=sends)
 
     def stack(
         self,
@@ -163,7 +189,6 @@ class Market:
         self, stack: LoadStack, slot: Series, work: Work | None, *, sends: bool = True
     ) -> Decision:
         """Clear the blocks of every data center and all other columns; ``sends`` as of clear."""
-        N, J, C, steps = self._shape
         fleet, lead = self._fleet, stack.sites.shape[1:-1]
         xp = namespace(stack.sites)
 
@@ -171,28 +196,42 @@ class Market:
             shape = (*lead, values.shape[-1])
             return values if values.shape == shape else xp.broadcast_to(values, shape)
 
-        rows, further = spread(slot.demand), []
+        asked, further = spread(slot.demand), []
         if fleet.models is not None:
             saves = fleet.models.room(slot.demand)
             room = saves.reshape(*saves.shape[:-2], -1)
             further.append((fleet.models.unit_cost.reshape(-1), room))
         if work is not None:
-            rows = xp.concat([rows, spread(work.amount)], axis=-1)
+            asked = xp.concat([asked, spread(work.amount)], axis=-1)
             further += [(work.waits, work.may_wait), (work.goes, work.may_go)]
         costs, rooms = stack.columns(further)
+        return self._cleared(stack, costs, rooms, asked, slot, sends=sends)
+
+    def _cleared(
+        self,
+        stack: LoadStack,
+        costs: Array,
+        rooms: Array,
+        asked: Array,
+        slot: Series,
+        *,
+        sends: bool,
+    ) -> Decision:
+        """Decision once the ``costs`` and ``rooms [..., M]`` of all columns are known.
+
+        ``asked [..., J + C]``: demand and work.
+        """
+        fleet, (_, J, C, _), xp = self._fleet, self._shape, namespace(costs)
         if fleet.routing_cost is not None:
             # All is served whatever it costs, so a constant changes nothing; but the dispatch
             # proves what it found relative to what it costs, and waiting may cost nothing.
             costs = costs + xp.max(abs(costs), axis=-1, keepdims=True)
-        taken, routing = self._columns.loads(costs, rows, rooms)
-        saving = N * self._blocks
-        load = add_up(taken, 0, N, self._blocks)
-        saved = add_up(taken, saving, J, steps)
-        waits, goes = (taken[..., a : a + C] for a in (saving + J * steps, saving + J * steps + C))
-        allocation, done = None, xp.maximum(rows[..., J:] - (waits + goes), 0.0)[..., None]
+        taken, routing = self._columns.loads(costs, asked, rooms)
+        load, saved, late, done = self._shared(taken, asked)
+        allocation, work = None, done[..., None]
         if sends:
-            left = xp.maximum(rows - xp.concat([saved, waits + goes], axis=-1), 0.0)
-            load, allocation, done = self._sent(load, left, rows)
+            left = xp.concat([xp.maximum(asked[..., :J] - saved, 0.0), done], axis=-1)
+            load, allocation, work = self._sent(load, left, asked)
         on, (generation, discharge, forgone, grid) = stack.operate(load)
         storage = fleet.storage is not None
         return Decision(
@@ -200,8 +239,8 @@ class Market:
             routing,
             allocation,
             operation=Operation(
-                work=done if C else None,
-                late=goes if C else None,
+                work=work if C else None,
+                late=late if C else None,
                 saved=saved if fleet.models is not None else None,
                 on=on if fleet.servers is not None else None,
                 charge=stack["charge"] - forgone if storage else None,
@@ -211,13 +250,26 @@ class Market:
             ),
         )
 
-    def _sent(self, load: Array, left: Array, rows: Array) -> tuple[Array, Array, Array]:
+    def _shared(self, taken: Array, asked: Array) -> tuple[Array, Array, Array, Array]:
+        """Whose what is ``taken [..., M]`` is, of what was ``asked [..., J + C]``.
+
+        Loads ``[..., N]``, demand saved ``[..., J]``, and work given up and done ``[..., C]``.
+        """
+        N, J, C, steps = self._shape
+        lead, B = taken.shape[:-1], math.prod(taken.shape[:-1])
+        shares = [np.empty((B, size)) for size in (N, J, C, C)]
+        columns = taken.reshape(B, -1), rows(asked, lead, J + C)
+        kernels.share_out(*columns, (self._blocks, steps), *shares)
+        load, saved, late, done = (share.reshape(*lead, -1) for share in shares)
+        return load, saved, late, done
+
+    def _sent(self, load: Array, left: Array, asked: Array) -> tuple[Array, Array, Array]:
         """Loads ``[..., N]``, who sends them ``[..., J, N]``, and the work ``[..., C, N]`` in them.
 
-        ``left [..., J + C]`` of all ``rows`` is sent, so that about ``load`` comes of it.
+        ``left [..., J + C]`` of all that was ``asked`` is sent, so that about ``load`` comes of it.
         """
         # A hair of room: what is left of a row that all but waits is off by rounding in the whole.
-        room_left = load + 1e-12 * rows.sum(-1, keepdims=True)
+        room_left = load + 1e-12 * asked.sum(-1, keepdims=True)
         sends = self._rows.allocation(np.zeros(load.shape), left, room_left)
         J = self._shape[1]
         return sends.sum(-2), sends[..., :J, :], sends[..., J:, :]

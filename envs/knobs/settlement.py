@@ -5,7 +5,6 @@ The same as the array form of :func:`~equiload.envs.dynamics.slot_cost`, a probl
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import njit
 
 from equiload.envs.knobs.completion import Equipment
@@ -15,8 +14,8 @@ from equiload.envs.typing import FloatArray
 class Tariff(NamedTuple):
     """What a fleet's parts cost; a part that it has not costs nothing.
 
-    ``wear`` and ``start [N]``, ``late [C]``, and ``quality [J, H]`` of each step that smaller models
-    save, US$/MWh.
+    US$/MWh: ``wear`` and ``start [N]``, ``late [C]``, and ``quality [J, H]``, of what each step to
+    a smaller model saves.
     """
 
     wear: FloatArray
@@ -26,7 +25,10 @@ class Tariff(NamedTuple):
 
 
 class Brought(NamedTuple):
-    """What a slot brings: ``[B, N]``, ``[B, K, N]`` (``onsite``: none, or K), ``[B, J]``, ``[B, C]``."""
+    """What a slot brings, as in :class:`~equiload.envs.setting.Slot`, a problem a row.
+
+    ``onsite [B, 0, N]`` where sites have no footprint of their own.
+    """
 
     price: FloatArray
     intensity: FloatArray
@@ -37,8 +39,7 @@ class Brought(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What is done: ``[B, N]``; of ``work [B, C, N]`` (or all of it, ``[B, C, 1]``), ``late [B, C]``
-    and ``saved [B, J]``."""
+    """What is done, as in :class:`~equiload.envs.knobs.operation.Operation`, a problem a row."""
 
     load: FloatArray
     work: FloatArray
@@ -77,51 +78,36 @@ def settle(
     bill: Bill,
 ) -> None:
     """Write ``bill``, and the levels ``after`` the slot but for what is on."""
-    for b in range(len(bill.energy)):
-        _supply(b, equipment, brought, done, bill)
-        other = 0.0
-        for i in range(done.load.shape[1]):
-            other += done.discharge[b, i] * tariff.wear[i]
-            other += max(done.on[b, i] - before.on[b, i], 0.0) * tariff.start[i]
-            given = done.discharge[b, i] / equipment.out[i]
-            level = before.stored[b, i] + (done.charge[b, i] * equipment.into[i] - given)
-            after.stored[b, i] = min(max(level, 0.0), equipment.energy[i])
-        for c in range(len(tariff.late)):
-            other += done.late[b, c] * tariff.late[c]
+    pue, idle, energy, _, _, into, out, _, share, steps = equipment
+    wear, start, late_cost, quality = tariff
+    price, intensity, onsite, demand, arrived, ceiling = brought
+    stored, waiting, on_before = before
+    load, work, late, saved, on, charge, discharge, grid = done
+    (B, N), K = load.shape, intensity.shape[1]
+    for b in range(B):
+        supply, other = 0.0, 0.0
+        for i in range(N):
+            supply += price[b, i] * grid[b, i]
+            drawn = (idle[i] * on[b, i] + (1.0 - idle[i]) * load[b, i]) * pue[i]
+            for k in range(K):
+                bill.footprint[b, k, i] = intensity[b, k, i] * grid[b, i]
+            for k in range(onsite.shape[1]):
+                bill.footprint[b, k, i] += onsite[b, k, i] * drawn
+            other += discharge[b, i] * wear[i]
+            other += max(on[b, i] - on_before[b, i], 0.0) * start[i]
+            level = stored[b, i] + (charge[b, i] * into[i] - discharge[b, i] / out[i])
+            after.stored[b, i] = min(max(level, 0.0), energy[i])
+        for c in range(len(late_cost)):
+            other += late[b, c] * late_cost[c]
             finished = 0.0
-            for i in range(done.work.shape[2]):
-                finished += done.work[b, c, i]
-            waits = before.waiting[b, c] + brought.work[b, c] - finished - done.late[b, c]
-            after.waiting[b, c] = min(max(waits, 0.0), brought.ceiling[b, c])
-        bill.other[b] = other + _quality(b, equipment, tariff, brought, done)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _supply(b: int, equipment: Equipment, brought: Brought, done: Done, bill: Bill) -> None:
-    """Cost of the grid's energy, and the sites' footprints."""
-    pue, idle = equipment.pue, equipment.idle
-    bill.energy[b] = 0.0
-    for i in range(len(pue)):
-        grid = done.grid[b, i]
-        bill.energy[b] += brought.price[b, i] * grid
-        drawn = (idle[i] * done.on[b, i] + (1.0 - idle[i]) * done.load[b, i]) * pue[i]
-        for k in range(brought.intensity.shape[1]):
-            bill.footprint[b, k, i] = brought.intensity[b, k, i] * grid
-        for k in range(brought.onsite.shape[1]):
-            bill.footprint[b, k, i] += brought.onsite[b, k, i] * drawn
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _quality(
-    b: int, equipment: Equipment, tariff: Tariff, brought: Brought, done: Done
-) -> float:
-    """Cost of what smaller models save: each step's room in turn."""
-    total = 0.0
-    for j in range(len(equipment.share)):
-        left = done.saved[b, j]
-        for h in range(len(equipment.steps)):
-            room = brought.demand[b, j] * equipment.share[j] * equipment.steps[h]
-            taken = min(max(left, 0.0), room)
-            total += taken * tariff.quality[j, h]
-            left -= room
-    return total
+            for i in range(work.shape[2]):
+                finished += work[b, c, i]
+            left = waiting[b, c] + arrived[b, c] - finished - late[b, c]
+            after.waiting[b, c] = min(max(left, 0.0), ceiling[b, c])
+        for j in range(len(share)):
+            left = saved[b, j]
+            for h in range(len(steps)):  # each step's room in turn
+                room = demand[b, j] * share[j] * steps[h]
+                other += min(max(left, 0.0), room) * quality[j, h]
+                left -= room
+        bill.energy[b], bill.other[b] = supply, other

@@ -19,21 +19,7 @@ from equiload.envs.knobs import kernels
 from equiload.envs.typing import Array, FloatArray
 
 #: What a site sees, in the order of the rows of :attr:`LoadStack.sites`.
-SITE = (
-    "price",  # US$/MWh from the grid, its footprint included
-    "onsite",  # US$/MWh drawn, whatever its source: on-site footprint
-    "capacity",  # MWh of load, and of servers that can be on
-    "pue",  # MWh drawn per MWh of load
-    "generation",  # MWh of on-site generation at hand
-    "charge",  # MWh that the battery can take …
-    "discharge",  # … and give
-    "worth_charged",  # US$ per MWh taken, θ·η_c
-    "cost_discharged",  # US$ per MWh given, θ/η_d + κ
-    "idle",  # share of full power that a server draws idling
-    "hold",  # US$ that it is worth to have a MWh per slot of capacity on, φ
-    "start",  # US$ to switch it on, β
-    "on_before",  # MWh per slot that was on before
-)
+SITE = kernels.Site._fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +71,13 @@ class LoadStack:
         Sources: generation, discharge, charging that is forgone, the grid.
         """
         on, taken = np.empty(load.shape), np.empty((4, *load.shape))
+        N = load.shape[-1]
         kernels.operate(
-            self.sites.reshape(len(SITE), -1),
+            self.sites.reshape(len(SITE), -1, N),
             self.servers,
-            np.ascontiguousarray(load).reshape(-1),
-            on.reshape(-1),
-            taken.reshape(4, -1),
+            np.ascontiguousarray(load).reshape(-1, N),
+            on.reshape(-1, N),
+            taken.reshape(4, -1, N),
         )
         return on, taken
 
@@ -98,13 +85,3 @@ class LoadStack:
 def count_blocks(servers: bool) -> int:
     """Blocks of a data center: one more than there are loads where its slope may change."""
     return 11 if servers else 4
-
-
-def add_up(columns: Array, first: int, count: int, each: int) -> Array:
-    """``[..., count]``: sums of ``each`` of the ``columns [..., M]`` in turn, from the first on."""
-    lead = columns.shape[:-1]
-    if not isinstance(columns, np.ndarray):
-        return columns[..., first : first + count * each].reshape(*lead, count, each).sum(-1)
-    sums = np.empty((*lead, count))
-    kernels.add_up(columns.reshape(-1, columns.shape[-1]), first, each, sums.reshape(-1, count))
-    return sums

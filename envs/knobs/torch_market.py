@@ -18,6 +18,8 @@ from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs.kernels import TINY
 from equiload.envs.knobs.market import Market, Work
+from equiload.envs.knobs.operation import Levels, limits
+from equiload.envs.knobs.prices import Costs, Prices, with_footprints
 from equiload.envs.knobs.stack import SITE, LoadStack, count_blocks
 from equiload.envs.series import Series
 from equiload.envs.setting import Physics
@@ -86,6 +88,49 @@ class TorchMarket(Market):
         pue = rows["pue"]
         sites = [torch.as_tensor(rows.get(name, 0.0)).to(pue).expand(shape) for name in SITE]
         return TorchStack(torch.stack(sites), self._fleet.servers is not None, self._sources)
+
+    def clear(
+        self,
+        slot: Series,
+        prices: Prices,
+        levels: Levels,
+        physics: Physics,
+        between: tuple[Tensor, Tensor] | None = None,
+        *,
+        costs: Costs | None = None,
+        sends: bool = False,
+    ) -> Decision:
+        """See :class:`Market`; ``sends`` is left alone."""
+        fleet = self._fleet
+        stored = prices.stored
+        most: tuple[Array, Array] = (0.0, 0.0)
+        if fleet.storage is not None and stored is not None:
+            most = limits(levels.stored, fleet, between)
+        on: tuple[Array, Array, Array] = (0.0, 0.0, levels.on)
+        if fleet.servers is not None:
+            on = (0.0 if prices.on is None else prices.on, fleet.servers.start_cost, levels.on)
+        work = None
+        if fleet.training is not None:
+            amount = levels.waiting + slot.work
+            goes = fleet.training.late_cost
+            waits = fleet.training.urgent if prices.waiting is None else prices.waiting
+            # To give up is dearer than to wait, or there is no waiting.
+            may_wait = torch.where(waits < goes, torch.minimum(amount, slot.ceiling), 0.0)
+            work = Work(amount, may_wait, waits, amount - may_wait, goes)
+        if costs is None:
+            paid = with_footprints(slot, prices.weights, physics)
+        else:
+            paid = costs.grid, costs.onsite
+        stack = self.stack(slot, paid, stored, most, on)
+        return self.dispatch(stack, slot, work, sends=sends)
+
+    def _shared(self, taken: Tensor, asked: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        N, J, C, steps = self._shape
+        lead = taken.shape[:-1]
+        load, saved, waits, late = taken.split([N * self._blocks, J * steps, C, C], -1)
+        done = torch.clamp(asked[..., J:] - (waits + late), min=0.0)
+        each = load.reshape(*lead, N, self._blocks), saved.reshape(*lead, J, steps)
+        return each[0].sum(-1), each[1].sum(-1), late, done
 
     def dispatch(
         self, stack: LoadStack, slot: Series, work: Work | None, *, sends: bool = False
