@@ -33,7 +33,13 @@ def rows(array: Array, lead: tuple[int, ...], *shape: int) -> FloatArray:
     whole = lead + shape
     if array is None:
         array = np.zeros(whole)
-    elif not (array.shape == whole and array.dtype is _FLOAT and array.flags.carray):
+    elif not (
+        isinstance(array, np.ndarray)
+        and array.shape == whole
+        and array.dtype is _FLOAT
+        and array.flags.carray
+    ):
         spread, array = array, np.empty(whole)
         array[...] = spread
-    return array if len(lead) == 1 else array.reshape(math.prod(lead), *shape)
+    flat: FloatArray = array if len(lead) == 1 else array.reshape(math.prod(lead), *shape)
+    return flat

@@ -172,7 +172,8 @@ class Core:
         self.setting = setting
         self.action = make_action(self._action, setting, self.action_scale)
         self._loop = self.action if isinstance(self.action, ClosedLoop) else None
-        self._operates = isinstance(self.action, Operates)
+        # Asked once: looking a protocol's methods up takes as long as a slot's smaller kernels.
+        self._operates = self.action if isinstance(self.action, Operates) else None
 
     def reset(
         self,
@@ -248,10 +249,10 @@ class Core:
         physics, space = self.setting.physics, self.action
         if physics.plain(slot):
             return space.decide(action, slot)
-        if self._operates:
+        if self._operates is not None:
             # Who sends what, nobody asks for but a layer.
             sends = self.layer is not None
-            return space.operate(action, slot, self.state.levels or Levels(), sends=sends)
+            return self._operates.operate(action, slot, self.state.levels or Levels(), sends=sends)
         # What it does not say gets its default.
         return operated(space.allocation(action, slot), None, slot, self.state.levels, physics)
 

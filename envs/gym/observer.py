@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
@@ -138,6 +138,8 @@ class Observer:
         self._standard = len(self._scale)
         self._gauges = _gauges(setting) if self.levels and setting.knobs else {}
         axes |= {name: axis for name, (axis, _) in self._gauges.items()}
+        if self._gauges:
+            self._full = np.concatenate([scale for _, scale in self._gauges.values()])
         for feature in self.features:
             added = feature.reset(setting, price_scale=self.price_scale)
             twice = [block for block in added if block in axes]
@@ -234,9 +236,7 @@ class Observer:
         if self.features:
             out[..., self._first : self.size - self._live] = 0.0 if over else self._added(slot)
         if self._gauges:
-            read = out[..., self._standard : self._first]
-            np.concatenate(list(self._read(slot, state.levels)), axis=-1, out=read)
-            read.clip(-LIMIT, LIMIT, out=read)
+            out[..., self._standard : self._first] = self._read(slot, state.levels)
         if self._loop is not None:
             out[..., self.size - self._live :] = 0.0 if over else logits_of(self._loop.multipliers)
         if self._sum is None:
@@ -258,13 +258,14 @@ class Observer:
         )
         return self.present(out)
 
-    def _read(self, slot: Slot, levels: Levels | None) -> Iterator[Array]:
-        """Levels and what else there is beside routing, block by block, of order one."""
+    def _read(self, slot: Slot, levels: Levels | None) -> Array:
+        """Levels and what else there is beside routing, ``[..., width]``, of order one."""
         there = {"generation": slot.generation, "may_wait": slot.ceiling, "work": slot.work}
         if levels is not None:
             there |= {"stored": levels.stored, "on": levels.on, "waiting": levels.waiting}
-        for name, (_, scale) in self._gauges.items():
-            yield there[name] / like(scale, slot.price)
+        xp = namespace(slot.price)
+        read = xp.concat([there[name] for name in self._gauges], axis=-1)
+        return xp.clip(read / like(self._full, read), -LIMIT, LIMIT)
 
     def _build_tensor(
         self, slot: Slot, state: State, share_left: float, angle: FloatArray, over: bool
@@ -298,8 +299,7 @@ class Observer:
             added.append(logits_of(like(self._loop.multipliers, standard)))
         added = [part * (0.0 if over else 1.0) for part in added]
         if self._gauges:
-            read = xp.concat(list(self._read(slot, state.levels)), axis=-1)
-            added.insert(0, xp.clip(read, -LIMIT, LIMIT))
+            added.insert(0, self._read(slot, state.levels))
         return xp.concat([standard, *added], axis=-1)
 
     def present(self, flat: Array) -> Any:

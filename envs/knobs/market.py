@@ -79,6 +79,7 @@ class Market:
         self._columns: Dispatch | TorchDispatch = Dispatch(reach, pairs)
         self._shape = (N, J, len(self._rows.reachable) - J, steps)
         self._empty = np.zeros((1, N))
+        self._kept: Offers | None = None
 
     def clear(
         self,
@@ -86,7 +87,7 @@ class Market:
         prices: Prices,
         levels: Levels,
         physics: Physics,
-        between: tuple[FloatArray, FloatArray] | None = None,
+        between: tuple[Array, Array] | None = None,
         *,
         costs: Costs | None = None,
         sends: bool = True,
@@ -143,13 +144,20 @@ class Market:
             least,
             most,
         )
-        M, B = self._columns.reachable.shape[1], math.prod(lead)
-        offers = Offers(*map(np.empty, ((len(SITE), B, N), (B, M), (B, M), (B, J + C))))
-        servers = fleet.servers is not None
+        offers, servers = self._room(math.prod(lead)), fleet.servers is not None
         kernels.offer(equipment, tariff, there, terms, servers, self._blocks, offers)
         stack = LoadStack(offers.sites.reshape(len(SITE), *lead, N), servers)
-        costs, rooms, asked = (array.reshape(*lead, -1) for array in offers[1:])
-        return self._cleared(stack, costs, rooms, asked, slot, sends=sends)
+        per_unit, rooms, asked = (array.reshape(*lead, -1) for array in offers[1:])
+        return self._cleared(stack, per_unit, rooms, asked, slot, sends=sends)
+
+    def _room(self, count: int) -> Offers:
+        """Room for the offers of so many problems: kept, since fresh memory takes its time."""
+        if self._kept is None or len(self._kept.asked) != count:
+            N, J, C, steps = self._shape
+            M = N * self._blocks + J * steps + 2 * C
+            shapes = (len(SITE), count, N), (count, M), (count, M), (count, J + C)
+            self._kept = Offers(*map(np.empty, shapes))
+        return self._kept
 
     def stack(
         self,

@@ -95,7 +95,7 @@ class TorchMarket(Market):
         prices: Prices,
         levels: Levels,
         physics: Physics,
-        between: tuple[Tensor, Tensor] | None = None,
+        between: tuple[Array, Array] | None = None,
         *,
         costs: Costs | None = None,
         sends: bool = False,
@@ -112,10 +112,10 @@ class TorchMarket(Market):
         work = None
         if fleet.training is not None:
             amount = levels.waiting + slot.work
-            goes = fleet.training.late_cost
+            goes: Array = fleet.training.late_cost
             waits = fleet.training.urgent if prices.waiting is None else prices.waiting
             # To give up is dearer than to wait, or there is no waiting.
-            may_wait = torch.where(waits < goes, torch.minimum(amount, slot.ceiling), 0.0)
+            may_wait: Array = torch.where(waits < goes, torch.minimum(amount, slot.ceiling), 0.0)
             work = Work(amount, may_wait, waits, amount - may_wait, goes)
         if costs is None:
             paid = with_footprints(slot, prices.weights, physics)
@@ -127,7 +127,8 @@ class TorchMarket(Market):
     def _shared(self, taken: Tensor, asked: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         N, J, C, steps = self._shape
         lead = taken.shape[:-1]
-        load, saved, waits, late = taken.split([N * self._blocks, J * steps, C, C], -1)
+        sizes = [N * self._blocks, J * steps, C, C]
+        load, saved, waits, late = torch.split(taken, sizes, -1)
         done = torch.clamp(asked[..., J:] - (waits + late), min=0.0)
         each = load.reshape(*lead, N, self._blocks), saved.reshape(*lead, J, steps)
         return each[0].sum(-1), each[1].sum(-1), late, done
