@@ -170,6 +170,8 @@ class ShadowPriceAction:
         self._loads: Dispatch | TorchDispatch = dispatch or self._dispatch
         self._physics, self._scale = physics or setting.physics, scale
         self._given_market = market
+        training = self._physics.fleet.training
+        self._urgent = None if training is None else training.urgent
 
     def weights(self, action: Array) -> Array:
         """Weights ``[..., K, R]`` on the simplex over regions."""
@@ -198,7 +200,7 @@ class ShadowPriceAction:
             worths["stored"] = costs.grid + abs(costs.grid) * (stored - 1.0)
         if fleet.training is not None:
             worth = costs.marginal + abs(costs.marginal) * (waiting - 1.0)
-            worths["waiting"] = xp.minimum(worth, fleet.training.urgent)
+            worths["waiting"] = xp.minimum(worth, self._urgent)
         if fleet.servers is not None:
             worths["on"] = fleet.servers.start_cost * on / (1.0 + on)
         prices = Prices(weights, **worths)

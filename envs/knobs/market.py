@@ -18,9 +18,8 @@ from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs import kernels
-from equiload.envs.knobs.completion import There
 from equiload.envs.knobs.kernels import Offers, Terms
-from equiload.envs.knobs.operation import Levels, Operation
+from equiload.envs.knobs.operation import Levels, Operation, there_is
 from equiload.envs.knobs.prices import Costs, Prices, with_footprints
 from equiload.envs.knobs.stack import SITE, LoadStack, count_blocks
 from equiload.envs.series import Series
@@ -108,35 +107,40 @@ class Market:
         sends
             Must be known who sends what? Loads alone are faster.
         """
-        fleet, equipment, tariff = self._fleet, self._fleet.equipment, self._fleet.tariff
-        N, J, C, _ = self._shape
         if costs is None:
-            grid, onsite = with_footprints(slot, prices.weights, physics)
+            paid = with_footprints(slot, prices.weights, physics)
         else:
-            grid, onsite = costs.grid, costs.onsite
-        lead, least, most = grid.shape[:-1], self._empty, equipment.energy[None]
+            paid = costs.grid, costs.onsite
+        fleet, lead, N = self._fleet, paid[0].shape[:-1], self._shape[0]
+        offers, servers = self._room(math.prod(lead)), fleet.servers is not None
+        there, terms = (
+            there_is(slot, levels, fleet, lead),
+            self._terms(paid, prices, levels, between),
+        )
+        kernels.offer(fleet.equipment, fleet.tariff, there, terms, servers, self._blocks, offers)
+        stack = LoadStack(offers.sites.reshape(len(SITE), *lead, N), servers)
+        per_unit, rooms, asked = (array.reshape(*lead, -1) for array in offers[1:])
+        return self._cleared(stack, per_unit, rooms, asked, slot, sends=sends)
+
+    def _terms(
+        self,
+        paid: tuple[FloatArray, Array],
+        prices: Prices,
+        levels: Levels,
+        between: tuple[Array, Array] | None,
+    ) -> Terms:
+        fleet, lead, (N, _, C, _) = self._fleet, paid[0].shape[:-1], self._shape
+        waiting = prices.waiting
+        if waiting is None and fleet.training is not None:
+            waiting = fleet.training.urgent
         if prices.stored is None:
             between = levels.stored, levels.stored
+        least, most = self._empty, fleet.equipment.energy[None]
         if between is not None:
             least, most = (rows(level, lead, N) for level in between)
-        waiting, due = prices.waiting, None
-        if fleet.training is not None:
-            waiting = fleet.training.urgent if waiting is None else waiting
-            due = levels.waiting + slot.work
-        brought = {
-            "capacity": slot.capacity,
-            "generation": slot.generation,
-            "stored": levels.stored,
-        }
-        there = There(
-            demand=rows(slot.demand, lead, J),
-            due=rows(due, lead, C),
-            ceiling=rows(slot.ceiling, lead, C),
-            **{name: rows(array, lead, N) for name, array in brought.items()},
-        )
-        terms = Terms(
-            rows(grid, lead, N),
-            rows(onsite, lead, N),
+        return Terms(
+            rows(paid[0], lead, N),
+            rows(paid[1], lead, N),
             rows(prices.stored, lead, N),
             rows(waiting, lead, C),
             rows(prices.on, lead, N),
@@ -144,11 +148,6 @@ class Market:
             least,
             most,
         )
-        offers, servers = self._room(math.prod(lead)), fleet.servers is not None
-        kernels.offer(equipment, tariff, there, terms, servers, self._blocks, offers)
-        stack = LoadStack(offers.sites.reshape(len(SITE), *lead, N), servers)
-        per_unit, rooms, asked = (array.reshape(*lead, -1) for array in offers[1:])
-        return self._cleared(stack, per_unit, rooms, asked, slot, sends=sends)
 
     def _room(self, count: int) -> Offers:
         """Room for the offers of so many problems: kept, since fresh memory takes its time."""
@@ -175,23 +174,23 @@ class Market:
         """
         fleet = self._fleet
         price, onsite = paid
-        rows = {"price": price, "onsite": onsite, "capacity": slot.capacity, "pue": fleet.pue}
+        sites = {"price": price, "onsite": onsite, "capacity": slot.capacity, "pue": fleet.pue}
         if slot.generation is not None:
-            rows["generation"] = slot.generation
+            sites["generation"] = slot.generation
         storage = fleet.storage
         if storage is not None and stored is not None:
-            rows |= {
+            sites |= {
                 "worth_charged": stored * storage.charge_efficiency,
                 "cost_discharged": stored / storage.discharge_efficiency + storage.wear,
             }
-            rows |= dict(zip(("charge", "discharge"), most, strict=True))
+            sites |= dict(zip(("charge", "discharge"), most, strict=True))
         if fleet.servers is not None:
-            rows["idle"] = fleet.servers.idle
-            rows |= dict(zip(("hold", "start", "on_before"), on, strict=True))
-        return self._stacked(price.shape, rows)
+            sites["idle"] = fleet.servers.idle
+            sites |= dict(zip(("hold", "start", "on_before"), on, strict=True))
+        return self._stacked(price.shape, sites)
 
-    def _stacked(self, shape: tuple[int, ...], rows: dict[str, Array]) -> LoadStack:
-        return LoadStack.of(shape, servers=self._fleet.servers is not None, **rows)
+    def _stacked(self, shape: tuple[int, ...], sites: dict[str, Array]) -> LoadStack:
+        return LoadStack.of(shape, servers=self._fleet.servers is not None, **sites)
 
     def dispatch(
         self, stack: LoadStack, slot: Series, work: Work | None, *, sends: bool = True

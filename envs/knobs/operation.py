@@ -13,13 +13,14 @@ from typing import Self
 
 import numpy as np
 
-from equiload.envs.arrays import like, namespace
+from equiload.envs.arrays import like, namespace, rows
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import InfeasibleError
 from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.instance import Fleet
 from equiload.envs.knobs import completion
 from equiload.envs.knobs.completion import Rows, There
+from equiload.envs.series import Series
 from equiload.envs.setting import Slot
 from equiload.envs.typing import Array, BoolArray, FloatArray
 
@@ -179,13 +180,9 @@ class Completion:
             (slot.generation, ("generation",)),
         ]
         self._there.update(name for part, names in parts if part is not None for name in names)
-        due = None if slot.work is None else levels.waiting + slot.work
-        brought = {"capacity": slot.capacity, "demand": slot.demand, "stored": levels.stored}
-        brought |= {"generation": slot.generation, "due": due, "ceiling": slot.ceiling}
-        sizes: dict[str, tuple[int, ...]] = dict.fromkeys(There._fields, (N,))
-        sizes |= {"demand": shapes["saved"], "due": (C,), "ceiling": (C,)}
-        self._brought = There(*(self._rows(brought[name], sizes[name]) for name in There._fields))
-        scales = _size(fleet.capacity), 0.0 if due is None else _size(due), _size(slot.demand)
+        self._brought = there_is(slot, levels, fleet, self._lead)
+        due, demand = self._brought.due, slot.demand
+        scales = _size(fleet.capacity), _size(due) if due.size else 0.0, _size(demand)
         self._wide = TOLERANCE * scales[0], TOLERANCE * scales[1], TOLERANCE * scales[2]
 
     def of(self, allocation: FloatArray, wanted: Operation) -> tuple[Operation, BoolArray]:
@@ -198,26 +195,41 @@ class Completion:
             due = due.reshape(*self._lead, len(reach))
             said["work"] = as_soon_as_it_fits(slot.price * fleet.pue, due, room, reach)
         given = {"on": slot.capacity} | said
-        rows = Rows(*(self._rows(given.get(n), shape) for n, shape in self._shapes.items()))
+        done = Rows(*(self._fresh(given.get(n), shape) for n, shape in self._shapes.items()))
         possible = np.empty(self._lead, np.bool_)
         completion.complete(
             fleet.equipment,
             self._brought,
-            self._rows(allocation, fleet.reachable.shape),
+            rows(allocation, self._lead, *fleet.reachable.shape),
             self._wide,
             "late" in said,
             "generation" in said,
-            rows,
+            done,
             possible.reshape(-1),
         )
-        done = {n: getattr(rows, n).reshape(*self._lead, *self._shapes[n]) for n in self._there}
-        return Operation(**done), possible
+        named = {n: getattr(done, n).reshape(*self._lead, *self._shapes[n]) for n in self._there}
+        return Operation(**named), possible
 
-    def _rows(self, array: Array, shape: tuple[int, ...]) -> FloatArray:
-        """``[B, *shape]``, 0 of none: a copy, as kernels are compiled anew for read-only arrays."""
-        rows = np.empty((*self._lead, *shape))
-        rows[...] = 0.0 if array is None else array
-        return rows.reshape(math.prod(self._lead), *shape)
+    def _fresh(self, array: Array, shape: tuple[int, ...]) -> FloatArray:
+        """``[B, *shape]``, 0 of none: a copy, for the kernel to change."""
+        fresh = np.empty((*self._lead, *shape))
+        fresh[...] = 0.0 if array is None else array
+        return fresh.reshape(math.prod(self._lead), *shape)
+
+
+def there_is(slot: Series, levels: Levels, fleet: Fleet, lead: tuple[int, ...]) -> There:
+    """What a slot brings, and the levels before it, for kernels: ``lead`` axes are one."""
+    J, N = fleet.reachable.shape
+    C = 0 if fleet.training is None else len(fleet.training.classes)
+    due = None if fleet.training is None else levels.waiting + slot.work
+    return There(
+        rows(slot.capacity, lead, N),
+        rows(slot.demand, lead, J),
+        rows(slot.generation, lead, N),
+        rows(levels.stored, lead, N),
+        rows(due, lead, C),
+        rows(slot.ceiling, lead, C),
+    )
 
 
 def _saved(wanted: Operation, slot: Slot, fleet: Fleet) -> FloatArray | None:

@@ -6,8 +6,9 @@ from scipy.optimize import linprog
 from slots import drawn_case, size_of, worth
 
 from equiload.envs import Instance, Setting, Slot
+from equiload.envs.data import synthetic
 from equiload.envs.knobs.market import Market
-from equiload.envs.knobs.operation import Levels
+from equiload.envs.knobs.operation import Levels, stored_by
 from equiload.envs.knobs.prices import Prices
 
 
@@ -129,3 +130,31 @@ def _compare(rng: np.random.Generator, slots: int) -> None:
         money = float(np.abs(instance.series.price).mean()) or 1.0
         scale = max(abs(least), money * size_of(instance))
         assert abs(ours - least) <= 1e-6 * scale, (number, instance.knobs, ours, least)
+
+
+def test_what_has_no_price_does_nothing_that_it_need_not() -> None:
+    day = synthetic(1, horizon=24, regions=3, knobs="all")
+    slot, levels = Slot.of(day, 0), Levels.start(day.fleet, ())
+    prices, physics = Prices(np.full((2, 3), 1 / 3)), Setting.of(day).physics
+    decision = Market(day.fleet).clear(slot, prices, levels, physics)
+    done = decision.operation
+    assert done is not None
+    assert (done.charge == 0).all()
+    assert (done.discharge == 0).all()
+    assert (done.on == decision.load).all()
+    # Work is done as soon as it fits, and here all of it does.
+    np.testing.assert_allclose(done.work.sum(-1), slot.work, rtol=1e-9)
+
+
+def test_levels_after_the_slot_lie_between_those_that_are_asked_for() -> None:
+    day = synthetic(1, horizon=24, regions=3, knobs="storage")
+    slot, levels = Slot.of(day, 0), Levels.start(day.fleet, ())
+    physics, storage = Setting.of(day).physics, day.fleet.storage
+    assert storage is not None
+    for theta in (-1e3, 1e4):  # it would empty the batteries, or fill them
+        prices = Prices(np.full((2, 3), 1 / 3), stored=np.full(3, theta))
+        near = 0.999 * levels.stored, 1.001 * levels.stored
+        done = Market(day.fleet).clear(slot, prices, levels, physics, near).operation
+        assert done is not None
+        level = levels.stored + stored_by(done, day.fleet)
+        np.testing.assert_allclose(level, near[0] if theta < 0 else near[1], rtol=1e-9)
