@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equiload.envs import DataError, Decision, Fleet, Policy, Setting, Slot, State
+from equiload.envs.arrays import like, namespace
 from equiload.envs.dynamics import operated
 from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.knobs.operation import Levels
@@ -158,10 +159,17 @@ class Spare:
     def work(
         self, expert: Decision, slot: Slot, levels: Levels, expert_levels: Levels
     ) -> FloatArray:
-        """``[..., C, N]``, MWh of the surplus that the way back does in the slot."""
-        surplus = np.maximum(levels.waiting - expert_levels.waiting, 0.0)
-        extra = np.minimum(surplus, self.width)[..., None] * self.share
-        kept: FloatArray = np.where(self._short(expert, slot)[..., None, :], 0.0, extra)
+        """``[..., C, N]``, MWh of the surplus that the way back does in the slot.
+
+        Of the layer's own ``levels``: arrays, or tensors.
+        """
+        waiting, xp = levels.waiting, namespace(levels.waiting)
+        surplus = xp.maximum(waiting - like(expert_levels.waiting, waiting), 0.0)
+        extra = xp.minimum(surplus, like(self.width, waiting))[..., None] * like(
+            self.share, waiting
+        )
+        free = ~self._short(expert, slot)[..., None, :]
+        kept: FloatArray = like(free, waiting) * extra
         return kept
 
     def broken(self, expert: Decision, slot: Slot) -> BoolArray:

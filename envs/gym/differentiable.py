@@ -118,7 +118,6 @@ class DifferentiableSimulator:
         self.observer.rehearse(instance)
         self.layer = layer
         if layer is not None:
-            self.setting.require_plain("a layer on tensors")
             if self._physics.routing_cost is not None and action != "routing":
                 raise DataError("a layer over a routing cost needs the action 'routing'")
             layer.rehearse(instance)
@@ -148,7 +147,7 @@ class DifferentiableSimulator:
         slot = self.slot(t)
         decision = self.decide(action, slot, state.levels)
         if self.layer is not None:
-            decision = self.layer.decide(slot, decision)
+            decision = self.layer.decide(slot, decision, state)
         cost = slot_cost(slot, decision, self._physics, state.levels)
         if self._loop is not None:
             self._loop.settle(slot, cost.footprint, decision)
