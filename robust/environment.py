@@ -94,7 +94,8 @@ class EnvironmentLayer:
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
         fleet, batch = setting.fleet, setting.batch
-        self._last = {"alpha": np.ones(batch), "slack": np.full(batch, float(self.allowance))}
+        slack = np.full(batch, float(self.allowance))
+        self._last: dict[str, Array] = {"alpha": np.ones(batch), "slack": slack}
         self._with_levels = self._tensors = None
         if setting.knobs:
             self._with_levels = RobustLayer(

@@ -131,6 +131,10 @@ class RobustLayer:
         DataError
             When the advice has the wrong shape.
         """
+        given = advice.allocation if isinstance(advice, Decision) else advice
+        if getattr(given, "requires_grad", False):
+            name = type(self.method).__name__
+            raise DataError(f"{name} plays arrays: of tensors EnvironmentLayer keeps the gradients")
         if self._levels is not None:
             return self.weigh(slot, advice, levels).decision
         # Rounding below zero would let S^π fall.

@@ -122,23 +122,14 @@ class LevelTensors:
         """What :func:`~equiload.robust.wayback.way_back` does, of the layer's own ``levels``."""
         fleet = self._physics.fleet
         done = {name: self._tensor(array) for name, array in _named(turn.expert).items()}
-        load, on = done["allocation"].sum(-2), done.get("on")
+        load = done["allocation"].sum(-2)
         if fleet.training is not None:
-            due, work, late = levels.waiting + slot.work, done["work"], done["late"]
-            asked = work.sum(-1)
-            least = torch.relu(late - torch.relu(asked + late - due))
-            some = asked > due
-            work = work * torch.where(some, due / torch.where(some, asked, 1.0), 1.0)[..., None]
-            spare = turn.safe.spare
-            if spare is not None:
-                more = spare.work(turn.expert, turn.slot, levels, turn.expert_levels)
-                work = work + more
-                if on is not None:  # more than the expert's servers may hold
-                    needed = _least(load + work.sum(-2), slot.capacity)
-                    on = torch.where((more > 0).any(-2) & (needed > on), needed, on)
-            load = load + work.sum(-2)
-            late = least + torch.relu(due - work.sum(-1) - least - slot.ceiling)
-            done |= {"work": work, "late": late}
+            done |= self._work(done, turn, slot, levels)
+            load = load + done["work"].sum(-2)
+        on = done.get("on")
+        if on is not None and turn.safe.spare is not None:  # more than the expert's may hold
+            held = _least(load, slot.capacity)
+            on = done["on"] = torch.where(held > on, held, on)
         needed = draw(load, on, fleet)
         if fleet.storage is not None:
             into, out = fleet.storage.charge_efficiency, fleet.storage.discharge_efficiency
@@ -149,10 +140,25 @@ class LevelTensors:
             done |= {"charge": taken, "discharge": given}
             needed = needed + taken - given
         if slot.generation is not None:
-            done["generation"] = _least(done["generation"], torch.relu(needed))
-            needed = needed - done["generation"]
-        done |= {"load": load, "grid": needed}
-        return done if on is None else done | {"on": on}
+            used = done["generation"] = _least(done["generation"], torch.relu(needed))
+            needed = needed - used
+        return done | {"load": load, "grid": needed}
+
+    def _work(
+        self, expert: dict[str, Tensor], turn: LevelTurn, slot: Slot, levels: Levels
+    ) -> dict[str, Tensor]:
+        """Work done and given up on the way back."""
+        due, work, late = levels.waiting + slot.work, expert["work"], expert["late"]
+        asked, spare = work.sum(-1), turn.safe.spare
+        # What is done already is given up less, and then done less.
+        least = torch.relu(late - torch.relu(asked + late - due))
+        short = asked > due
+        share = torch.where(short, due / torch.where(short, asked, 1.0), 1.0)
+        work = work * share[..., None]
+        if spare is not None:
+            work = work + spare.work(turn.expert, turn.slot, levels, turn.expert_levels)
+        left = due - work.sum(-1) - least
+        return {"work": work, "late": least + torch.relu(left - slot.ceiling)}
 
     def _left(
         self, played: dict[str, Tensor], slot: Slot, state: State, weighed: Weighed
@@ -200,7 +206,8 @@ def _named(decision: Decision) -> dict[str, Array]:
 def _decision(arrays: dict[str, Array], moved: Array = None) -> Decision:
     """The decision of :func:`_named` arrays."""
     beside = {name: array for name, array in arrays.items() if name not in _ROUTING}
-    return Decision(*map(arrays.get, _ROUTING), moved, Operation(**beside))
+    load, routing, allocation = map(arrays.get, _ROUTING)
+    return Decision(load, routing, allocation, moved, Operation(**beside))
 
 
 def _as(advice: dict[str, Tensor], arrays: dict[str, Array]) -> dict[str, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiload.envs.checking import checked
+from equiload.envs.checking import checked, shown
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import Decision, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
@@ -116,6 +116,8 @@ class DifferentiableSimulator:
         self.observer = Observer(observation, price_scale=price_scale, features=features)
         self.observer.reset(self.setting, self._loop)
         self.observer.rehearse(instance)
+        if not isinstance(layer, Layer | None):
+            raise DataError(f"layer must be a layer, EnvironmentLayer say, got {shown(layer)}")
         self.layer = layer
         if layer is not None:
             if self._physics.routing_cost is not None and action != "routing":
