@@ -90,16 +90,33 @@ class LevelTensors:
                 name: torch.where(_spread(possible, array), array, back[name])
                 for name, array in advice.items()
             }
-            share = alpha.clone().requires_grad_()
-            left = self._left(_between(back, advice, share), slot, state, weighed)
-            (rise,) = torch.autograd.grad(left.sum(), share, retain_graph=True)
-            change = left - left.detach()
+            change, rise = self._condition(back, advice, alpha, slot, state, weighed)
             binds = (alpha > 0) & (alpha < 1) & (rise > 0)
             alpha = alpha - torch.where(binds, change / torch.where(binds, rise, 1.0), 0.0)
             slack = slack - torch.where(binds, 0.0, change)
             rule = _between(back, advice, alpha)
             played = {n: array + (rule[n] - rule[n].detach()) for n, array in played.items()}
         return TensorPlayed(_decision(played, decision.moved), alpha, slack)
+
+    def _condition(
+        self,
+        back: dict[str, Tensor],
+        advice: dict[str, Tensor],
+        alpha: Tensor,
+        slot: Slot,
+        state: State,
+        weighed: Weighed,
+    ) -> tuple[Tensor, Tensor]:
+        """Of the left side ``[...]``: 0 with its derivatives at this ``α``, and its slope in it."""
+        left = self._left(_between(back, advice, alpha), slot, state, weighed)
+        # The slope of numbers alone: a walk to α would search the graph of the whole episode.
+        ends = ({n: array.detach() for n, array in end.items()} for end in (back, advice))
+        levels = None if state.levels is None else state.levels.map(Tensor.detach)
+        before = State(state.cost.detach(), state.footprint.detach(), levels)
+        share = alpha.clone().requires_grad_()
+        along = self._left(_between(*ends, share), slot, before, weighed)
+        (rise,) = torch.autograd.grad(along.sum(), share)
+        return left - left.detach(), rise
 
     def _tensor(self, array: Array) -> Tensor:
         values = np.array(array, dtype=np.float64)  # torch warns of arrays that are read-only

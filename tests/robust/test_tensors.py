@@ -287,3 +287,25 @@ def test_what_has_no_form_in_tensors_is_refused() -> None:
     dear = world.replace(fleet=world.fleet.replace(routing_cost=np.ones((3, 3))))
     with pytest.raises(DataError, match="needs the action 'routing'"):
         DifferentiableSimulator(dear, layer=layer)
+
+
+@pytest.mark.slow
+def test_a_policy_trained_through_the_layer_ends_below_the_expert() -> None:
+    day = synthetic("validation/0", horizon=12, regions=3, knobs="all")
+    layer = layer_of(day, 0.05)
+    simulator = DifferentiableSimulator(day, action="residual", temperature=10.0, layer=layer)
+    _, observed = simulator.reset()
+    network = torch.nn.Linear(len(observed), *simulator.action_shape, dtype=torch.float64)
+    torch.nn.init.zeros_(network.weight)
+    torch.nn.init.zeros_(network.bias)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    expert = float(rollout(WithKnobs(EGLB()), day).objective)
+    reached = []
+    for _ in range(40):
+        objective = simulator.episode(network)
+        optimiser.zero_grad()
+        objective.backward()
+        optimiser.step()
+        reached.append(objective.item())
+        assert layer.certificate().holds
+    assert reached[-1] < 0.99 * expert < expert < reached[0] <= 1.05 * expert
