@@ -110,11 +110,11 @@ class LevelTensors:
         """Of the left side ``[...]``: 0 with its derivatives at this ``α``, and its slope in it."""
         left = self._left(_between(back, advice, alpha), slot, state, weighed)
         # The slope of numbers alone: a walk to α would search the graph of the whole episode.
-        ends = ({n: array.detach() for n, array in end.items()} for end in (back, advice))
+        here, there = ({n: array.detach() for n, array in end.items()} for end in (back, advice))
         levels = None if state.levels is None else state.levels.map(Tensor.detach)
         before = State(state.cost.detach(), state.footprint.detach(), levels)
         share = alpha.clone().requires_grad_()
-        along = self._left(_between(*ends, share), slot, before, weighed)
+        along = self._left(_between(here, there, share), slot, before, weighed)
         (rise,) = torch.autograd.grad(along.sum(), share)
         return left - left.detach(), rise
 
