@@ -130,7 +130,8 @@ class EnvironmentLayer:
             When the expert's allocation is not feasible.
         """
         if self._with_levels is not None:
-            assert state is not None
+            if state is None:
+                raise DataError(f"slot {slot.index}: the layer needs the state before the slot")
             return self._operate(self._with_levels, slot, decision, state)
         if self._rehearsed is None:
             expert = self._follow(slot)

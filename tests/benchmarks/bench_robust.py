@@ -1,4 +1,4 @@
-"""Cost of the layer: a blended batch of slots, a projected slot, a step of the environment, a pass of gradients."""
+"""Cost of the layer: a blended batch of slots, a projected slot, a step, a pass of gradients."""
 
 import time
 

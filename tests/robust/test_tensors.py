@@ -278,6 +278,8 @@ def test_what_has_no_form_in_tensors_is_refused() -> None:
     with pytest.raises(DataError, match=r"certifies torch\.float64 alone"):
         play(simulator, torch.zeros((6, *simulator.action_shape)))
     project = RobustLayer(WithKnobs(EGLB()), rho=0.1, method="project", bounds=Bounds.of(world))
+    with pytest.raises(DataError, match="slot 0: the layer needs the state before the slot"):
+        layer.decide(Slot.of(world, 0), Decision(None, None))
     with pytest.raises(DataError, match="layer must be a layer, EnvironmentLayer say, got <"):
         DifferentiableSimulator(world, layer=project)
     project.reset(Setting.of(world))
