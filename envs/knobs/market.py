@@ -238,7 +238,7 @@ class Market:
         allocation, work = None, done[..., None]
         if sends:
             left = xp.concat([xp.maximum(asked[..., :J] - saved, 0.0), done], axis=-1)
-            load, allocation, work = self._sent(load, left, asked)
+            load, allocation, work = self.sent(load, left, asked)
         on, (generation, discharge, forgone, grid) = stack.operate(load)
         storage = fleet.storage is not None
         return Decision(
@@ -270,7 +270,7 @@ class Market:
         load, saved, late, done = (share.reshape(*lead, -1) for share in shares)
         return load, saved, late, done
 
-    def _sent(self, load: Array, left: Array, asked: Array) -> tuple[Array, Array, Array]:
+    def sent(self, load: Array, left: Array, asked: Array) -> tuple[Array, Array, Array]:
         """Loads ``[..., N]``, who sends them ``[..., J, N]``, and the work ``[..., C, N]`` in them.
 
         ``left [..., J + C]`` of all that was ``asked`` is sent, so that about ``load`` comes of it.
