@@ -113,10 +113,8 @@ class Market:
             paid = costs.grid, costs.onsite
         fleet, lead, N = self._fleet, paid[0].shape[:-1], self._shape[0]
         offers, servers = self._room(math.prod(lead)), fleet.servers is not None
-        there, terms = (
-            there_is(slot, levels, fleet, lead),
-            self._terms(paid, prices, levels, between),
-        )
+        there = there_is(slot, levels, fleet, lead)
+        terms = self._terms(paid, prices, levels, between)
         kernels.offer(fleet.equipment, fleet.tariff, there, terms, servers, self._blocks, offers)
         stack = LoadStack(offers.sites.reshape(len(SITE), *lead, N), servers)
         per_unit, rooms, asked = (array.reshape(*lead, -1) for array in offers[1:])
@@ -129,6 +127,7 @@ class Market:
         levels: Levels,
         between: tuple[Array, Array] | None,
     ) -> Terms:
+        """At what a slot is cleared, with defaults for what has no price."""
         fleet, lead, (N, _, C, _) = self._fleet, paid[0].shape[:-1], self._shape
         waiting = prices.waiting
         if waiting is None and fleet.training is not None:
