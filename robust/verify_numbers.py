@@ -20,7 +20,7 @@ import numpy as np
 
 from equiload.envs.typing import Array, BoolArray, FloatArray
 
-_MOST = Fraction(np.finfo(np.float64).max)
+_MOST = float(np.finfo(np.float64).max)
 
 
 class Exact:
@@ -70,7 +70,9 @@ class Exact:
     def over(self, whole: int) -> Array:
         """The integers over a multiple of the denominator."""
         times = whole // self.whole
-        return self.parts if times == 1 else self.parts * times
+        if times & (times - 1):
+            return self.parts * times
+        return self.parts if times == 1 else self.parts << (times.bit_length() - 1)
 
     def __add__(self, other: object) -> Exact:
         other = _exact(other)
@@ -145,5 +147,8 @@ def _each(function: Callable[..., object], *arrays: Array) -> Array:
 
 
 def _nearest(part: int, whole: int) -> float:
-    ratio = Fraction(part, whole) if whole else Fraction(0)
-    return float(min(max(ratio, -_MOST), _MOST))
+    """``part / whole``, the nearest float (as Python divides integers), at most the largest."""
+    try:
+        return part / whole if whole else 0.0
+    except OverflowError:
+        return float(np.copysign(_MOST, -1.0 if part < 0 else 1.0))
