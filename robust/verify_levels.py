@@ -9,6 +9,7 @@ decision was possible, which has a tolerance anyway, is told in floats.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,8 @@ def verify_operated(
     violations = _misfits(certificate, instance, np.asarray(allocations), operation)
     if violations:
         return Verification(violations=tuple(violations))
-    played = _decisions(allocations, operation)
-    expert = _decisions(certificate.expert, certificate.operation)
+    played = _decisions(instance, allocations, operation)
+    expert = _decisions(instance, certificate.expert, certificate.operation)
     if str(certificate.digest) != digest_of(certificate.expert, certificate.operation):
         violations.append(Violation((), -1, "the digest is not that of the expert's decisions"))
     violations += impossible(instance, played, "")
@@ -60,11 +61,13 @@ def verify_operated(
     )
 
 
-def _decisions(allocations: Any, operation: Any) -> dict[str, FloatArray]:
-    """Everything decided, with time after a batch: ``allocation [..., T, J, N]``, say."""
-    named = {n: getattr(operation, n) for n in Operation.__slots__ if n != "grid"}
-    parts = {"allocation": allocations} | {n: a for n, a in named.items() if a is not None}
-    return {n: np.asarray(a) for n, a in parts.items()}
+def _decisions(instance: Instance, allocations: Any, operation: Any) -> dict[str, FloatArray]:
+    """All that the fleet lets decide, with time after a batch: ``allocation [..., T, J, N]``, say.
+
+    What it has no part for is not done: who says to have saved demand without models has not.
+    """
+    parts = {"allocation": allocations} | {n: getattr(operation, n) for n in _axes(instance)}
+    return {n: np.asarray(a, dtype=np.float64) for n, a in parts.items()}
 
 
 def _misfits(
@@ -162,7 +165,13 @@ class _Check:
     """
 
     def __init__(self, certificate: Certificate, instance: Instance) -> None:
-        self.stated, self.physics = certificate, Physics(instance)
+        kinds = {"refused": np.bool_, "breach": np.bool_}
+        names = ("left", "right", "alpha", "excess", "allowed", *kinds)
+        stated: dict[str, Any] = {
+            n: np.asarray(getattr(certificate, n), kinds.get(n, np.float64)) for n in names
+        }
+        self.stated = replace(certificate, **stated)
+        self.physics = Physics(instance)
         self.rho, self.allowance = (Exact.of(x) for x in (certificate.rho, certificate.allowance))
         zero, none, nothing = self.physics.zero, self.physics.none, self.physics.arrived[0]
         shape = (*instance.batch, len(instance.objective.mu), len(instance.fleet.regions))

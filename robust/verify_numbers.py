@@ -79,8 +79,6 @@ class Exact:
         whole = self.whole if self.whole == other.whole else lcm(self.whole, other.whole)
         return Exact(self.over(whole) + other.over(whole), whole)
 
-    __radd__ = __add__
-
     def __sub__(self, other: object) -> Exact:
         return self + -_exact(other)
 
@@ -90,8 +88,6 @@ class Exact:
     def __mul__(self, other: object) -> Exact:
         other = _exact(other)
         return Exact(self.parts * other.parts, self.whole * other.whole)
-
-    __rmul__ = __mul__
 
     def __neg__(self) -> Exact:
         return Exact(-self.parts, self.whole)

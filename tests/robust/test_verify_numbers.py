@@ -64,8 +64,6 @@ class Rational:
     def __mul__(self, other: Any) -> "Rational":
         return Rational(self.values * values_of(other))
 
-    __radd__, __rmul__ = __add__, __mul__
-
     def __neg__(self) -> "Rational":
         return Rational(-self.values)
 
