@@ -94,6 +94,7 @@ class LevelTurn:
         expert: Decision,
     ) -> None:
         self.safe, self.slot, self.levels = safe, slot, levels
+        self.expert, self.expert_levels = expert, expert_levels
         self._packing = packing = safe.packing
         mu, N = safe.setting.objective.mu, len(packing.plant.pue)
         self._rules = Rules(mu.copy(), safe.terms, safe.plain.slots_left(slot.index))

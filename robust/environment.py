@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +16,11 @@ from equiload.envs import (
     Policy,
     Setting,
     Slot,
+    State,
     Trajectory,
 )
 from equiload.envs.arrays import like
 from equiload.envs.feasibility import TOLERANCE
-from equiload.envs.knobs.operation import Levels
 from equiload.envs.typing import Array, FloatArray
 from equiload.robust.blend import blend
 from equiload.robust.bounds import Bounds
@@ -27,6 +28,9 @@ from equiload.robust.certificate import Certificate, SlotRecord, certificate_of
 from equiload.robust.kernels import Condition, Ledger, blend_loads, sound
 from equiload.robust.policy import RobustLayer
 from equiload.robust.safe import BOUND_ROOM, SafeSet
+
+if TYPE_CHECKING:  # needs torch
+    from equiload.robust.tensors import LevelTensors
 
 
 class EnvironmentLayer:
@@ -73,22 +77,29 @@ class EnvironmentLayer:
         self.expert, self.rho, self.allowance = expert, rho, allowance
         self.footprint_bound, self.bounds, self.record = footprint_bound, bounds, record
         self._with_levels: RobustLayer | None = None
+        self._tensors: LevelTensors | None = None
         self._rehearsed: tuple[FloatArray, ...] | None = None
+        self._retraced: Rehearsed | None = None
 
     def rehearse(self, instance: Instance) -> None:
         """Only this instance will be played, on tensors: run the expert over it once."""
-        self._begin(Setting.of(instance))
+        setting = Setting.of(instance)
+        self._begin(setting)
         slots = (Slot.of(instance, t) for t in range(instance.horizon))
-        self._rehearsed = tuple(self._follow(slot) for slot in slots)
+        if setting.knobs:
+            self._retraced = Rehearsed(tuple(self._trajectory.act(slot) for slot in slots))
+        else:
+            self._rehearsed = tuple(self._follow(slot) for slot in slots)
 
     def reset(self, setting: Setting) -> None:
         """See :class:`~equiload.envs.Policy`."""
         fleet, batch = setting.fleet, setting.batch
-        self._last = {"alpha": np.ones(batch), "slack": np.full(batch, float(self.allowance))}
-        self._with_levels = None
+        slack = np.full(batch, float(self.allowance))
+        self._last: dict[str, Array] = {"alpha": np.ones(batch), "slack": slack}
+        self._with_levels = self._tensors = None
         if setting.knobs:
             self._with_levels = RobustLayer(
-                self.expert,
+                self._retraced or self.expert,
                 rho=self.rho,
                 allowance=self.allowance,
                 footprint_bound=self.footprint_bound,
@@ -110,8 +121,8 @@ class EnvironmentLayer:
         self._ledger: Ledger | None = None
         self._records: list[SlotRecord] = []
 
-    def decide(self, slot: Slot, decision: Decision, levels: Levels | None = None) -> Decision:
-        """What is played in place of ``decision``; ``levels`` are those before the slot.
+    def decide(self, slot: Slot, decision: Decision, state: State | None = None) -> Decision:
+        """What is played in place of ``decision``; with knobs from the ``state`` before the slot.
 
         Raises
         ------
@@ -119,7 +130,9 @@ class EnvironmentLayer:
             When the expert's allocation is not feasible.
         """
         if self._with_levels is not None:
-            return self._operate(self._with_levels, slot, decision, levels)
+            if state is None:
+                raise DataError(f"slot {slot.index}: the layer needs the state before the slot")
+            return self._operate(self._with_levels, slot, decision, state)
         if self._rehearsed is None:
             expert = self._follow(slot)
         else:
@@ -150,13 +163,26 @@ class EnvironmentLayer:
         return certificate_of(self.safe, self._records)
 
     def _operate(
-        self, layer: RobustLayer, slot: Slot, decision: Decision, levels: Levels | None
+        self, layer: RobustLayer, slot: Slot, decision: Decision, state: State
     ) -> Decision:
-        played = layer.act(slot, decision, levels)
+        if not isinstance(decision.load, np.ndarray):
+            return self._on_tensors(layer, slot, decision, state)
+        played = layer.act(slot, decision, state.levels)
         assert isinstance(played, Decision)
         alpha, ledger = layer.last
         self._last = {"alpha": alpha, "slack": ledger.right - ledger.left}
         return replace(played, moved=decision.moved)
+
+    def _on_tensors(
+        self, layer: RobustLayer, slot: Slot, decision: Decision, state: State
+    ) -> Decision:
+        if self._tensors is None:
+            from equiload.robust.tensors import LevelTensors
+
+            self._tensors = LevelTensors(layer, decision.load)
+        played, alpha, slack = self._tensors.play(slot, decision, state)
+        self._last = {"alpha": alpha, "slack": slack}
+        return played
 
     def _compiled(self, slot: Slot, expert: FloatArray, decision: Decision) -> Decision:
         if self._ledger is None:
@@ -206,6 +232,26 @@ class EnvironmentLayer:
                 f"slot {slot.index}: the expert's loads do not serve all demand within capacity"
             )
         return serving[..., None, :]
+
+
+class Rehearsed:
+    """What a policy did on its own trajectory, slot by slot, once more.
+
+    Parameters
+    ----------
+    decisions
+        Of each slot.
+    """
+
+    def __init__(self, decisions: tuple[Decision, ...]) -> None:
+        self.decisions = decisions
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+
+    def act(self, slot: Slot, _: State) -> Decision:
+        """See :class:`~equiload.envs.Policy`."""
+        return self.decisions[slot.index]
 
 
 def pooled(instance: Instance) -> Instance:

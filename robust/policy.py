@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,11 +16,35 @@ from equiload.envs.policy import allocation_of, check_policy
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, SlotRecord, certificate_of, seal
-from equiload.robust.departure import LevelTurn
+from equiload.robust.departure import LevelTurn, Played
 from equiload.robust.kernels import Ledger
 from equiload.robust.levels import LevelLedger, LevelSafeSet
 from equiload.robust.methods import LevelMethod, Method
 from equiload.robust.safe import SafeSet
+
+
+class Weighed(NamedTuple):
+    """A slot of a fleet with knobs: the turn, what is played, and the expert's state after it.
+
+    ``refused [...]``: was the advice not possible?
+    """
+
+    turn: LevelTurn
+    played: Played
+    refused: BoolArray
+    expert: State
+
+    @property
+    def alpha(self) -> FloatArray:
+        """``[...]``: the share of the advice that is played."""
+        return np.where(self.refused, 0.0, self.played.alpha)
+
+    @property
+    def decision(self) -> Decision:
+        """What is played."""
+        done = self.played.decision
+        assert done.operation is not None
+        return decided(done.allocation, done.operation, self.turn.safe.setting.physics)
 
 
 class RobustLayer:
@@ -107,8 +131,12 @@ class RobustLayer:
         DataError
             When the advice has the wrong shape.
         """
+        given = advice.allocation if isinstance(advice, Decision) else advice
+        if getattr(given, "requires_grad", False):
+            name = type(self.method).__name__
+            raise DataError(f"{name} plays arrays: of tensors EnvironmentLayer keeps the gradients")
         if self._levels is not None:
-            return self._operate(self._levels, slot, advice, levels)
+            return self.weigh(slot, advice, levels).decision
         # Rounding below zero would let S^π fall.
         advice = allocation_of(advice)
         expert = np.maximum(self._trajectory.act(slot).allocation, 0.0)
@@ -131,10 +159,16 @@ class RobustLayer:
         bounds = None if self._levels is None else self._levels.bounds
         return certificate_of(self.safe, self.records, bounds)
 
-    def _operate(
-        self, safe: LevelSafeSet, slot: Slot, advice: Array | Decision, levels: Levels | None
-    ) -> Decision:
-        allocation = allocation_of(advice)
+    @property
+    def level_set(self) -> LevelSafeSet:
+        """The condition on a fleet with knobs; :class:`DataError` on one without."""
+        if self._levels is None:
+            raise DataError("the fleet has nothing beside routing, and so no levels")
+        return self._levels
+
+    def weigh(self, slot: Slot, advice: Array | Decision, levels: Levels | None = None) -> Weighed:
+        """:meth:`act` on a fleet with knobs, and how it came to what is played."""
+        safe, allocation = self.level_set, allocation_of(advice)
         wanted = advice.operation if isinstance(advice, Decision) else None
         advice = Decision(None, None, allocation, operation=wanted)
         if safe.setting.fleet.knobs and levels is None:
@@ -148,15 +182,15 @@ class RobustLayer:
         proposed, refused = turn.screen(advice)
         assert isinstance(self.method, LevelMethod)
         played = self.method.operate(turn, proposed)
+        weighed = Weighed(turn, played, refused, self._trajectory.state)
         ledger = self._level_ledger = played.ledger
-        alpha = np.where(refused, 0.0, played.alpha)
-        self.last = alpha, ledger.books
+        self.last = weighed.alpha, ledger.books
         if self.record:
             kept, operation = self.keep_expert, expert.operation
             self.records.append(
                 SlotRecord(
                     expert.allocation if kept else seal(expert.allocation, operation),
-                    alpha,
+                    weighed.alpha,
                     refused,
                     ledger.books,
                     operation=operation if kept else None,
@@ -164,9 +198,7 @@ class RobustLayer:
                     ends=safe.ends(ledger),
                 )
             )
-        done = played.decision
-        assert done.operation is not None
-        return decided(done.allocation, done.operation, safe.setting.physics)
+        return weighed
 
     def _screen(
         self, advice: FloatArray, expert: FloatArray, slot: Slot

@@ -26,11 +26,12 @@ from typing import NamedTuple
 import numpy as np
 
 from equiload.envs import DataError, Decision, Fleet, Policy, Setting, Slot, State
+from equiload.envs.arrays import like, namespace
 from equiload.envs.dynamics import operated
 from equiload.envs.feasibility import TOLERANCE
 from equiload.envs.knobs.operation import Levels
 from equiload.envs.policy import allocation_of, check_policy
-from equiload.envs.typing import BoolArray, FloatArray
+from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust.bounds import Bounds
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -155,14 +156,17 @@ class Spare:
         least = np.where(some, np.maximum(ends - error_of_ends, 0.0), 0.0)
         return Room(arrived, owed, error, least, np.where(some, ends + error_of_ends, 0.0))
 
-    def work(
-        self, expert: Decision, slot: Slot, levels: Levels, expert_levels: Levels
-    ) -> FloatArray:
-        """``[..., C, N]``, MWh of the surplus that the way back does in the slot."""
-        surplus = np.maximum(levels.waiting - expert_levels.waiting, 0.0)
-        extra = np.minimum(surplus, self.width)[..., None] * self.share
-        kept: FloatArray = np.where(self._short(expert, slot)[..., None, :], 0.0, extra)
-        return kept
+    def work(self, expert: Decision, slot: Slot, levels: Levels, expert_levels: Levels) -> Array:
+        """``[..., C, N]``, MWh of the surplus that the way back does in the slot.
+
+        Of the layer's own ``levels``: arrays, or tensors.
+        """
+        own, xp = levels.waiting, namespace(levels.waiting)
+        surplus = xp.maximum(own - like(expert_levels.waiting, own), 0.0)
+        width = like(self.width, own)
+        free = ~self._short(expert, slot)[..., None, :] * self.share
+        extra: Array = xp.minimum(surplus, width)[..., None] * like(free, own)
+        return extra
 
     def broken(self, expert: Decision, slot: Slot) -> BoolArray:
         """``[...]``: does the expert leave less free than was declared?"""

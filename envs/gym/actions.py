@@ -14,7 +14,7 @@ import numpy as np
 from equiload.envs.arrays import namespace
 from equiload.envs.checking import checked
 from equiload.envs.dispatch import Dispatch
-from equiload.envs.dynamics import Decision, operated, shadow_cost
+from equiload.envs.dynamics import Decision, State, operated, shadow_cost
 from equiload.envs.errors import DataError
 from equiload.envs.gym.features import ACTION_SCALE
 from equiload.envs.gym.operating import Operating
@@ -88,10 +88,10 @@ class Layer(Protocol):
         """From now on only this instance is played: what it alone determines may be kept."""
         ...
 
-    def decide(self, slot: Slot, decision: Decision, levels: Levels | None = None) -> Decision:
-        """What is played in place of ``decision``; arrays, or tensors with their gradients.
+    def decide(self, slot: Slot, decision: Decision, state: State) -> Decision:
+        """What is played in place of ``decision``, from the ``state`` before the slot.
 
-        ``levels``: those before the slot, where there is more to decide than routing.
+        Of arrays, or of tensors with their gradients.
         """
         ...
 

@@ -217,7 +217,7 @@ class Core:
         slot, before = self._slot, self.totals
         decision = self._decide(action, slot)
         if self.layer is not None:
-            decision = self.layer.decide(slot, decision, self.state.levels)
+            decision = self.layer.decide(slot, decision, self.state)
         cost = slot_cost(slot, decision, self.setting.physics, self.state.levels)
         if self._loop is not None:
             self._loop.settle(slot, cost.footprint, decision)

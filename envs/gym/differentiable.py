@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiload.envs.checking import checked
+from equiload.envs.checking import checked, shown
 from equiload.envs.dispatch.torch_dispatch import TorchDispatch
 from equiload.envs.dynamics import Decision, State, shadow_cost, slot_cost, transition
 from equiload.envs.errors import DataError
@@ -116,9 +116,10 @@ class DifferentiableSimulator:
         self.observer = Observer(observation, price_scale=price_scale, features=features)
         self.observer.reset(self.setting, self._loop)
         self.observer.rehearse(instance)
+        if not isinstance(layer, Layer | None):
+            raise DataError(f"layer must be a layer, EnvironmentLayer say, got {shown(layer)}")
         self.layer = layer
         if layer is not None:
-            self.setting.require_plain("a layer on tensors")
             if self._physics.routing_cost is not None and action != "routing":
                 raise DataError("a layer over a routing cost needs the action 'routing'")
             layer.rehearse(instance)
@@ -148,7 +149,7 @@ class DifferentiableSimulator:
         slot = self.slot(t)
         decision = self.decide(action, slot, state.levels)
         if self.layer is not None:
-            decision = self.layer.decide(slot, decision)
+            decision = self.layer.decide(slot, decision, state)
         cost = slot_cost(slot, decision, self._physics, state.levels)
         if self._loop is not None:
             self._loop.settle(slot, cost.footprint, decision)

@@ -37,14 +37,15 @@ def fitted(wanted: Array, demand: Array, capacity: Array, reachable: Array, *, f
     """
     xp = namespace(wanted)
     allocation, remaining = _within(wanted, capacity, xp)
+    crumb = _CRUMB * xp.sum(demand, axis=-1)[..., None]  # room that is no more is none
     for _ in range(1 if full else _ROUNDS):
         if not bool((remaining > 0).any()):
             return allocation
         room = xp.clip(capacity - xp.sum(allocation, axis=-2), 0.0, None)
         offer = reachable * room[..., None, :]
         total = xp.sum(offer, axis=-1)
-        share = offer / xp.where(total > 0, total, 1.0)[..., None]
-        placed = xp.where(total > 0, remaining, 0.0)
+        share = offer / xp.where(total > crumb, total, 1.0)[..., None]
+        placed = xp.where(total > crumb, remaining, 0.0)
         allocation, returned = _within(allocation + placed[..., None] * share, capacity, xp)
         remaining = remaining - placed + returned
     if isinstance(wanted, np.ndarray):

@@ -197,7 +197,7 @@ class Market:
         left = xp.maximum(rows - xp.concat([saved, waits + goes], axis=-1), 0.0)
         allocation, done = None, left[..., J:, None]
         if sends:
-            load, allocation, done = self._sent(load, left, rows)
+            load, allocation, done = self.sent(load, left, rows)
         on, (generation, discharge, forgone, grid) = stack.operate(load)
         storage = fleet.storage is not None
         return Decision(
@@ -216,7 +216,7 @@ class Market:
             ),
         )
 
-    def _sent(self, load: Array, left: Array, rows: Array) -> tuple[Array, Array, Array]:
+    def sent(self, load: Array, left: Array, rows: Array) -> tuple[Array, Array, Array]:
         """Loads ``[..., N]``, who sends them ``[..., J, N]``, and the work ``[..., C, N]`` in them.
 
         ``left [..., J + C]`` of all ``rows`` is sent, so that about ``load`` comes of it.

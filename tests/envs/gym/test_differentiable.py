@@ -9,7 +9,6 @@ from equiload.agents import EGLB, EGLBOff, WithKnobs
 from equiload.envs import DataError, rollout
 from equiload.envs.data import synthetic
 from equiload.envs.gym import DifferentiableSimulator, GLBEnv, GLBVectorEnv
-from equiload.robust import EnvironmentLayer
 from equiload.testing.knobs import KNOBS
 
 
@@ -74,8 +73,6 @@ def test_gradients_of_a_whole_episode(reachability: str, action: str) -> None:
 
 def test_what_tensors_do_not_play_is_one_sentence() -> None:
     world = synthetic("validation/0", horizon=12, knobs=["solar", "storage"])
-    with pytest.raises(DataError, match="a layer on tensors decides nothing but routing"):
-        DifferentiableSimulator(world, layer=EnvironmentLayer(EGLB(), rho=0.1))
     pairs = np.ones(world.fleet.reachable.shape)
     far = world.replace(fleet=world.fleet.replace(routing_cost=pairs))
     simulator = DifferentiableSimulator(far)

@@ -34,7 +34,7 @@ from equiload.envs.gym import (
 )
 from equiload.envs.gym.actions import RoutingAction, finite_actions
 from equiload.envs.gym.features import SlotsLeft
-from equiload.envs.gym.routing import feasible_routing
+from equiload.envs.gym.routing import feasible_routing, fitted
 from equiload.testing.strategies import instances
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -95,6 +95,15 @@ def test_overflow_moves_in_proportion_to_room(  # a case done by hand
     # Data center 0 keeps half of everything; 1 of overflow goes 3:1 to rooms of 1.5 and 0.5.
     expected = [[0.75, 0.5625, 0.1875], [0.25, 0.6875, 0.0625], [0.0, 0.0, 0.5]]
     np.testing.assert_allclose(sent, expected, atol=1e-12)
+
+
+def test_room_that_is_rounding_is_none() -> None:
+    rng = np.random.default_rng(0)
+    wanted = rng.uniform(1e5, 1e6, (200, 3, 3))
+    load = wanted.sum(-2)
+    capacity = load * rng.uniform(0.5, 0.9, load.shape)
+    placed = fitted(wanted, wanted.sum(-1), capacity, np.ones((3, 3)), full=False)
+    np.testing.assert_allclose(placed, wanted * (capacity / load)[:, None], rtol=1e-9)
 
 
 @pytest.mark.parametrize("full", [True, False])
