@@ -4,8 +4,9 @@ This module shares no function with the layer. It recomputes both sides of the c
 guarantee from the instance, the expert's allocations and the allocations played, as the definitions
 read, in exact rational arithmetic: every float is a fraction. Where a whole batch is checked, one
 pass in extended precision with a bound on its own rounding settles what it can, and only what it
-cannot settle is recomputed exactly. A verdict therefore never depends on a tolerance. What is no
-certificate of this instance at all (a shape, a type, a number that is none) is a violation as well.
+cannot settle is recomputed exactly; with knobs (:mod:`~equiload.robust.verify_levels`) everything
+is. A verdict therefore never depends on a tolerance. What is no certificate of this instance at all
+(a shape, a type, a number that is none) is a violation as well.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def verify(
     operation
         What else was done, on a fleet with knobs.
     exact
-        Settle every episode in rational arithmetic (about 2 ms a slot of 10 × 10).
+        Settle every episode in rational arithmetic (about 2 ms a slot of 10 × 10); on a fleet with
+        knobs every one is.
     spot_checks
         Settle at least the first so many episodes of a batch in rational arithmetic.
 
@@ -98,9 +100,7 @@ def verify(
     True
     """
     if instance.knobs:
-        return verify_operated(
-            certificate, instance, allocations, operation, exact=exact, spot_checks=spot_checks
-        )
+        return verify_operated(certificate, instance, allocations, operation)
     parts, violations = _parts(certificate, instance, allocations)
     if violations:
         return Verification(violations=tuple(violations))

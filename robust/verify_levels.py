@@ -2,30 +2,30 @@
 
 It shares no function with the layer. From the raw decisions it recomputes what is stored, waits and
 is on, of the layer and of the expert; whether each decision was possible; what both cost and emit;
-the potentials; both sides of the condition, and the guarantee. One code does so in two kinds of
-numbers: rational ones, exactly, an episode at a time; or in extended precision, a batch at a time
-and with a bound on its own rounding. What the second cannot settle, the first does.
+the potentials; both sides of the condition, and the guarantee. All that is compared is exact
+(:mod:`~equiload.robust.verify_numbers`), of every episode, many of them at a time; only whether a
+decision was possible, which has a tolerance anyway, is told in floats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from equiload.envs import Instance, Trace
+from equiload.envs import Instance
 from equiload.envs.knobs.operation import Operation
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.envs.validation import LARGEST
 from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, digest_of
-from equiload.robust.verify_physics import Physics, Taken
+from equiload.robust.verify_numbers import Exact
+from equiload.robust.verify_physics import Decisions, Physics, Taken, impossible
 from equiload.robust.verify_spare import SpareCheck
 from equiload.robust.violations import (
     BOUND_FLOOR,
     BOUND_ROOM,
-    FEASIBLE,
     Verification,
     Violation,
     fractions,
@@ -36,55 +36,38 @@ _MOST = LARGEST**2
 
 
 def verify_operated(
-    certificate: Certificate,
-    instance: Instance,
-    allocations: object,
-    operation: object,
-    *,
-    exact: bool,
-    spot_checks: int,
+    certificate: Certificate, instance: Instance, allocations: object, operation: object
 ) -> Verification:
     """See :func:`~equiload.robust.verify`."""
     violations = _misfits(certificate, instance, np.asarray(allocations), operation)
     if violations:
         return Verification(violations=tuple(violations))
-    played = _decisions(allocations, operation)
-    expert = _decisions(certificate.expert, certificate.operation)
+    played = _decisions(instance, allocations, operation)
+    expert = _decisions(instance, certificate.expert, certificate.operation)
     if str(certificate.digest) != digest_of(certificate.expert, certificate.operation):
         violations.append(Violation((), -1, "the digest is not that of the expert's decisions"))
-    steps = played["allocation"].shape[-3]
-    clear, least, breaches = np.zeros(instance.batch, dtype=np.bool_), np.inf, 0
-    if not exact and instance.batch:
-        check = _Check(certificate, instance, _extended)
-        check.run(played, expert)
-        clear = ~check.doubtful
-        clear.reshape(-1)[:spot_checks] = False
-        least = float(check.least[clear].min(initial=np.inf))
-    for index in map(tuple, np.argwhere(~clear).tolist()) if instance.batch else [()]:
-        decisions = [{n: a[index][None] for n, a in d.items()} for d in (played, expert)]
-        check = _Check(certificate, instance, fractions, index)
-        check.run(*decisions)
-        violations += check.violations
-        least, breaches = min(least, float(check.least[0])), breaches + check.breaches
+    violations += impossible(instance, played, "")
+    violations += impossible(instance, expert, "the expert: ")
+    check = _Check(certificate, instance)
+    check.run(played, expert)
+    violations += sorted(check.violations, key=lambda violation: violation.problem)
     return Verification(
-        episodes=int(clear.size),
-        slots=int(clear.size) * steps,
+        episodes=check.least.size,
+        slots=check.least.size * played["allocation"].shape[-3],
         violations=tuple(violations),
-        breaches=breaches,
-        exact=int((~clear).sum()),
-        smallest_slack=float(least),
+        breaches=check.breaches,
+        exact=check.least.size,
+        smallest_slack=float(check.least.min(initial=np.inf)),
     )
 
 
-def _extended(values: object) -> Array:
-    return np.asarray(values, dtype=np.longdouble)
+def _decisions(instance: Instance, allocations: Any, operation: Any) -> dict[str, FloatArray]:
+    """All that the fleet lets decide, with time after a batch: ``allocation [..., T, J, N]``, say.
 
-
-def _decisions(allocations: Any, operation: Any) -> dict[str, FloatArray]:
-    """Everything decided, with time after a batch: ``allocation [..., T, J, N]``, say."""
-    named = {n: getattr(operation, n) for n in Operation.__slots__ if n != "grid"}
-    parts = {"allocation": allocations} | {n: a for n, a in named.items() if a is not None}
-    return {n: np.asarray(a) for n, a in parts.items()}
+    What it has no part for is not done: who says to have saved demand without models has not.
+    """
+    parts = {"allocation": allocations} | {n: getattr(operation, n) for n in _axes(instance)}
+    return {n: np.asarray(a, dtype=np.float64) for n, a in parts.items()}
 
 
 def _misfits(
@@ -178,81 +161,59 @@ def _axes(instance: Instance) -> dict[str, str]:
 class _Check:
     """Both sides of the condition, slot by slot; everything ``[...]`` with the axes of a batch.
 
-    In extended precision it leaves ``doubtful`` what does not hold by more than rounding; in
-    rational numbers it collects ``violations``.
+    It collects ``violations``, counts ``breaches`` and keeps the ``least`` relative slack.
     """
 
-    def __init__(
-        self,
-        certificate: Certificate,
-        instance: Instance,
-        number: Callable[[object], Array],
-        index: tuple[int, ...] | None = None,
-    ) -> None:
-        if index is not None:
-            alone = instance.trace[index] if index else instance.trace
-            instance = instance.replace(trace=Trace.stack([alone]))
-
-        def taken(values: Array) -> Array:
-            return values if index is None else np.asarray(values)[index][None]
-
-        self.index, self.exact = index or (), number is fractions
-        self.physics, self.number = Physics(instance, number), number
-        self.stated = {
-            n: taken(getattr(certificate, n))
-            for n in ("left", "right", "alpha", "refused", "breach", "excess", "allowed")
+    def __init__(self, certificate: Certificate, instance: Instance) -> None:
+        kinds = {"refused": np.bool_, "breach": np.bool_}
+        names = ("left", "right", "alpha", "excess", "allowed", *kinds)
+        stated: dict[str, Any] = {
+            n: np.asarray(getattr(certificate, n), kinds.get(n, np.float64)) for n in names
         }
-        self.reserved = None if certificate.reserved is None else taken(certificate.reserved)
-        self.complete, self.bounds = certificate.complete, certificate.bounds
-        self.rho, self.allowance = number([certificate.rho, certificate.allowance])
-        zero = self.physics.zero
-        shape = (len(instance.objective.mu), len(instance.fleet.regions))
-        nothing = number(np.zeros((*zero.shape, *shape)))
-        self.bound = None
+        self.stated = replace(certificate, **stated)
+        self.physics = Physics(instance)
+        self.rho, self.allowance = (Exact.of(x) for x in (certificate.rho, certificate.allowance))
+        zero, none, nothing = self.physics.zero, self.physics.none, self.physics.arrived[0]
+        shape = (*instance.batch, len(instance.objective.mu), len(instance.fleet.regions))
+        footprints, self.bound = Exact.of(np.zeros(shape)), None
         if certificate.footprint_bound is not None:
-            bound = certificate.footprint_bound
-            bound = taken(bound) if np.ndim(bound) > 2 else bound
-            self.bound = number(np.broadcast_to(bound, (*instance.batch, *shape)))
-        # What the layer is ahead of the expert: US$, footprints, MWh stored, waiting and on.
-        self.cost, self.footprint = zero, nothing
-        self.stored = self.physics.none
-        self.waiting = number(np.zeros((*zero.shape, self.physics.classes)))
-        # The expert's, and for both what is left: so that feasibility can be told.
-        self.gross, self.expert = zero, nothing
-        start = instance.fleet.storage
-        full = self.stored if start is None else self.stored + number(start.initial)
-        self.levels = [[full, self.waiting], [full, self.waiting]]
-        self.on = [self.stored + number(instance.fleet.capacity)] * 2
-        self.size, self.footprint_size = zero, nothing
-        self.right: Any = self.allowance + zero
+            self.bound = Exact.of(np.broadcast_to(certificate.footprint_bound, shape))
+        # What the layer is ahead of the expert: US$, footprints, MWh stored and waiting.
+        self.cost, self.footprint, self.stored, self.waiting = zero, footprints, none, nothing
+        # The expert's own, the right side, and what is on of both.
+        self.gross, self.expert, self.owed, self.right = zero, footprints, nothing, zero
+        storage = instance.fleet.storage
+        self.level = none if storage is None else none + storage.initial
+        self.on = [none + instance.fleet.capacity] * 2
         self.violations: list[Violation] = []
-        self.doubtful = np.zeros(zero.shape, dtype=np.bool_)
-        self.least, self.breaches = zero + number(np.finfo(np.float64).max), 0
-        self._price_gaps(instance)
+        self.least, self.breaches = np.full(instance.batch, np.finfo(np.float64).max), 0
+        assert certificate.bounds is not None
+        self._price_gaps(instance, certificate.bounds)
 
-    def _price_gaps(self, instance: Instance) -> None:
+    def _price_gaps(self, instance: Instance, bounds: Bounds) -> None:
         """The worth of every gap, from the declared bounds."""
-        number, fleet, bounds, physics = self.number, instance.fleet, self.bounds, self.physics
-        assert bounds is not None
-        N = len(fleet.datacenters)
+        fleet, physics, mu = instance.fleet, self.physics, instance.objective.mu
+        N, K = len(fleet.datacenters), len(mu)
         price, negative = (
-            number(np.broadcast_to(b, (N,))) for b in (bounds.price, bounds.negative)
+            fractions(np.broadcast_to(b, (N,))) for b in (bounds.price, bounds.negative)
         )
-        self.intensity = number(np.broadcast_to(bounds.intensity, (len(physics.mu), N)))
-        self.behind, self.ahead = price * 0, price * 0
+        refill = price * 0
         if (storage := fleet.storage) is not None:
-            refill = number(storage.refill_price) / physics.into
-            self.behind = np.maximum(price * physics.out, refill)
-            self.ahead = negative / physics.into
-        self.done = (negative * number(fleet.pue) / (physics.into * physics.out)).max()
+            refill = fractions(storage.refill_price) / physics.into
+        done = (negative * fractions(fleet.pue) / (physics.into * physics.out)).max()
+        self.refill, self.done = Exact.of(refill), Exact.of(np.asarray(done))
+        self.behind = Exact.of(np.maximum(price * physics.out, refill))
+        self.ahead = Exact.of(negative / physics.into)
+        intensity = fractions(np.broadcast_to(bounds.intensity, (K, N)))
+        self.missing = Exact.of(intensity * physics.out)
         # A float compared with a float is compared exactly.
-        trace, work = physics.trace, bounds.work
+        trace, work = instance.trace, bounds.work
         self.broken: Array = (trace.price > bounds.price).any(-1)
         self.broken = self.broken | (-trace.price > bounds.negative).any(-1)
         self.broken |= (np.moveaxis(trace.intensity, -2, -3) > bounds.intensity).any((-1, -2))
         if trace.work is not None and work is not None:
             self.broken |= (trace.work > work).any(-1)
-        self.spare = None if bounds.spare is None else SpareCheck(physics, bounds)
+        self.spare = None if bounds.spare is None else SpareCheck(physics, bounds, mu)
         if self.spare is not None and trace.onsite_intensity is not None:
             assert bounds.onsite is not None
             onsite = np.moveaxis(trace.onsite_intensity, -2, -3)
@@ -261,177 +222,119 @@ class _Check:
     def run(self, played: dict[str, FloatArray], expert: dict[str, FloatArray]) -> None:
         """Check every slot, and the end."""
         steps = played["allocation"].shape[-3]
-        time = self.physics.zero.ndim
+        at: tuple[Any, ...] = (slice(None),) * self.least.ndim
         for t in range(steps):
-            at = (slice(None),) * time + (t,)
-            self.slot(t, *({n: a[at] for n, a in d.items()} for d in (played, expert)))
-        self.end(steps)
+            self._slot(
+                t, *({n: Exact.of(a[*at, t]) for n, a in d.items()} for d in (played, expert))
+            )
+        self._end(steps)
 
-    def slot(self, t: int, played: dict[str, FloatArray], expert: dict[str, FloatArray]) -> None:
-        """Check slot ``t``."""
-        ours, theirs = (
-            self.physics.slot(t, d, on) for d, on in zip((played, expert), self.on, strict=True)
-        )
-        same = np.all([(ours.on == theirs.on).all(-1), (self.on[0] == self.on[1]).all(-1)], axis=0)
-        for name, array in played.items():
-            axes = (-1, -2) if name in {"allocation", "work"} else -1
-            same &= (array == expert[name]).all(axes)
-        self.on = [ours.on, theirs.on]
-        if self.spare is not None:
-            self.crowded = self.spare.crowded(t, expert)
-        for which, (who, taken) in enumerate((("", ours), ("the expert: ", theirs))):
-            self._possible(t, who, taken, self.levels[which])
-        alpha, refused = self.stated["alpha"][..., t], self.stated["refused"][..., t]
+    def _slot(self, t: int, ours: Decisions, theirs: Decisions) -> None:
+        physics = self.physics
+        physics.begin(t)
+        taken, expert = (physics.slot(d, on) for d, on in zip((ours, theirs), self.on, strict=True))
+        if physics.fleet.servers is not None:
+            self.on = [ours["on"], theirs["on"]]
+        self.cost = self.cost + taken.cost - expert.cost
+        self.footprint = self.footprint + taken.footprint - expert.footprint
+        self.gross, self.expert = self.gross + abs(expert.cost), self.expert + expert.footprint
+        stored, removed = physics.moved(theirs)
+        self.level, self.owed = self.level + stored, self.owed - removed
+        if physics.trace.work is not None:
+            self.owed = self.owed + physics.trace.work[..., t, :]
+        more, done = physics.moved({n: numbers - theirs[n] for n, numbers in ours.items()})
+        self.stored, self.waiting = self.stored + more, self.waiting - done
+        alpha, refused = self.stated.alpha[..., t], self.stated.refused[..., t]
         odd = ~((alpha >= 0) & (alpha <= 1)) | (refused & (alpha > 0))
         self._report(t, "alpha lies outside [0, 1], or above 0 where the advice was refused", odd)
-        self.cost = self.cost + (ours.cost - theirs.cost)
-        self.footprint = self.footprint + (ours.footprint - theirs.footprint)
-        self.stored = self.stored + (ours.stored - theirs.stored)
-        self.waiting = self.waiting - (ours.removed - theirs.removed)
-        apart = np.where(same, 0, 1)
-        self.size = self.size + apart * (ours.cost_size + theirs.cost_size)
-        both = ours.footprint_size + theirs.footprint_size
-        self.footprint_size = self.footprint_size + apart[..., None, None] * both
-        self.gross, self.expert = self.gross + abs(theirs.cost), self.expert + theirs.footprint
-        self._sides(t, theirs)
+        self._sides(t)
+        self._breaches(t, theirs, expert)
 
-    def _sides(self, t: int, theirs: Taken) -> None:
-        mu, peak = self.physics.mu, self.expert.max(-1)
+    def _sides(self, t: int) -> None:
+        mu, peak = self.physics.mu, self.expert.max()
         reserved, footprint = self._potential(t)
-        scale = self.gross + (mu * peak).sum(-1)
-        head = self.expert * 0
+        scale = self.gross + (mu * peak).sum()
+        height = self.footprint + footprint
         if self.bound is not None:
-            left_over = (self.physics.horizon - 1 - t) * self.bound
-            head = np.maximum(peak[..., None] - self.expert - left_over, 0)
-        height = self.footprint + footprint - head
-        left = self.cost + sum(reserved) + (mu * height.max(-1)).sum(-1)
+            left_over = self.bound * (self.physics.horizon - 1 - t)
+            height = height - (peak[..., None] - self.expert - left_over).positive()
+        left = self.cost + reserved[0] + reserved[1] + reserved[2] + (mu * height.max()).sum()
         right = self.right = self.rho * scale + self.allowance
-        levels = (mu * (self.footprint_size.max(-1) + footprint.max(-1) + head.max(-1))).sum(-1)
-        size = self.size + sum(reserved) + levels
-        differences: Any = 0
-        if self.spare is not None and not self.exact:  # of all that has arrived and was done
-            differences = self.spare.size(t, self.waiting, self.levels[1][1])
-        size = size + differences
-        stated, stated_right = (self.number(self.stated[n][..., t]) for n in ("left", "right"))
-        self._must(t, "the condition does not hold", left, self._least(right, t), size)
-        self._must(t, "the stated left side is too low", left, stated, size)
-        self._must(t, "the stated right side is too high", stated_right, self._least(right, t))
+        stated, stated_right = (
+            Exact.of(side[..., t]) for side in (self.stated.left, self.stated.right)
+        )
+        self._must(t, "the condition does not hold", left, right)
+        self._must(t, "the stated left side is too low", left, stated)
+        self._must(t, "the stated right side is too high", stated_right, right)
         self._must(t, "the stated slack is negative", stated, stated_right)
-        if self.reserved is not None:
+        if self.stated.reserved is not None:
             for cause, amount in enumerate(reserved):
-                said = self.number(self.reserved[..., t, cause])
-                size = amount + differences * (cause == 1)
-                self._must(t, "the stated reserve is too low", amount, said, size)
-        whole = scale + self.allowance
-        positive = whole > 0
-        slack = np.where(positive, (right - left) / np.where(positive, whole, 1), 0)
+                said = Exact.of(self.stated.reserved[..., t, cause])
+                self._must(t, "the stated reserve is too low", amount, said)
+        slack = (right - left).per(scale + self.allowance)
         self.least = np.minimum(self.least, slack)
+
+    def _breaches(self, t: int, theirs: Decisions, expert: Taken) -> None:
+        """What exceeds the declared bounds is said to, and nothing else."""
         broken = self.broken[..., t]
         if self.bound is not None:
-            room, floor = self.number([BOUND_ROOM, BOUND_FLOOR])
-            limit = self.bound * (1 + room) + floor
-            broken = broken | (theirs.footprint > limit).any((-1, -2))
-        said = self.stated["breach"][..., t]
+            limit = self.bound * np.asarray(1 + BOUND_ROOM) + np.asarray(BOUND_FLOOR)
+            broken = broken | ~(expert.footprint <= limit).all((-1, -2))
         perhaps = broken
         if self.spare is not None:
-            surely, maybe = self.crowded
-            broken, perhaps = broken | surely, broken | maybe
+            by_more, by_whatever = self.spare.crowded(theirs)
+            broken, perhaps = broken | by_more, broken | by_whatever
+        said = self.stated.breach[..., t]
         self.breaches += int(np.sum(broken))
-        self.doubtful = self.doubtful | broken
         self._report(t, "a breach of the bounds is not reported", broken & ~said)
         if self.bound is None:
             self._report(t, "a breach of the bounds is reported for none", said & ~perhaps)
 
-    def _least(self, right: Array, t: int) -> Array:
-        """At most what ``right`` is the rounding of: it is the allowance, or more."""
-        if self.exact:
-            return right
-        return np.maximum(right - self._rounding(t) * right, self.allowance)
-
-    def end(self, steps: int) -> None:
-        """Check the guarantee after the last slot."""
-        complete = steps == self.physics.horizon
-        if bool(self.complete) != complete:
-            what = f"complete is {self.complete}, with {steps} of {self.physics.horizon} slots"
-            self._report(-1, what, np.ones(self.physics.zero.shape, dtype=np.bool_))
-        mu, storage = self.physics.mu, self.physics.fleet.storage
-        peaks = [s.max(-1) for s in (self.expert + self.footprint, self.expert)]
-        excess = self.cost + (mu * (peaks[0] - peaks[1])).sum(-1)
-        size = self.size + (mu * self.footprint_size.max(-1)).sum(-1)
-        if complete and storage is not None:
-            unit, initial = self.number(storage.refill_price) / self.physics.into, storage.initial
-            bills = [
-                (unit * np.maximum(self.number(initial) - levels[0], 0)).sum(-1)
-                for levels in self.levels
-            ]
-            apart = (self.stored != 0).any(-1)
-            excess = excess + np.where(apart, bills[0] - bills[1], 0)
-            size = size + np.where(apart, (unit * self.number(storage.energy)).sum(), 0)
-        # Peaks are sums of their own: where nothing was ever apart they are equal.
-        size = size + np.where(size > 0, (mu * (peaks[0] + peaks[1])).sum(-1), 0)
-        stated, allowed = (self.number(self.stated[n]) for n in ("excess", "allowed"))
-        self._must(-1, "the stated excess is too low", excess, stated, size)
-        right = self._least(self.right, -1)
-        self._must(-1, "the stated allowance is too high", allowed, right)
-        if complete:
-            self._must(-1, "the guarantee does not hold", excess, right, size)
-            self._must(-1, "the stated guarantee does not hold", stated, allowed)
-
-    def _possible(self, t: int, who: str, taken: Taken, levels: list[Array]) -> None:
-        """Bring a sequence's ``levels`` up to date, and report what was not possible."""
-        fleet, trace, number = self.physics.fleet, self.physics.trace, self.number
-        excess = taken.excess
-        levels[0] = levels[0] + taken.stored
-        if fleet.storage is not None:
-            excess["discharged what is not stored"] = (-levels[0]).max(-1)
-            over = levels[0] - number(fleet.storage.energy)
-            excess["stored beyond what fits"] = over.max(-1)
-        if fleet.training is not None and trace.work is not None:
-            levels[1] = levels[1] + number(trace.work[..., t, :]) - taken.removed
-            excess["work that is not there"] = (-levels[1]).max(-1)
-            excess["work that waits too long"] = (levels[1] - self.physics.may_wait(t)).max(-1)
-        allowed = number(FEASIBLE) * self.physics.size(t)
-        for what, amount in excess.items():
-            self._must(t, f"{who}{what}", amount, allowed)
-
-    def _potential(self, t: int) -> tuple[list[Array], Array]:
+    def _potential(self, t: int) -> tuple[list[Exact], Exact]:
         """``Φ`` by cause, and ``Ψ [..., K, R]``."""
-        fleet, number = self.physics.fleet, self.number
-        less, more = np.maximum(-self.stored, 0), np.maximum(self.stored, 0)
-        reserved = [(self.behind * less + self.ahead * more).sum(-1)]
-        late: Array = 0
+        fleet, zero = self.physics.fleet, self.physics.zero
+        less, more = (-self.stored).positive(), self.stored.positive()
+        owed, early = self.waiting.positive(), (-self.waiting).positive()
+        reserved = [(self.behind * less + self.ahead * more).sum(), zero, zero]
+        by_site = self.missing * less[..., None, :]
         if fleet.training is not None:
-            late = number(fleet.training.late_cost)
-        owed, early = np.maximum(self.waiting, 0), np.maximum(-self.waiting, 0)
-        reserved.append((late * owed).sum(-1) + self.done * early.sum(-1))
-        off = np.maximum(self.on[1] - self.on[0], 0)
-        start: Array = 0 if fleet.servers is None else number(fleet.servers.start_cost)
-        reserved.append((start * off).sum(-1))
-        by_site = self.intensity * (self.physics.out * less)[..., None, :]
+            reserved[1] = (owed * fleet.training.late_cost).sum() + (self.done * early).sum()
+        if fleet.servers is not None:
+            off = (self.on[1] - self.on[0]).positive()
+            reserved[2] = (off * fleet.servers.start_cost).sum()
         if self.spare is not None:
-            in_time = np.minimum(owed, self.spare.room(t, self.levels[1][1]))
+            in_time = owed.at_most(self.spare.room(t, self.owed))
             saved, drawn = self.spare.worth(in_time)
             reserved[1], by_site = reserved[1] - saved, by_site + drawn
         return reserved, self.physics.by_region(by_site)
 
-    def _must(self, t: int, what: str, left: Any, right: Any, size: Any = 0) -> None:
-        """``left <= right``, of sums of that ``size`` if they are rounded."""
-        if self.exact:
-            if left > right:
-                sides = float(left[0]), float(right[0])
-                self.violations.append(Violation(self.index, t, what, *sides))
-            return
-        self.doubtful = self.doubtful | ~(left + self._rounding(t) * abs(size) <= right)
+    def _end(self, steps: int) -> None:
+        """Check the guarantee after the last slot."""
+        physics, storage = self.physics, self.physics.fleet.storage
+        complete = steps == physics.horizon
+        if bool(self.stated.complete) != complete:
+            what = f"complete is {self.stated.complete}, with {steps} of {physics.horizon} slots"
+            self._report(-1, what, np.ones(self.least.shape, dtype=np.bool_))
+        higher = (self.expert + self.footprint).max() - self.expert.max()
+        excess = self.cost + (physics.mu * higher).sum()
+        if complete and storage is not None:
+            missing = storage.initial - self.level
+            more = (missing - self.stored).positive() - missing.positive()
+            excess = excess + (self.refill * more).sum()
+        stated, allowed = Exact.of(self.stated.excess), Exact.of(self.stated.allowed)
+        self._must(-1, "the stated excess is too low", excess, stated)
+        self._must(-1, "the stated allowance is too high", allowed, self.right)
+        if complete:
+            self._must(-1, "the guarantee does not hold", excess, self.right)
+            self._must(-1, "the stated guarantee does not hold", stated, allowed)
 
-    def _rounding(self, t: int) -> Any:
-        """Twice the rounding of all that any number is made of, in extended precision."""
-        fleet, physics = self.physics.fleet, self.physics
-        J, N = fleet.reachable.shape
-        steps = physics.horizon if t < 0 else t + 1
-        terms = J * N + (physics.classes + 12) * N + 4 * J + physics.classes + len(physics.mu)
-        return np.longdouble(2 * (terms + 2 * steps + 40) * np.finfo(np.longdouble).eps)
+    def _must(self, t: int, what: str, left: Exact, right: Exact) -> None:
+        """``left <= right``."""
+        if not (holds := left <= right).all():
+            one = Exact.of(1.0)
+            self._report(t, what, ~holds, left.per(one), right.per(one))
 
-    def _report(self, t: int, what: str, where: BoolArray) -> None:
-        if self.exact and where:
-            self.violations.append(Violation(self.index, t, what))
-        self.doubtful = self.doubtful | where
+    def _report(self, t: int, what: str, where: BoolArray, *sides: FloatArray) -> None:
+        for place in map(tuple, np.argwhere(where).tolist()):
+            numbers = (float(np.broadcast_to(side, where.shape)[place]) for side in sides)
+            self.violations.append(Violation(place, t, what, *numbers))

@@ -183,19 +183,24 @@ def _projects(chunk: int) -> bool:
 def _batch(seed: int, chunk: int, size: int, *, knobs: bool) -> tuple[int, Verification | None]:
     """One batch and its number; none at whose costs nothing can be played."""
     rng = np.random.default_rng([seed, chunk])
-    if knobs:
-        instance, spare = levels.random_parts(rng, size), None
-        if instance.fleet.training is not None and rng.integers(2):
-            instance, spare = levels.with_spare(rng, instance)
-        options = {"method": "project"} if _projects(chunk) else {}
-        certificate, played, operation = levels.play(instance, rng, spare, **options)
-        return chunk, verified(certificate, instance, played, operation)
-    instance = random_problems(rng, size, wide=bool(rng.integers(2)))
     try:
-        found = attack(instance, rng, _METHODS[chunk % 4], horizon_aware=bool(rng.integers(2)))
+        if knobs:
+            return chunk, _attack_with_knobs(rng, size, project=_projects(chunk))
+        instance = random_problems(rng, size, wide=bool(rng.integers(2)))
+        return chunk, attack(
+            instance, rng, _METHODS[chunk % 4], horizon_aware=bool(rng.integers(2))
+        )
     except (SolverError, InfeasibleError):  # costs too far apart to dispatch: nothing is played
         return chunk, None
-    return chunk, found
+
+
+def _attack_with_knobs(rng: np.random.Generator, size: int, *, project: bool) -> Verification:
+    instance, spare = levels.random_parts(rng, size), None
+    if instance.fleet.training is not None and rng.integers(2):
+        instance, spare = levels.with_spare(rng, instance)
+    options = {"method": "project"} if project else {}
+    certificate, played, operation = levels.play(instance, rng, spare, **options)
+    return verified(certificate, instance, played, operation)
 
 
 def attack(
