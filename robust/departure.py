@@ -151,6 +151,10 @@ class LevelTurn:
         # Stricter than what is asked of the expert: a mixture of the two is then feasible, too.
         reachable = setting.fleet.reachable
         sound = feasible(allocation, asked, slot.capacity, reachable, TOLERANCE / 4)
+        if (allocation < 0.0).any():
+            # Below zero by rounding: what that feeds in counts here, and for no grid.
+            allocation = np.maximum(allocation, 0.0)
+            sound &= feasible(allocation, asked, slot.capacity, reachable, TOLERANCE / 4)
         if not sound.all():
             allocation = np.where(sound[..., None, None], allocation, back.allocation)
         done, possible = self.completion.of(allocation, wanted)

@@ -150,6 +150,30 @@ class Retrace:
         return as_far_as_possible(wanted, slot, levels, self._packing, completion)
 
 
+class Shaken:
+    """The decisions of ``policy``, some loads of which fall below 0 by a rounding."""
+
+    def __init__(self, policy: Policy, seed: int) -> None:
+        self.policy, self.seed = policy, seed
+
+    def reset(self, setting: Setting) -> None:
+        """See :class:`~equiload.envs.Policy`."""
+        self.policy.reset(setting)
+        self._reachable, self._rng = setting.fleet.reachable, np.random.default_rng(self.seed)
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        """Return the decision, between two sites of each gateway 1e-10 of its demand moved."""
+        decision = self.policy.act(slot, state)
+        allocation = np.array(decision.allocation)
+        for j, reach in enumerate(self._reachable):
+            there = np.flatnonzero(reach)
+            taken, given = self._rng.choice(there, 2)
+            moved = 1e-10 * self._rng.random(allocation.shape[:-2]) * slot.demand[..., j]
+            allocation[..., j, taken] -= moved
+            allocation[..., j, given] += moved
+        return Decision(None, None, allocation, operation=decision.operation)
+
+
 class Delay:
     """Puts work off and leaves batteries alone for some slots; then what the expert does.
 
@@ -266,6 +290,8 @@ def play(
     expert, again = (make() if spare is None else Sparing(make(), spare) for _ in range(2))
     advice: list[Policy] = [Dump(seeds[1]), RandomPrices(seeds[1]), Delay(again, seeds[1])]
     adversary = advice[rng.integers(3)]
+    if rng.integers(4) == 0:
+        adversary = Shaken(adversary, seeds[1])
     policy = RobustPolicy(adversary, expert, **given)  # type: ignore[arg-type]
     outcome = rollout(policy, instance, keep=True)
     assert outcome.operation is not None

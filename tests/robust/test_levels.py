@@ -63,6 +63,19 @@ def test_no_violation_in_many_episodes() -> None:
         assert verification.ok, (seed, verification.violations[:3])
 
 
+@pytest.mark.parametrize("method", ["blend", "project", "switch"])
+@settings(max_examples=30)
+@given(SEEDS)
+def test_loads_below_zero_by_rounding_are_none(method: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    instance = levels.random_parts(rng, 4)
+    advice = levels.Shaken(levels.RandomPrices(seed), seed)
+    options = {"rho": float(rng.choice([0.0, 0.01, 0.1])), "method": method}
+    outcome, _, found = play(instance, advice, levels.RandomPrices(seed + 1), **options)
+    assert found.ok, found.violations[:3]
+    assert outcome.allocation.min() >= 0.0
+
+
 @pytest.mark.parametrize(
     "left_out",
     [
