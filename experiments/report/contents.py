@@ -78,7 +78,9 @@ class Experiment:
     versions: dict[str, str]
     #: A sentence for each advice or algorithm that could not act.
     left_out: list[str]
-    #: What was said on the command line, but for presets; else the folder's name.
+    #: What was said on the command line, but for presets.
+    said: tuple[str, ...] = ()
+    #: What of that was not said of all runs beside it; else the folder's name.
     title: str = ""
 
 
@@ -150,6 +152,7 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
             "of a run that is done, at any depth"
         )
         raise DataError("; ".join([nothing, *contents.left_out]))
+    contents.experiments = _told_apart(contents.experiments)
     return contents
 
 
@@ -179,9 +182,17 @@ def _experiment(path: Path, root: Path) -> Experiment:
     left_out = _could_not_act(content.left_out)
     name, job = _name(path, root), path.parent / RECORD
     overrides = records.read_record(job, records.JobRecord).overrides if job.is_file() else None
-    said = [word for word in overrides or [] if not word.lstrip("+").startswith("experiment=")]
-    title = ", ".join(said) or name
-    return Experiment(path.stem, name, lines, content.versions, left_out, title)
+    said = tuple(w for w in overrides or [] if not w.lstrip("+").startswith("experiment="))
+    return Experiment(path.stem, name, lines, content.versions, left_out, said)
+
+
+def _told_apart(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """With titles, in which nothing is said that holds for all of them."""
+    alike = set[str]()
+    if len(experiments) > 1:
+        alike = set.intersection(*(set(experiment.said) for experiment in experiments))
+    titles = [", ".join(w for w in e.said if w not in alike) or e.name for e in experiments]
+    return [replace(e, title=title) for e, title in zip(experiments, titles, strict=True)]
 
 
 def _could_not_act(rows: Sequence[records.LeftOut]) -> list[str]:

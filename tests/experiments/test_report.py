@@ -65,6 +65,17 @@ def study(folder: Path) -> None:
     write_json(folder / "robustness.json", {"trials": trials, "versions": {"equiload": "0"}})
 
 
+def test_studies_are_called_what_was_not_said_of_all(tmp_path: Path) -> None:
+    for name, said in (("a", ["seed=1", "horizon=48"]), ("b", ["seed=2", "horizon=48"])):
+        study(tmp_path / name)
+        write_json(tmp_path / name / "job.json", {"overrides": ["experiment=e", *said]})
+    assert [study.title for study in read_contents(tmp_path).experiments] == ["seed=1", "seed=2"]
+    assert read_contents(tmp_path / "a").experiments[0].title == "seed=1, horizon=48"
+    (tmp_path / "b" / "job.json").unlink()
+    titles = [study.title for study in read_contents(tmp_path).experiments]
+    assert titles == ["seed=1, horizon=48", "b"]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seeds at two equity weights, a robustness study and a training run."""
