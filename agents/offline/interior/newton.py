@@ -69,7 +69,6 @@ class Factor(NamedTuple):
         return Factor(np.zeros((T, PRICED + K, N)), by_slot, np.zeros((border, border)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def factorise(d: Vector, net: Network, to: Factor) -> None:
     """Factor ``A·D·Aᵀ``, ``d`` being the diagonal ``D``: 0 where a variable is fixed."""
     _eliminate(d, net, to.local)
@@ -80,11 +79,10 @@ def factorise(d: Vector, net: Network, to: Factor) -> None:
     blocks.factorise(to.blocks, to.border)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def solve(d: Vector, net: Network, by: Factor, y: Rows) -> None:
     """Solve ``A·D·Aᵀ·y = r`` in place: ``y`` holds ``r`` first."""
-    T, n, _ = by.blocks.shape
-    values, edge = np.zeros((T, n)), y.footprint.ravel()
+    values = np.zeros(by.blocks.shape[:2])
+    edge = y.footprint.ravel()  # a copy where it is no view
     _taken(d, net, by.local, y, values, edge)
     blocks.solve(by.blocks, by.border, values, edge)
     _given(d, net, by.local, values, edge, y)
