@@ -97,7 +97,8 @@ def compare(rng: np.random.Generator, fleets: int) -> None:
         found = TorchMarket(fleet, on_tensors).clear(in_slot(slot), *inputs)
         size, done = size_of(instance), named(found.operation)
         np.testing.assert_allclose(found.load.numpy(), expected.load, atol=1e-9 * size)
-        np.testing.assert_allclose(found.routing.numpy(), expected.routing, rtol=1e-9, atol=1e-9)
+        paid = expected.routing  # a difference of sums: it is as exact as these
+        np.testing.assert_allclose(found.routing.numpy(), paid, atol=1e-9 * (1 + paid.max()))
         assert done.keys() == named(expected.operation).keys()
         for name, value in named(expected.operation).items():
             room: Any = 1e-9 * size
