@@ -43,3 +43,8 @@ def rows(array: Array, lead: tuple[int, ...], *shape: int) -> FloatArray:
         array[...] = spread
     flat: FloatArray = array if len(lead) == 1 else array.reshape(math.prod(lead), *shape)
     return flat
+
+
+def batched(array: Array, lead: tuple[int, ...]) -> Array:
+    """``[*lead, more]`` of ``[B, more]``: :func:`rows` undone."""
+    return array if len(lead) == 1 else array.reshape((*lead, *array.shape[1:]))

@@ -6,6 +6,7 @@ piecewise linear, with starts, quality and the potentials of the levels as kinks
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +17,12 @@ from equiload.envs.knobs.operation import Completion, Levels, Operation
 from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust import level_kernels as kernels
 from equiload.robust import step_kernels as steps
-from equiload.robust.kernels import Ledger
-from equiload.robust.level_kernels import Curve, Parts, Rules, Standing
+from equiload.robust.kernels import Ledger, follow_effect
+from equiload.robust.level_tuples import Curve, Expert, Parts, Reached, Rules, Standing
 from equiload.robust.levels import LevelLedger, LevelSafeSet
 from equiload.robust.packing import parts_of
-from equiload.robust.safe import Effect
 from equiload.robust.wayback import choose, pick, way_back
 
-_EPS = float(np.finfo(np.float64).eps)
 # What a decision changes of a ledger, beside its books.
 _MOVED = Standing._fields[3:]
 
@@ -57,14 +56,11 @@ class Pieces(NamedTuple):
 
 
 class _Reached(NamedTuple):
-    """Where a decision leads, is that ``certain [...]`` to be safe, and what ``α`` depends on."""
+    """Where a decision leads, and what ``α`` depends on."""
 
     parts: Parts
-    ledger: LevelLedger
-    certain: BoolArray
     standing: Standing
-    curve: Curve
-    need: FloatArray
+    reached: Reached
 
 
 class LevelTurn:
@@ -96,35 +92,29 @@ class LevelTurn:
         self.safe, self.slot, self.levels = safe, slot, levels
         self.expert, self.expert_levels = expert, expert_levels
         self._packing = packing = safe.packing
-        mu, N = safe.setting.objective.mu, len(packing.plant.pue)
-        self._rules = Rules(mu.copy(), safe.terms, safe.plain.slots_left(slot.index))
-        self._before = safe.open(slot) if ledger is None else ledger
-        if safe.spare is not None and self._before.room is not None:
-            room = safe.spare.after(self._before.room, slot, parts_of(expert))
-            self._before = self._before._replace(room=room)
-        self._scene = packing.scene(slot, self._before.room)
-        self._expert = packing.parts(expert)
-        self._on = packing.rows(levels.on, N), packing.rows(expert_levels.on, N)
-        own = self._own = self._effect()
-        books = safe.plain.follow(self._before.books, safe.plain.rates(slot), own, slot.index)
-        broken = safe.bounds.broken(slot)
-        if safe.spare is not None:
-            broken = broken | safe.spare.broken(expert, slot)
-        if safe.plain.footprint_bound is not None:
-            broken = broken | books.breach
-        #: Of the expert: what the right side is made of, and all else if nothing changes.
-        self._before = self._before._replace(books=books._replace(breach=broken))
-        gaps = (getattr(self._before, name) for name in _MOVED)
-        standing = books.cost, books.footprint, books.left, *gaps
-        self._standing = Standing(*(packing.flat(array) for array in standing))
-        self._head = packing.flat(books.head)
+        self._rules = Rules(packing.mu, safe.terms, safe.plain.slots_left(slot.index))
+        before = safe.open(slot) if ledger is None else ledger
+        if safe.spare is not None and before.room is not None:
+            before = before._replace(room=safe.spare.after(before.room, slot, parts_of(expert)))
+        self._scene = packing.scene(slot, before.room)
         self.completion = Completion(slot, levels, safe.setting.fleet)
-        self.back = way_back(
-            expert, slot, levels, expert_levels, packing, self.completion, safe.spare
-        )
-        self._returned = self._reach(packing.parts(self.back))
-        #: The ledger if the way back were taken.
-        self.followed = self._returned.ledger
+        own, theirs = packing.levels(levels), packing.levels(expert_levels)
+        self._on = own.on
+        done = packing.parts(expert)
+        self._follow(before, done, theirs.on)
+        spare = safe.spare
+        more = None if spare is None else spare.work(expert, slot, levels, expert_levels)
+        if more is not None:
+            more = packing.flat(more)
+        parts, away = way_back(done, own, theirs, packing, self.completion, more)
+        #: What is done in place of the expert's decision.
+        self.back = packing.decision(parts, self.completion.shapes) if away else expert
+        self._returned = self._reach(parts)
+
+    @cached_property
+    def followed(self) -> LevelLedger:
+        """The ledger if the way back were taken."""
+        return self._ledger(self._returned)
 
     def screen(self, advice: Decision) -> tuple[Decision, BoolArray]:
         """The advice, from the layer's own levels, or where it is not possible the way back.
@@ -163,23 +153,25 @@ class LevelTurn:
 
     def blend(self, advice: Decision) -> Played:
         """The largest certified step from the way back towards the advice, which is possible."""
-        reached = self._reach(self._packing.parts(advice))
-        if reached.certain.all():
-            return Played(np.ones(reached.certain.shape), advice, reached.ledger)
-        alpha = self._largest_steps(reached)
-        mixed, possible = self._mixture(reached.parts, alpha)
-        part = self._reach(self._packing.parts(mixed))
-        certain = part.certain & possible & (alpha > 0)
-        return Played(
-            np.where(certain, alpha, 0.0),
-            choose(certain, mixed, self.back),
-            _where(certain, part.ledger, self.followed),
-        )
+        packing, back = self._packing, self._returned
+        whole = self._reach(packing.parts(advice))
+        full = whole.reached.certain
+        if full.all():
+            return Played(packing.shaped(np.ones(len(full))), advice, self._ledger(whole))
+        alpha = self._largest_steps(whole)
+        mixed, possible = self._mixture(whole.parts, alpha)
+        part = self._reach(mixed)
+        certain = part.reached.certain & possible & (alpha > 0)
+        kernels.give_up(certain, back.parts, back.standing, mixed, part.standing)
+        played = packing.decision(mixed, self.completion.shapes)
+        alpha = packing.shaped(np.where(certain, alpha, 0.0))
+        return Played(alpha, played, self._ledger(part))
 
     def pieces(self, advice: Decision) -> Pieces:
         """The left side at the way back; its goal leaves room for rounding until the advice."""
-        goal, here = self._goal(self._reach(self._packing.parts(advice))), self._returned.curve
-        pieces = goal, here.line, here.kinks, here.footprint - self._head
+        here = self._returned.reached.curve
+        goal = self._goal(self._reach(self._packing.parts(advice)))
+        pieces = goal, here.line, here.kinks, here.footprint - self._books.head
         return Pieces(*map(self._packing.shaped, pieces))
 
     def either(self, where: BoolArray, one: Played, other: Played) -> Played:
@@ -191,110 +183,119 @@ class LevelTurn:
     def switch(self, advice: Decision, trusted: BoolArray) -> Played:
         """The advice where it is ``trusted [...]`` and safe, the way back elsewhere."""
         reached = self._reach(self._packing.parts(advice))
-        safe = trusted & reached.certain
-        ledger = _where(safe, reached.ledger, self.followed)
+        safe = trusted & self._packing.shaped(reached.reached.certain)
+        ledger = _where(safe, self._ledger(reached), self.followed)
         return Played(safe * 1.0, choose(safe, advice, self.back), ledger)
 
     def mix(self, advice: Decision, weight: float) -> Played:
         """A fixed mixture of the way back and the advice, whatever comes of it."""
-        alpha = np.full(self._before.cost.shape, weight)
+        alpha = np.full(len(self._scene.price), weight)
         mixed, _ = self._mixture(self._packing.parts(advice), alpha)
-        return Played(alpha, mixed, self._reach(self._packing.parts(mixed)).ledger)
+        played = self._packing.decision(mixed, self.completion.shapes)
+        return Played(self._packing.shaped(alpha), played, self._ledger(self._reach(mixed)))
 
-    def _largest_steps(self, reached: _Reached) -> FloatArray:
-        """``[...]``: the largest share of the advice that is worth a try."""
-        safe, packing, plant = self.safe, self._packing, self._packing.plant
-        here, there = self._returned.curve, reached.curve
-        alpha = packing.flat(reached.certain.astype(np.float64))
+    def _largest_steps(self, whole: _Reached) -> FloatArray:
+        """``[B]``: the largest share of the advice that is worth a try."""
+        safe, plant, gaps = self.safe, self._packing.plant, self.safe.gap_prices
+        alpha = whole.reached.certain.astype(np.float64)
         steps.largest_steps(
-            np.stack([here.line, there.line]),
-            np.stack([here.kinks, there.kinks]),
-            np.stack([here.footprint, there.footprint]),
+            self._returned.reached.curve,
+            whole.reached.curve,
             safe.kink_prices,
-            safe.gap_prices.missing,
-            safe.gap_prices.surplus,
+            gaps.missing,
+            gaps.surplus,
             plant.unit.size + len(plant.pue),
             plant.region_of,
             self._rules.mu,
-            self._head,
-            self._goal(reached),
+            self._books.head,
+            self._goal(whole),
             alpha,
         )
-        return packing.shaped(alpha)
+        return alpha
 
-    def _goal(self, reached: _Reached) -> FloatArray:
+    def _goal(self, whole: _Reached) -> FloatArray:
         """``[B]``, US$: what a mixture may come to, less what its rounding may add."""
-        books, flat = self._before.books, self._packing.flat
-        size = self._own.size + (self._own.footprint + books.head).max(-1) @ self._rules.mu
-        size = flat(size + books.right) + self._returned.curve.size + reached.curve.size
-        waits = reached.need - reached.standing.left
-        goal: FloatArray = flat(books.right) - waits - 4 * self.safe.terms * _EPS * size
+        goal = np.empty(len(self._scene.price))
+        steps.goals(
+            *self._effect,
+            self._books,
+            self._rules.mu,
+            self._rules.terms,
+            self._returned.reached.curve,
+            whole.reached,
+            whole.standing.left,
+            goal,
+        )
         return goal
 
-    def _mixture(self, advice: Parts, alpha: FloatArray) -> tuple[Decision, BoolArray]:
+    def _mixture(self, advice: Parts, alpha: FloatArray) -> tuple[Parts, BoolArray]:
         """The mixture of the way back and the advice; is it possible, despite its rounding?"""
-        packing, back = self._packing, self._returned.parts
-        mixed = Parts(*map(np.empty_like, back))
-        for here, there, part in zip(back, advice, mixed, strict=True):
-            steps.mix(alpha.reshape(-1), here, there, part)
-        shaped = {n: packing.shaped(getattr(mixed, n)) for n in parts_of(self.back)}
-        allocation = shaped.pop("allocation")
-        done, possible = self.completion.of(allocation, Operation(**shaped))
-        return Decision(None, None, allocation, operation=done), possible
+        mixed = self._packing.blank()
+        steps.mix(alpha, self._returned.parts, advice, mixed)
+        return mixed, self._packing.put(mixed, self.completion)
 
-    def _effect(self) -> Effect:
-        """What the expert's decision costs."""
-        packing, (K, R) = self._packing, self._before.footprint.shape[-2:]
-        count = len(self._scene.price)
-        cost, footprint = np.empty((3, count)), np.empty((2, count, K, R))
-        gross = np.empty_like(self._scene.price)
-        kernels.expert_effect(
-            self._scene,
-            packing.plant,
-            self._rules,
-            self._expert,
-            self._on[1],
+    def _follow(self, before: LevelLedger, done: Parts, on_before: FloatArray) -> None:
+        """What the expert's decision costs, and the books if nothing else changes."""
+        safe, packing, slot, scene = self.safe, self._packing, self.slot, self._scene
+        (count, K, N), R = scene.intensity.shape, before.footprint.shape[-1]
+        self._expert = Expert(done, on_before, np.empty((count, N)), self._kinks())
+        self._effect = cost, footprint = np.empty((3, count)), np.empty((2, count, K, R))
+        kernels.expert_effect(scene, packing.plant, self._rules, self._expert, cost, footprint)
+        books = Ledger(*map(packing.flat, before.books))
+        self._books = after = Ledger(*map(np.empty_like, books))
+        follow_effect(
+            scene.intensity,
+            packing.rows(slot.capacity, N),
             cost,
             footprint,
-            gross,
-            self._kinks(),
+            self._rules.slots_left,
+            safe.plain.condition,
+            books,
+            after,
         )
-        self._gross = gross
-        price, price_error, size = map(packing.shaped, cost)
-        emitted, emitted_error = map(packing.shaped, footprint)
-        return Effect(price, price_error, emitted, emitted_error, size)
+        broken = safe.bounds.broken(slot)
+        if safe.spare is not None:
+            broken = broken | safe.spare.broken(self.expert, slot)
+        if safe.plain.footprint_bound is not None:
+            broken = broken | packing.shaped(after.breach)
+        #: Of the expert: what the right side is made of, and all else if nothing changes.
+        kept = Ledger(*map(packing.shaped, after))._replace(breach=broken)
+        self._before = before._replace(books=kept)
+        gaps = (packing.flat(getattr(before, name)) for name in _MOVED)
+        self._standing = Standing(after.cost, after.footprint, after.left, *gaps)
 
     def _kinks(self) -> FloatArray:
         return np.empty((len(self._scene.price), len(self.safe.kink_prices)))
 
     def _reach(self, decision: Parts) -> _Reached:
         """Where ``decision`` leads."""
-        packing, books, before = self._packing, self._before.books, self._standing
-        after = Standing(*map(np.empty_like, before))
-        size, need = np.empty_like(before.cost), np.empty_like(before.cost)
-        curve = Curve(np.empty_like(size), self._kinks(), np.empty_like(before.footprint), size)
+        before = self._standing
+        after, count = Standing(*map(np.empty_like, before)), len(before.cost)
+        curve = Curve(
+            np.empty(count), self._kinks(), np.empty_like(before.footprint), np.empty(count)
+        )
+        reached = Reached(np.empty(count), np.empty(count, np.bool_), curve)
         kernels.reach(
             self._scene,
-            packing.plant,
+            self._packing.plant,
             self.safe.gap_prices,
             self._rules,
             decision,
             self._expert,
-            *self._on,
-            self._gross,
+            self._on,
+            self._books,
             before,
-            self._head,
             after,
-            curve,
-            need,
+            reached,
         )
-        cost, footprint, left, *rest = map(packing.shaped, after)
-        books = books._replace(cost=cost, footprint=footprint, left=left)
-        needs = packing.shaped(need)
-        certain = np.isfinite(needs) & np.isfinite(books.right) & (needs <= books.right)
+        return _Reached(decision, after, reached)
+
+    def _ledger(self, reached: _Reached) -> LevelLedger:
+        """The ledger of where a decision leads."""
+        cost, footprint, left, *rest = map(self._packing.shaped, reached.standing)
+        books = self._before.books._replace(cost=cost, footprint=footprint, left=left)
         moved: dict[str, Any] = dict(zip(_MOVED, rest, strict=True))
-        ledger = self._before._replace(books=books, **moved)
-        return _Reached(decision, ledger, certain, after, curve, need)
+        return self._before._replace(books=books, **moved)
 
 
 def _where(where: BoolArray, one: LevelLedger, other: LevelLedger) -> LevelLedger:

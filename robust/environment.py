@@ -25,9 +25,9 @@ from equiload.envs.typing import Array, FloatArray
 from equiload.robust.blend import blend
 from equiload.robust.bounds import Bounds
 from equiload.robust.certificate import Certificate, SlotRecord, certificate_of
-from equiload.robust.kernels import Condition, Ledger, blend_loads, sound
+from equiload.robust.kernels import Ledger, blend_loads, sound
 from equiload.robust.policy import RobustLayer
-from equiload.robust.safe import BOUND_ROOM, SafeSet
+from equiload.robust.safe import SafeSet
 
 if TYPE_CHECKING:  # needs torch
     from equiload.robust.tensors import LevelTensors
@@ -117,7 +117,6 @@ class EnvironmentLayer:
         )
         if self._rehearsed is None:
             self._begin(setting)
-        self._condition = _condition(self.safe)
         self._ledger: Ledger | None = None
         self._records: list[SlotRecord] = []
 
@@ -196,7 +195,7 @@ class EnvironmentLayer:
             expert[:, 0],
             decision.load,
             self.safe.slots_left(slot.index),
-            self._condition,
+            self.safe.condition,
             ledger,
             alpha,
             played,
@@ -268,21 +267,6 @@ def pooled(instance: Instance) -> Instance:
 def _one_gateway(fleet: Fleet) -> Fleet:
     reachable = np.ones((1, len(fleet.datacenters)), dtype=np.bool_)
     return fleet.replace(gateways=("all",), reachable=reachable, routing_cost=None, distance=None)
-
-
-def _condition(safe: SafeSet) -> Condition:
-    """The condition as the kernels take it."""
-    fleet, mu = safe.setting.fleet, safe.setting.objective.mu
-    members = first = None
-    if not fleet.one_region_each:
-        members = np.argsort(fleet.region_of, kind="stable")
-        first = np.searchsorted(fleet.region_of[members], np.arange(len(fleet.regions) + 1))
-    bound = np.empty((0, len(mu), len(fleet.regions)))
-    if safe.footprint_bound is not None:
-        shape = safe.footprint_bound.shape[:-2] or (1,)
-        room = safe.footprint_bound * (1 + BOUND_ROOM) + 2e-280
-        bound = np.broadcast_to(room, (*shape, *bound.shape[1:])).copy()
-    return Condition(mu, safe.rho, safe.allowance, bound, fleet.pue, members, first)
 
 
 def _copy(ledger: Ledger) -> Ledger:

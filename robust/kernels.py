@@ -387,3 +387,70 @@ def blend_loads(
     """
     _follow(price, intensity, room, expert, slots_left, condition, ledger)
     _leave(price, intensity, expert, advice, condition, ledger, alpha, played)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def follow_effect(
+    intensity: FloatArray,
+    room: FloatArray,
+    cost: FloatArray,
+    footprint: FloatArray,
+    slots_left: int,
+    condition: Condition,
+    before: Ledger,
+    after: Ledger,
+) -> None:
+    """``SafeSet.follow``: the ledgers once the expert's decision is played, whatever it is.
+
+    Its ``cost [2.., B]`` and ``footprint [2, B, K, R]``, each with its error. ``room [B, N]`` and
+    ``intensity [B, K, N]`` as in :func:`blend_loads`; every array of ``after`` is written.
+    """
+    mu, rho, allowance, bound, pue, members, first = condition
+    B, K, R = before.footprint.shape
+    for b in range(B):
+        after.cost[b], after.footprint[b] = before.cost[b], before.footprint[b]
+        after.left[b], after.breach[b] = before.left[b], before.breach[b]
+        paid = abs(cost[0, b]) - cost[1, b]
+        spent = (before.spent[b] + (paid if paid > 0.0 else paid * 0.0)) * (1 - 2 * _EPS)
+        after.spent[b] = spent
+        side = scale = peaks = 0.0
+        over = possible = False
+        for k in range(K):
+            peak = -np.inf
+            for r in range(R):
+                own, error = footprint[0, b, k, r], footprint[1, b, k, r]
+                least = own - error
+                least = least if least > 0.0 else least * 0.0
+                low = (before.low[b, k, r] + least) * (1 - 2 * _EPS)
+                after.low[b, k, r] = low
+                after.high[b, k, r] = (before.high[b, k, r] + (own + error)) * (1 + 2 * _EPS)
+                peak = max(peak, low)
+            peaks += mu[k] * peak
+            top = -np.inf
+            for r in range(R):
+                head, high = before.head[b, k, r], after.high[b, k, r]
+                if len(bound) > 0:
+                    limit = bound[b % len(bound), k, r]
+                    left_over = slots_left * limit
+                    fresh = peak - high - left_over
+                    fresh = fresh - 4 * _EPS * (peak + high + left_over)
+                    fresh = fresh if fresh > 0.0 else fresh * 0.0
+                    beyond = footprint[0, b, k, r] + footprint[1, b, k, r] > limit
+                    most, _ = _footprint(room[b], intensity[b, k], pue, members, first, r)
+                    possible |= most > limit
+                    over |= beyond
+                    # Where the expert kept to the bound, the exact head-room has not shrunk.
+                    head = fresh if beyond or head <= fresh else head
+                after.head[b, k, r] = head
+                top = max(top, before.footprint[b, k, r] - head)
+            side += mu[k] * top
+            scale += mu[k] * abs(top)
+        due = spent + peaks
+        due = rho * (due if due > LEAST_DUE else due * 0.0)
+        due = (due * (1 - (K + 8) * _EPS) + allowance) * (1 - 2 * _EPS)
+        after.right[b] = due if due > before.right[b] else before.right[b]
+        if len(bound) > 0:
+            after.breach[b] = possible or over
+            side = before.cost[b] + side + (K + 8) * _EPS * (abs(before.cost[b]) + scale)
+            if over or side < before.left[b]:
+                after.left[b] = side

@@ -4,132 +4,27 @@ A problem of the batch at a time. Every bound is rounded outward as docs/robustn
 there depends on the order of a sum, and the compiler is not allowed to change the arithmetic.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
-from equiload.envs.typing import FloatArray, IntArray
+from equiload.envs.typing import BoolArray, FloatArray
+from equiload.robust.kernels import Ledger
+from equiload.robust.level_tuples import (
+    Expert,
+    GapPrices,
+    Parts,
+    Plant,
+    Reached,
+    Rules,
+    Scene,
+    Standing,
+)
 
 _EPS = float(np.finfo(np.float64).eps)
 # Products lose less than this when they underflow.
 _TINY = 1e-280
 # What each slot of the way back may add by rounding, in units of the terms of a sum.
 _STEP = 64
-
-
-class Parts(NamedTuple):
-    """Everything decided, for ``B`` problems; 0 where a fleet has no such part.
-
-    ``allocation [B, J, N]``, ``work [B, C, N]``, ``late [B, C]``, ``saved [B, J]``, the rest
-    ``[B, N]``, as in :class:`~equiload.envs.knobs.operation.Operation`.
-    """
-
-    allocation: FloatArray
-    work: FloatArray
-    late: FloatArray
-    saved: FloatArray
-    on: FloatArray
-    charge: FloatArray
-    discharge: FloatArray
-    generation: FloatArray
-
-
-class Plant(NamedTuple):
-    """Numbers of a fleet: ``[N]``, ``routing [J, N]``, ``late_cost [C]``.
-
-    ``width`` of each step down in model size, of the demand, and ``unit``, how much dearer it is
-    than the one before, ``[J, H]``. ``region_of [N]``.
-    """
-
-    pue: FloatArray
-    idle: FloatArray
-    start_cost: FloatArray
-    energy: FloatArray
-    into: FloatArray
-    out: FloatArray
-    wear: FloatArray
-    routing: FloatArray
-    late_cost: FloatArray
-    width: FloatArray
-    unit: FloatArray
-    region_of: IntArray
-
-
-class Scene(NamedTuple):
-    """A slot: ``price [B, N]``, ``intensity`` and ``onsite [B, K, N]``, ``demand [B, J]``.
-
-    ``least`` and ``most [B, C]``: bounds on how much of what waits beyond the expert's can be done
-    in time (:class:`~equiload.robust.spare.Room`), MWh.
-    """
-
-    price: FloatArray
-    intensity: FloatArray
-    onsite: FloatArray
-    demand: FloatArray
-    least: FloatArray
-    most: FloatArray
-
-
-class GapPrices(NamedTuple):
-    """What a unit of each gap may cost to give back, US$, ``[N]`` or ``[C]``.
-
-    ``waiting_late``: more than ``waiting_ahead`` where it cannot be done in time.
-    ``missing [K, N]``: footprint of a MWh that a battery lacks; ``surplus [C, K, R]`` of one that
-    waits and can be done in time. ``stray [N]``, US$: what a MWh of stored energy is worth in all,
-    and ``drift``, US$, are what rounding goes with.
-    """
-
-    stored_behind: FloatArray
-    stored_ahead: FloatArray
-    waiting_behind: FloatArray
-    waiting_ahead: FloatArray
-    waiting_late: FloatArray
-    on_behind: FloatArray
-    missing: FloatArray
-    surplus: FloatArray
-    stray: FloatArray
-    drift: float
-
-
-class Standing(NamedTuple):
-    """The fields of ``LevelLedger`` that a decision changes, ``[B, ...]``.
-
-    ``total``, ``total_footprint``, ``left``: cost, footprint and left side of its books.
-    """
-
-    total: FloatArray
-    total_footprint: FloatArray
-    left: FloatArray
-    cost: FloatArray
-    footprint: FloatArray
-    stored: FloatArray
-    stored_error: FloatArray
-    waiting: FloatArray
-    waiting_error: FloatArray
-    on: FloatArray
-    reserved: FloatArray
-
-
-class Curve(NamedTuple):
-    """What is linear in the share of the advice: ``line [B]`` US$, ``footprint [B, K, R]``.
-
-    Arguments ``kinks [B, M]`` of what costs beyond 0. ``size [B]``, US$, is what the rounding of
-    all of it goes with.
-    """
-
-    line: FloatArray
-    kinks: FloatArray
-    footprint: FloatArray
-    size: FloatArray
-
-
-class Rules(NamedTuple):
-    """``mu [K]``, the roundings that no number passes more of, and slots left after this one."""
-
-    mu: FloatArray
-    terms: int
-    slots_left: int
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -141,8 +36,8 @@ def _flows(
     ``flow [5, N]`` gets what is drawn, what the grid gives, both with every term taken positive,
     and the last of these for ``given`` alone. Is there a difference at all?
     """
-    sends, works, lates, saves, ons, charges, discharges, uses = given
-    sent, worked, late, saved, on, charged, discharged, used = expert
+    sends, works, lates, saves, ons, charges, discharges, uses, _ = given
+    sent, worked, late, saved, on, charged, discharged, used, _ = expert
     pue, idles, _, _, _, _, wear, routing, late_cost, _, _, _ = plant
     _, J, N = sends.shape
     moved, cost, size = False, 0.0, 0.0
@@ -246,30 +141,27 @@ def expert_effect(
     scene: Scene,
     plant: Plant,
     rules: Rules,
-    expert: Parts,
-    on_before: FloatArray,
+    expert: Expert,
     cost: FloatArray,
     footprint: FloatArray,
-    gross: FloatArray,
-    kinks: FloatArray,
 ) -> None:
     """What the expert's decision costs: ``cost [3, B]``, its error and size, and its footprints.
 
-    ``footprint [2, B, K, R]``, with their errors; ``gross [B, N]``, MWh from the grid with every
-    term taken positive; ``kinks`` see :func:`_hinges`.
+    ``footprint [2, B, K, R]``, with their errors; what is compared with is written, too.
     """
+    done, on_before, gross, kinks = expert
     flow = np.empty((5, len(plant.pue)))
     emitted = np.empty((2, *footprint.shape[2:]))
     error = rules.terms * _EPS
     for b in range(len(scene.price)):
-        moved, paid, paid_size = _flows(b, expert, 0.0, expert, plant, flow)
+        moved, paid, paid_size = _flows(b, done, 0.0, done, plant, flow)
         gross[b] = flow[4]
         energy, size = _effect(b, flow, scene, plant, rules.terms, emitted)
-        value = _hinges(b, expert, on_before, scene.demand, plant, kinks)
+        value = _hinges(b, done, on_before, scene.demand, plant, kinks)
         tiny = _TINY if moved else 0.0
         size += paid_size
         cost[0, b] = energy + paid + value
-        cost[1, b] = error * size + error * _sizes(b, expert, on_before, scene.demand, plant) + tiny
+        cost[1, b] = error * size + error * _sizes(b, done, on_before, scene.demand, plant) + tiny
         cost[2, b] = size + value
         footprint[0, b] = emitted[0]
         footprint[1, b] = emitted[1] + tiny
@@ -308,8 +200,7 @@ def _gaps(
     b: int, given: Parts, expert: Parts, plant: Plant, terms: int, before: Standing, after: Standing
 ) -> None:
     """What the gaps between the levels come to, with their errors."""
-    _, works, lates, _, _, _, _, _ = given
-    _, worked, late, _, _, _, _, _ = expert
+    works, lates, worked, late = given.work, given.late, expert.work, expert.late
     for i in range(len(plant.pue)):
         charged = (given.charge[b, i] - expert.charge[b, i]) * plant.into[i]
         gave = (given.discharge[b, i] - expert.discharge[b, i]) / plant.out[i]
@@ -407,28 +298,26 @@ def reach(
     worth: GapPrices,
     rules: Rules,
     given: Parts,
-    expert: Parts,
+    of_expert: Expert,
     on_before: FloatArray,
-    expert_on_before: FloatArray,
-    gross: FloatArray,
+    books: Ledger,
     before: Standing,
-    head: FloatArray,
     after: Standing,
-    curve: Curve,
-    need: FloatArray,
+    reached: Reached,
 ) -> None:
-    """Where ``given`` leads from ``before``: ``after``, its ``curve``, and what it needs ``[B]``.
+    """Where ``given`` leads from ``before``: ``after``, and what is ``reached``.
 
-    That is, at least the left side now and on the way back until the end, US$. To the last bit what
-    the expert does, with as much on before, changes nothing, unless work waits that has to be done
-    in time.
+    To the last bit what the expert does, with as much on before, changes nothing, unless work waits
+    that has to be done in time.
     """
     mu, terms, _ = rules
+    expert, expert_on_before, gross, theirs = of_expert
+    need, certain, curve = reached
+    head, right = books.head, books.right
     B, K, R = after.footprint.shape
     N, (J, steps) = len(plant.pue), plant.unit.shape
     flow = np.empty((5, N))
     emitted, extra = np.empty((2, K, R)), np.empty((K, R))
-    theirs = np.empty(curve.kinks.shape)
     for b in range(B):
         moved, cost, size = _flows(b, given, 1.0, expert, plant, flow)
         # The grid gives nothing where the balance is below 0 by rounding: so the difference of two
@@ -441,7 +330,6 @@ def reach(
         tiny = _TINY if moved else 0.0
         error = terms * _EPS * size + tiny
         value = _hinges(b, given, on_before, scene.demand, plant, curve.kinks)
-        _hinges(b, expert, expert_on_before, scene.demand, plant, theirs)
         rise = _rise(b, curve.kinks, theirs, plant)
         same = not moved
         apart = 0.0
@@ -501,3 +389,29 @@ def reach(
             curve.kinks[b, at + 2] = waiting - scene.least[b, c]
             curve.kinks[b, at + 3] = waiting - scene.most[b, c]
         need[b] = after.left[b] + _reserve(b, plant, worth, rules, after)
+        certain[b] = np.isfinite(need[b]) and np.isfinite(right[b]) and need[b] <= right[b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def give_up(certain: BoolArray, back: Parts, here: Standing, to: Parts, after: Standing) -> None:
+    """Where a decision ``to`` is not ``certain [B]``, the way ``back`` and where that leads."""
+    for b in range(len(certain)):
+        if not certain[b]:
+            _replace(b, back, to)
+            _stay(b, here, after)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def replace(where: BoolArray, one: Parts, other: Parts) -> None:
+    """Where ``where [B]``, ``one`` in place of ``other``."""
+    for b in range(len(where)):
+        if where[b]:
+            _replace(b, one, other)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _replace(b: int, one: Parts, other: Parts) -> None:
+    other.allocation[b], other.work[b], other.late[b] = one.allocation[b], one.work[b], one.late[b]
+    other.saved[b], other.on[b], other.grid[b] = one.saved[b], one.on[b], one.grid[b]
+    other.charge[b], other.discharge[b] = one.charge[b], one.discharge[b]
+    other.generation[b] = one.generation[b]

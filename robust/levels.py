@@ -29,7 +29,7 @@ from equiload.envs import DataError, Setting, Slot
 from equiload.envs.typing import FloatArray
 from equiload.robust.bounds import Bounds
 from equiload.robust.kernels import Ledger
-from equiload.robust.level_kernels import GapPrices
+from equiload.robust.level_tuples import GapPrices
 from equiload.robust.packing import Packing
 from equiload.robust.safe import SafeSet
 from equiload.robust.spare import Room, Spare
@@ -184,7 +184,7 @@ class LevelSafeSet:
 
     @cached_property
     def kink_prices(self) -> FloatArray:
-        """US$ per unit of each of the kinks of :class:`~equiload.robust.level_kernels.Curve`."""
+        """US$ per unit of each of the kinks of :class:`~equiload.robust.level_tuples.Curve`."""
         plant, gaps = self.packing.plant, self.gap_prices
         sides = gaps.waiting_behind, gaps.waiting_ahead, gaps.waiting_late
         waiting = np.stack([*sides, np.zeros_like(gaps.waiting_late)], axis=-1)

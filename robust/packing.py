@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 
 from equiload.envs import Decision, Setting, Slot
-from equiload.envs.typing import Array, FloatArray
-from equiload.robust.level_kernels import Parts, Plant, Scene
+from equiload.envs.arrays import batched, rows
+from equiload.envs.knobs.completion import Rows
+from equiload.envs.knobs.operation import Completion, Levels, Operation
+from equiload.envs.knobs.settlement import Left
+from equiload.envs.typing import Array, BoolArray, FloatArray
+from equiload.robust.level_tuples import Parts, Plant, Scene
 from equiload.robust.spare import Room
-
-# All of it copies: kernels are compiled anew for arrays that are read-only.
 
 
 def parts_of(decision: Decision) -> dict[str, FloatArray]:
@@ -51,45 +54,90 @@ class Packing:
             "region_of": fleet.region_of,
         }
         numbers |= {n: getattr(equipment, n) for n in ("pue", "idle", "energy", "into", "out")}
+        # Copies: kernels are compiled anew for arrays that are read-only.
         return Plant(**{name: np.array(numbers[name], order="C") for name in Plant._fields})
 
-    def parts(self, decision: Decision) -> Parts:
-        """Everything that was decided, a problem a row."""
-        done, named = decision.operation, Parts._fields[1:]
-        given = [decision.allocation, *(getattr(done, name) for name in named)]
-        pairs = zip(given, self.nothing, strict=True)
-        return Parts(*(none if array is None else self.flat(array) for array, none in pairs))
+    @cached_property
+    def mu(self) -> FloatArray:
+        """``[K]``, US$ per unit of footprint."""
+        return np.array(self.setting.objective.mu)
+
+    @cached_property
+    def _shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of each of :class:`Parts`, without the batch."""
+        C, J, N = len(self.plant.late_cost), *self.plant.routing.shape
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Parts._fields, (N,))
+        shapes |= {"allocation": (J, N), "work": (C, N), "late": (C,), "saved": (J,)}
+        return tuple(shapes.values())
 
     @cached_property
     def nothing(self) -> Parts:
         """Nothing is done."""
-        C, J, N = len(self.plant.late_cost), *self.plant.routing.shape
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Parts._fields, (N,))
-        shapes |= {"allocation": (J, N), "work": (C, N), "late": (C,), "saved": (J,)}
-        return Parts(**{n: self.rows(None, *shape) for n, shape in shapes.items()})
+        return Parts(*(np.zeros((self._count, *shape)) for shape in self._shapes))
+
+    def blank(self) -> Parts:
+        """Room for a decision."""
+        return Parts(*(np.empty((self._count, *shape)) for shape in self._shapes))
+
+    def parts(self, decision: Decision) -> Parts:
+        """Everything that was decided, a problem a row; it is not a copy."""
+        done, lead = decision.operation, self.setting.batch
+        given = (decision.allocation, *(getattr(done, name) for name in Parts._fields[1:]))
+        return Parts(
+            *(
+                none if array is None else rows(array, lead, *none.shape[1:])
+                for array, none in zip(given, self.nothing, strict=True)
+            )
+        )
+
+    def decision(self, parts: Parts, names: Iterable[str]) -> Decision:
+        """The decision of an allocation and, by ``names``, what is done beside."""
+        done = Operation(**{name: self.shaped(getattr(parts, name)) for name in names})
+        return Decision(None, None, self.shaped(parts.allocation), operation=done)
+
+    def put(self, parts: Parts, completion: Completion) -> BoolArray:
+        """Put what was decided where it is possible; ``[B]``: was it, but for rounding?"""
+        servers = self.setting.fleet.servers is not None
+        generation = "generation" in completion.shapes
+        done = Rows(*parts[1:])
+        possible = completion.put(
+            parts.allocation, done, late=True, on=servers, generation=generation
+        )
+        if not servers:
+            parts.on[:] = 0.0
+        return possible
 
     def rows(self, array: Array, *shape: int) -> FloatArray:
         """``[B, *shape]`` of ``[..., *shape]``, a problem a row; 0 of none."""
-        rows = np.zeros((*self.setting.batch, *shape))
-        if array is not None:
-            rows[...] = array
-        return rows.reshape(self._count, *shape)
+        return rows(array, self.setting.batch, *shape)
 
     def flat(self, array: FloatArray) -> FloatArray:
         """``[B, more]`` of ``[..., more]``: copied where it is no array as kernels expect."""
-        more = array.shape[len(self.setting.batch) :]
-        rows = array if array.flags.carray else np.array(array, order="C")
-        return rows.reshape(self._count, *more)
+        kept = array if array.flags.carray else np.array(array, order="C")
+        lead = len(self.setting.batch)
+        return kept if lead == 1 else kept.reshape(self._count, *array.shape[lead:])
 
-    def shaped(self, rows: FloatArray) -> FloatArray:
+    def shaped(self, array: FloatArray) -> FloatArray:
         """``[..., more]`` of ``[B, more]``."""
-        return rows.reshape((*self.setting.batch, *rows.shape[1:]))
+        shaped: FloatArray = batched(array, self.setting.batch)
+        return shaped
+
+    def levels(self, levels: Levels) -> Left:
+        """Levels, a problem a row."""
+        N, C = len(self.plant.pue), len(self.plant.late_cost)
+        return Left(
+            self.rows(levels.stored, N), self.rows(levels.waiting, C), self.rows(levels.on, N)
+        )
 
     def scene(self, slot: Slot, room: Room | None = None) -> Scene:
         """What a decision's cost depends on."""
-        K, (J, N) = len(self.setting.objective.mu), self.plant.routing.shape
-        onsite = self.rows(slot.onsite_intensity, K, N)
-        price, intensity = self.rows(slot.price, N), self.rows(slot.intensity, K, N)
+        K, (J, N), C = len(self.mu), self.plant.routing.shape, len(self.plant.late_cost)
         least, most = (None, None) if room is None else (room.least, room.most)
-        late = [self.rows(bound, len(self.plant.late_cost)) for bound in (least, most)]
-        return Scene(price, intensity, onsite, self.rows(slot.demand, J), *late)
+        return Scene(
+            self.rows(slot.price, N),
+            self.rows(slot.intensity, K, N),
+            self.rows(slot.onsite_intensity, K, N),
+            self.rows(slot.demand, J),
+            self.rows(least, C),
+            self.rows(most, C),
+        )

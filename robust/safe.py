@@ -17,6 +17,7 @@ Written against the array API: numpy arrays and torch tensors, any leading batch
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from equiload.envs.arrays import like
 from equiload.envs.series import Series
 from equiload.envs.typing import Array, FloatArray
 from equiload.envs.validation import numbers, set_fields
-from equiload.robust.kernels import LEAST_DUE, Ledger
+from equiload.robust.kernels import LEAST_DUE, Condition, Ledger
 
 #: The layer plans with ``Ē·(1 + BOUND_ROOM)``: rounding in a load is not a breach of the bound.
 BOUND_ROOM = 1e-9
@@ -135,6 +136,22 @@ class SafeSet:
             if not (np.isfinite(bound) & (bound >= 0)).all():
                 raise DataError("footprint_bound must hold finite numbers of at least 0")
             set_fields(self, footprint_bound=bound)
+
+    @cached_property
+    def condition(self) -> Condition:
+        """The same as kernels take it."""
+        fleet, mu = self.setting.fleet, self.setting.objective.mu
+        members = first = None
+        if not fleet.one_region_each:
+            members = np.argsort(fleet.region_of, kind="stable")
+            first = np.searchsorted(fleet.region_of[members], np.arange(len(fleet.regions) + 1))
+        shape = self.setting.footprint_shape[-2:]
+        bound = np.empty((0, *shape))
+        if self.footprint_bound is not None:
+            lead = self.setting.batch if self.footprint_bound.ndim > 2 else ()
+            room = self.footprint_bound * (1 + BOUND_ROOM) + 2 * _TINY["float64"]
+            bound = np.broadcast_to(room, (*lead, *shape)).reshape(-1, *shape).copy()
+        return Condition(mu, self.rho, self.allowance, bound, fleet.pue, members, first)
 
     @property
     def _terms(self) -> int:

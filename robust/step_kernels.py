@@ -1,10 +1,13 @@
-"""How far one may go from the way back toward the advice, compiled, a problem at a time."""
+"""From the way back toward the advice as far as it is safe, compiled, a problem at a time."""
 
 import numpy as np
 from numba import njit
 
 from equiload.envs.typing import FloatArray, IntArray
+from equiload.robust.kernels import Ledger
+from equiload.robust.level_tuples import Curve, Parts, Reached
 
+_EPS = float(np.finfo(np.float64).eps)
 # Newton's method passes each kink once at most, and few of them; an uncertified end is no harm.
 _MOST_STEPS = 60
 
@@ -16,10 +19,39 @@ def _along(here: float, there: float, alpha: float) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def goals(
+    costs: FloatArray,
+    footprint: FloatArray,
+    books: Ledger,
+    mu: FloatArray,
+    terms: int,
+    here: Curve,
+    there: Reached,
+    left: FloatArray,
+    goal: FloatArray,
+) -> None:
+    """``goal [B]``, US$: what a mixture may come to, less what its rounding may add.
+
+    Of the expert's ``costs [3, B]`` and ``footprint [2, B, K, R]``; ``there`` is where the advice
+    leads, ``left [B]`` its left side.
+    """
+    _, B, K, R = footprint.shape
+    for b in range(B):
+        size = costs[2, b]
+        for k in range(K):
+            top = -np.inf
+            for r in range(R):
+                top = max(top, footprint[0, b, k, r] + books.head[b, k, r])
+            size += top * mu[k]
+        size = size + books.right[b] + here.size[b] + there.curve.size[b]
+        waits = there.need[b] - left[b]
+        goal[b] = books.right[b] - waits - 4 * terms * _EPS * size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def largest_steps(
-    lines: FloatArray,
-    kinks: FloatArray,
-    footprints: FloatArray,
+    here: Curve,
+    there: Curve,
     unit: FloatArray,
     missing: FloatArray,
     surplus: FloatArray,
@@ -35,9 +67,9 @@ def largest_steps(
     Newton's method from 1 on the convex, piecewise linear left side: each of its lines lies below
     it, so no step goes past the root. ``alpha`` is what it is where it is 1 at first.
 
-    ``lines [2, B]`` US$, ``kinks [2, B, M]`` and ``footprints [2, B, K, R]`` at 0 and at 1;
-    ``unit [M]`` US$ per unit of a kink, ``missing [K, N]`` footprint of those from ``first`` on,
-    ``surplus [C, K, R]`` of what waits longer than the expert's, less beyond what can be done.
+    The curve at 0 is ``here``, at 1 ``there``; ``unit [M]`` US$ per unit of a kink, ``missing
+    [K, N]`` footprint of those from ``first`` on, ``surplus [C, K, R]`` of what waits longer than
+    the expert's, less beyond what can be done.
     """
     (K, R), N = head.shape[1:], len(region_of)
     height, climb = np.empty((K, R)), np.empty((K, R))
@@ -46,13 +78,14 @@ def largest_steps(
             continue
         share = 1.0
         for _ in range(_MOST_STEPS):
-            value, rise = _along(lines[0, b], lines[1, b], share)
+            value, rise = _along(here.line[b], there.line[b], share)
             for k in range(K):
                 for r in range(R):
-                    at, slope = _along(footprints[0, b, k, r], footprints[1, b, k, r], share)
+                    ends = here.footprint[b, k, r], there.footprint[b, k, r]
+                    at, slope = _along(ends[0], ends[1], share)
                     height[k, r], climb[k, r] = at - head[b, k, r], slope
             for m in range(len(unit)):
-                at, slope = _along(kinks[0, b, m], kinks[1, b, m], share)
+                at, slope = _along(here.kinks[b, m], there.kinks[b, m], share)
                 if at > 0.0:
                     value += unit[m] * at
                     rise += unit[m] * slope
@@ -83,10 +116,23 @@ def largest_steps(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def mix(alpha: FloatArray, here: FloatArray, there: FloatArray, mixed: FloatArray) -> None:
-    """``mixed [B, ...]``: from ``here``, the share ``alpha [B]`` of the way; all of it is there."""
+def _between(share: float, here: FloatArray, there: FloatArray, mixed: FloatArray) -> None:
+    """The same of one problem and one part, whatever its shape."""
+    a, b, between = here.ravel(), there.ravel(), mixed.ravel()
+    for m in range(len(between)):
+        between[m] = b[m] if share == 1.0 else a[m] + share * (b[m] - a[m])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def mix(alpha: FloatArray, here: Parts, there: Parts, mixed: Parts) -> None:
+    """``mixed``: from ``here``, the share ``alpha [B]`` of the way; all of it is there."""
     for b in range(len(alpha)):
-        if alpha[b] == 1.0:
-            mixed[b] = there[b]
-        else:
-            mixed[b] = here[b] + alpha[b] * (there[b] - here[b])
+        share = alpha[b]
+        _between(share, here.allocation[b], there.allocation[b], mixed.allocation[b])
+        _between(share, here.work[b], there.work[b], mixed.work[b])
+        _between(share, here.late[b], there.late[b], mixed.late[b])
+        _between(share, here.saved[b], there.saved[b], mixed.saved[b])
+        _between(share, here.on[b], there.on[b], mixed.on[b])
+        _between(share, here.charge[b], there.charge[b], mixed.charge[b])
+        _between(share, here.discharge[b], there.discharge[b], mixed.discharge[b])
+        _between(share, here.generation[b], there.generation[b], mixed.generation[b])

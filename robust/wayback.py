@@ -10,73 +10,51 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from equiload.envs import Decision, Slot
-from equiload.envs.knobs.operation import Completion, Levels, Operation
+from equiload.envs import Decision
+from equiload.envs.knobs.completion import Equipment, There
+from equiload.envs.knobs.operation import Completion, Operation
+from equiload.envs.knobs.settlement import Left
 from equiload.envs.typing import Array, BoolArray, FloatArray
-from equiload.robust.level_kernels import Parts
+from equiload.robust import level_kernels as kernels
+from equiload.robust.level_tuples import Parts
 from equiload.robust.packing import Packing
-from equiload.robust.spare import Spare
 
 
 def way_back(
-    expert: Decision,
-    slot: Slot,
-    levels: Levels,
-    expert_levels: Levels,
-    packing: Packing,
-    completion: Completion,
-    spare: Spare | None = None,
-) -> Decision:
-    """What the layer does in place of ``expert``, from its own ``levels``.
-
-    Where they are the expert's, to the last bit, what the expert does. In ``spare`` capacity it
-    does what waits longer than the expert's work.
-    """
-    there = np.ones(expert.routing.shape, dtype=np.bool_)
-    for name in ("stored", "waiting", "on"):
-        if (own := getattr(levels, name)) is not None:
-            there &= (own == getattr(expert_levels, name)).all(-1)
-    if there.all():
-        return expert
-    more = None if spare is None else spare.work(expert, slot, levels, expert_levels)
-    return choose(
-        there, expert, as_far_as_possible(expert, slot, levels, packing, completion, more)
-    )
-
-
-def as_far_as_possible(
-    wanted: Decision,
-    slot: Slot,
-    levels: Levels,
+    expert: Parts,
+    levels: Left,
+    expert_levels: Left,
     packing: Packing,
     completion: Completion,
     more: FloatArray | None = None,
-) -> Decision:
-    """What was possible from other levels, as far as it is from these.
+) -> tuple[Parts, bool]:
+    """What the layer does in place of ``expert``, from its own ``levels``; is that something else?
 
-    With ``more [..., C, N]`` MWh of work of classes of which more waits.
+    Where levels are the expert's, to the last bit, what the expert does. ``more [B, C, N]`` MWh of
+    what waits longer than the expert's work is done, in spare capacity.
     """
-    plant, parts = packing.plant, Parts(*map(np.copy, packing.parts(wanted)))
-    N, C = len(plant.pue), len(plant.late_cost)
-    due = None if slot.work is None else levels.waiting + slot.work
-    _withhold(
-        (plant.pue, plant.idle, plant.energy, plant.into, plant.out),
-        (packing.rows(levels.stored, N), packing.rows(due, C), packing.rows(slot.ceiling, C)),
-        packing.rows(more, C, N),
-        packing.rows(slot.capacity, N),
-        parts.allocation,
-        parts.work,
-        parts.late,
-        parts.on,
-        parts.charge,
-        parts.discharge,
-        parts.generation,
-    )
-    assert wanted.operation is not None
-    made = {n: packing.shaped(getattr(parts, n)) for n in wanted.operation.named() if n != "grid"}
+    same = np.empty(len(expert.on), np.bool_)
+    _alike(levels, expert_levels, same)
+    if same.all():
+        return expert, False
+    back = as_far_as_possible(expert, packing, completion, more)
+    kernels.replace(same, expert, back)
+    return back, True
+
+
+def as_far_as_possible(
+    wanted: Parts, packing: Packing, completion: Completion, more: FloatArray | None = None
+) -> Parts:
+    """What was possible from other levels, as far as it is from those of the ``completion``.
+
+    With ``more [B, C, N]`` MWh of work of classes of which more waits.
+    """
+    made = packing.blank()
+    more = packing.nothing.work if more is None else more
+    _withhold(packing.setting.fleet.equipment, completion.brought, more, wanted, made)
     # What of it were not possible would be so by rounding alone.
-    done, _ = completion.of(wanted.allocation, Operation(**made))
-    return Decision(None, None, wanted.allocation, operation=done)
+    packing.put(made, completion)
+    return made
 
 
 def choose(where: BoolArray, one: Decision, other: Decision) -> Decision:
@@ -105,54 +83,59 @@ def spread(values: Array, array: Array) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _withhold(
-    equipment: tuple[FloatArray, ...],
-    before: tuple[FloatArray, FloatArray, FloatArray],
-    more: FloatArray,
-    capacity: FloatArray,
-    allocation: FloatArray,
-    work: FloatArray,
-    late: FloatArray,
-    on: FloatArray,
-    charge: FloatArray,
-    discharge: FloatArray,
-    generation: FloatArray,
-) -> None:
-    """Make what is done ``[B, ...]`` into what is possible of it from other levels.
+def _alike(one: Left, other: Left, same: BoolArray) -> None:
+    """``same [B]``: are levels alike to the last bit?"""
+    B, N = one.on.shape
+    for b in range(B):
+        alike = True
+        for i in range(N):
+            alike &= one.stored[b, i] == other.stored[b, i] and one.on[b, i] == other.on[b, i]
+        for c in range(one.waiting.shape[1]):
+            alike &= one.waiting[b, c] == other.waiting[b, c]
+        same[b] = alike
 
-    ``equipment``: PUE, idle share, energy stored at most, both efficiencies, ``[N]``; ``before``:
-    what is stored ``[B, N]``, what waits or arrives and what may wait after the slot ``[B, C]``.
-    ``more [B, C, N]`` work is done, by ``capacity [B, N]``.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _withhold(
+    equipment: Equipment, there: There, more: FloatArray, wanted: Parts, made: Parts
+) -> None:
+    """Write into ``made`` what is possible of what is ``wanted``, which was so from other levels.
+
+    ``more [B, C, N]`` work is done.
     """
-    pue, idle, energy, into, out = equipment
-    stored, due, ceiling = before
-    B, J, N = allocation.shape
+    pue, idle, energy, _, _, into, out, _, _, _ = equipment
+    B, J, N = wanted.allocation.shape
     load = np.empty(N)
     for b in range(B):
+        made.allocation[b], made.saved[b] = wanted.allocation[b], wanted.saved[b]
         load[:] = 0.0
         for j in range(J):
             for i in range(N):
-                load[i] += allocation[b, j, i]
-        for c in range(due.shape[1]):
+                load[i] += wanted.allocation[b, j, i]
+        for c in range(more.shape[1]):
             asked = done = 0.0
             for i in range(N):
-                asked += work[b, c, i]
+                asked += wanted.work[b, c, i]
             # What is done already is given up less, and then done less.
-            short = max(asked + late[b, c] - due[b, c], 0.0)
-            least = max(late[b, c] - short, 0.0)
-            share = due[b, c] / asked if asked > due[b, c] else 1.0
+            due, late = there.due[b, c], wanted.late[b, c]
+            short = max(asked + late - due, 0.0)
+            least = max(late - short, 0.0)
+            share = due / asked if asked > due else 1.0
             for i in range(N):
-                work[b, c, i] = work[b, c, i] * share + more[b, c, i]
-                load[i] += work[b, c, i]
-                done += work[b, c, i]
-            late[b, c] = least + max(due[b, c] - done - least - ceiling[b, c], 0.0)
+                work = wanted.work[b, c, i] * share + more[b, c, i]
+                made.work[b, c, i] = work
+                load[i] += work
+                done += work
+            made.late[b, c] = least + max(due - done - least - there.ceiling[b, c], 0.0)
         for i in range(N):
+            on = wanted.on[b, i]
             if more[b, :, i].any():  # more than the expert's servers may hold
-                on[b, i] = max(on[b, i], min(load[i], capacity[b, i]))
-            needed = (idle[i] * on[b, i] + (1.0 - idle[i]) * load[i]) * pue[i]
-            room = (energy[i] - stored[b, i] + discharge[b, i] / out[i]) / into[i]
-            taken = min(charge[b, i], max(room, 0.0))
-            given = min(discharge[b, i], (stored[b, i] + taken * into[i]) * out[i])
+                on = max(on, min(load[i], there.capacity[b, i]))
+            needed = (idle[i] * on + (1.0 - idle[i]) * load[i]) * pue[i]
+            stored, give = there.stored[b, i], wanted.discharge[b, i]
+            room = (energy[i] - stored + give / out[i]) / into[i]
+            taken = min(wanted.charge[b, i], max(room, 0.0))
+            given = min(give, (stored + taken * into[i]) * out[i])
             given = min(given, needed + taken)
-            charge[b, i], discharge[b, i] = taken, given
-            generation[b, i] = min(generation[b, i], max(needed + taken - given, 0.0))
+            made.on[b, i], made.charge[b, i], made.discharge[b, i] = on, taken, given
+            made.generation[b, i] = min(wanted.generation[b, i], max(needed + taken - given, 0.0))

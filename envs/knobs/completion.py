@@ -75,16 +75,16 @@ def complete(
     there: There,
     allocation: FloatArray,
     wide: tuple[float, float, float],
-    late_said: bool,
-    used_said: bool,
+    said: tuple[bool, bool, bool],
     rows: Rows,
     possible: BoolArray,
 ) -> None:
     """Complete ``rows`` in place; ``possible [B]``: was it but for rounding, ``wide`` MWh, so?
 
     ``allocation [B, J, N]``. Rounding of load and energy, of work, and of what is saved. What is
-    given up and the generation used get their defaults where they are not said.
+    given up, what is on and the generation used get their defaults where they are not ``said``.
     """
+    late_said, on_said, used_said = said
     pue, idle, energy, most_in, most_out, into, out, reach, share, steps = equipment
     capacity, demand, generation, stored, due, ceiling = there
     work, late, saved, on, charge, discharge, used, grid = rows
@@ -127,8 +127,9 @@ def complete(
             for i in range(N):
                 x, fits = _within(load[i] + more[i], 0.0, capacity[b, i], wide[0])
                 good &= fits
-                n, fits = _within(on[b, i], x, capacity[b, i], wide[0])
-                same &= n == on[b, i]
+                value = on[b, i] if on_said or attempt > 0 else capacity[b, i]
+                n, fits = _within(value, x, capacity[b, i], wide[0])
+                same &= n == value
                 good &= fits
                 drawn = (idle[i] * n + (1.0 - idle[i]) * x) * pue[i]
                 space = energy[i] - stored[b, i] + discharge[b, i] / out[i]

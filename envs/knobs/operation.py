@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from equiload.envs.arrays import like, namespace, rows
+from equiload.envs.arrays import batched, like, namespace, rows
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.errors import InfeasibleError
 from equiload.envs.feasibility import TOLERANCE
@@ -168,53 +168,60 @@ class Completion:
 
     def __init__(self, slot: Slot, levels: Levels, fleet: Fleet) -> None:
         self._slot, self._fleet, self._lead = slot, fleet, slot.demand.shape[:-1]
-        N, C = len(fleet.datacenters), len(fleet.equipment.reach)
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Rows._fields, (N,))
-        shapes |= {"work": (C, N), "late": (C,), "saved": (len(fleet.gateways),)}
-        self._shapes, self._there = shapes, {"grid"}
-        parts: list[tuple[object, tuple[str, ...]]] = [
-            (fleet.training, ("work", "late")),
-            (fleet.models, ("saved",)),
-            (fleet.servers, ("on",)),
-            (fleet.storage, ("charge", "discharge")),
-            (slot.generation, ("generation",)),
-        ]
-        self._there.update(name for part, names in parts if part is not None for name in names)
-        self._brought = there_is(slot, levels, fleet, self._lead)
-        due, demand = self._brought.due, slot.demand
+        (J, N), C = fleet.reachable.shape, len(fleet.equipment.reach)
+        self._shapes = ((C, N), (C,), (J,), (N,), (N,), (N,), (N,), (N,))
+        #: Shapes of what is done, by name: of the parts that there are.
+        self.shapes: dict[str, tuple[int, ...]] = {"grid": (N,)}
+        if fleet.training is not None:
+            self.shapes |= {"work": (C, N), "late": (C,)}
+        if fleet.models is not None:
+            self.shapes["saved"] = (J,)
+        if fleet.servers is not None:
+            self.shapes["on"] = (N,)
+        if fleet.storage is not None:
+            self.shapes |= {"charge": (N,), "discharge": (N,)}
+        if slot.generation is not None:
+            self.shapes["generation"] = (N,)
+        #: What the slot brings, and the levels before it.
+        self.brought = there_is(slot, levels, fleet, self._lead)
+        due, demand = self.brought.due, slot.demand
         scales = _size(fleet.capacity), _size(due) if due.size else 0.0, _size(demand)
         self._wide = TOLERANCE * scales[0], TOLERANCE * scales[1], TOLERANCE * scales[2]
 
     def of(self, allocation: FloatArray, wanted: Operation) -> tuple[Operation, BoolArray]:
         """All that is done, and ``[...]``: was it possible, but for rounding?"""
-        slot, fleet = self._slot, self._fleet
-        said = {name: array for name, array in wanted.named().items() if name in self._there}
-        if "work" in self._there and "work" not in said:
-            room = np.maximum(slot.capacity - allocation.sum(-2), 0.0)
-            due, reach = self._brought.due, fleet.equipment.reach
-            due = due.reshape(*self._lead, len(reach))
-            said["work"] = as_soon_as_it_fits(slot.price * fleet.pue, due, room, reach)
-        given = {"on": slot.capacity} | said
-        done = Rows(*(self._fresh(given.get(n), shape) for n, shape in self._shapes.items()))
-        possible = np.empty(self._lead, np.bool_)
-        completion.complete(
-            fleet.equipment,
-            self._brought,
-            rows(allocation, self._lead, *fleet.reachable.shape),
-            self._wide,
-            "late" in said,
-            "generation" in said,
-            done,
-            possible.reshape(-1),
-        )
-        named = {n: getattr(done, n).reshape(*self._lead, *self._shapes[n]) for n in self._there}
-        return Operation(**named), possible
+        fleet, lead = self._fleet, self._lead
+        said = {name: getattr(wanted, name) for name in self.shapes}
+        if fleet.training is not None and said["work"] is None:
+            room = np.maximum(self._slot.capacity - allocation.sum(-2), 0.0)
+            due = self.brought.due.reshape(*lead, -1)
+            unit, reach = self._slot.price * fleet.pue, fleet.equipment.reach
+            said["work"] = as_soon_as_it_fits(unit, due, room, reach)
+        done = Rows(*map(self._fresh, map(said.get, Rows._fields), self._shapes))
+        sends = rows(allocation, lead, *fleet.reachable.shape)
+        named = (said.get(name) is not None for name in ("late", "on", "generation"))
+        possible = self.put(sends, done, *named)
+        made = {name: batched(getattr(done, name), lead) for name in self.shapes}
+        return Operation(**made), batched(possible, lead)
+
+    def put(
+        self, allocation: FloatArray, done: Rows, late: bool, on: bool, generation: bool
+    ) -> BoolArray:
+        """Put ``done [B, ...]``, in place, where it is possible; ``[B]``: was it?
+
+        Beside ``allocation [B, J, N]``. What is given up, what is on and the generation used: are
+        they said?
+        """
+        possible = np.empty(len(allocation), np.bool_)
+        said, equipment = (late, on, generation), self._fleet.equipment
+        completion.complete(equipment, self.brought, allocation, self._wide, said, done, possible)
+        return possible
 
     def _fresh(self, array: Array, shape: tuple[int, ...]) -> FloatArray:
         """``[B, *shape]``, 0 of none: a copy, for the kernel to change."""
         fresh = np.empty((*self._lead, *shape))
         fresh[...] = 0.0 if array is None else array
-        return fresh.reshape(math.prod(self._lead), *shape)
+        return fresh if len(self._lead) == 1 else fresh.reshape(math.prod(self._lead), *shape)
 
 
 def there_is(slot: Series, levels: Levels, fleet: Fleet, lead: tuple[int, ...]) -> There:

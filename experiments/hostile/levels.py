@@ -147,7 +147,8 @@ class Retrace:
         wanted = Decision(outcome.load[t], outcome.routing[t], allocation, operation=done)
         levels = state.levels or Levels()
         completion = Completion(slot, levels, fleet)
-        return as_far_as_possible(wanted, slot, levels, self._packing, completion)
+        made = as_far_as_possible(self._packing.parts(wanted), self._packing, completion)
+        return self._packing.decision(made, completion.shapes)
 
 
 class Shaken:
