@@ -12,6 +12,7 @@ import numpy as np
 
 from equiload.envs.arrays import namespace, rows
 from equiload.envs.knobs import operation as knobs
+from equiload.envs.knobs.completion import serve
 from equiload.envs.knobs.operation import Levels, Operation
 from equiload.envs.knobs.settlement import Bill, Brought, Done, Left, settle
 from equiload.envs.series import Series
@@ -121,13 +122,24 @@ def decided(
     allocation: Array, operation: Operation, physics: Physics, moved: Array | None = None
 ) -> Decision:
     """Decision of an ``allocation [..., J, N]`` and all that is done beside routing."""
-    load = allocation.sum(-2)
-    if operation.work is not None:
-        load = load + operation.work.sum(-2)
+    load = _load(allocation, operation)
     routing = load[..., 0] * 0.0
     if physics.routing_cost is not None:
         routing = (allocation * physics.routing_cost).sum((-1, -2))
     return Decision(load, routing, allocation, moved, operation)
+
+
+def _load(allocation: Array, operation: Operation) -> Array:
+    """``[..., N]``: what an allocation and work come to."""
+    work = operation.work
+    if not isinstance(allocation, np.ndarray):
+        load = allocation.sum(-2)
+        return load if work is None else load + work.sum(-2)
+    *lead, J, N = allocation.shape
+    load, C = np.empty((*lead, N)), 0 if work is None else work.shape[-2]
+    served = rows(allocation, tuple(lead), J, N), rows(work, tuple(lead), C, N)
+    serve(*served, load.reshape(-1, N))
+    return load
 
 
 def slot_cost(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike
 
 from equiload.envs import DataError, Instance, Setting
+from equiload.envs.arrays import rows
 from equiload.envs.series import Series
 from equiload.envs.typing import BoolArray, FloatArray
 from equiload.envs.validation import regular_array, set_fields
@@ -124,13 +127,31 @@ class Bounds:
         return Bounds(**fitted)
 
     def broken(self, slot: Series) -> BoolArray:
-        """``[...]``: does a slot exceed them?"""
-        beyond: BoolArray = (slot.price > self.price).any(-1)
-        beyond = beyond | (-slot.price > self.negative).any(-1)
-        beyond = beyond | (slot.intensity > self.intensity).any((-1, -2))
+        """``[...]``: does a slot exceed them? Of bounds that are fitted."""
+        lead = slot.price.shape[:-1]
+        broken = np.zeros(math.prod(lead), np.bool_)
+
+        def hold(values: FloatArray, most: FloatArray, sign: float = 1.0) -> None:
+            _hold(
+                rows(values, lead, *most.shape).reshape(len(broken), -1), most.ravel(), sign, broken
+            )
+
+        hold(slot.price, self.price)
+        hold(slot.price, self.negative, -1.0)
+        hold(slot.intensity, self.intensity)
         if slot.work is not None and self.work is not None:
-            beyond = beyond | (slot.work > self.work).any(-1)
+            hold(slot.work, self.work)
         if self.spare is not None and slot.onsite_intensity is not None:
-            most = 0.0 if self.onsite is None else self.onsite
-            beyond = beyond | (slot.onsite_intensity > most).any((-1, -2))
-        return beyond
+            none = np.zeros(self.intensity.shape)
+            hold(slot.onsite_intensity, none if self.onsite is None else self.onsite)
+        return broken.reshape(lead)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _hold(values: FloatArray, most: FloatArray, sign: float, broken: BoolArray) -> None:
+    """``broken [B]`` where a row of ``sign·values [B, M]`` exceeds ``most [M]``."""
+    for b in range(len(broken)):
+        beyond = False
+        for m in range(len(most)):
+            beyond |= sign * values[b, m] > most[m]
+        broken[b] |= beyond

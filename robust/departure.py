@@ -218,7 +218,8 @@ class LevelTurn:
         goal = np.empty(len(self._scene.price))
         steps.goals(
             *self._effect,
-            self._books,
+            self._books.head,
+            self._books.right,
             self._rules.mu,
             self._rules.terms,
             self._returned.reached.curve,
@@ -283,7 +284,8 @@ class LevelTurn:
             decision,
             self._expert,
             self._on,
-            self._books,
+            self._books.head,
+            self._books.right,
             before,
             after,
             reached,

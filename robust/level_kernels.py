@@ -8,7 +8,6 @@ import numpy as np
 from numba import njit
 
 from equiload.envs.typing import BoolArray, FloatArray
-from equiload.robust.kernels import Ledger
 from equiload.robust.level_tuples import (
     Expert,
     GapPrices,
@@ -38,7 +37,13 @@ def _flows(
     """
     sends, works, lates, saves, ons, charges, discharges, uses, _ = given
     sent, worked, late, saved, on, charged, discharged, used, _ = expert
-    pue, idles, _, _, _, _, wear, routing, late_cost, _, _, _ = plant
+    pue, idles, wear, routing, late_cost = (
+        plant.pue,
+        plant.idle,
+        plant.wear,
+        plant.routing,
+        plant.late_cost,
+    )
     _, J, N = sends.shape
     moved, cost, size = False, 0.0, 0.0
     flow[:] = 0.0
@@ -300,7 +305,8 @@ def reach(
     given: Parts,
     of_expert: Expert,
     on_before: FloatArray,
-    books: Ledger,
+    head: FloatArray,
+    right: FloatArray,
     before: Standing,
     after: Standing,
     reached: Reached,
@@ -313,7 +319,6 @@ def reach(
     mu, terms, _ = rules
     expert, expert_on_before, gross, theirs = of_expert
     need, certain, curve = reached
-    head, right = books.head, books.right
     B, K, R = after.footprint.shape
     N, (J, steps) = len(plant.pue), plant.unit.shape
     flow = np.empty((5, N))

@@ -36,7 +36,6 @@ class Plant(NamedTuple):
     pue: FloatArray
     idle: FloatArray
     start_cost: FloatArray
-    energy: FloatArray
     into: FloatArray
     out: FloatArray
     wear: FloatArray

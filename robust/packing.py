@@ -53,7 +53,7 @@ class Packing:
             "unit": np.diff(steps, axis=-1, prepend=0.0),
             "region_of": fleet.region_of,
         }
-        numbers |= {n: getattr(equipment, n) for n in ("pue", "idle", "energy", "into", "out")}
+        numbers |= {n: getattr(equipment, n) for n in ("pue", "idle", "into", "out")}
         # Copies: kernels are compiled anew for arrays that are read-only.
         return Plant(**{name: np.array(numbers[name], order="C") for name in Plant._fields})
 

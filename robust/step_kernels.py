@@ -4,7 +4,6 @@ import numpy as np
 from numba import njit
 
 from equiload.envs.typing import FloatArray, IntArray
-from equiload.robust.kernels import Ledger
 from equiload.robust.level_tuples import Curve, Parts, Reached
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -22,7 +21,8 @@ def _along(here: float, there: float, alpha: float) -> tuple[float, float]:
 def goals(
     costs: FloatArray,
     footprint: FloatArray,
-    books: Ledger,
+    head: FloatArray,
+    right: FloatArray,
     mu: FloatArray,
     terms: int,
     here: Curve,
@@ -41,11 +41,11 @@ def goals(
         for k in range(K):
             top = -np.inf
             for r in range(R):
-                top = max(top, footprint[0, b, k, r] + books.head[b, k, r])
+                top = max(top, footprint[0, b, k, r] + head[b, k, r])
             size += top * mu[k]
-        size = size + books.right[b] + here.size[b] + there.curve.size[b]
+        size = size + right[b] + here.size[b] + there.curve.size[b]
         waits = there.need[b] - left[b]
-        goal[b] = books.right[b] - waits - 4 * terms * _EPS * size
+        goal[b] = right[b] - waits - 4 * terms * _EPS * size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -89,15 +89,17 @@ def largest_steps(
                 if at > 0.0:
                     value += unit[m] * at
                     rise += unit[m] * slope
-                    i = m - first
-                    if 0 <= i < N:
-                        for k in range(K):
-                            height[k, region_of[i]] += missing[k, i] * at
-                            climb[k, region_of[i]] += missing[k, i] * slope
-                    # Of what waits longer, footprints of what can be done in time.
-                    c, side = (i - 3 * N) // 4, (i - 3 * N) % 4
-                    if c >= 0 and side % 2:
-                        sign = 1.0 if side == 1 else -1.0
+            for i in range(N):  # what batteries lack
+                at, slope = _along(here.kinks[b, first + i], there.kinks[b, first + i], share)
+                if at > 0.0:
+                    for k in range(K):
+                        height[k, region_of[i]] += missing[k, i] * at
+                        climb[k, region_of[i]] += missing[k, i] * slope
+            for c in range(len(surplus)):  # of what waits longer, what can be done in time
+                for side, sign in ((1, 1.0), (3, -1.0)):
+                    m = first + 3 * N + 4 * c + side
+                    at, slope = _along(here.kinks[b, m], there.kinks[b, m], share)
+                    if at > 0.0:
                         for k in range(K):
                             for r in range(R):
                                 height[k, r] += sign * surplus[c, k, r] * at
@@ -116,23 +118,25 @@ def largest_steps(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _between(share: float, here: FloatArray, there: FloatArray, mixed: FloatArray) -> None:
-    """The same of one problem and one part, whatever its shape."""
-    a, b, between = here.ravel(), there.ravel(), mixed.ravel()
-    for m in range(len(between)):
-        between[m] = b[m] if share == 1.0 else a[m] + share * (b[m] - a[m])
+def _between(alpha: FloatArray, here: FloatArray, there: FloatArray, mixed: FloatArray) -> None:
+    """The same of one part, whatever its shape."""
+    B = len(alpha)
+    begin, end, between = here.reshape(B, -1), there.reshape(B, -1), mixed.reshape(B, -1)
+    for b in range(B):
+        share = alpha[b]
+        for m in range(begin.shape[1]):
+            value = begin[b, m] + share * (end[b, m] - begin[b, m])
+            between[b, m] = end[b, m] if share == 1.0 else value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def mix(alpha: FloatArray, here: Parts, there: Parts, mixed: Parts) -> None:
     """``mixed``: from ``here``, the share ``alpha [B]`` of the way; all of it is there."""
-    for b in range(len(alpha)):
-        share = alpha[b]
-        _between(share, here.allocation[b], there.allocation[b], mixed.allocation[b])
-        _between(share, here.work[b], there.work[b], mixed.work[b])
-        _between(share, here.late[b], there.late[b], mixed.late[b])
-        _between(share, here.saved[b], there.saved[b], mixed.saved[b])
-        _between(share, here.on[b], there.on[b], mixed.on[b])
-        _between(share, here.charge[b], there.charge[b], mixed.charge[b])
-        _between(share, here.discharge[b], there.discharge[b], mixed.discharge[b])
-        _between(share, here.generation[b], there.generation[b], mixed.generation[b])
+    _between(alpha, here.allocation, there.allocation, mixed.allocation)
+    _between(alpha, here.work, there.work, mixed.work)
+    _between(alpha, here.late, there.late, mixed.late)
+    _between(alpha, here.saved, there.saved, mixed.saved)
+    _between(alpha, here.on, there.on, mixed.on)
+    _between(alpha, here.charge, there.charge, mixed.charge)
+    _between(alpha, here.discharge, there.discharge, mixed.discharge)
+    _between(alpha, here.generation, there.generation, mixed.generation)

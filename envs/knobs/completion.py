@@ -92,13 +92,14 @@ def complete(
     load, more = np.empty(N), np.empty(N)
     for b in range(B):
         good = True
+        load[:] = 0.0
+        for j in range(J):
+            for i in range(N):
+                load[i] += allocation[b, j, i]
         for attempt in range(_MOST_PASSES):
             same = True
-            load[:] = 0.0
             more[:] = 0.0
             for j in range(J):
-                for i in range(N):
-                    load[i] += allocation[b, j, i]
                 room = 0.0
                 for h in range(len(steps)):
                     room += demand[b, j] * share[j] * steps[h]
@@ -153,3 +154,21 @@ def complete(
             if same:
                 break
         possible[b] = good
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def serve(allocation: FloatArray, work: FloatArray, load: FloatArray) -> None:
+    """``load [B, N]`` of an ``allocation [B, J, N]`` and ``work [B, C, N]``."""
+    B, N = load.shape
+    done = np.empty(N)
+    for b in range(B):
+        load[b] = 0.0
+        done[:] = 0.0
+        for j in range(allocation.shape[1]):
+            for i in range(N):
+                load[b, i] += allocation[b, j, i]
+        for c in range(work.shape[1]):
+            for i in range(N):
+                done[i] += work[b, c, i]
+        for i in range(N):
+            load[b, i] += done[i]
