@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from numba import njit
 
 from equiload.agents.ensemble import SlotPricer
 from equiload.envs import DataError, Policy, Setting, Slot, State
+from equiload.envs.arrays import rows
 from equiload.envs.checking import checked
 from equiload.envs.dynamics import Decision
 from equiload.envs.knobs.market import Market
@@ -51,9 +53,8 @@ class _Watching:
         self._seen += 1
         step = max(1.0 / self.memory, 1.0 / self._seen)
         if self._seen == 1:
-            self._mean, self._apart = cost, 0.0 * cost
-        self._mean = self._mean + step * (cost - self._mean)
-        self._apart = self._apart + step * (np.abs(cost - self._mean) - self._apart)
+            self._mean, self._apart = cost.copy(), 0.0 * cost
+        _follow(cost.reshape(-1), step, self._mean.reshape(-1), self._apart.reshape(-1))
         return self._mean, self.width * self._apart
 
 
@@ -83,13 +84,13 @@ class StoredByCharge(_Watching):
         assert storage is not None
         into, out = storage.charge_efficiency, storage.discharge_efficiency
         mean, apart = self.usual(costs.grid)
-        dear = (mean + apart - storage.wear) * out
-        cheap = (mean - apart) / into
-        size = np.where(storage.energy > 0, storage.energy, 1.0)
-        worth = np.maximum(dear, cheap) + (cheap - np.maximum(dear, cheap)) * levels.stored / size
-        least, most = self.between(slot)
-        worth = np.where(levels.stored < least, storage.refill_price / into, worth)
-        return np.where(levels.stored > most, np.minimum(worth, 0.0), worth)
+        lead, N = mean.shape[:-1], mean.shape[-1]
+        worth, size = np.empty(mean.shape), np.where(storage.energy > 0, storage.energy, 1.0)
+        ends = self.between(slot)
+        full = storage.refill_price / into
+        usual = mean.reshape(-1, N), apart.reshape(-1, N), rows(levels.stored, lead, N)
+        _worth_stored(*usual, storage.wear, into, out, size, *ends, full, worth.reshape(-1, N))
+        return worth
 
     def between(self, slot: Slot) -> tuple[FloatArray, FloatArray]:
         """Least and most ``[N]`` to have stored after the slot, to end as it began."""
@@ -130,6 +131,44 @@ class WaitingByFullness(_Watching):
         price = mean + apart * (2.0 * np.minimum(full, 2.0) - 1.0)
         # What may wait no more is done; all else is better done than given up.
         return np.minimum(price, training.urgent)
+
+
+# A slot would cost some thirty array operations without these two.
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _follow(cost: FloatArray, step: float, mean: FloatArray, apart: FloatArray) -> None:
+    """Move a ``mean`` and the mean distance from it toward what it ``cost``, all ``[M]``."""
+    for m in range(len(cost)):
+        mean[m] += step * (cost[m] - mean[m])
+        apart[m] += step * (abs(cost[m] - mean[m]) - apart[m])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _worth_stored(
+    mean: FloatArray,
+    apart: FloatArray,
+    stored: FloatArray,
+    wear: FloatArray,
+    into: FloatArray,
+    out: FloatArray,
+    size: FloatArray,
+    least: FloatArray,
+    most: FloatArray,
+    full: FloatArray,
+    worth: FloatArray,
+) -> None:
+    """``worth [B, N]`` of what is ``stored [B, N]``: see :class:`StoredByCharge`."""
+    B, N = worth.shape
+    for b in range(B):
+        for i in range(N):
+            dear = (mean[b, i] + apart[b, i] - wear[i]) * out[i]
+            cheap = (mean[b, i] - apart[b, i]) / into[i]
+            high = max(dear, cheap)
+            value = high + (cheap - high) * stored[b, i] / size[i]
+            if stored[b, i] < least[i]:
+                value = full[i]
+            worth[b, i] = min(value, 0.0) if stored[b, i] > most[i] else value
 
 
 class WarmByShare:

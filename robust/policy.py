@@ -104,6 +104,7 @@ class RobustLayer:
                 name = type(self.method).__name__
                 raise DataError(f"{name} is not made for what the instance has beside routing")
             self._levels = LevelSafeSet.of(setting, self.bounds, **promise)
+            self._operate = self.method.operate
         self.safe = SafeSet(setting, **promise) if self._levels is None else self._levels.plain
         self._trajectory = Trajectory(self.expert)
         self._trajectory.reset(setting)
@@ -180,8 +181,7 @@ class RobustLayer:
         expert = replace(expert, allocation=np.maximum(expert.allocation, 0.0))
         turn = LevelTurn(safe, self._level_ledger, slot, levels, before, expert)
         proposed, refused = turn.screen(advice)
-        assert isinstance(self.method, LevelMethod)
-        played = self.method.operate(turn, proposed)
+        played = self._operate(turn, proposed)
         weighed = Weighed(turn, played, refused, self._trajectory.state)
         ledger = self._level_ledger = played.ledger
         self.last = weighed.alpha, ledger.books

@@ -369,6 +369,25 @@ def share_out(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def send_out(sends: FloatArray, load: FloatArray, allocation: FloatArray, work: FloatArray) -> None:
+    """``allocation [B, J, N]`` and ``work [B, C, N]`` of what all rows send ``[B, J + C, N]``.
+
+    And the ``load [B, N]`` that they come to.
+    """
+    (B, J, N), C = allocation.shape, work.shape[1]
+    for b in range(B):
+        load[b] = 0.0
+        for j in range(J):
+            for i in range(N):
+                allocation[b, j, i] = sends[b, j, i]
+                load[b, i] += sends[b, j, i]
+        for c in range(C):
+            for i in range(N):
+                work[b, c, i] = sends[b, J + c, i]
+                load[b, i] += sends[b, J + c, i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def operate(
     sites: FloatArray, servers: bool, load: FloatArray, on: FloatArray, taken: FloatArray
 ) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equiload.envs.arrays import namespace, rows
+from equiload.envs.arrays import batched, namespace, rows
 from equiload.envs.dispatch import Dispatch
 from equiload.envs.dynamics import Decision
 from equiload.envs.instance import Fleet
@@ -277,5 +277,9 @@ class Market:
         # A hair of room: what is left of a row that all but waits is off by rounding in the whole.
         room_left = load + 1e-12 * asked.sum(-1, keepdims=True)
         sends = self._rows.allocation(np.zeros(load.shape), left, room_left)
-        J = self._shape[1]
-        return sends.sum(-2), sends[..., :J, :], sends[..., J:, :]
+        (N, J, C, _), lead = self._shape, load.shape[:-1]
+        B = math.prod(lead)
+        parts = np.empty((B, N)), np.empty((B, J, N)), np.empty((B, C, N))
+        kernels.send_out(sends.reshape(B, J + C, N), *parts)
+        load, allocation, work = (batched(part, lead) for part in parts)
+        return load, allocation, work
