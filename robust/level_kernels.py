@@ -131,12 +131,13 @@ def _hinges(
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _rise(b: int, kinks: FloatArray, theirs: FloatArray, plant: Plant) -> float:
     """US$ of starts and quality beyond the expert's: of those that are alike exactly nothing."""
-    rise, m = 0.0, len(plant.start_cost)
+    start_cost, unit = plant.start_cost, plant.unit
+    rise, m = 0.0, len(start_cost)
     for i in range(m):
-        rise += (max(kinks[b, i], 0.0) - max(theirs[b, i], 0.0)) * plant.start_cost[i]
-    for j in range(plant.unit.shape[0]):
-        for h in range(plant.unit.shape[1]):
-            rise += (max(kinks[b, m], 0.0) - max(theirs[b, m], 0.0)) * plant.unit[j, h]
+        rise += (max(kinks[b, i], 0.0) - max(theirs[b, i], 0.0)) * start_cost[i]
+    for j in range(unit.shape[0]):
+        for h in range(unit.shape[1]):
+            rise += (max(kinks[b, m], 0.0) - max(theirs[b, m], 0.0)) * unit[j, h]
             m += 1
     return rise
 
@@ -155,6 +156,7 @@ def expert_effect(
     ``footprint [2, B, K, R]``, with their errors; what is compared with is written, too.
     """
     done, on_before, gross, kinks = expert
+    demand = scene.demand
     flow = np.empty((5, len(plant.pue)))
     emitted = np.empty((2, *footprint.shape[2:]))
     error = rules.terms * _EPS
@@ -162,11 +164,11 @@ def expert_effect(
         moved, paid, paid_size = _flows(b, done, 0.0, done, plant, flow)
         gross[b] = flow[4]
         energy, size = _effect(b, flow, scene, plant, rules.terms, emitted)
-        value = _hinges(b, done, on_before, scene.demand, plant, kinks)
+        value = _hinges(b, done, on_before, demand, plant, kinks)
         tiny = _TINY if moved else 0.0
         size += paid_size
         cost[0, b] = energy + paid + value
-        cost[1, b] = error * size + error * _sizes(b, done, on_before, scene.demand, plant) + tiny
+        cost[1, b] = error * size + error * _sizes(b, done, on_before, demand, plant) + tiny
         cost[2, b] = size + value
         footprint[0, b] = emitted[0]
         footprint[1, b] = emitted[1] + tiny
@@ -175,14 +177,16 @@ def expert_effect(
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _sizes(b: int, given: Parts, on_before: FloatArray, demand: FloatArray, plant: Plant) -> float:
     """US$ that the rounding of starts and quality goes with."""
+    on, saved, start_cost = given.on, given.saved, plant.start_cost
+    width, unit = plant.width, plant.unit
     size = 0.0
-    for i in range(given.on.shape[1]):
-        size += (abs(given.on[b, i]) + abs(on_before[b, i])) * plant.start_cost[i]
+    for i in range(on.shape[1]):
+        size += (abs(on[b, i]) + abs(on_before[b, i])) * start_cost[i]
     for j in range(demand.shape[1]):
         free = 0.0
-        for h in range(plant.unit.shape[1]):
-            size += (abs(given.saved[b, j]) + free) * plant.unit[j, h]
-            free += demand[b, j] * plant.width[j, h]
+        for h in range(unit.shape[1]):
+            size += (abs(saved[b, j]) + free) * unit[j, h]
+            free += demand[b, j] * width[j, h]
     return size
 
 
@@ -205,25 +209,29 @@ def _gaps(
     b: int, given: Parts, expert: Parts, plant: Plant, terms: int, before: Standing, after: Standing
 ) -> None:
     """What the gaps between the levels come to, with their errors."""
-    works, lates, worked, late = given.work, given.late, expert.work, expert.late
-    for i in range(len(plant.pue)):
-        charged = (given.charge[b, i] - expert.charge[b, i]) * plant.into[i]
-        gave = (given.discharge[b, i] - expert.discharge[b, i]) / plant.out[i]
-        size, gap = abs(charged) + abs(gave), before.stored[b, i]
-        after.stored[b, i] = gap + (charged - gave)
+    works, lates, _, ons, charges, discharges = given[1:7]
+    worked, late, _, on, charge, discharge = expert[1:7]
+    into, out, late_cost = plant.into, plant.out, plant.late_cost
+    stored, stored_error, waiting, waiting_error = before[5:9]
+    stores, store_errors, waits, wait_errors, gaps_on, _ = after[5:]
+    for i in range(len(into)):
+        charged = (charges[b, i] - charge[b, i]) * into[i]
+        gave = (discharges[b, i] - discharge[b, i]) / out[i]
+        size, gap = abs(charged) + abs(gave), stored[b, i]
+        stores[b, i] = gap + (charged - gave)
         error = 8 * _EPS * (abs(gap) + size) if size > 0 else 0.0
-        after.stored_error[b, i] = before.stored_error[b, i] + error
-        after.on[b, i] = given.on[b, i] - expert.on[b, i]
-    for c in range(len(plant.late_cost)):
+        store_errors[b, i] = stored_error[b, i] + error
+        gaps_on[b, i] = ons[b, i] - on[b, i]
+    for c in range(len(late_cost)):
         done = lates[b, c] - late[b, c]
         size = abs(done)
-        for i in range(len(plant.pue)):
+        for i in range(len(into)):
             more = works[b, c, i] - worked[b, c, i]
             done += more
             size += abs(more)
-        after.waiting[b, c] = before.waiting[b, c] - done
-        error = terms * _EPS * (abs(before.waiting[b, c]) + size) if size > 0 else 0.0
-        after.waiting_error[b, c] = before.waiting_error[b, c] + error
+        waits[b, c] = waiting[b, c] - done
+        error = terms * _EPS * (abs(waiting[b, c]) + size) if size > 0 else 0.0
+        wait_errors[b, c] = waiting_error[b, c] + error
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -237,52 +245,57 @@ def _potential(
     footprint: FloatArray,
 ) -> float:
     """At least ``Φ``, US$, by cause in ``after.reserved``; ``footprint [K, R]`` gets ``Ψ``."""
-    up, reserved = 1.0 + terms * _EPS, after.reserved[b]
-    reserved[:] = 0.0
+    stored, stored_error, waiting, waiting_error, on, reserved = after[5:]
+    stored_behind, stored_ahead, waiting_behind, waiting_ahead, waiting_late, on_behind = worth[:6]
+    missing, surplus, region_of = worth.missing, worth.surplus, plant.region_of
+    least, most = scene.least, scene.most
+    (K, R), up = footprint.shape, 1.0 + terms * _EPS
     footprint[:] = 0.0
-    for i in range(len(plant.pue)):
-        gap, error = after.stored[b, i], after.stored_error[b, i]
-        behind, ahead = worth.stored_behind[i], worth.stored_ahead[i]
-        reserved[0] += _behind_and_ahead(gap, error, behind, ahead) * up
-        gap = after.on[b, i]
-        reserved[2] += max(2 * _EPS * abs(gap) - gap, 0.0) * worth.on_behind[i] * up
-        missing = max(error - after.stored[b, i], 0.0)
-        for k in range(len(footprint)):
-            footprint[k, plant.region_of[i]] += worth.missing[k, i] * missing * up
-    for c in range(len(plant.late_cost)):
-        gap, error = after.waiting[b, c], after.waiting_error[b, c]
-        behind, ahead = worth.waiting_behind[c], worth.waiting_ahead[c]
-        reserved[1] += _behind_and_ahead(gap, error, behind, ahead) * up
-        surplus = max(gap + error, 0.0)
-        reserved[1] += max(surplus - scene.least[b, c], 0.0) * worth.waiting_late[c] * up
-        in_time = min(surplus, scene.most[b, c])
+    stores = waits = starts = 0.0
+    for i in range(len(region_of)):
+        gap, error, r = stored[b, i], stored_error[b, i], region_of[i]
+        stores += _behind_and_ahead(gap, error, stored_behind[i], stored_ahead[i]) * up
+        starts += max(2 * _EPS * abs(on[b, i]) - on[b, i], 0.0) * on_behind[i] * up
+        lacks = max(error - gap, 0.0)
+        for k in range(K):
+            footprint[k, r] += missing[k, i] * lacks * up
+    for c in range(len(waiting_behind)):
+        gap, error = waiting[b, c], waiting_error[b, c]
+        waits += _behind_and_ahead(gap, error, waiting_behind[c], waiting_ahead[c]) * up
+        more = max(gap + error, 0.0)
+        waits += max(more - least[b, c], 0.0) * waiting_late[c] * up
+        in_time = min(more, most[b, c])
         if in_time > 0.0:
-            for k in range(footprint.shape[0]):
-                for r in range(footprint.shape[1]):
-                    footprint[k, r] += in_time * worth.surplus[c, k, r] * up
-    phi: float = (reserved[0] + reserved[1] + reserved[2]) * (1 + 4 * _EPS)
+            for k in range(K):
+                for r in range(R):
+                    footprint[k, r] += in_time * surplus[c, k, r] * up
+    reserved[b, 0], reserved[b, 1], reserved[b, 2] = stores, waits, starts
+    phi: float = (stores + waits + starts) * (1 + 4 * _EPS)
     return phi
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _reserve(b: int, plant: Plant, worth: GapPrices, rules: Rules, after: Standing) -> float:
+def _reserve(b: int, worth: GapPrices, rules: Rules, after: Standing) -> float:
     """US$: what rounding may add on the way back; 0 where levels were never apart."""
-    apart, scale = False, abs(after.cost[b])
-    for k in range(len(rules.mu)):
+    cost, footprint, stored, stored_error, waiting, waiting_error, on, _ = after[3:]
+    stored_behind, stored_ahead, waiting_behind, waiting_ahead, waiting_late, on_behind = worth[:6]
+    (mu, terms, slots_left), stray = rules, worth.stray
+    apart, scale = False, abs(cost[b])
+    for k in range(len(mu)):
         most = 0.0
-        for r in range(after.footprint.shape[2]):
-            most = max(most, abs(after.footprint[b, k, r]))
-        scale += rules.mu[k] * most
-    for i in range(len(plant.pue)):
-        apart |= after.stored_error[b, i] > 0 or after.on[b, i] != 0.0
-        unit = worth.stored_behind[i] + worth.stored_ahead[i] + worth.stray[i]
-        scale += abs(after.stored[b, i]) * unit + abs(after.on[b, i]) * worth.on_behind[i]
-    for c in range(len(plant.late_cost)):
-        apart |= after.waiting_error[b, c] > 0
-        unit = worth.waiting_behind[c] + worth.waiting_ahead[c] + worth.waiting_late[c]
-        scale += abs(after.waiting[b, c]) * unit
+        for r in range(footprint.shape[2]):
+            most = max(most, abs(footprint[b, k, r]))
+        scale += mu[k] * most
+    for i in range(len(stray)):
+        apart |= stored_error[b, i] > 0 or on[b, i] != 0.0
+        unit = stored_behind[i] + stored_ahead[i] + stray[i]
+        scale += abs(stored[b, i]) * unit + abs(on[b, i]) * on_behind[i]
+    for c in range(len(waiting_behind)):
+        apart |= waiting_error[b, c] > 0
+        unit = waiting_behind[c] + waiting_ahead[c] + waiting_late[c]
+        scale += abs(waiting[b, c]) * unit
     scale = _STEP * scale + worth.drift
-    return rules.slots_left * rules.terms * _EPS * scale if apart else 0.0
+    return slots_left * terms * _EPS * scale if apart else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -294,6 +307,52 @@ def _stay(b: int, before: Standing, after: Standing) -> None:
     after.stored[b], after.stored_error[b] = before.stored[b], before.stored_error[b]
     after.waiting[b], after.waiting_error[b] = before.waiting[b], before.waiting_error[b]
     after.on[b], after.reserved[b] = before.on[b], before.reserved[b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _apart(
+    b: int,
+    given: Parts,
+    expert: Parts,
+    on_before: FloatArray,
+    expert_on_before: FloatArray,
+    demand: FloatArray,
+    plant: Plant,
+) -> float:
+    """US$ that the rounding of starts and quality beyond the expert's goes with."""
+    on, on_expert, saved, saved_expert = given.on, expert.on, given.saved, expert.saved
+    start_cost, width, unit = plant.start_cost, plant.width, plant.unit
+    apart = 0.0
+    for i in range(len(start_cost)):
+        if on_before[b, i] != expert_on_before[b, i] or on[b, i] != on_expert[b, i]:
+            sizes = abs(on[b, i]) + abs(on_before[b, i])
+            sizes += abs(on_expert[b, i]) + abs(expert_on_before[b, i])
+            apart += sizes * start_cost[i]
+    for j in range(unit.shape[0]):
+        if saved[b, j] != saved_expert[b, j]:
+            free = 0.0
+            for h in range(unit.shape[1]):
+                sizes = abs(saved[b, j]) + abs(saved_expert[b, j]) + 2 * free
+                apart += sizes * unit[j, h]
+                free += demand[b, j] * width[j, h]
+    return apart
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _bend(b: int, scene: Scene, after: Standing, kinks: FloatArray) -> None:
+    """Where the gaps begin to cost: the last of ``kinks[b] = 0``."""
+    stored, _, waiting, _, on, _ = after[5:]
+    least, most = scene.least, scene.most
+    N, C = on.shape[1], waiting.shape[1]
+    m = kinks.shape[1] - 3 * N - 4 * C
+    for i in range(N):
+        kinks[b, m + i], kinks[b, m + N + i] = -stored[b, i], stored[b, i]
+        kinks[b, m + 2 * N + i] = -on[b, i]
+    m += 3 * N
+    for c in range(C):
+        waits, at = waiting[b, c], m + 4 * c
+        kinks[b, at], kinks[b, at + 1] = -waits, waits
+        kinks[b, at + 2], kinks[b, at + 3] = waits - least[b, c], waits - most[b, c]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -318,9 +377,12 @@ def reach(
     """
     mu, terms, _ = rules
     expert, expert_on_before, gross, theirs = of_expert
-    need, certain, curve = reached
-    B, K, R = after.footprint.shape
-    N, (J, steps) = len(plant.pue), plant.unit.shape
+    need, certain, (line, kinks, heights, sizes) = reached
+    costs, emissions = before.cost, before.footprint
+    totals, total_footprint, lefts, cost_after, footprint, _, _, waiting, waiting_error = after[:9]
+    demand, waiting_late = scene.demand, worth.waiting_late
+    B, K, R = footprint.shape
+    N = given.on.shape[1]
     flow = np.empty((5, N))
     emitted, extra = np.empty((2, K, R)), np.empty((K, R))
     for b in range(B):
@@ -334,66 +396,45 @@ def reach(
         size += energy_size
         tiny = _TINY if moved else 0.0
         error = terms * _EPS * size + tiny
-        value = _hinges(b, given, on_before, scene.demand, plant, curve.kinks)
-        rise = _rise(b, curve.kinks, theirs, plant)
-        same = not moved
-        apart = 0.0
-        for i in range(N):
-            alike = on_before[b, i] == expert_on_before[b, i]
-            same &= alike
-            if not alike or given.on[b, i] != expert.on[b, i]:
-                sizes = abs(given.on[b, i]) + abs(on_before[b, i])
-                sizes += abs(expert.on[b, i]) + abs(expert_on_before[b, i])
-                apart += sizes * plant.start_cost[i]
-        for j in range(J):
-            if given.saved[b, j] != expert.saved[b, j]:
-                free = 0.0
-                for h in range(steps):
-                    sizes = abs(given.saved[b, j]) + abs(expert.saved[b, j]) + 2 * free
-                    apart += sizes * plant.unit[j, h]
-                    free += scene.demand[b, j] * plant.width[j, h]
+        value = _hinges(b, given, on_before, demand, plant, kinks)
+        rise = _rise(b, kinks, theirs, plant)
+        apart = _apart(b, given, expert, on_before, expert_on_before, demand, plant)
         change = cost + energy + rise
         error += terms * _EPS * apart + (_TINY if apart > 0 else 0.0)
-        curve.line[b] = before.cost[b] + change + error - value
-        after.cost[b] = _up(before.cost[b], change + error)
+        line[b] = costs[b] + change + error - value
+        cost_after[b] = _up(costs[b], change + error)
         for k in range(K):
             for r in range(R):
                 step = emitted[0, k, r] + (emitted[1, k, r] + tiny)
-                curve.footprint[b, k, r] = before.footprint[b, k, r] + step
-                after.footprint[b, k, r] = _up(before.footprint[b, k, r], step)
+                heights[b, k, r] = emissions[b, k, r] + step
+                footprint[b, k, r] = _up(emissions[b, k, r], step)
         _gaps(b, given, expert, plant, terms, before, after)
-        total = _up(after.cost[b] + _potential(b, scene, plant, worth, terms, after, extra), 0.0)
-        after.total[b] = left = total
+        total = _up(cost_after[b] + _potential(b, scene, plant, worth, terms, after, extra), 0.0)
+        totals[b] = left = total
         scale = abs(total)
-        curve.size[b] = size + apart + abs(total)
+        size += apart + abs(total)
         for k in range(K):
             top, most = -np.inf, 0.0
             for r in range(R):
-                full = _up(after.footprint[b, k, r] + extra[k, r], 0.0)
-                after.total_footprint[b, k, r] = full
+                full = _up(footprint[b, k, r] + extra[k, r], 0.0)
+                total_footprint[b, k, r] = full
                 top = max(top, full - head[b, k, r])
                 most = max(most, abs(full))
             left += mu[k] * top
             scale += mu[k] * abs(top)
-            curve.size[b] += mu[k] * most
-        after.left[b] = left + (K + 8) * _EPS * scale
-        for c in range(len(plant.late_cost)):  # the room for work that waits shrinks by itself
-            waits = after.waiting[b, c] + after.waiting_error[b, c] > 0.0
-            same &= not (waits and worth.waiting_late[c] > 0.0)
+            size += mu[k] * most
+        lefts[b] = left + (K + 8) * _EPS * scale
+        sizes[b] = size
+        same = not moved
+        for i in range(N):
+            same &= on_before[b, i] == expert_on_before[b, i]
+        for c in range(len(waiting_late)):  # the room for work that waits shrinks by itself
+            waits = waiting[b, c] + waiting_error[b, c] > 0.0
+            same &= not (waits and waiting_late[c] > 0.0)
         if same:
             _stay(b, before, after)
-        m = N + J * steps
-        for i in range(N):
-            curve.kinks[b, m + i] = -after.stored[b, i]
-            curve.kinks[b, m + N + i] = after.stored[b, i]
-            curve.kinks[b, m + 2 * N + i] = -after.on[b, i]
-        m += 3 * N
-        for c in range(len(plant.late_cost)):
-            waiting, at = after.waiting[b, c], m + 4 * c
-            curve.kinks[b, at], curve.kinks[b, at + 1] = -waiting, waiting
-            curve.kinks[b, at + 2] = waiting - scene.least[b, c]
-            curve.kinks[b, at + 3] = waiting - scene.most[b, c]
-        need[b] = after.left[b] + _reserve(b, plant, worth, rules, after)
+        _bend(b, scene, after, kinks)
+        need[b] = lefts[b] + _reserve(b, worth, rules, after)
         certain[b] = np.isfinite(need[b]) and np.isfinite(right[b]) and need[b] <= right[b]
 
 
