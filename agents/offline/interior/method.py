@@ -20,7 +20,7 @@ from equiload.agents.offline.interior.steps import Barrier, Point, Scaled, Step,
 from equiload.envs.typing import FloatArray
 
 _DAMPING = 0.99
-_ROUNDING = 1e-10  # residual of a row, in units of a site's capacity, that is rounding anyway
+_ROUNDING = 1e-10  # … where that is less: rounding anyway
 _REFINEMENTS = 3  # of a step, at most, once rounding is seen
 _GAIN = 0.05  # by which a correction must lengthen both steps together to be worth its solve
 
@@ -87,9 +87,13 @@ class Iteration:
         The problem.
     point, prices
         Where to begin: strictly inside of all bounds; ``prices [rows]``.
+    negligible
+        What rows may lack, in units of a site's capacity, before steps are refined.
     """
 
-    def __init__(self, form: Form, point: Point, prices: FloatArray) -> None:
+    def __init__(
+        self, form: Form, point: Point, prices: FloatArray, negligible: float = 0.0
+    ) -> None:
         self.form, self.point, self.prices = form, point, prices
         lives = form.upper > 0
         bounded = lives & np.isfinite(form.upper)
@@ -100,7 +104,7 @@ class Iteration:
         self._room = Room.of(sizes)
         self._factor = Factor.room(sizes, form.network.servers, form.network.storage)
         self.progress = Progress()
-        self._refine = False
+        self._negligible, self._enough = max(negligible, _ROUNDING), np.inf
         transposed(self._y, form.network, self._room.priced)
 
     def measure(self) -> Progress:
@@ -113,7 +117,8 @@ class Iteration:
         )
         infeasibility = float(np.abs(room.residual).max())
         # Rounding: a step that meets all rows leaves less of what is missing, never more.
-        self._refine |= infeasibility > max(0.9 * self.progress.infeasibility, _ROUNDING)
+        if infeasibility > max(0.9 * self.progress.infeasibility, self._negligible):
+            self._enough = self._negligible
         self.progress = Progress(
             float(form.cost @ self.point.value),
             self.progress.bound,
@@ -152,7 +157,7 @@ class Iteration:
             self._room,
             total,
             mean,
-            self._refine,
+            self._enough,
         )
 
 
@@ -166,21 +171,21 @@ def _advance(
     room: Room,
     total: float,
     mean: float,
-    refine: bool,
+    enough: float,
 ) -> None:
     """In one call: handing so many arrays over takes as long as all work on a day of ten sites."""
     (aim, other), (best, trial) = room.aims, room.steps
     way, way_of_trial = room.ways
     factorise(room.diagonal, net, factor)
-    lengths = _towards(at, barrier, net, factor, room, refine, aim, way, best)
+    lengths = _towards(at, barrier, net, factor, room, enough, aim, way, best)
     after = steps.products(at, best, min(lengths[0], 1.0), min(lengths[1], 1.0))
     share = min((after / total) ** 3, 1.0)
     steps.correct(at, barrier, best, share * mean, aim)
-    lengths = _towards(at, barrier, net, factor, room, refine, aim, way, best)
+    lengths = _towards(at, barrier, net, factor, room, enough, aim, way, best)
     if min(lengths) < 1.0:
         longer = (min(1.5 * lengths[0] + 0.1, 1.0), min(1.5 * lengths[1] + 0.1, 1.0))
         steps.centre(at, barrier, best, longer, max(share, 1e-3) * mean, aim, other)
-        reached = _towards(at, barrier, net, factor, room, refine, other, way_of_trial, trial)
+        reached = _towards(at, barrier, net, factor, room, enough, other, way_of_trial, trial)
         if _both(reached) >= _both(lengths) + _GAIN:
             lengths, best, way = reached, trial, way_of_trial
     values, prices = min(_DAMPING * lengths[0], 1.0), min(_DAMPING * lengths[1], 1.0)
@@ -197,7 +202,7 @@ def _towards(
     net: Network,
     factor: Factor,
     room: Room,
-    refine: bool,
+    enough: float,
     aim: Target,
     way: Rows,
     out: Step,
@@ -211,9 +216,9 @@ def _towards(
     solve(room.diagonal, net, factor, way)
     transposed(way, net, room.priced)
     lack = np.inf
-    for _ in range(_REFINEMENTS if refine else 0):
+    for _ in range(_REFINEMENTS if enough < np.inf else 0):
         before, lack = lack, _lack(net, room)
-        if lack <= _ROUNDING or lack > 0.5 * before:
+        if lack <= enough or lack > 0.5 * before:
             break
         solve(room.diagonal, net, factor, room.rows)
         for j in range(len(way.flat)):
