@@ -20,7 +20,7 @@ from equiload.agents.offline.interior.steps import Barrier, Point, Scaled, Step,
 from equiload.envs.typing import FloatArray
 
 _DAMPING = 0.99
-_ROUNDING = 1e-10  # … where that is less: rounding anyway
+_ROUNDING = 1e-10  # that a row lacks, in units of a site's capacity: no less is ever asked for
 _REFINEMENTS = 3  # of a step, at most, once rounding is seen
 _GAIN = 0.05  # by which a correction must lengthen both steps together to be worth its solve
 
@@ -173,7 +173,10 @@ def _advance(
     mean: float,
     enough: float,
 ) -> None:
-    """In one call: handing so many arrays over takes as long as all work on a day of ten sites."""
+    """An iteration, whose steps are refined until rows lack no more than ``enough``.
+
+    In one call: handing so many arrays over takes as long as all work on a day of ten sites.
+    """
     (aim, other), (best, trial) = room.aims, room.steps
     way, way_of_trial = room.ways
     factorise(room.diagonal, net, factor)
@@ -216,7 +219,7 @@ def _towards(
     solve(room.diagonal, net, factor, way)
     transposed(way, net, room.priced)
     lack = np.inf
-    for _ in range(_REFINEMENTS if enough < np.inf else 0):
+    for _ in range(_REFINEMENTS if enough < np.inf else 0):  # what is measured costs, too
         before, lack = lack, _lack(net, room)
         if lack <= enough or lack > 0.5 * before:
             break
