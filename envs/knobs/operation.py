@@ -252,15 +252,16 @@ class Completion:
 def there_is(slot: Series, levels: Levels, fleet: Fleet, lead: tuple[int, ...]) -> There:
     """What a slot brings, and the levels before it, for kernels: ``lead`` axes are one."""
     J, N = fleet.reachable.shape
-    C = 0 if fleet.training is None else len(fleet.training.classes)
-    due = None if fleet.training is None else levels.waiting + slot.work
+    C, due, ceiling = 0, None, None
+    if fleet.training is not None:
+        C, due, ceiling = len(fleet.training.classes), levels.waiting + slot.work, slot.ceiling
     return There(
         rows(slot.capacity, lead, N),
         rows(slot.demand, lead, J),
         rows(slot.generation, lead, N),
         rows(levels.stored, lead, N),
         rows(due, lead, C),
-        rows(slot.ceiling, lead, C),
+        rows(ceiling, lead, C),
     )
 
 
