@@ -111,16 +111,15 @@ class Packing:
         """``[B, *shape]`` of ``[..., *shape]``, a problem a row; 0 of none."""
         return rows(array, self.setting.batch, *shape)
 
-    def flat(self, array: FloatArray) -> FloatArray:
+    def flat(self, array: Array) -> Array:
         """``[B, more]`` of ``[..., more]``: copied where it is no array as kernels expect."""
         kept = array if array.flags.carray else np.array(array, order="C")
         lead = len(self.setting.batch)
         return kept if lead == 1 else kept.reshape(self._count, *array.shape[lead:])
 
-    def shaped(self, array: FloatArray) -> FloatArray:
+    def shaped(self, array: Array) -> Array:
         """``[..., more]`` of ``[B, more]``."""
-        shaped: FloatArray = batched(array, self.setting.batch)
-        return shaped
+        return batched(array, self.setting.batch)
 
     def levels(self, levels: Levels) -> Left:
         """Levels, a problem a row."""

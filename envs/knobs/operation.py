@@ -115,6 +115,41 @@ class Operation(_Parts):
         return cls(**{n: np.stack([getattr(s, n) for s in slots], axis=batch) for n in names})
 
 
+def check_shapes(wanted: Operation, slot: Slot, fleet: Fleet) -> None:
+    """Raise unless all that a policy wants of a fleet's parts is of the slot's shapes.
+
+    Those of one problem will do for a batch: all of it does the same.
+
+    Raises
+    ------
+    InfeasibleError
+        With the slot, what is wrong, and the shape that was expected.
+    """
+    if not isinstance(wanted, Operation):
+        raise InfeasibleError(
+            f"slot {slot.index}: what is done beside routing must be an Operation, "
+            f"got {type(wanted).__name__}"
+        )
+    lead = slot.demand.shape[:-1]
+    for name, shape in shapes_of(fleet).items():
+        given = getattr(wanted, name)
+        if given is None or 0 in shape:  # what there is none of is not read
+            continue
+        got = np.shape(given)
+        if got not in (shape, (*lead, *shape)):
+            raise InfeasibleError(
+                f"slot {slot.index}: {name} has shape {got}, expected {(*lead, *shape)}"
+            )
+
+
+def shapes_of(fleet: Fleet) -> dict[str, tuple[int, ...]]:
+    """The shape in a slot of each thing that may be done."""
+    J, N = fleet.reachable.shape
+    C = len(fleet.equipment.reach)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Rows._fields, (N,))
+    return shapes | {"work": (C, N), "late": (C,), "saved": (J,)}
+
+
 def complete(
     allocation: FloatArray, wanted: Operation, slot: Slot, levels: Levels, fleet: Fleet
 ) -> Operation:
@@ -168,20 +203,16 @@ class Completion:
 
     def __init__(self, slot: Slot, levels: Levels, fleet: Fleet) -> None:
         self._slot, self._fleet, self._lead = slot, fleet, slot.demand.shape[:-1]
-        (J, N), C = fleet.reachable.shape, len(fleet.equipment.reach)
-        self._shapes = ((C, N), (C,), (J,), (N,), (N,), (N,), (N,), (N,))
+        every = shapes_of(fleet)
+        self._every = tuple(every.values())
+        names = ["grid"]
+        names += ["work", "late"] if fleet.training is not None else []
+        names += ["saved"] if fleet.models is not None else []
+        names += ["on"] if fleet.servers is not None else []
+        names += ["charge", "discharge"] if fleet.storage is not None else []
+        names += ["generation"] if slot.generation is not None else []
         #: Shapes of what is done, by name: of the parts that there are.
-        self.shapes: dict[str, tuple[int, ...]] = {"grid": (N,)}
-        if fleet.training is not None:
-            self.shapes |= {"work": (C, N), "late": (C,)}
-        if fleet.models is not None:
-            self.shapes["saved"] = (J,)
-        if fleet.servers is not None:
-            self.shapes["on"] = (N,)
-        if fleet.storage is not None:
-            self.shapes |= {"charge": (N,), "discharge": (N,)}
-        if slot.generation is not None:
-            self.shapes["generation"] = (N,)
+        self.shapes = {name: every[name] for name in names}
         #: What the slot brings, and the levels before it.
         self.brought = there_is(slot, levels, fleet, self._lead)
         due, demand = self.brought.due, slot.demand
@@ -197,7 +228,7 @@ class Completion:
             due = self.brought.due.reshape(*lead, -1)
             unit, reach = self._slot.price * fleet.pue, fleet.equipment.reach
             said["work"] = as_soon_as_it_fits(unit, due, room, reach)
-        done = Rows(*map(self._fresh, map(said.get, Rows._fields), self._shapes))
+        done = Rows(*map(self._fresh, map(said.get, Rows._fields), self._every))
         sends = rows(allocation, lead, *fleet.reachable.shape)
         named = (said.get(name) is not None for name in ("late", "on", "generation"))
         possible = self.put(sends, done, *named)
@@ -227,15 +258,16 @@ class Completion:
 def there_is(slot: Series, levels: Levels, fleet: Fleet, lead: tuple[int, ...]) -> There:
     """What a slot brings, and the levels before it, for kernels: ``lead`` axes are one."""
     J, N = fleet.reachable.shape
-    C = 0 if fleet.training is None else len(fleet.training.classes)
-    due = None if fleet.training is None else levels.waiting + slot.work
+    C, due, ceiling = 0, None, None
+    if fleet.training is not None:
+        C, due, ceiling = len(fleet.training.classes), levels.waiting + slot.work, slot.ceiling
     return There(
         rows(slot.capacity, lead, N),
         rows(slot.demand, lead, J),
         rows(slot.generation, lead, N),
         rows(levels.stored, lead, N),
         rows(due, lead, C),
-        rows(slot.ceiling, lead, C),
+        rows(ceiling, lead, C),
     )
 
 
