@@ -18,7 +18,7 @@ from equiload.envs.typing import Array, BoolArray, FloatArray
 from equiload.robust import level_kernels as kernels
 from equiload.robust import step_kernels as steps
 from equiload.robust.kernels import Ledger, follow_effect
-from equiload.robust.level_tuples import Curve, Expert, Parts, Reached, Rules, Standing
+from equiload.robust.level_tuples import Curve, Expert, Judged, Parts, Rules, Standing
 from equiload.robust.levels import LevelLedger, LevelSafeSet
 from equiload.robust.packing import parts_of
 from equiload.robust.wayback import choose, pick, way_back
@@ -60,7 +60,7 @@ class _Reached(NamedTuple):
 
     parts: Parts
     standing: Standing
-    reached: Reached
+    judged: Judged
 
 
 class LevelTurn:
@@ -155,13 +155,13 @@ class LevelTurn:
         """The largest certified step from the way back towards the advice, which is possible."""
         packing, back = self._packing, self._returned
         whole = self._reach(packing.parts(advice))
-        full = whole.reached.certain
+        full = whole.judged.certain
         if full.all():
             return Played(packing.shaped(np.ones(len(full))), advice, self._ledger(whole))
         alpha = self._largest_steps(whole)
         mixed, possible = self._mixture(whole.parts, alpha)
         part = self._reach(mixed)
-        certain = part.reached.certain & possible & (alpha > 0)
+        certain = part.judged.certain & possible & (alpha > 0)
         kernels.give_up(certain, back.parts, back.standing, mixed, part.standing)
         played = packing.decision(mixed, self.completion.shapes)
         alpha = packing.shaped(np.where(certain, alpha, 0.0))
@@ -169,7 +169,7 @@ class LevelTurn:
 
     def pieces(self, advice: Decision) -> Pieces:
         """The left side at the way back; its goal leaves room for rounding until the advice."""
-        here = self._returned.reached.curve
+        here = self._returned.judged.curve
         goal = self._goal(self._reach(self._packing.parts(advice)))
         pieces = goal, here.line, here.kinks, here.footprint - self._books.head
         return Pieces(*map(self._packing.shaped, pieces))
@@ -183,7 +183,7 @@ class LevelTurn:
     def switch(self, advice: Decision, trusted: BoolArray) -> Played:
         """The advice where it is ``trusted [...]`` and safe, the way back elsewhere."""
         reached = self._reach(self._packing.parts(advice))
-        safe = trusted & self._packing.shaped(reached.reached.certain)
+        safe = trusted & self._packing.shaped(reached.judged.certain)
         ledger = _where(safe, self._ledger(reached), self.followed)
         return Played(safe * 1.0, choose(safe, advice, self.back), ledger)
 
@@ -197,10 +197,10 @@ class LevelTurn:
     def _largest_steps(self, whole: _Reached) -> FloatArray:
         """``[B]``: the largest share of the advice that is worth a try."""
         safe, plant, gaps = self.safe, self._packing.plant, self.safe.gap_prices
-        alpha = whole.reached.certain.astype(np.float64)
+        alpha = whole.judged.certain.astype(np.float64)
         steps.largest_steps(
-            self._returned.reached.curve,
-            whole.reached.curve,
+            self._returned.judged.curve,
+            whole.judged.curve,
             safe.kink_prices,
             gaps.missing,
             gaps.surplus,
@@ -222,8 +222,8 @@ class LevelTurn:
             self._books.right,
             self._rules.mu,
             self._rules.terms,
-            self._returned.reached.curve,
-            whole.reached,
+            self._returned.judged.curve,
+            whole.judged,
             whole.standing.left,
             goal,
         )
@@ -275,7 +275,7 @@ class LevelTurn:
         curve = Curve(
             np.empty(count), self._kinks(), np.empty_like(before.footprint), np.empty(count)
         )
-        reached = Reached(np.empty(count), np.empty(count, np.bool_), curve)
+        judged = Judged(np.empty(count), np.empty(count, np.bool_), curve)
         kernels.reach(
             self._scene,
             self._packing.plant,
@@ -288,9 +288,9 @@ class LevelTurn:
             self._books.right,
             before,
             after,
-            reached,
+            judged,
         )
-        return _Reached(decision, after, reached)
+        return _Reached(decision, after, judged)
 
     def _ledger(self, reached: _Reached) -> LevelLedger:
         """The ledger of where a decision leads."""

@@ -11,9 +11,9 @@ from equiload.envs.typing import BoolArray, FloatArray
 from equiload.robust.level_tuples import (
     Expert,
     GapPrices,
+    Judged,
     Parts,
     Plant,
-    Reached,
     Rules,
     Scene,
     Standing,
@@ -368,16 +368,16 @@ def reach(
     right: FloatArray,
     before: Standing,
     after: Standing,
-    reached: Reached,
+    judged: Judged,
 ) -> None:
-    """Where ``given`` leads from ``before``: ``after``, and what is ``reached``.
+    """Where ``given`` leads from ``before``: ``after``, and how that is ``judged``.
 
     To the last bit what the expert does, with as much on before, changes nothing, unless work waits
     that has to be done in time.
     """
     mu, terms, _ = rules
     expert, expert_on_before, gross, theirs = of_expert
-    need, certain, (line, kinks, heights, sizes) = reached
+    need, certain, (line, kinks, heights, sizes) = judged
     costs, emissions = before.cost, before.footprint
     totals, total_footprint, lefts, cost_after, footprint, _, _, waiting, waiting_error = after[:9]
     demand, waiting_late = scene.demand, worth.waiting_late

@@ -127,7 +127,7 @@ class Curve(NamedTuple):
     size: FloatArray
 
 
-class Reached(NamedTuple):
+class Judged(NamedTuple):
     """What a decision needs, at least, and what ``α`` depends on.
 
     ``need [B]``, US$: the left side now and on the way back until the end; ``certain [B]``: is it

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from equiload.envs.typing import FloatArray, IntArray
-from equiload.robust.level_tuples import Curve, Parts, Reached
+from equiload.robust.level_tuples import Curve, Judged, Parts
 
 _EPS = float(np.finfo(np.float64).eps)
 # Newton's method passes each kink once at most, and few of them; an uncertified end is no harm.
@@ -26,7 +26,7 @@ def goals(
     mu: FloatArray,
     terms: int,
     here: Curve,
-    there: Reached,
+    there: Judged,
     left: FloatArray,
     goal: FloatArray,
 ) -> None:

@@ -24,7 +24,9 @@ from equiload.robust import (
     verify,
 )
 from equiload.robust.departure import LevelTurn
+from equiload.robust.kernels import Ledger, follow_effect
 from equiload.robust.levels import LevelSafeSet
+from equiload.robust.safe import Effect
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -275,6 +277,33 @@ def test_a_mixture_that_rounding_makes_impossible_costs_no_other_problem_its_own
 
     monkeypatch.setattr(LevelTurn, "_mixture", off_by_rounding)
     assert (alphas() == np.where(np.arange(3) == spoiled, 0.0, whole)).all()
+
+
+@settings(max_examples=60)
+@given(SEEDS, st.booleans())
+def test_the_compiled_books_are_those_of_the_array_form(seed: int, bounded: bool) -> None:
+    rng = np.random.default_rng(seed)
+    instance = levels.random_parts(rng, 3)
+    setting = Setting.of(instance)
+    size, shape = instance.trace.intensity.mean(), setting.footprint_shape
+    bound = rng.uniform(0, 3, shape) * size if bounded else None
+    promise = {"rho": float(rng.choice([0.0, 0.1])), "allowance": 1.0, "footprint_bound": bound}
+    safe = LevelSafeSet.of(setting, Bounds.of(instance), **promise).plain
+    rates = safe.rates(Slot.of(instance, 0))
+    books = safe.open(rates)._replace(footprint=rng.normal(size=shape) * size)
+    for t in range(instance.horizon):
+        slot = Slot.of(instance, t)
+        rates, cost = safe.rates(slot), rng.normal(size=(3, 3)) * [[1.0], [1e-9], [1.0]]
+        footprint = rng.uniform(0, 2, (2, *shape)) * size
+        footprint[1] *= 1e-9
+        effect = Effect(cost[0], cost[1], footprint[0], footprint[1], cost[2])
+        after = Ledger(*map(np.empty_like, books))
+        given = slot.intensity, slot.capacity, cost, footprint, safe.slots_left(t)
+        follow_effect(*given, safe.condition, books, after)
+        books = safe.follow(books, rates, effect, t)
+        for name, array in books._asdict().items():
+            if bounded or name != "breach":
+                np.testing.assert_array_equal(getattr(after, name), array, err_msg=name)
 
 
 def test_an_environment_keeps_the_guarantee(day: Instance) -> None:
