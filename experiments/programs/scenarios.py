@@ -12,7 +12,6 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import to_absolute_path
 from rich.progress import Progress
 
 from equiload.experiments.programs.benchmark import MOST_REGIONS, readable, write_results
@@ -77,7 +76,7 @@ def perform(cfg: ScenariosConfig) -> None:
 
 def _cases(cfg: ScenariosConfig, progress: Progress) -> dict[str, Case]:
     """What each scenario is, the base first; whatever is wrong with one is said before any runs."""
-    path = Path(to_absolute_path(cfg.file))
+    path = Path(cfg.file)
     scenarios = read_scenarios(path)
     source = make_source(cfg.instance, equity_weight=cfg.equity_weight, shift=cfg.shift)
     base = one_instance(source, cfg.reachability)

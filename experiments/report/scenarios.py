@@ -95,12 +95,12 @@ def _findings(lines: Sequence[ScenarioLine], kinds: Sequence[str]) -> Iterator[s
         seen.add(line.scenario)
         names = {"energy cost": "energy_cost"}
         names |= {f"the highest {kind} footprint": f"{kind}_max" for kind in kinds}
-        parts = [f"{label} {percent_change(line, name)} %" for label, name in names.items()]
+        changes = {label: percent_change(line, name) for label, name in names.items()}
+        parts = [f"{label} {change}\N{NO-BREAK SPACE}%" for label, change in changes.items()]
         weighed = f" ({weights[line.scenario]})" if line.scenario in weights else ""
-        yield (
-            f"{line.scenario}{weighed}, {line.algorithm} against {line.compared_with} in the base: "
-            f"{', '.join(parts)}."
-        )
+        alike = line.algorithm == line.compared_with
+        against = "" if alike else f" against the base's {line.compared_with}"
+        yield f"{line.scenario}{weighed}, {line.algorithm}{against}: {', '.join(parts)}."
 
 
 def _totals(lines: Sequence[ScenarioLine], kinds: Sequence[str]) -> Headline:

@@ -116,13 +116,12 @@ def change_table(lines: Sequence[ScenarioLine], footprints: Mapping[str, str]) -
     scenarios: dict[str, list[ScenarioLine]] = {}
     for line in lines:
         scenarios.setdefault(line.scenario, []).append(line)
-    title = f"Change by region, {lines[0].algorithm}"
-    table = text_table(title, ["Region"], columns, narrow=True)
+    table = text_table("Change by region", ["Region"], columns, narrow=True)
     for name, own in scenarios.items():
         first = own[0].algorithm
         if name == BASE:
             continue
-        table.add_row(f"[bold]{escape(name)}[/bold]")
+        table.add_row(f"[bold]{escape(f'{name}, {first}')}[/bold]")
         for line in (line for line in own if line.algorithm == first):
             cells = (signed(line.changes[number]) for number in columns.values())
             table.add_row(escape(TOTAL if line.region is None else line.region), *cells)

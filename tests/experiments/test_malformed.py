@@ -105,7 +105,10 @@ def told(entries: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("folder", SCHEMAS, ids=lambda folder: folder.name)
 def test_records_of_every_schema_load_for_good(folder: Path, tmp_path: Path) -> None:
+    younger = {"scenarios.json"}  # than the folders; tests/experiments/test_scenarios.py has one
     for name, kind in RECORDS.items():
+        if name in younger:
+            continue
         record = read_record(folder / name, kind)
         content = json.loads((folder / name).read_text(encoding="utf-8"))
         for key, value in dataclasses.asdict(record).items():

@@ -154,6 +154,7 @@ PROGRAMS = {
         *("wrapped=[]", "algorithms.learned=null"),
     ],
     "robustness": ["rounds=1", "rho=[0.1]", "allowance=[0]", "figures=false"],
+    "scenarios": [f"file={Path(__file__).parent / 'more.yaml'}", "report=false"],
     "tune": [
         *("draws=1", "horizons=[6]", "step_size=[1]", "z_max=[1]"),
         *("mirror=[entropic]", "schedule=[constant]"),
@@ -164,6 +165,7 @@ WRITES = {
     "evaluate": "evaluation.json",
     "predictions": "predictions.json",
     "robustness": "robustness.json",
+    "scenarios": "scenarios.json",
     "tune": "tune.json",
 }
 
