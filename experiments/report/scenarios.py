@@ -11,7 +11,7 @@ from equiload.envs.footprints import title_of, unit_of
 from equiload.experiments.report.charts import SERIES, Bars, Chart, Panel, Section
 from equiload.experiments.report.contents import Experiment
 from equiload.experiments.report.headline import Headline, NumberColumn, TableCell, TableLine
-from equiload.experiments.results.records import ScenarioLine
+from equiload.experiments.results.records import OF_ALL, ScenarioLine
 from equiload.experiments.results.scenarios import TOTAL, percent_change, weights_told
 from equiload.experiments.results.tables import amount, signed
 from equiload.experiments.running.scenarios import BASE
@@ -47,13 +47,9 @@ def changes_by_region(studies: Sequence[Experiment]) -> Section:
         algorithms = list(dict.fromkeys(line.algorithm for line in lines))
         for scenario in dict.fromkeys(line.scenario for line in lines if line.scenario != BASE):
             own = [line for line in lines if line.scenario == scenario and line.region is not None]
-            panels = [
-                _panel(own, name, label, algorithms)
-                for name, label in columns.items()
-                if all(name in line.changes for line in own)
-            ]
+            panels = [_panel(own, name, label, algorithms) for name, label in columns.items()]
             several = f"{study.title}: {scenario}" if len(studies) > 1 else scenario
-            charts.append(Chart(variant=several, panels=panels))
+            charts += [Chart(variant=several, panels=panels)] if own else []
     text = "How much more, or less, each region carries than in the base, in the whole horizon."
     return Section(key="changes", title="Change by region", text=text, charts=charts)
 
@@ -80,9 +76,15 @@ def _lines(study: Experiment) -> list[ScenarioLine]:
 
 
 def _kinds(lines: Sequence[ScenarioLine]) -> list[str]:
-    """Footprint kinds, as the lines have them."""
-    total = next(line.values for line in lines if line.region is None)
-    return [name.removesuffix("_max") for name in total if name.endswith("_max")]
+    """Footprint kinds that all lines have."""
+    first = next(line.values for line in lines if line.region is None)
+    kinds = [name.removesuffix("_max") for name in first if name.endswith("_max")]
+
+    def has(line: ScenarioLine, kind: str) -> bool:
+        names = [kind, *(f"{kind}_{part}" for part in OF_ALL if line.region is None)]
+        return line.values.keys() >= set(names)
+
+    return [kind for kind in kinds if all(has(line, kind) for line in lines)]
 
 
 def _findings(lines: Sequence[ScenarioLine], kinds: Sequence[str]) -> Iterator[str]:

@@ -218,8 +218,8 @@ class ScenarioLine:
     changes: dict[Name, Number]
 
 
-# What a line of all regions together has of each footprint kind.
-_OF_ALL = ("max", "par", "weight")
+#: What a line of all regions together has of each footprint kind.
+OF_ALL = ("max", "par", "weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +231,7 @@ class Scenarios(_File):
 
     def __post_init__(self) -> None:
         numbers = {"load", "energy_cost", *self.footprints}
-        measures = {f"{kind}_{part}" for kind in self.footprints for part in _OF_ALL}
+        measures = {f"{kind}_{part}" for kind in self.footprints for part in OF_ALL}
         for line in self.lines:
             needed = numbers | ({"objective", *measures} if line.region is None else set())
             if not needed <= line.values.keys():
