@@ -244,7 +244,7 @@ PROGRAMS: dict[str, list[str]] = {
     ],
     "scenarios": [
         "scenarios", "instance.horizon=24", "report=false",
-        f"file={Path(__file__).parent / 'experiments' / 'more.yaml'}",
+        f"file={Path(__file__).parent / 'experiments' / 'less.yaml'}",
     ],
     "campaign": ["robustness", "campaign=adversarial", "episodes=200"],
     "tune": ["tune", "draws=2", "horizons=[24]", "step_size=[1.0,2.0]", "z_max=[1.0]"],

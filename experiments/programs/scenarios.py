@@ -53,7 +53,8 @@ def perform(cfg: ScenariosConfig) -> None:
                 reachability=cfg.reachability,
                 track=lambda algorithm, name=name: tracker(progress, f"{name}: {algorithm}"),  # type: ignore[misc]
             )
-            study.need_rows()
+            with about(Path(cfg.file), name):
+                study.need_rows()
             rows[name] = study.rows
             left_out += [
                 replace(row, algorithm=f"{row.algorithm} ({name})") for row in study.left_out

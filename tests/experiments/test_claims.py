@@ -55,7 +55,7 @@ PROGRAMS = {
         "rho=[0.2]",
     ),
     "scenarios": (
-        [*DAY, f"file={Path(__file__).parent / 'more.yaml'}", "algorithm=[eglb]", "report=false"],
+        [*DAY, f"file={Path(__file__).parent / 'less.yaml'}", "algorithm=[eglb]", "report=false"],
         "reachability=full",
     ),
     "tune": (

@@ -35,7 +35,7 @@ PROGRAMS: Mapping[str, list[str]] = {
     ],
     "scenarios": [
         "scenarios", "instance.horizon=4", "algorithm=[eglb]", "report=false", "hydra.run.dir=run",
-        f"file={Path(__file__).parents[1] / 'experiments' / 'more.yaml'}",
+        f"file={Path(__file__).parents[1] / 'experiments' / 'less.yaml'}",
     ],
     "tune": [
         "tune", "draws=1", "horizons=[4]", "reachability=[full]", "step_size=[1.0]",
