@@ -167,7 +167,7 @@ class WithKnobs:
     Parameters
     ----------
     policy
-        One that prices: eGLB, eGLB-MPC, a learned one, an ensemble.
+        One that prices, by the slots so far: eGLB, a learned one, an ensemble of these.
     stored, waiting, on
         Rules. Default: :class:`StoredByCharge`, :class:`WaitingByFullness`, :class:`WarmByShare`.
 

@@ -276,7 +276,7 @@ class Fleet(_Frozen):
 
 
 #: What a fleet may have to decide beside routing.
-PARTS = ("storage", "servers", "models", "training")
+PARTS = {"storage": Storage, "servers": Servers, "models": Models, "training": Training}
 
 
 def _equal(mine: Any, other: Any) -> bool:
@@ -292,6 +292,10 @@ def _equal(mine: Any, other: Any) -> bool:
 def _check_parts(fleet: Fleet) -> None:
     """Raise unless every part is for as many data centers, or gateways, as the fleet has."""
     N, J = len(fleet.datacenters), len(fleet.gateways)
+    for name, part in PARTS.items():
+        if not isinstance(getattr(fleet, name), part | None):
+            given = type(getattr(fleet, name)).__name__
+            raise DataError(f"{name} must be a {part.__name__}, got a {given}")
     stated = {
         "storage": (fleet.storage and len(fleet.storage.energy), N, "data centers"),
         "servers": (fleet.servers and len(fleet.servers.idle), N, "data centers"),

@@ -11,6 +11,7 @@ import numpy as np
 from equiload.envs.dynamics import Decision, State, operated, slot_cost, transition
 from equiload.envs.errors import DataError
 from equiload.envs.feasibility import check_allocation
+from equiload.envs.knobs.operation import check_shapes
 from equiload.envs.setting import Setting, Slot
 from equiload.envs.typing import Array, FloatArray
 
@@ -110,8 +111,11 @@ class Trajectory:
     def _operated(self, allocation: FloatArray, returned: Array | Decision, slot: Slot) -> Decision:
         wanted = returned.operation if isinstance(returned, Decision) else None
         asked = slot
-        if wanted is not None and wanted.saved is not None:
-            asked = replace(slot, demand=slot.demand - wanted.saved)
+        if wanted is not None:
+            check_shapes(wanted, slot, self._fleet)
+            # Without smaller models nothing is saved, whatever is wanted.
+            if wanted.saved is not None and self._fleet.models is not None:
+                asked = replace(slot, demand=slot.demand - wanted.saved)
         check_allocation(allocation, asked, self._fleet.reachable)
         return operated(allocation, wanted, slot, self.state.levels, self._physics)
 

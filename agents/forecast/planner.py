@@ -32,7 +32,8 @@ class Planner:
         self.forecaster, self.tolerance = forecaster, tolerance
 
     def reset(self, setting: Setting) -> None:
-        """Begin an episode."""
+        """Begin an episode; raises :class:`DataError` where there is more to plan than routing."""
+        setting.require_plain("eGLB on forecasts")
         self._setting, self._recorder = setting, Recorder(setting.horizon)
         self._solvers: dict[tuple[int, ...], Decomposition] = {}
 

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from equiload.agents.learn.checkpoint import Checkpoint, load_checkpoint
 from equiload.agents.learn.layout import Layout
 from equiload.agents.learn.networks import Network, make_network, squashed
-from equiload.envs import DataError, Decision, Setting, Slot, State
+from equiload.envs import DataError, Setting, Slot, State
 from equiload.envs.forecast import Forecaster
 from equiload.envs.gym import AgentPolicy
 from equiload.envs.gym.features import make_features
 from equiload.envs.make import Trust
+from equiload.envs.policy import allocation_of
 from equiload.envs.typing import FloatArray
 
 #: The policy that ships with the package, and its sibling that looks at forecasts.
@@ -94,9 +95,9 @@ class LearnedPolicy:
             self._network = build_network(self.checkpoint, layout, shape, self._trust)
         self._network.bind(layout)
 
-    def act(self, slot: Slot, state: State) -> FloatArray | Decision:
-        """Return the allocation ``[..., J, N]``, or more where there is more to decide."""
-        return self._agent.act(slot, state)
+    def act(self, slot: Slot, state: State) -> FloatArray:
+        """Return the allocation ``[..., J, N]``; what there is beside routing gets its default."""
+        return allocation_of(self._agent.act(slot, state))
 
     def price(self, slot: Slot, state: State) -> FloatArray:
         """Weights ``[..., K, R]``: see :class:`~equiload.agents.ensemble.SlotPricer`."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 from scipy.special import ndtr
 
-from equiload.envs.checking import checked, refuse_unknown
+from equiload.envs.checking import checked, refuse_unknown, shown
 from equiload.envs.data.clock import sun_over
 from equiload.envs.data.draw import Draw
 from equiload.envs.errors import DataError
@@ -90,7 +91,7 @@ class Equipment:
     wear: Size = 20.0
     refill_price: Size = 1000.0
     training: Share = 0.3
-    deadline_hours: tuple[Size, ...] = (6.0, 24.0, 72.0)
+    deadline_hours: Annotated[tuple[Size, ...], Field(min_length=1)] = (6.0, 24.0, 72.0)
     late_cost: Size = 1000.0
     jobs_per_hour: Positive = 50.0
     idle: Share = 0.35
@@ -153,6 +154,8 @@ class Sizes:
         """
         if isinstance(options, Equipment):
             return cls(options, options)
+        if not isinstance(options, Mapping | None):
+            raise DataError(f"equipment must be a mapping of sizes, got {shown(options)}")
         stated = dict(options or {})
         pairs = {n: v for n, v in stated.items() if n in _NUMBERS and isinstance(v, list | tuple)}
         for name, pair in pairs.items():
@@ -209,6 +212,8 @@ def knobs_of(names: str | Sequence[str] | None, draw: Draw | None = None) -> tup
             raise DataError("random knobs differ from draw to draw: only the generator has them")
         odds = draw.of_member(0).generator(_CHOICE).random(len(KNOBS))
         return tuple(name for name, odd in zip(KNOBS, odds, strict=True) if odd < 0.5)
+    if not isinstance(names, Sequence):
+        raise DataError(f"knobs must be a text or a list of texts, got {shown(names)}")
     chosen = [names] if isinstance(names, str) else list(names)
     refuse_unknown("knob", chosen, KNOBS)
     return tuple(name for name in KNOBS if name in chosen)

@@ -65,6 +65,7 @@ class Market:
         steps = 0 if models is None else len(models.steps[0])
         #: Who sends where, once loads are known.
         self._rows = Dispatch(reach, pairs)
+        self._dearest = 0.0 if pairs is None else float(np.abs(pairs).max())
         # What is saved, waits or goes is some row's own. Rows of equal reach are one to the
         # dispatch: none can do without more than it asks for, so it may be anyone's of the group.
         alike = self._rows.group_of[:, None] == self._rows.group_of
@@ -276,6 +277,7 @@ class Market:
         """
         # A hair of room: what is left of a row that all but waits is off by rounding in the whole.
         room_left = load + 1e-12 * asked.sum(-1, keepdims=True)
-        sends = self._rows.allocation(np.zeros(load.shape), left, room_left)
+        # As where columns are cleared: sending may cost nothing but in that hair of room.
+        sends = self._rows.allocation(np.full(load.shape, self._dearest), left, room_left)
         J = self._shape[1]
         return sends.sum(-2), sends[..., :J, :], sends[..., J:, :]

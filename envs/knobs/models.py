@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from equiload.envs.errors import DataError
 from equiload.envs.typing import FloatArray
-from equiload.envs.validation import each, frozen, names_of, set_fields
+from equiload.envs.validation import each, frozen, names_of, regular_array, set_fields
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -73,7 +73,7 @@ class Models:
         share: ArrayLike,
     ) -> None:
         names = names_of("model", names)
-        J = np.size(worth)
+        J = regular_array("models.worth", worth).size
         set_fields(
             self,
             names=names,

@@ -115,6 +115,41 @@ class Operation(_Parts):
         return cls(**{n: np.stack([getattr(s, n) for s in slots], axis=batch) for n in names})
 
 
+def check_shapes(wanted: Operation, slot: Slot, fleet: Fleet) -> None:
+    """Raise unless all that a policy wants of a fleet's parts is of the slot's shapes.
+
+    Those of one problem will do for a batch: all of it does the same.
+
+    Raises
+    ------
+    InfeasibleError
+        With the slot, what is wrong, and the shape that was expected.
+    """
+    if not isinstance(wanted, Operation):
+        raise InfeasibleError(
+            f"slot {slot.index}: what is done beside routing must be an Operation, "
+            f"got {type(wanted).__name__}"
+        )
+    lead = slot.demand.shape[:-1]
+    for name, shape in shapes_of(fleet).items():
+        given = getattr(wanted, name)
+        if given is None or 0 in shape:  # what there is none of is not read
+            continue
+        got = np.shape(given)
+        if got not in (shape, (*lead, *shape)):
+            raise InfeasibleError(
+                f"slot {slot.index}: {name} has shape {got}, expected {(*lead, *shape)}"
+            )
+
+
+def shapes_of(fleet: Fleet) -> dict[str, tuple[int, ...]]:
+    """The shape in a slot of each thing that may be done."""
+    J, N = fleet.reachable.shape
+    C = len(fleet.equipment.reach)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Rows._fields, (N,))
+    return shapes | {"work": (C, N), "late": (C,), "saved": (J,)}
+
+
 def complete(
     allocation: FloatArray, wanted: Operation, slot: Slot, levels: Levels, fleet: Fleet
 ) -> Operation:
@@ -168,10 +203,7 @@ class Completion:
 
     def __init__(self, slot: Slot, levels: Levels, fleet: Fleet) -> None:
         self._slot, self._fleet, self._lead = slot, fleet, slot.demand.shape[:-1]
-        N, C = len(fleet.datacenters), len(fleet.equipment.reach)
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Rows._fields, (N,))
-        shapes |= {"work": (C, N), "late": (C,), "saved": (len(fleet.gateways),)}
-        self._shapes, self._there = shapes, {"grid"}
+        self._shapes, self._there = shapes_of(fleet), {"grid"}
         parts: list[tuple[object, tuple[str, ...]]] = [
             (fleet.training, ("work", "late")),
             (fleet.models, ("saved",)),
@@ -220,15 +252,16 @@ class Completion:
 def there_is(slot: Series, levels: Levels, fleet: Fleet, lead: tuple[int, ...]) -> There:
     """What a slot brings, and the levels before it, for kernels: ``lead`` axes are one."""
     J, N = fleet.reachable.shape
-    C = 0 if fleet.training is None else len(fleet.training.classes)
-    due = None if fleet.training is None else levels.waiting + slot.work
+    C, due, ceiling = 0, None, None
+    if fleet.training is not None:
+        C, due, ceiling = len(fleet.training.classes), levels.waiting + slot.work, slot.ceiling
     return There(
         rows(slot.capacity, lead, N),
         rows(slot.demand, lead, J),
         rows(slot.generation, lead, N),
         rows(levels.stored, lead, N),
         rows(due, lead, C),
-        rows(slot.ceiling, lead, C),
+        rows(ceiling, lead, C),
     )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from equiload.envs.typing import FloatArray
-from equiload.envs.validation import each, set_fields
+from equiload.envs.validation import each, regular_array, set_fields
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -40,7 +39,7 @@ class Servers:
     start_cost: FloatArray
 
     def __init__(self, *, idle: ArrayLike, start_cost: ArrayLike = 10.0) -> None:
-        N = np.size(idle)
+        N = regular_array("servers.idle", idle).size
         set_fields(
             self,
             idle=each("servers.idle", idle, N, minimum=0.0, maximum=1.0),

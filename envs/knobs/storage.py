@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from equiload.envs.errors import DataError
 from equiload.envs.typing import FloatArray
-from equiload.envs.validation import each, set_fields
+from equiload.envs.validation import each, regular_array, set_fields
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -65,7 +65,7 @@ class Storage:
         initial: ArrayLike | None = None,
         refill_price: ArrayLike = 1000.0,
     ) -> None:
-        N = np.size(energy)
+        N = regular_array("storage.energy", energy).size
         energy = each("storage.energy", energy, N, minimum=0.0)
         initial = energy / 2 if initial is None else initial
         efficiency = {"minimum": 1e-3, "maximum": 1.0}

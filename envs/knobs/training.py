@@ -65,8 +65,12 @@ class Training:
             )
         if reachable is not None:
             matrix = regular_array("training.reachable", reachable)
-            columns = matrix.shape[1] if matrix.ndim == 2 else 0
-            reachable = booleans("training.reachable", matrix, (len(classes), columns))
+            if matrix.ndim != 2 or len(matrix) != len(classes):
+                raise DataError(
+                    f"training.reachable must have a row for each of the {len(classes)} classes, "
+                    f"got shape {matrix.shape}"
+                )
+            reachable = booleans("training.reachable", matrix, matrix.shape)
             if not reachable.any(1).all():
                 c = int(np.argmin(reachable.any(1)))
                 raise DataError(f"the training class {classes[c]!r} can run in no data center")

@@ -9,7 +9,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from equiload.envs import Policy
+from equiload.agents import EGLBOff
+from equiload.envs import DataError, Policy, rollout
+from equiload.envs.data import synthetic
 from equiload.envs.make import registered
 from equiload.experiments.running import config
 from equiload.robust import RobustPolicy
@@ -49,6 +51,23 @@ def test_it_keeps_its_promises(name: str) -> None:
                 assert solution.lower_bound <= solution.objective + 1e-6 * abs(solution.objective)
                 assert solution.outcome.load.sum() == pytest.approx(one.trace.demand.sum())
                 assert (solution.outcome.load <= one.capacity * (1 + 1e-9) + 1e-12).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_knobs_it_plays_or_says_why_not(name: str) -> None:
+    day = synthetic(0, horizon=5, regions=3, reachability="partial", knobs="all")
+    agent, plans = agents()[name], ("mpc", "predicted", "ensemble")
+    if name.startswith("robust"):  # what a slot can bring is not known
+        with pytest.raises(DataError, match="the layer needs bounds="):
+            rollout(agent, day)
+    elif any(plan in name for plan in plans):
+        with pytest.raises(DataError, match="eGLB on forecasts decides nothing but routing, and"):
+            rollout(agent, day)
+    else:
+        outcome = rollout(agent, day) if isinstance(agent, Policy) else agent.solve(day).outcome
+        assert outcome.operation is not None
+        least = EGLBOff().solve(day).lower_bound
+        assert least <= outcome.objective + 1e-6 * abs(outcome.objective)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("robust")])

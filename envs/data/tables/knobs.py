@@ -162,7 +162,8 @@ def storage_of(batteries: Mapping[str, Any], slot_hours: float) -> Storage | Non
     rows = []
     for region, stated in batteries.items():
         what = f"storage of {region}"
-        entry = record(StorageEntry, stated or {"energy": "0", "power": "0"}, what)
+        none = {"energy": "0", "power": "0"}
+        entry = record(StorageEntry, none if stated is None else stated, what)
         charging = entry.power if entry.charge_power is None else entry.charge_power
         with about(f"{what}: 'initial'"):
             initial = units.charge(entry.initial, entry.energy)
@@ -187,11 +188,11 @@ def servers_of(regions: Sequence[RegionTable], path: Path, slot_hours: float) ->
     """The regions' servers, if those of any idle; where nothing is said they draw nothing then."""
     if all(region.options.servers is None for region in regions):
         return None
-    idle = {"idle": "0", "start_cost": "0"}
-    entries = [
-        record(ServersEntry, region.options.servers or idle, f"{path}: servers of {region.name}")
-        for region in regions
-    ]
+    entries = []
+    for region in regions:
+        stated = region.options.servers
+        stated = {"idle": "0", "start_cost": "0"} if stated is None else stated
+        entries.append(record(ServersEntry, stated, f"{path}: servers of {region.name}"))
     return Servers(
         idle=[entry.idle for entry in entries],
         start_cost=[entry.start_cost / slot_hours for entry in entries],

@@ -77,6 +77,12 @@ def test_work_is_its_share_of_demand() -> None:
     [
         ({"knobs": "wind"}, "there is no knob 'wind'"),
         ({"knobs": ["solar", "batteries"]}, "there is no knob 'batteries'"),
+        ({"knobs": 5}, "knobs must be a text or a list of texts, got 5"),
+        ({"knobs": "all", "equipment": [1, 2]}, "equipment must be a mapping of sizes, got"),
+        (
+            {"knobs": "all", "equipment": {"deadline_hours": []}},
+            "'deadline_hours' must be",
+        ),
         ({"knobs": "all", "equipment": {"idel": 0.1}}, "there is no equipment 'idel'"),
         ({"knobs": "all", "equipment": {"idle": 1.5}}, "idle"),
         ({"knobs": "all", "equipment": {"model_energy": [1.0, 0.5]}}, "models.energy must have"),

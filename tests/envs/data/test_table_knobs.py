@@ -247,6 +247,8 @@ PART = {"deadline": "1 h", "work": {"constant": 60, "unit": "%"}}
     [
         ({"storage": {"energy": 4}}, {}, "storage of Here: 'power' is missing"),
         ({"storage": 4}, {}, "storage of Here must be a mapping of energy, power"),
+        ({"storage": {}}, {}, "storage of Here: 'energy' is missing"),
+        ({"servers": []}, {}, "servers of Here must be a mapping of idle, start_cost"),
         ({"storage": BATTERY | {"enrgy": 1}}, {}, "no option 'enrgy'; did you mean 'energy'"),
         ({"storage": BATTERY | {"energy": "4 MW"}}, {}, "'energy': must be a number and a unit"),
         ({"storage": BATTERY | {"efficiency": "120 %"}}, {}, "'efficiency' must be at most 1, got"),

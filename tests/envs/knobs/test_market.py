@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import linprog
 from slots import drawn_case, size_of, worth
 
-from equiload.envs import Instance, Setting, Slot
+from equiload.envs import Fleet, Instance, Setting, Slot
 from equiload.envs.data import synthetic
 from equiload.envs.knobs.market import Market
 from equiload.envs.knobs.operation import Levels, stored_by
@@ -144,6 +144,19 @@ def test_what_has_no_price_does_nothing_that_it_need_not() -> None:
     assert (done.on == decision.load).all()
     # Work is done as soon as it fits, and here all of it does.
     np.testing.assert_allclose(done.work.sum(-1), slot.work, rtol=1e-9)
+
+
+def test_sending_may_cost_nothing_but_in_a_hair_of_room() -> None:
+    fleet = Fleet(
+        datacenters=["a", "b", "c"],
+        gateways=["u", "v"],
+        capacity=[1.0, 1.0, 1.0],
+        reachable=[[0, 1, 1], [1, 0, 1]],
+        routing_cost=[[10.1, -0.4, 0.0], [0.0, -4.5, -0.3]],
+    )
+    load, demand = np.array([0.8, 0.0, 0.2]), np.array([0.2, 0.8])
+    sends = Market(fleet).sent(load, demand, demand)[1]
+    np.testing.assert_allclose(sends, [[0.0, 0.0, 0.2], [0.8, 0.0, 0.0]], atol=1e-11)
 
 
 def test_levels_after_the_slot_lie_between_those_that_are_asked_for() -> None:

@@ -114,6 +114,50 @@ def test_what_is_not_possible_is_refused_in_a_sentence(wanted: dict, sentence: s
     assert sentence in str(refusal.value)
 
 
+class Says(GLBCost):
+    """Beside the cheapest allocation, the same thing in every slot."""
+
+    def __init__(self, operation: object) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def act(self, slot: Slot, state: State) -> Decision:
+        return Decision(None, None, super().act(slot, state), operation=self.operation)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (Operation(charge=np.zeros(3)), "slot 0: charge has shape (3,), expected (4,)"),
+        (Operation(on=0.5), "slot 0: on has shape (), expected (4,)"),
+        (Operation(work=np.zeros((2, 1))), "slot 0: work has shape (2, 1), expected (2, 4)"),
+        (Operation(saved=np.zeros((3, 4))), "slot 0: saved has shape (3, 4), expected (3,)"),
+        ({"charge": np.zeros(4)}, "slot 0: what is done beside routing must be an Operation, got"),
+    ],
+)
+def test_what_is_wanted_has_the_shapes_of_the_slot(wanted: object, sentence: str) -> None:
+    instance = with_random_knobs(np.random.default_rng(5), odd_problems()["plain"])
+    with pytest.raises(InfeasibleError) as refusal:
+        rollout(Says(wanted), instance)
+    assert sentence in str(refusal.value)
+
+
+def test_what_a_fleet_has_no_part_for_is_not_done() -> None:
+    plain = odd_problems()["plain"]
+    wanted = Operation(work=np.ones((2, 4)), late=np.ones(2), saved=plain.trace.demand[0])
+    instance = with_random_knobs(np.random.default_rng(5), plain, ["storage"])
+    outcome = rollout(Says(wanted), instance)
+    np.testing.assert_array_equal(outcome.load, rollout(GLBCost(), plain).load)
+    nothing = np.zeros((plain.trace.demand.shape[-1], 4))
+
+    class SavesAll(Says):
+        def act(self, slot: Slot, state: State) -> Decision:
+            return Decision(None, None, nothing, operation=Operation(saved=slot.demand))
+
+    with pytest.raises(InfeasibleError, match="slot 0: the allocation does not send out all dem"):
+        rollout(SavesAll(wanted), instance)
+
+
 def test_what_is_not_said_gets_its_default() -> None:
     instance = with_random_knobs(np.random.default_rng(6), odd_problems()["plain"])
     done = rollout(GLBCost(), instance).operation

@@ -15,6 +15,7 @@ from equiload.testing.knobs import with_random_knobs
 from equiload.testing.problems import odd_problems
 
 TWO = {"energy": [4.0, 0.0], "charge": [1.0, 0.0], "discharge": [1.0, 0.0]}
+ONE = Fleet(datacenters=["a"], gateways=["g"], capacity=[1.0])
 LARGE = {"names": ["large", "small"], "worth": [1.0], "share": [0.5]}
 
 
@@ -34,6 +35,16 @@ LARGE = {"names": ["large", "small"], "worth": [1.0], "share": [0.5]}
         (lambda: Training(classes=["a"], deadline=[1.5]), "1 whole numbers of slots from 0"),
         (lambda: Training(classes=["a"], deadline=[-1]), "1 whole numbers of slots from 0"),
         (lambda: Training(classes=["a", "a"], deadline=[1, 1]), "named more than once"),
+        (
+            lambda: Storage(**TWO | {"energy": [[4.0], 1.0]}),
+            "storage.energy must hold numbers",
+        ),
+        (
+            lambda: Training(classes=["a"], deadline=[1], reachable=[1, 1]),
+            "training.reachable must have a row for each of the 1 classes, got shape (2,)",
+        ),
+        (lambda: ONE.replace(storage=TWO), "storage must be a Storage, got a dict"),
+        (lambda: ONE.replace(training=Servers(idle=[0.1])), "training must be a Training, got a S"),
         (
             lambda: Training(classes=["a"], deadline=[1], reachable=[[0, 0]]),
             "the training class 'a' can run in no data center",
