@@ -17,7 +17,7 @@ from equiload.envs.gym.actions import RoutingAction
 from equiload.envs.gym.features import ACTION_SCALE
 from equiload.envs.knobs.operation import Levels
 from equiload.envs.typing import FloatArray
-from equiload.robust import SafeSet, blend
+from equiload.robust import EnvironmentLayer, SafeSet, blend
 
 
 def noisy(weights: FloatArray, seed: int, spread: float = 1.0) -> ShadowPrices:
@@ -102,12 +102,12 @@ def _next(actions: Iterator[torch.Tensor], _: object) -> torch.Tensor:
     return next(actions)
 
 
-def steered(instance: Instance, rounds: int, seed: int = 0) -> Steered:
-    """Advice optimised by gradient to make its own ``J`` as large as it can, whatever it may do.
+def steered(instance: Instance, rounds: int, layer: EnvironmentLayer, seed: int = 0) -> Steered:
+    """Advice optimised by gradient, through the layer, to make ``J`` as large as it can.
 
     Adam climbs on routing actions in the differentiable simulator, from random ones.
     """
-    simulator = DifferentiableSimulator(instance, action="routing")
+    simulator = DifferentiableSimulator(instance, action="routing", layer=layer)
     generator = torch.Generator().manual_seed(seed)
     shape = (instance.horizon, *simulator.action_shape)
     actions = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()

@@ -54,6 +54,7 @@ from equiload.experiments.running.progress import bars
 from equiload.experiments.running.sources import make_source, one_instance, reachabilities
 from equiload.robust import (
     Bounds,
+    EnvironmentLayer,
     RobustPolicy,
     SafeSet,
     Sparing,
@@ -134,9 +135,13 @@ def run_trials(
             if not instance.knobs:
                 advice = _advice(cfg, kind, weights, instance, own, guarantee)
             elif kind in _WITH_KNOBS:
-                if kind not in known:  # the same at every ρ, and not made in no time
-                    known[kind] = _with_knobs(cfg, kind, best)
-                advice = known[kind]
+                if kind == "adversarial":
+                    layer = EnvironmentLayer(own, **guarantee)
+                    advice = steered(instance, cfg.rounds, layer, cfg.seed)
+                else:
+                    if kind not in known:  # the same at every ρ, and not made in no time
+                        known[kind] = _with_knobs(cfg, kind, best)
+                    advice = known[kind]
             else:
                 reason = "it decides nothing but routing, and the instance has more"
                 study.left_out.append(LeftOut(kind, reachability, reason))
@@ -196,8 +201,6 @@ def _with_knobs(cfg: RobustnessConfig, kind: str, best: Solution) -> Policy:
         return Retrace(best.outcome)
     if kind == "mpc":
         return misled(best.outcome.instance, cfg.seed)
-    if kind == "adversarial":
-        return steered(best.outcome.instance, cfg.rounds, cfg.seed)
     if kind == "noisy":
         return WithKnobs(noisy(best.weights, cfg.seed))
     if kind == "greedy":

@@ -187,12 +187,15 @@ def _experiment(path: Path, root: Path) -> Experiment:
 
 
 def _told_apart(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """With titles, in which nothing is said that holds for all of them."""
+    """With titles, no two alike, in which nothing is said that holds for all of them."""
     alike = set[str]()
     if len(experiments) > 1:
         alike = set.intersection(*(set(experiment.said) for experiment in experiments))
     titles = [", ".join(w for w in e.said if w not in alike) or e.name for e in experiments]
-    return [replace(e, title=title) for e, title in zip(experiments, titles, strict=True)]
+    return [
+        replace(e, title=title if titles.count(title) == 1 else f"{title} ({e.name})")
+        for e, title in zip(experiments, titles, strict=True)
+    ]
 
 
 def _could_not_act(rows: Sequence[records.LeftOut]) -> list[str]:

@@ -40,7 +40,7 @@ def consistency_robustness(studies: Sequence[Experiment]) -> Section:
             panels.append(
                 Panel(title=title, marks=[guarantee, *marks], x="ρ", y="J / J of the expert")
             )
-        charts.append(Chart(variant=study.name, panels=panels))
+        charts.append(Chart(variant=study.title, panels=panels))
     text = (
         "What good and bad advice end up costing, relative to following the expert. Below 1 the "
         "advice has paid; no advice, however hostile, may end above the dashed guarantee."
@@ -81,7 +81,7 @@ def gap_by_error(studies: Sequence[Experiment]) -> Section:
     for study in studies:
         kinds = [k for k in study.lines["error"].unique() if k not in (REFERENCE, PERFECT)]
         panels = [_gaps(study.lines, str(kind)) for kind in kinds]
-        charts += [Chart(variant=study.name, panels=panels)] if panels else []
+        charts += [Chart(variant=study.title, panels=panels)] if panels else []
     text = (
         "What wrong forecasts cost, by how wrong they are (weighted MAPE of the footprint "
         "intensities); with dashes under the robust layer, without dots what sees no forecast. "

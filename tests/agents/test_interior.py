@@ -193,12 +193,15 @@ def test_newtons_system_is_solved(knobs: tuple[str, ...]) -> None:
     np.testing.assert_allclose(priced, rows.T @ known, atol=1e-12)
 
 
-def test_blocks_with_a_border_are_one_matrix() -> None:
+@pytest.mark.parametrize("reached", [[3] * 5, [0, 1, 1, 2, 3], [2, 0, 1, 3], [1, 3, 3]])
+def test_blocks_with_a_border_are_one_matrix(reached: list[int]) -> None:
     rng = np.random.default_rng(0)
-    slots, n, states, edge = 4, 5, 3, 2
+    slots, n, states, edge = 4, len(reached), 3, 2
     size = slots * n + edge
     whole = np.zeros((size, size))
     parts = rng.normal(size=(slots, n, n + states + edge))
+    for row, reach in enumerate(reached):
+        parts[:, row, n + reach : n + states] = 0.0
     for t in range(slots):
         own = slice(t * n, t * n + n)
         whole[own, own] = 30 * np.eye(n)
@@ -212,14 +215,17 @@ def test_blocks_with_a_border_are_one_matrix() -> None:
     for t in range(slots):
         own = slice(t * n, t * n + n)
         by_slot[t, :, :n] = whole[own, own]
-        by_slot[t, :, n + states :] = whole[own, slots * n :]
+        by_slot[t, :, n : n + edge] = whole[own, slots * n :]
         if t < slots - 1:
-            by_slot[t, :, n : n + states] = parts[t, :, n : n + states]
-    border = 30 * np.eye(edge)
+            by_slot[t, :, n + edge :] = parts[t, :, n : n + states]
+    border, rows = 30 * np.eye(edge), blocks.Rows.of(np.array(reached), n + edge)
     right = rng.normal(size=size)
     values, last = right[:-edge].reshape(slots, n).copy(), right[-edge:].copy()
-    blocks.factorise(by_slot, border)
-    blocks.solve(by_slot, border, values, last)
+    passed, factor = np.zeros((edge + states,) * 2), np.empty((slots, rows.first[-1]))
+    for run in (slice(0, 3), slice(3, slots)):
+        blocks.factorise(by_slot[run], rows, passed, factor[run], border)
+    blocks.cholesky(border, np.full(edge, edge))
+    blocks.solve(factor, rows, border, values, last)
     np.testing.assert_allclose(whole @ np.r_[values.ravel(), last], right, atol=1e-12)
 
 

@@ -1,15 +1,18 @@
 """A re-solution within eGLB-MPC, cold and warm, and a whole episode."""
 
 import time
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
-from equiload.agents import EGLBMPC
-from equiload.agents.forecast import SameHour
+from equiload.agents import EGLBMPC, RollingHorizon, Solution
+from equiload.agents.forecast import PastDays, SameHour
 from equiload.agents.forecast.planner import Planner
 from equiload.agents.offline.decomposition import Decomposition
-from equiload.envs import Setting, Slot, State, rollout
+from equiload.agents.offline.interior import WarmInterior
+from equiload.envs import Instance, Setting, Slot, State, rollout
 from equiload.envs.data import synthetic
 
 SLOTS, STEPS = 168, 48
@@ -57,6 +60,29 @@ def test_rounds(benchmark) -> None:
 
     benchmark.pedantic(slide, rounds=1)
     print(f"\nfirst {rounds[0]} rounds, then {np.mean(rounds[1:]):.1f} on average")
+
+
+@pytest.mark.parametrize("reachability", ["full", "partial"])
+def test_solve_again_with_knobs(benchmark, reachability: str) -> None:
+    """A re-solution in each slot; processor time of those of 48 slots alone is noted."""
+    benchmark.group = "eGLB-MPC, all knobs: an episode of 72 slots x 10, planned 48 ahead in each"
+    benchmark.extra_info["row"] = reachability
+    instance = synthetic(seed=0, horizon=72, knobs="all", reachability=reachability)
+    solve, again = WarmInterior.solve, list[float]()
+
+    def timed(self: WarmInterior, window: Instance, **options: Any) -> Solution:
+        begin = time.process_time()
+        solution = solve(self, window, **options)
+        if window.horizon == 48:
+            again.append(1e3 * (time.process_time() - begin))
+        return solution
+
+    policy = RollingHorizon(PastDays(), window=48, tolerance=1e-4)
+    rollout(policy, instance.window(0, 3))  # compiles
+    with patch.object(WarmInterior, "solve", timed):
+        benchmark.pedantic(rollout, args=(policy, instance), rounds=3)
+    benchmark.extra_info["ms of a solution"] = float(np.median(again))
+    benchmark.extra_info["of nine in ten"] = float(np.quantile(again, 0.9))
 
 
 @pytest.mark.parametrize("every", [1, 3])

@@ -74,6 +74,9 @@ def test_studies_are_called_what_was_not_said_of_all(tmp_path: Path) -> None:
     (tmp_path / "b" / "job.json").unlink()
     titles = [study.title for study in read_contents(tmp_path).experiments]
     assert titles == ["seed=1, horizon=48", "b"]
+    write_json(tmp_path / "b" / "job.json", {"overrides": ["seed=1", "horizon=48"]})
+    titles = [study.title for study in read_contents(tmp_path).experiments]
+    assert titles == ["a", "b"]
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,25 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from equiload.agents import EGLB, WithKnobs
+from equiload.envs import rollout
+from equiload.envs.data import synthetic
 from equiload.experiments.hostile import campaign, levels
+from equiload.experiments.hostile.advice import steered
 from equiload.experiments.results import parquet
-from equiload.robust import Certificate, FixedMethod, RobustPolicy
+from equiload.robust import (
+    Bounds,
+    Certificate,
+    EnvironmentLayer,
+    FixedMethod,
+    RobustPolicy,
+    verify,
+)
 from equiload.testing.problems import random_problems
 
 
@@ -98,3 +110,21 @@ def test_comparison_writes_table_and_figure(tmp_path: Path) -> None:
         table["objective"] / table["objective"].iloc[0], np.array(ratios) / ratios[0]
     )
     assert table["certificate_rho"].tolist() == [float(row["rho"]) for row in csv.DictReader(lines)]
+
+
+@pytest.mark.slow
+def test_advice_that_climbs_through_the_layer_uses_up_what_it_allows() -> None:
+    """And no more: the guarantee is tight, not only true."""
+    instance, rho = synthetic("validation/40", horizon=8, regions=3, knobs="all"), 0.5
+    own = WithKnobs(EGLB())
+    guarantee: dict[str, Any] = {"rho": rho, "bounds": Bounds.of(instance)}
+    base = float(rollout(own, instance).objective)
+    found = {}
+    for rounds in (0, 30):
+        advice = steered(instance, rounds, EnvironmentLayer(own, **guarantee), seed=1)
+        policy = RobustPolicy(advice, WithKnobs(EGLB()), **guarantee)
+        outcome = rollout(policy, instance, keep=True)
+        assert verify(policy.certificate(), instance, outcome.allocation, outcome.operation).ok
+        found[rounds] = float(outcome.objective) / base - 1.0
+    assert found[0] < 0.9 * rho
+    assert 0.95 * rho < found[30] <= rho

@@ -34,12 +34,14 @@ from equiload.agents.offline.interior.layout import (
     Sizes,
     Vector,
 )
-from equiload.envs.typing import FloatArray
+from equiload.envs.typing import FloatArray, IntArray
 
 # Rows of the table of what the elimination of a site leaves: the inverse of its two rows …
 INVERSE_BALANCE, INVERSE_CROSS, INVERSE_CAPACITY = range(3)
 # … and what it is to others; after these, by kind of footprint, that of the balance.
 HELD, HELD_BALANCE, BALANCE_LOAD, HELD_LOAD, SHARED, OWN, THROUGH, REST, KEPT, PRICED = range(3, 13)
+
+_RUN = 16  # slots whose blocks are filled and factored while they are in the processor's cache
 
 
 class Factor(NamedTuple):
@@ -49,42 +51,67 @@ class Factor(NamedTuple):
     ----------
     local
         ``[T, 12 + K, N]``, what the elimination of each site leaves.
-    blocks
-        ``[T, n, n + m + K·R]``, with ``m`` states and ``n = G + m`` rows.
-    border
-        ``[K·R, K·R]``.
+    run
+        ``[S + 1, n, n + K·R + m]``, some slots' blocks and what they leave to the next one's, with
+        ``m`` states and ``n = G + m`` rows.
+    rows
+        Where the rows of a block end.
+    packed
+        ``[T, first[n]]``, the factored blocks.
+    border, ends
+        ``[K·R, K·R]``, and where its rows end.
     """
 
     local: FloatArray
-    blocks: FloatArray
+    run: FloatArray
+    rows: blocks.Rows
+    packed: FloatArray
     border: FloatArray
+    ends: IntArray
 
     @staticmethod
     def room(sizes: Sizes, servers: bool, storage: bool) -> "Factor":
         """Room for the factor of such a program."""
         T, N, K, border = sizes.slots, sizes.sites, sizes.kinds, sizes.kinds * sizes.regions
-        m = N * (servers + storage) + sizes.classes
-        n = sizes.groups + m
-        by_slot = np.zeros((T, n, n + m + border))
-        return Factor(np.zeros((T, PRICED + K, N)), by_slot, np.zeros((border, border)))
+        groups = np.full(sizes.groups + N * servers, N * servers)  # all meet all servers
+        stores = N * servers + 1 + np.arange(N * storage + sizes.classes)
+        n, m = len(groups) + len(stores), N * (servers + storage) + sizes.classes
+        rows = blocks.Rows.of(np.r_[groups, stores], n + border)
+        return Factor(
+            np.zeros((T, PRICED + K, N)),
+            np.zeros((min(T, _RUN) + 1, n, n + border + m)),
+            rows,
+            np.zeros((T, rows.first[-1])),
+            np.zeros((border, border)),
+            np.full(border, border),
+        )
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def factorise(d: Vector, net: Network, to: Factor) -> None:
     """Factor ``A·D·Aᵀ``, ``d`` being the diagonal ``D``: 0 where a variable is fixed."""
     _eliminate(d, net, to.local)
-    to.blocks[:] = 0.0
-    _of_states(d, net, to.local, to.blocks)
-    _of_demand(d, net, to.local, to.blocks)
     _of_border(d, net, to.local, to.border)
-    blocks.factorise(to.blocks, to.border)
+    T, (_, n, width) = len(to.packed), to.run.shape
+    passed = np.zeros((width - n, width - n))
+    to.run[0] = 0.0
+    for first in range(0, T, _RUN):
+        last = min(first + _RUN, T)
+        to.run[1:] = 0.0
+        _of_states(first, last, d, net, to.local, to.run)
+        _of_demand(first, last, d, net, to.local, to.run)
+        run, packed = to.run[: last - first], to.packed[first:last]
+        blocks.factorise(run, to.rows, passed, packed, to.border)
+        to.run[0] = to.run[last - first]
+    blocks.cholesky(to.border, to.ends)
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def solve(d: Vector, net: Network, by: Factor, y: Rows) -> None:
     """Solve ``A·D·Aᵀ·y = r`` in place: ``y`` holds ``r`` first."""
-    values = np.zeros(by.blocks.shape[:2])
-    edge = y.footprint.ravel()  # a copy where it is no view
+    values, edge = np.zeros((len(by.packed), len(by.rows.end))), y.footprint.ravel()
     _taken(d, net, by.local, y, values, edge)
-    blocks.solve(by.blocks, by.border, values, edge)
+    blocks.solve(by.packed, by.rows, by.border, values, edge)
     _given(d, net, by.local, values, edge, y)
 
 
@@ -130,72 +157,78 @@ def _eliminate(d: Vector, net: Network, to: FloatArray) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _of_states(d: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
-    """Add servers, batteries and training work to all blocks."""
+def _of_states(
+    first: int, last: int, d: Vector, net: Network, by: FloatArray, to: FloatArray
+) -> None:
+    """Add servers, batteries and training work to the blocks of slots ``[first, last)``."""
     T, _, N = d.site.shape
     n, (K, R), C = to.shape[1], d.slack.shape, len(net.class_group)
-    edge = to.shape[2] - K * R
-    states, works, batteries = edge - n, n - C, n - C - N
-    servers = n - states
-    for m in range(T * N):
-        t, i = m // N, m % N
-        site, local, block, s, b = d.site[t], by[t], to[t], servers + i, batteries + i
+    works, batteries, later = n - C, n - C - N, n + K * R
+    servers = n - (to.shape[2] - later)
+    apart = later - servers  # from a state to itself in the next slot
+    for m in range((last - first) * N):
+        t, i = first + m // N, m % N
+        site, local, block, after = d.site[t], by[t], to[t - first], to[t - first + 1]
+        s, b = servers + i, batteries + i
         inverse, held_balance = local[INVERSE_BALANCE, i], local[HELD_BALANCE, i]
         through, held, stored = local[THROUGH, i], local[HELD, i], site[STORED, i]
         if net.servers:
             block[s, s] += held + site[STARTED, i] + site[STOPPED, i]
             if t < T - 1:
-                block[s, s + states] = -held
-                to[t + 1, s, s] = held
+                block[s, s + apart] = -held
+                after[s, s] = held
         if net.storage:
             gain, loss = net.gain[i], net.loss[i]
             straight = gain * gain * site[CHARGE, i] + loss * loss * site[DISCHARGE, i]
             block[b, b] += stored + straight - through * through * inverse
             if t < T - 1:
-                block[b, b + states] = -stored
-                to[t + 1, b, b] = stored
+                block[b, b + apart] = -stored
+                after[b, b] = stored
             else:
                 block[b, b] += d.missing[i]
             if net.servers:
                 block[s, b] = through * held_balance
-                block[b, s + states] = -through * held_balance if t < T - 1 else 0.0
+                block[b, s + apart] = -through * held_balance if t < T - 1 else 0.0
         for k in range(K):
-            column = edge + k * R + net.region[i]
+            column = n + k * R + net.region[i]
             if net.servers:
                 block[s, column] += local[PRICED + k, i] * held_balance
                 if t < T - 1:
-                    to[t + 1, s, column] = -local[PRICED + k, i] * held_balance
+                    after[s, column] = -local[PRICED + k, i] * held_balance
             if net.storage:
                 alone = net.drawn[t, k, i] - local[PRICED + k, i] * inverse
                 block[b, column] = through * alone
-    for t in range(T):
+    for t in range(first, last):
+        block, after = to[t - first], to[t - first + 1]
         for c in range(C):
             q, waiting = works + c, d.work[t, WAITING, c]
-            to[t, q, q] += waiting + d.work[t, DONE, c] + d.work[t, LATE, c]
+            block[q, q] += waiting + d.work[t, DONE, c] + d.work[t, LATE, c]
             if t < T - 1:
-                to[t, q, q + states] = -waiting
-                to[t + 1, q, q] = waiting
+                block[q, q + apart] = -waiting
+                after[q, q] = waiting
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _of_demand(d: Vector, net: Network, by: FloatArray, to: FloatArray) -> None:
-    """Add the groups' demands to all blocks."""
+def _of_demand(
+    first: int, last: int, d: Vector, net: Network, by: FloatArray, to: FloatArray
+) -> None:
+    """Add the groups' demands to the blocks of slots ``[first, last)``."""
     T, pairs = d.load.shape
     N, n, (K, R), C = len(net.region), to.shape[1], d.slack.shape, len(net.class_group)
-    edge = to.shape[2] - K * R
-    servers, batteries = n - (edge - n), n - C - N
-    for t in range(T):
-        block, local, load = to[t], by[t], d.load[t]
+    later, batteries = n + K * R, n - C - N
+    servers = n - (to.shape[2] - later)
+    for t in range(first, last):
+        block, local, load = to[t - first], by[t], d.load[t]
         for p in range(pairs):
             g, i = net.pair_group[p], net.pair_site[p]
             if net.servers:
                 block[g, servers + i] = load[p] * local[HELD_LOAD, i]
-                block[g, n + i] = -load[p] * local[HELD_LOAD, i] if t < T - 1 else 0.0
+                block[g, later + i] = -load[p] * local[HELD_LOAD, i] if t < T - 1 else 0.0
             along = load[p] * local[BALANCE_LOAD, i]
             if net.storage:
                 block[g, batteries + i] = local[THROUGH, i] * along
             for k in range(K):
-                block[g, edge + k * R + net.region[i]] += local[PRICED + k, i] * along
+                block[g, n + k * R + net.region[i]] += local[PRICED + k, i] * along
             block[g, g] += load[p] * local[OWN, i]
         for s in range(net.shared.shape[1]):
             p, q = net.shared[0, s], net.shared[1, s]

@@ -29,6 +29,8 @@ _TRIES = 5  # certificates that fail before something is wrong
 _NEAR = 3.0
 # … and below so many times the objective, an iterate is kept for the next window.
 _KEPT = 0.05
+# What rows lack is put right in the end: so many times the tolerance hardly changes the cost.
+_LACKING = 1e-3
 
 
 def solve_interior(
@@ -119,7 +121,7 @@ class WarmInterior:
         problem = Problem.unscaled(instance, start=start, ceiling=ceiling)
         form, best = Form.of(problem), None
         for first in self._beginnings(form, moved):
-            iteration = Iteration(form, *first)
+            iteration = Iteration(form, *first, _LACKING * self.tolerance)
             for count, near in self._iterates(iteration):
                 if not near:
                     continue
