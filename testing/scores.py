@@ -153,7 +153,8 @@ def digest(instance: Instance) -> str:
     parts = [*instance.series.arrays(), instance.objective.mu]
     stated = [getattr(fleet, f.name) for f in fields(fleet) if f.name not in PARTS]
     for name in fleet.knobs:  # what a fleet has not leaves its digest as it was without such parts
-        stated += vars(getattr(fleet, name)).values()
+        part = getattr(fleet, name)
+        stated += (getattr(part, f.name) for f in fields(part))
     parts += stated
     total = hashlib.sha256(f"{trace.footprints}{trace.timestamps.tolist()}".encode())
     for part in parts:

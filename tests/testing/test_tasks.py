@@ -27,8 +27,8 @@ STANDS_FOR = {
     "GLBStorage-v0": "a1d765a919b78ebda014b1df05feccecb2bc56a8f939217a3d6fee37028479b7",
     "GLBTraining-v0": "f60a2eb402f433d1256997db41542cd3b3c67e99754d8d9377ae6f1ab7d6f415",
     "GLBServers-v0": "6a1ff42d0ab5e03d9e7eb5667b41f0e4ee781b05a2d1a678c8b3227fff140ffa",
-    "GLBModels-v0": "2a20373b67ca082fd00a174f8f7c78063010f0b72345c1c1ffc7741fd0ed2f0c",
-    "GLBKnobs-v0": "70193e7951b6791e57a65f924bc99837c80094134fefa6e231654e025ac1d5e4",
+    "GLBModels-v0": "9f2f30f4953ada14dea610a948cd642d887d7fa4890aa22645317e08003093db",
+    "GLBKnobs-v0": "823912be91bc765353d361415094cf74299255a7156c2c1cdfe41cf5c0ebcda6",
 }
 STANDS_FOR = {f"equiload/{name}": told for name, told in STANDS_FOR.items()}
 ON_THE_TRACE = [task for task in TASKS if TASKS[task].recorded]
