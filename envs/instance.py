@@ -660,6 +660,23 @@ class Instance(_Frozen):
         """One problem (or some) of a batch."""
         return self.replace(trace=self.trace[index])
 
+    def weighed(self, equity_weight: Mapping[str, float]) -> Instance:
+        """The same problem with some equity weights changed, US$ per unit by footprint kind.
+
+        Raises
+        ------
+        DataError
+            A footprint kind of which it has no data.
+        """
+        unknown = [kind for kind in equity_weight if kind not in self.trace.footprints]
+        if unknown:
+            raise DataError(
+                f"{self.name} has no data of the footprint {unknown[0]!r}, only of "
+                f"{', '.join(self.trace.footprints)}"
+            )
+        weights = {**self.objective.equity_weight, **equity_weight}
+        return self.replace(objective=Objective(equity_weight=weights))
+
     def with_full_reachability(self) -> Instance:
         """The same problem where every gateway may use every data center."""
         if self.fleet.full:

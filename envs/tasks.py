@@ -58,6 +58,11 @@ class Task:
     reachability: str = "full"
     recorded: str | None = None
 
+    @property
+    def knobs(self) -> bool:
+        """Is there more to decide than routing?"""
+        return "knobs" in self.world
+
     def options(self) -> dict[str, Any]:
         """An environment's options for episodes of this task: training draws, of its horizon."""
         reachability = self.reachability
@@ -94,6 +99,11 @@ class Task:
 def _synthetic(**options: Any) -> dict[str, Any]:
     target = "equiload.envs.data.SyntheticSource"
     return {"_target_": target, "equity_weight": _PAPER_WEIGHT, **options}
+
+
+def _with(knobs: str, name: str, purpose: str) -> Task:
+    """A week of the paper's ten regions, with further equipment."""
+    return Task(f"equiload/GLB{name}-v0", purpose, _synthetic(knobs=knobs), 32, 168)
 
 
 TASKS = {
@@ -142,6 +152,14 @@ TASKS = {
             horizon=8760,
             reachability="partial",
         ),
+        _with(
+            "solar", "Solar", "GLBEasy with panels on every site: the sun is free where it shines"
+        ),
+        _with("storage", "Storage", "GLBEasy with a battery at every site: energy for later"),
+        _with("training", "Training", "GLBEasy where three tenths of the work may wait"),
+        _with("servers", "Servers", "GLBEasy with servers that can be switched off"),
+        _with("models", "Models", "GLBEasy with smaller models for some of the requests"),
+        _with("all", "Knobs", "GLBEasy with all of these at once"),
     )
 }
 

@@ -39,6 +39,14 @@ COMMANDS = {
         ],
         hydra=True,
     ),
+    "scenarios": Command(
+        "what if: named changes of a file, against a base, region by region",
+        [
+            "equiload scenarios file=scenarios.yaml",
+            "equiload scenarios file=scenarios.yaml instance=table instance.path=my-world.yaml",
+        ],
+        hydra=True,
+    ),
     "evaluate": Command(
         "policies on many draws, against eGLB and eGLB-Off",
         ["equiload evaluate checkpoint=outputs/mine/best draws=64"],
@@ -82,7 +90,7 @@ COMMANDS = {
 #: What ``sweep`` can repeat; the first unless another is named.
 PROGRAMS = tuple(name for name, command in COMMANDS.items() if command.hydra)
 #: What `--json` prints of a run that is done: the first of these in its folder, or `PROGRAM.json`.
-RESULTS = ("results.json", "evaluation.json", "best.json")
+RESULTS = ("scenarios.json", "results.json", "evaluation.json", "best.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -143,12 +143,23 @@ class Certificate:
             Of the episode.
         weights
             ``[..., K, R]``, shadow prices on the simplex. Default: found by mirror ascent. On a
-            fleet with knobs all prices over time, as a solution has them; any are valid.
+            fleet with knobs all prices over time, as a solution has them; any are valid, and there
+            is no default.
 
         Returns
         -------
         ``inf`` where the lower bound is not positive.
+
+        Raises
+        ------
+        DataError
+            Without prices over time, on a fleet with knobs.
         """
+        if outcome.instance.knobs and not isinstance(weights, Prices):
+            raise DataError(
+                f"{outcome.instance.name} has {', '.join(outcome.instance.knobs)}: its bound needs "
+                "prices over time, ratio(outcome, solution.prices) say"
+            )
         if weights is None:
             lower = lower_bound(outcome)
         elif isinstance(weights, Prices):

@@ -242,6 +242,10 @@ PROGRAMS: dict[str, list[str]] = {
     "robustness": [
         "robustness", "instance.horizon=24", "rho=[0.02,0.1]", "rounds=3", "figures=false",
     ],
+    "scenarios": [
+        "scenarios", "instance.horizon=24", "report=false",
+        f"file={Path(__file__).parent / 'experiments' / 'less.yaml'}",
+    ],
     "campaign": ["robustness", "campaign=adversarial", "episodes=200"],
     "tune": ["tune", "draws=2", "horizons=[24]", "step_size=[1.0,2.0]", "z_max=[1.0]"],
     "hindsight": ["train", "agent.options.steps=3"],

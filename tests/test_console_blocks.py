@@ -29,6 +29,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 #: What shortens a program, whatever else it is asked for.
 SHORTER = {
     "benchmark": ["instance.horizon=24", "figures=false", "report=false"],
+    "scenarios": ["instance.horizon=24", "report=false"],
     "evaluate": ["instance.horizon=24", "draws=1", "reachability=[full]"],
     "tune": ["draws=1", "horizons=[24]"],
     "train": [
@@ -96,6 +97,9 @@ def folder(tmp_path: Path) -> Path:
     howto = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
     reward = re.findall(r"```python\n(# mine.py\n.*?)```", howto, re.DOTALL)
     (tmp_path / "mine.py").write_text(reward[0], encoding="utf-8")
+    page = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    changes = re.findall(r"```yaml\n(# scenarios.yaml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "scenarios.yaml").write_text(changes[0], encoding="utf-8")
     return tmp_path
 
 
@@ -165,6 +169,7 @@ def test_every_page_with_a_console_block_is_here() -> None:
     assert {
         "README.md",
         "howto.md",
+        "scenarios.md",
         "tutorial.md",
         "worlds.md",
         "sweeps.md",

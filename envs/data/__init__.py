@@ -1,6 +1,7 @@
 """Where instances come from: one module per source, each a function that returns an instance."""
 
 from equiload.envs.data.bloom10 import bloom10
+from equiload.envs.data.changed import Changes, changed
 from equiload.envs.data.draw import Draw, Split
 from equiload.envs.data.ranges import Ranges
 from equiload.envs.data.regions import Region, world
@@ -23,6 +24,7 @@ from equiload.envs.data.toy import toy, toy_source
 
 __all__ = [
     "Bloom10Source",
+    "Changes",
     "Draw",
     "GeneratedSource",
     "Ranges",
@@ -34,6 +36,7 @@ __all__ = [
     "SyntheticSource",
     "TableSource",
     "bloom10",
+    "changed",
     "named_source",
     "shifted",
     "shifted_source",

@@ -29,7 +29,7 @@ from equiload.envs.data.shifted import KINDS, shift
 from equiload.envs.data.synthetic import synthetic
 from equiload.envs.data.table import table
 from equiload.envs.errors import DataError
-from equiload.envs.instance import Instance, Objective, Trace
+from equiload.envs.instance import Instance, Trace
 from equiload.envs.typing import Count, Number, Share
 
 #: Share of a recorded trace's slots that belongs to train, validation and test, in this order.
@@ -263,7 +263,7 @@ class RecordedSource(Source):
         instance = read if isinstance(read, Instance) else read(self._weight)
         _instance(instance, self.name)
         instance = equip(instance, self._knobs, self._equipment)
-        return instance if self._weight is None else _reweighted(instance, self._weight)
+        return instance if self._weight is None else instance.weighed(self._weight)
 
     def instance(self, *, reachability: str = "full", horizon: int | None = None) -> Instance:
         """See :class:`Source`."""
@@ -572,17 +572,6 @@ def _reaching(instance: Instance, reachability: str) -> Instance:
     if reachability not in ("full", "partial"):
         raise DataError(f"reachability must be 'full' or 'partial', got {reachability!r}")
     return instance.with_full_reachability() if reachability == "full" else instance
-
-
-def _reweighted(instance: Instance, weights: Mapping[str, float]) -> Instance:
-    unknown = [kind for kind in weights if kind not in instance.trace.footprints]
-    if unknown:
-        raise DataError(
-            f"{instance.name} has no data of the footprint {unknown[0]!r}, only of "
-            f"{', '.join(instance.trace.footprints)}"
-        )
-    changed = {**instance.objective.equity_weight, **weights}
-    return instance.replace(objective=Objective(equity_weight=changed))
 
 
 def _stacked(members: Sequence[Instance]) -> Instance:

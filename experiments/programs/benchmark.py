@@ -66,11 +66,11 @@ def perform(cfg: BenchmarkConfig) -> None:
         from equiload.experiments.report.figures import write_figures  # matplotlib loads slowly
 
         write_figures(folder)
-    print(f"Gap: to eGLB-Off's certified lower bound. Written to {_readable(folder)}")  # noqa: T201
+    print(f"Gap: to eGLB-Off's certified lower bound. Written to {readable(folder)}")  # noqa: T201
     if cfg.report and alone:
         from equiload.experiments.report import write_report  # plotly loads slowly
 
-        print(f"Report: {_readable(write_report(folder, running=True))}")  # noqa: T201
+        print(f"Report: {readable(write_report(folder, running=True))}")  # noqa: T201
 
 
 def _print_tables(study: Study, instances: Mapping[str, Instance], *, by_region: bool) -> None:
@@ -106,6 +106,7 @@ def write_results(
     parquet.write(folder, rows, origin)
 
 
-def _readable(folder: Path) -> Path:
+def readable(folder: Path) -> Path:
+    """A path as people type it: from where they are, if it lies below."""
     here = Path(to_absolute_path("."))
     return folder.relative_to(here) if folder.is_relative_to(here) else folder

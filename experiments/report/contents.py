@@ -67,9 +67,9 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A folder that ``equiload robustness`` or ``equiload predictions`` wrote, which ``kind`` says.
+    """A folder that robustness, predictions or scenarios wrote, which ``kind`` says.
 
-    ``lines`` are its trials or its scores.
+    ``lines`` are its trials, its scores, or its lines.
     """
 
     kind: str
@@ -125,6 +125,7 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
         ("results.json", contents.runs, _run),
         ("robustness.json", contents.experiments, _experiment),
         ("predictions.json", contents.experiments, _experiment),
+        ("scenarios.json", contents.experiments, _experiment),
         ("progress.csv", contents.curves, _progress),
         ("*tfevents*", contents.curves, _events),
     ]
@@ -148,7 +149,8 @@ def read_contents(root: Path, *, running: bool = False) -> Contents:
                 into.append(replace(found, name=f"{found.name} ({state})") if state else found)
     if not any(into for _, into, _ in readers):
         nothing = (
-            f"{root} holds no results.json, robustness.json, predictions.json or progress.csv "
+            f"{root} holds no results.json, robustness.json, predictions.json, scenarios.json or "
+            "progress.csv "
             "of a run that is done, at any depth"
         )
         raise DataError("; ".join([nothing, *contents.left_out]))
@@ -177,8 +179,11 @@ def _run(path: Path, root: Path) -> Run:
 
 def _experiment(path: Path, root: Path) -> Experiment:
     content: Any = records.read_record(path, records.RECORDS[path.name])
-    lines = pd.DataFrame(map(vars, content.trials if path.stem == "robustness" else content.scores))
-    lines["rho"] = lines["rho"].astype(float)  # null of what is not robust, if only that
+    part = {"robustness": "trials", "predictions": "scores", "scenarios": "lines"}[path.stem]
+    kept = object if part == "lines" else None  # a region that is none stays so
+    lines = pd.DataFrame(map(vars, getattr(content, part)), dtype=kept)
+    if "rho" in lines:
+        lines["rho"] = lines["rho"].astype(float)  # null of what is not robust, if only that
     left_out = _could_not_act(content.left_out)
     name, job = _name(path, root), path.parent / RECORD
     overrides = records.read_record(job, records.JobRecord).overrides if job.is_file() else None

@@ -19,7 +19,14 @@ from plotly.offline import get_plotlyjs
 from equiload.envs import DataError
 from equiload.envs.errors import printable
 from equiload.envs.footprints import in_order
-from equiload.experiments.report import episodes, interactive, knobs, overview, studies
+from equiload.experiments.report import (
+    episodes,
+    interactive,
+    knobs,
+    overview,
+    scenarios,
+    studies,
+)
 from equiload.experiments.report.charts import Chart, Scale, Section
 from equiload.experiments.report.contents import Contents, read_contents
 from equiload.experiments.report.headline import headline_table, regional_table, sentences
@@ -69,9 +76,14 @@ def write_report(
 def _values(contents: Contents) -> dict[str, Any]:
     """What the page's template is filled with."""
     values: dict[str, Any] = {"headline": None, "regional": None}
-    sections = [*_of_runs(contents, values), *_of_studies(contents)]  # which add to the values
+    sections = [
+        scenarios.changes_by_region(contents.of("scenarios")),
+        *_of_runs(contents, values),
+        *_of_studies(contents),
+    ]  # which add to the values
     return values | {
         "contents": contents,
+        "comparisons": scenarios.comparisons(contents.of("scenarios")),
         "versions": versions(),
         "title": printable(contents.root.resolve().name),
         "sections": [section for section in sections if section.charts],

@@ -87,7 +87,8 @@ def line(row: Row, origin: Origin) -> dict[str, Any]:
 def write(folder: Path, rows: Sequence[Row], origin: Origin) -> None:
     """Write a run's rows into its folder, whole or not at all."""
     lines = [line(row, origin) for row in rows]
-    fields = [pa.field(name, _TYPES.get(name, pa.float64())) for name in lines[0]]
+    names = dict.fromkeys(name for each in lines for name in each)  # not all fleets have knobs
+    fields = [pa.field(name, _TYPES.get(name, pa.float64())) for name in names]
     schema = pa.schema(fields, metadata={_MARK: str(SCHEMA)})
     with replacing(folder / FILE) as draft:
         pq.write_table(pa.Table.from_pylist(lines, schema=schema), draft)

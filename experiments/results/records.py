@@ -201,6 +201,47 @@ class Predictions(_File):
     scores: Annotated[list[PredictionScore], Field(min_length=1)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScenarioLine:
+    """What a region carries in a scenario, or all together (``region`` None), and how that differs.
+
+    ``values`` by name: ``load`` (MWh), ``energy_cost`` (US$; of a region without routing), each
+    footprint kind's total; of all together also ``objective``, and ``KIND_max``, ``KIND_par``,
+    ``KIND_weight``. ``changes``: the same, less those of ``compared_with`` in the base.
+    """
+
+    scenario: Name
+    algorithm: Name
+    compared_with: Name
+    region: Name | None
+    values: dict[Name, Number]
+    changes: dict[Name, Number]
+
+
+#: What a line of all regions together has of each footprint kind.
+OF_ALL = ("max", "par", "weight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenarios(_File):
+    """``scenarios.json``; ``footprints`` are the units by kind."""
+
+    footprints: dict[Name, str]
+    lines: Annotated[list[ScenarioLine], Field(min_length=1)]
+
+    def __post_init__(self) -> None:
+        numbers = {"load", "energy_cost", *self.footprints}
+        measures = {f"{kind}_{part}" for kind in self.footprints for part in OF_ALL}
+        for line in self.lines:
+            needed = numbers | ({"objective", *measures} if line.region is None else set())
+            if not needed <= line.values.keys():
+                raise DataError(f"a line lacks its {sorted(needed - line.values.keys())[0]!r}")
+            if line.values.keys() != line.changes.keys():
+                raise DataError("a line needs a change of every value, and of nothing else")
+        if not any(line.region is None for line in self.lines):
+            raise DataError("it has no line of all regions together")
+
+
 @dataclass(frozen=True)
 class Trial:
     """One run. ``ratio`` is ``J / J^π``, ``bound`` what the guarantee allows it to be.
@@ -247,6 +288,7 @@ RECORDS: Mapping[str, type] = {
     "evaluation.json": Evaluation,
     "predictions.json": Predictions,
     "robustness.json": Robustness,
+    "scenarios.json": Scenarios,
     RECORD: JobRecord,
 }
 _ADAPTERS = {kind: TypeAdapter[Any](kind) for kind in RECORDS.values()}

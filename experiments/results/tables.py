@@ -109,6 +109,11 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def signed(change: float) -> str:
+    """A difference as :func:`amount` has it, with its sign."""
+    return f"{'+' if change > 0 else ''}{amount(change)}"
+
+
 def percent(share: float) -> str:
     """A share in per cent, two digits; what rounds to nothing has no sign."""
     return f"{100 * share:.2f}".replace("-0.00", "0.00")

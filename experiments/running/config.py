@@ -127,12 +127,12 @@ class AlgorithmsConfig(Section):
     checkpoint: str = "default"
     #: Whether a checkpoint's own classes may be imported: code of whoever wrote it.
     trust: bool = False
-    reachability: Some[Reachability]
 
 
 class BenchmarkConfig(AlgorithmsConfig, ProgramConfig):
     """``equiload benchmark``."""
 
+    reachability: Some[Reachability]
     #: Numbers to put beside ours: by reachability, algorithm and quantity.
     published: dict[Reachability, dict[str, dict[str, float]]] | None = None
     figures: bool = True
@@ -140,9 +140,20 @@ class BenchmarkConfig(AlgorithmsConfig, ProgramConfig):
     report: bool = True
 
 
+class ScenariosConfig(AlgorithmsConfig, ProgramConfig):
+    """``equiload scenarios``."""
+
+    #: YAML: changes by name (docs/scenarios.md).
+    file: str
+    #: One of them.
+    reachability: Reachability = "partial"
+    report: bool = True
+
+
 class TuneConfig(AlgorithmsConfig, ProgramConfig):
     """``equiload tune``: eGLB's parameters, or those of the one row that ``algorithms`` has."""
 
+    reachability: Some[Reachability]
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: Split
     #: Draws of each horizon and reachability.
@@ -315,6 +326,7 @@ class TrainConfig(ProgramConfig):
 class EvaluateConfig(AlgorithmsConfig, ProgramConfig):
     """``equiload evaluate``."""
 
+    reachability: Some[Reachability]
     #: Which draws: ``train``, ``validation`` or ``test``.
     split: Split
     #: How many; none: the instance as it is.

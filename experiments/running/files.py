@@ -22,7 +22,13 @@ import numpy as np
 from equiload.envs.errors import DataError
 
 #: Version of the layout of each record that programs write.
-SCHEMAS = {"results.json": 2, "evaluation.json": 1, "predictions.json": 1, "robustness.json": 1}
+SCHEMAS = {
+    "results.json": 2,
+    "evaluation.json": 1,
+    "predictions.json": 1,
+    "robustness.json": 1,
+    "scenarios.json": 1,
+}
 #: How the names of files begin that are being written; what a killed run leaves of them.
 DRAFT = ".equiload-"
 #: What this process wrote, in order.

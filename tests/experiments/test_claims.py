@@ -54,6 +54,10 @@ PROGRAMS = {
         [*DAY, "advice=[greedy]", "rho=[0.1]", "allowance=[0]", "method=[blend]", "figures=false"],
         "rho=[0.2]",
     ),
+    "scenarios": (
+        [*DAY, f"file={Path(__file__).parent / 'less.yaml'}", "algorithm=[eglb]", "report=false"],
+        "reachability=full",
+    ),
     "tune": (
         [
             *("draws=1", "horizons=[4]", "reachability=[full]", "step_size=[1.0]", "z_max=[1.0]"),

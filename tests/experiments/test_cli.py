@@ -48,6 +48,14 @@ def test_json_of_an_evaluation(tmp_path: Path) -> None:
     assert [score["algorithm"] for score in scores] == ["eGLB", "Learned"]
 
 
+def test_json_of_scenarios(tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text("more: {demand: 1.01x}")
+    small = ["file=more.yaml", "instance.horizon=4", "algorithm=[eglb]", "report=false"]
+    done = equiload(tmp_path, "scenarios", "--json", *small)
+    assert done.returncode == 0, done.stderr
+    assert {line["scenario"] for line in json.loads(done.stdout)["lines"]} == {"base", "more"}
+
+
 def test_json_of_a_sweep_whose_workers_print_too(tmp_path: Path) -> None:
     done = equiload(tmp_path, "sweep", "--json", *TINY, "launcher=joblib", "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr

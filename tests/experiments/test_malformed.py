@@ -105,7 +105,10 @@ def told(entries: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("folder", SCHEMAS, ids=lambda folder: folder.name)
 def test_records_of_every_schema_load_for_good(folder: Path, tmp_path: Path) -> None:
+    younger = {"scenarios.json"}  # than the folders; tests/experiments/test_scenarios.py has one
     for name, kind in RECORDS.items():
+        if name in younger:
+            continue
         record = read_record(folder / name, kind)
         content = json.loads((folder / name).read_text(encoding="utf-8"))
         for key, value in dataclasses.asdict(record).items():
@@ -188,6 +191,8 @@ def test_a_mutated_record_is_left_out_alone(
     for path in bad.iterdir():
         if path.is_file() and path.name not in (name, RECORD):
             path.unlink()
+    if name == "scenarios.json":
+        shutil.copy(Path(__file__).parent / "scenarios_1.json", bad / name)
     original, without = (bad / name).read_bytes(), page(good)
 
     @settings(

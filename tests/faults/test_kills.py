@@ -33,6 +33,10 @@ PROGRAMS: Mapping[str, list[str]] = {
         "robustness", "instance.horizon=4", "rho=[0.1]", "allowance=[0.0]", "figures=false",
         "advice=[perfect,greedy]", "hydra.run.dir=run",
     ],
+    "scenarios": [
+        "scenarios", "instance.horizon=4", "algorithm=[eglb]", "report=false", "hydra.run.dir=run",
+        f"file={Path(__file__).parents[1] / 'experiments' / 'less.yaml'}",
+    ],
     "tune": [
         "tune", "draws=1", "horizons=[4]", "reachability=[full]", "step_size=[1.0]",
         "z_max=[1.0]", "hydra.run.dir=run",

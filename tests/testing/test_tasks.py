@@ -8,13 +8,13 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import leaderboard
-from equiload.agents import EGLB, EGLBOff, GLBCost
-from equiload.envs import DataError, rollout
+from equiload.agents import EGLB, EGLBOff, GLBCost, WithKnobs
+from equiload.envs import DataError, Policy, rollout
 from equiload.envs.data import synthetic, toy
 from equiload.envs.gym import RESIDUAL_ENVIRONMENT
 from equiload.envs.tasks import TASKS
 from equiload.testing import score
-from equiload.testing.scores import digest, problems, results, scored
+from equiload.testing.scores import digest, expert, problems, results, scored
 
 #: What each id stands for. Nothing here is ever changed: a changed world is a new id.
 STANDS_FOR = {
@@ -23,6 +23,12 @@ STANDS_FOR = {
     "GLBPaper-v0": "bb5d067f98b6c3bdc9677635d0b41dac6c69cb4dcdb0696c36c82f90cb608103",
     "GLBPaperPartial-v0": "62f5079f7ba9ed5efc51904122806ca3a9dd3ab48fd74da57034e32443e3f993",
     "GLBHard-v0": "44825189d4b946e7128adaca210122851016d2063fb9563a132b0333aa6f66dc",
+    "GLBSolar-v0": "63160be2374be7a0ecb2759d9a58c83831ffba75c6d4264c828791f69a9cbecf",
+    "GLBStorage-v0": "a1d765a919b78ebda014b1df05feccecb2bc56a8f939217a3d6fee37028479b7",
+    "GLBTraining-v0": "f60a2eb402f433d1256997db41542cd3b3c67e99754d8d9377ae6f1ab7d6f415",
+    "GLBServers-v0": "6a1ff42d0ab5e03d9e7eb5667b41f0e4ee781b05a2d1a678c8b3227fff140ffa",
+    "GLBModels-v0": "9f2f30f4953ada14dea610a948cd642d887d7fa4890aa22645317e08003093db",
+    "GLBKnobs-v0": "823912be91bc765353d361415094cf74299255a7156c2c1cdfe41cf5c0ebcda6",
 }
 STANDS_FOR = {f"equiload/{name}": told for name, told in STANDS_FOR.items()}
 ON_THE_TRACE = [task for task in TASKS if TASKS[task].recorded]
@@ -33,6 +39,11 @@ QUICK = ["equiload/Toy-v0", "equiload/GLBEasy-v0"]
 def trace(request: pytest.FixtureRequest, task: str) -> str | None:
     """Folder of the published trace, for tasks that need it."""
     return str(request.getfixturevalue("bloom10_root")) if task in ON_THE_TRACE else None
+
+
+def zero(task: str) -> Policy:
+    """What scores 0."""
+    return WithKnobs(EGLB()) if TASKS[task].knobs else EGLB()
 
 
 def test_what_was_measured_is_of_these_tasks() -> None:
@@ -52,7 +63,7 @@ def test_what_was_measured_is_of_these_tasks() -> None:
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "equiload/GLBHard-v0"])
 def test_an_id_stands_for_what_it_did_and_a_cell_comes_out_again(task, trace) -> None:
     assert digest(problems(task, trace)) == STANDS_FOR[task]
-    for policy, name in ((EGLB(), "eGLB"), (GLBCost(), "GLB-Cost")):
+    for policy, name in ((EGLB(), "eGLB"), (GLBCost(), "GLB-Cost"), (zero(task), expert(task))):
         known, again = results(task)["rows"][name], score(policy, task, folder=trace)
         np.testing.assert_allclose(again.objectives, known["objectives"], rtol=1e-9)
         assert again.score == pytest.approx(known["score"], rel=1e-6, abs=1e-9)
@@ -196,7 +207,9 @@ def test_the_page_is_what_the_command_makes() -> None:
 
 def test_random_actions_are_the_same_again() -> None:
     toys = problems("equiload/Toy-v0")
-    rows = [leaderboard.rows(24)["random action, `residual`"] for _ in range(2)]
+    rows = [
+        leaderboard.rows(TASKS["equiload/Toy-v0"])["random action, `residual`"] for _ in range(2)
+    ]
     one, other = (rollout(policy, toys).objective for policy in rows)
     np.testing.assert_array_equal(one, other)
     known = results("equiload/Toy-v0")["rows"]["random action, `residual`"]["objectives"]

@@ -92,8 +92,10 @@ def _knobs(
     """What there is beside routing: parts of the fleet, series of the trace and what demand is."""
     names, hours = [region.name for region in regions], slots.seconds / 3600
     demand = np.stack([region.values["demand"] for region in regions], axis=-1)
+    with about(str(path)):
+        storage = storage_of({region.name: region.options.storage for region in regions}, hours)
     knobs: dict[str, Any] = {
-        "storage": storage_of(regions, path, hours),
+        "storage": storage,
         "servers": servers_of(regions, path, hours),
         "models": models_of(world.models, names, path),
     }

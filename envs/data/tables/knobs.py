@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,14 +155,13 @@ class TrainingTable:
         return np.stack([series[name] for name in self.classes], axis=-1), left
 
 
-def storage_of(regions: Sequence[RegionTable], path: Path, slot_hours: float) -> Storage | None:
-    """The regions' batteries, if any has one."""
-    if all(region.options.storage is None for region in regions):
+def storage_of(batteries: Mapping[str, Any], slot_hours: float) -> Storage | None:
+    """The batteries that are stated by region (none: null), if any is."""
+    if all(stated is None for stated in batteries.values()):
         return None
     rows = []
-    for region in regions:
-        what = f"{path}: storage of {region.name}"
-        stated = region.options.storage
+    for region, stated in batteries.items():
+        what = f"storage of {region}"
         none = {"energy": "0", "power": "0"}
         entry = record(StorageEntry, none if stated is None else stated, what)
         charging = entry.power if entry.charge_power is None else entry.charge_power
