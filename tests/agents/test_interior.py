@@ -218,7 +218,7 @@ def test_blocks_with_a_border_are_one_matrix(reached: list[int]) -> None:
         by_slot[t, :, n : n + edge] = whole[own, slots * n :]
         if t < slots - 1:
             by_slot[t, :, n + edge :] = parts[t, :, n : n + states]
-    border, rows = 30 * np.eye(edge), blocks.Rows.of(np.array(reached), n + edge)
+    border, rows = 30 * np.eye(edge), blocks.Skyline.of(np.array(reached), n + edge)
     right = rng.normal(size=size)
     values, last = right[:-edge].reshape(slots, n).copy(), right[-edge:].copy()
     passed, factor = np.zeros((edge + states,) * 2), np.empty((slots, rows.first[-1]))

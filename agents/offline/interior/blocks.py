@@ -20,7 +20,7 @@ from equiload.envs.typing import FloatArray, IntArray
 _ROUNDING = 1e-14
 
 
-class Rows(NamedTuple):
+class Skyline(NamedTuple):
     """Where the rows of a block end, and where they stand in a factor.
 
     Parameters
@@ -36,13 +36,13 @@ class Rows(NamedTuple):
     first: IntArray
 
     @staticmethod
-    def of(reached: IntArray, before: int) -> "Rows":
+    def of(reached: IntArray, before: int) -> "Skyline":
         """Of rows that reach so many of the next slot's states, with ``before`` other columns."""
         end = np.maximum.accumulate(reached) + before
         pairs = len(end) // 2
         end[: 2 * pairs : 2] = end[1 : 2 * pairs : 2]
         first = np.r_[0, np.cumsum(end - np.arange(len(end)))]
-        return Rows(end, first)
+        return Skyline(end, first)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
@@ -72,7 +72,7 @@ def cholesky(block: FloatArray, end: IntArray) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def factorise(
-    blocks: FloatArray, rows: Rows, passed: FloatArray, to: FloatArray, border: FloatArray
+    blocks: FloatArray, rows: Skyline, passed: FloatArray, to: FloatArray, border: FloatArray
 ) -> None:
     """Factor some slots (Cholesky), in place, and pack them.
 
@@ -117,7 +117,7 @@ def factorise(
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def solve(
-    factor: FloatArray, rows: Rows, border: FloatArray, values: FloatArray, edge: FloatArray
+    factor: FloatArray, rows: Skyline, border: FloatArray, values: FloatArray, edge: FloatArray
 ) -> None:
     """Solve in place: ``values [T, n]``, the border's ``edge [q]``.
 

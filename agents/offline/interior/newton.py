@@ -64,7 +64,7 @@ class Factor(NamedTuple):
 
     local: FloatArray
     run: FloatArray
-    rows: blocks.Rows
+    rows: blocks.Skyline
     packed: FloatArray
     border: FloatArray
     ends: IntArray
@@ -76,7 +76,7 @@ class Factor(NamedTuple):
         groups = np.full(sizes.groups + N * servers, N * servers)  # all meet all servers
         stores = N * servers + 1 + np.arange(N * storage + sizes.classes)
         n, m = len(groups) + len(stores), N * (servers + storage) + sizes.classes
-        rows = blocks.Rows.of(np.r_[groups, stores], n + border)
+        rows = blocks.Skyline.of(np.r_[groups, stores], n + border)
         return Factor(
             np.zeros((T, PRICED + K, N)),
             np.zeros((min(T, _RUN) + 1, n, n + border + m)),
